@@ -1,0 +1,78 @@
+"""From checked rows to batches: read, decode, keep, shuffle, augment, prefetch."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+
+def read_pixels(
+    rows: pd.DataFrame, read: Callable[[tf.Tensor], tf.Tensor]
+) -> np.ndarray:
+    """Reads and preprocesses every image once, in parallel, in the order of the rows.
+
+    Args:
+        rows: Manifest rows, with `image_path`.
+        read: Maps the bytes of one image, a scalar string, to uint8
+            `(size, size, 1)`; the `read` of the model's own preprocessing layer.
+
+    Returns:
+        Uint8 `(images, size, size, 1)`: 50 kB an image of 224 pixels. What training
+        and prediction see is this array and nothing else.
+    """
+    dataset = tf.data.Dataset.from_tensor_slices(rows["image_path"].to_list()).map(
+        lambda path: read(tf.io.read_file(path)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return np.stack(list(dataset.as_numpy_iterator()))
+
+
+def make_batches(
+    pixels: tf.Tensor,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    augment: Callable,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+) -> tf.data.Dataset:
+    """Builds the shuffled, augmented batches of one epoch of training.
+
+    Order and augmentation depend on `seed` and `epoch` alone, so that a resumed run
+    sees what an uninterrupted one does. A last batch that is not full is left out
+    (other images every epoch).
+
+    Args:
+        pixels: Uint8 `(images, size, size, 1)`.
+        labels: 0 benign, 1 malignant, `(images,)`.
+        weights: Weight of each image in the loss, `(images,)`.
+        augment: Maps (uint8 pixels `(batch, size, size, 1)`, labels `(batch, 1)`,
+            a seed of two integers) to changed float32 pixels and labels.
+        batch_size: Images a step.
+        seed: Seed of the run.
+        epoch: Counts from 0.
+
+    Returns:
+        Batches (pixels, labels, weights): float32 `(batch, size, size, 1)` in
+        [0, 255], `(batch, 1)` and `(batch,)`.
+    """
+    batch_size = min(batch_size, len(labels))
+    steps = len(labels) // batch_size
+    order = np.random.default_rng([seed, epoch]).permutation(len(labels))
+    order = order[: steps * batch_size].reshape(steps, batch_size)
+    seeds = np.random.default_rng([seed, epoch, 1]).integers(2**31, size=(steps, 2))
+    labels = labels.astype("float32")[:, None][order]
+    weights = weights.astype("float32")[order]
+
+    def prepare(indices, labels, weights, seed):
+        images, labels = augment(tf.gather(pixels, indices), labels, seed)
+        return images, labels, weights
+
+    return (
+        tf.data.Dataset.from_tensor_slices(
+            (order.astype("int32"), labels, weights, seeds.astype("int32"))
+        )
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )

@@ -1,0 +1,207 @@
+"""Networks by name, each with the pixel scaling that its weights expect."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from usgland.errors import UserError
+from usgland.models.squeezenet import squeezenet
+from usgland.models.weights import read_arrays, squeezenet1_1_arrays
+
+# Where keras.applications fetches its weights from, asked before it does.
+KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
+CONNECT_SECONDS = 10
+
+
+class Backbone(NamedTuple):
+    """A network and how pixels in [0, 255] are scaled for it.
+
+    Attributes:
+        build: Maps (scaled pixels `(batch, size, size, 3)`, alpha) to a feature map
+            `(batch, height, width, channels)` whose layers join the caller's graph.
+        scale: Factor for every pixel.
+        offset: Added afterwards, one for each of the three channels.
+        imagenet: Maps alpha to ImageNet weights, `{"layer/variable": array}`, or
+            None if there are none.
+    """
+
+    build: Callable[[keras.KerasTensor, float], keras.KerasTensor]
+    scale: float
+    offset: tuple[float, float, float]
+    imagenet: Callable[[float], dict[str, np.ndarray]] | None
+
+
+def _application(network: Callable, name: str, *, has_alpha: bool = False) -> dict:
+    """The parts of a `Backbone` that wrap one of `keras.applications`."""
+
+    def options(alpha: float) -> dict:
+        return {"alpha": alpha} if has_alpha else {}
+
+    def build(pixels: keras.KerasTensor, alpha: float) -> keras.KerasTensor:
+        return network(
+            input_tensor=pixels, weights=None, include_top=False, **options(alpha)
+        ).output
+
+    def imagenet(alpha: float) -> dict[str, np.ndarray]:
+        _check_download(name)
+        source = network(
+            input_shape=(224, 224, 3),
+            weights="imagenet",
+            include_top=False,
+            **options(alpha),
+        )
+        return model_arrays(source)
+
+    return {"build": build, "imagenet": imagenet}
+
+
+BACKBONES = {
+    # BGR order and means of Caffe; equal channels make the order matter only here.
+    "squeezenet1_1": Backbone(
+        build=lambda pixels, alpha: squeezenet(pixels, version="1.1"),
+        scale=1.0,
+        offset=(-104.0, -117.0, -123.0),
+        imagenet=lambda alpha: squeezenet1_1_arrays(),
+    ),
+    "squeezenet1_0": Backbone(
+        build=lambda pixels, alpha: squeezenet(pixels, version="1.0"),
+        scale=1.0,
+        offset=(-104.0, -117.0, -123.0),
+        imagenet=None,
+    ),
+    "mobilenet_v2": Backbone(
+        scale=1 / 127.5,
+        offset=(-1.0, -1.0, -1.0),
+        **_application(keras.applications.MobileNetV2, "mobilenet_v2", has_alpha=True),
+    ),
+    "vgg16": Backbone(
+        scale=1.0,
+        offset=(-103.939, -116.779, -123.68),
+        **_application(keras.applications.VGG16, "vgg16"),
+    ),
+    "resnet101": Backbone(
+        scale=1.0,
+        offset=(-103.939, -116.779, -123.68),
+        **_application(keras.applications.ResNet101, "resnet101"),
+    ),
+}
+
+
+def scale_pixels(pixels: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Maps grey pixels `(batch, size, size, 1)` in [0, 255] to three scaled channels."""
+    backbone = BACKBONES[name]
+    x = keras.layers.Concatenate(name="three_channels")([pixels] * 3)
+    return keras.layers.Rescaling(
+        backbone.scale, backbone.offset, name="pixel_scaling"
+    )(x)
+
+
+def load_weights(model: keras.Model, name: str, weights: str, alpha: float) -> None:
+    """Gives the backbone's layers in `model` the weights asked for.
+
+    Args:
+        model: A model whose layers have the backbone's names.
+        name: Key of `BACKBONES`.
+        weights: `"imagenet"`, a weights file (`.npz` of `layer/variable` arrays,
+            `.keras`, or `.weights.h5` of the backbone without its top), or a run
+            directory.
+        alpha: Width of MobileNetV2.
+
+    Raises:
+        UserError: If the weights are missing, corrupt or of another network.
+    """
+    if weights == "imagenet":
+        imagenet = BACKBONES[name].imagenet
+        if imagenet is None:
+            raise UserError(
+                f"`model.weights`: there are no ImageNet weights of {name}; use "
+                "`squeezenet1_1`, a path or null. Received: 'imagenet'"
+            )
+        arrays, source = imagenet(alpha), f"imagenet weights of {name}"
+    else:
+        arrays, source = _read(Path(weights), name, alpha), weights
+    _assign(model, name, arrays, source, alpha)
+
+
+def model_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """The weights of every layer as `{"layer/variable": array}`."""
+    return {
+        f"{layer.name}/{variable.name}": np.asarray(variable)
+        for layer in model.layers
+        for variable in layer.weights
+    }
+
+
+def backbone_layers(name: str, alpha: float) -> list[str]:
+    """Names of the backbone's layers that have weights."""
+    pixels = keras.Input((224, 224, 3))
+    network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
+    return [layer.name for layer in network.layers if layer.weights]
+
+
+def _read(path: Path, name: str, alpha: float) -> dict[str, np.ndarray]:
+    if path.is_dir():
+        path = path / "model.keras"
+    if not path.exists():
+        raise UserError(
+            "`model.weights`: expected 'imagenet', null, a weights file or a run "
+            f"directory with model.keras. Received: {path}"
+        )
+    if path.suffix == ".npz":
+        return read_arrays(path)
+    try:
+        if path.suffix == ".keras":
+            return model_arrays(keras.models.load_model(path, compile=False))
+        pixels = keras.Input((224, 224, 3))
+        network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
+        network.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"`model.weights`: expected weights of {name} without its top in {path}. "
+            f"Received a file that cannot be read as such: {reason}"
+        ) from error
+    return model_arrays(network)
+
+
+def _assign(
+    model: keras.Model,
+    name: str,
+    arrays: dict[str, np.ndarray],
+    source: str,
+    alpha: float,
+) -> None:
+    for layer in map(model.get_layer, backbone_layers(name, alpha)):
+        for variable in layer.weights:
+            key = f"{layer.name}/{variable.name}"
+            array = arrays.get(key)
+            if array is None or array.shape != tuple(variable.shape):
+                found = "nothing" if array is None else f"shape {array.shape}"
+                raise UserError(
+                    f"`model.weights`: expected {key} of shape "
+                    f"{tuple(variable.shape)} for {name} in {source}. Received: {found}"
+                )
+            variable.assign(array)
+
+
+def _check_download(name: str) -> None:
+    """Turns 'no network' into one line; keras.applications raises a bare error."""
+    if any((Path.home() / ".keras" / "models").glob(f"{name}_*notop.h5")):
+        return
+    request = urllib.request.Request(KERAS_WEIGHTS, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # The server answers: it merely lists no folders.
+    except OSError as error:
+        raise UserError(
+            f"`model.weights: imagenet` of {name} is fetched from {KERAS_WEIGHTS}, "
+            "which cannot be reached. Bring the file `..._notop.h5` for it from there "
+            "and set `model.weights` to its path, or set `model.weights=null`. "
+            f"Received: {error}"
+        ) from error

@@ -1,0 +1,311 @@
+"""From the bytes of an image file to the grey picture that a network sees.
+
+Everything here is TensorFlow graph code that travels with the saved model. The
+result is 8-bit by definition: it can be cached, looked at and compared exactly,
+and no rounding difference between eager, tf.data and a served graph survives it.
+"""
+
+import keras
+import tensorflow as tf
+
+# ITU-R BT.601 luma, the grey conversion of OpenCV and Pillow, for R, G, B.
+LUMA = (0.299, 0.587, 0.114)
+# Parts of one percent that a percentile is rounded to, so that ranks are integers.
+PERCENT_PARTS = 1000
+SPECKLE_FILTERS = {"none": 0, "median3": 3, "median5": 5}
+
+
+@keras.saving.register_keras_serializable(package="usgland")
+class Preprocessing(keras.layers.Layer):
+    """Decodes image files and normalizes them to one size and grey range.
+
+    In this order: decode PNG, JPEG or BMP (8 or 16 bits, palette, transparency
+    flattened on black); grey by BT.601; shrink or enlarge so that the longer side
+    is `size`, keeping the aspect ratio, because "taller than wide" is a sign of
+    malignancy; median filter; stretch the grey levels between two percentiles of
+    the image's own pixels; pad with black to a square. The padding comes last and
+    has no part in the percentiles.
+
+    EXIF rotation is ignored: the pixels are taken as they are stored.
+
+    Args:
+        size: Side of the square, pixels.
+        grey_percentiles: Percentiles in [0, 100] that become 0 and 255, or None to
+            keep the grey levels.
+        speckle_filter: `"none"`, `"median3"` or `"median5"`: side of the median.
+        name: Name of the layer.
+
+    Raises:
+        tf.errors.InvalidArgumentError: If one of the inputs is not such an image.
+    """
+
+    def __init__(
+        self,
+        size=224,
+        grey_percentiles=(1.0, 99.0),
+        speckle_filter="none",
+        name="preprocessing",
+        dtype=None,
+    ):
+        super().__init__(name=name, trainable=False, dtype=dtype)
+        if speckle_filter not in SPECKLE_FILTERS:
+            raise ValueError(
+                f"`speckle_filter` must be one of {list(SPECKLE_FILTERS)}. "
+                f"Received: speckle_filter={speckle_filter!r}"
+            )
+        self.size = size
+        self.grey_percentiles = grey_percentiles and tuple(grey_percentiles)
+        self.speckle_filter = speckle_filter
+
+    def call(self, image_bytes):
+        return tf.map_fn(
+            self.read,
+            image_bytes,
+            fn_output_signature=tf.TensorSpec((self.size, self.size, 1), tf.uint8),
+        )
+
+    def compute_output_spec(self, image_bytes):
+        shape = (*image_bytes.shape, self.size, self.size, 1)
+        return keras.KerasTensor(shape, dtype="uint8")
+
+    def read(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """Maps one encoded image, a scalar string, to uint8 `(size, size, 1)`."""
+        return self.normalize(decode_grey(image_bytes))
+
+    def normalize(self, grey: tf.Tensor) -> tf.Tensor:
+        """Maps grey levels `(height, width, 1)` in [0, 255] to `(size, size, 1)`."""
+        image = shrink_to_fit(grey, self.size)
+        side = SPECKLE_FILTERS[self.speckle_filter]
+        if side:
+            image = median_filter(image, side)
+        if self.grey_percentiles is not None:
+            image = stretch_grey(image, *self.grey_percentiles)
+        return pad_to_square(image, self.size)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "grey_percentiles": self.grey_percentiles,
+            "speckle_filter": self.speckle_filter,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{k: v for k, v in config.items() if k != "trainable"})
+
+
+def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Decodes one image file to integer grey levels.
+
+    Args:
+        image_bytes: Scalar string: a PNG, JPEG or BMP file.
+
+    Returns:
+        Float32 `(height, width, 1)`, whole numbers in [0, 255]; 16-bit images are
+        not rounded (see `_png16_grey`).
+    """
+    # A PNG's bit depth is byte 24 of the file, in its first chunk. The zeros keep
+    # the look at a shorter file inside it.
+    padded = tf.strings.join([image_bytes, "\0" * 25])
+    deep = tf.equal(tf.strings.substr(padded, 24, 1), b"\x10")
+    magic = tf.strings.substr(padded, 0, 2)
+    return tf.case(
+        [
+            (tf.equal(magic, b"\xff\xd8"), lambda: _jpeg_grey(image_bytes)),
+            (
+                tf.logical_and(tf.equal(magic, b"\x89P"), deep),
+                lambda: _png16_grey(image_bytes),
+            ),
+            (tf.equal(magic, b"\x89P"), lambda: _png_grey(image_bytes)),
+        ],
+        default=lambda: _bmp_grey(image_bytes),
+        exclusive=False,
+    )
+
+
+def _jpeg_grey(image_bytes: tf.Tensor) -> tf.Tensor:
+    # The default inverse transform is up to 10 grey levels off.
+    image = tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
+    return _luma(tf.cast(image, tf.float32))
+
+
+def _png_grey(image_bytes: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_png(image_bytes, channels=4)
+    return tf.round(_flatten_on_black(tf.cast(image, tf.float32), 255.0))
+
+
+def _png16_grey(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Scales by the smallest bit depth, 8 to 16, that holds the brightest pixel.
+
+    12-bit scans in 16-bit files would otherwise be black. Values are not rounded.
+    """
+    image = tf.io.decode_png(image_bytes, channels=4, dtype=tf.uint16)
+    grey = _flatten_on_black(tf.cast(image, tf.float32), 65535.0)
+    full_scales = tf.constant([2.0**bits - 1 for bits in range(8, 17)])
+    brightest = tf.round(tf.reduce_max(grey))
+    full_scale = full_scales[tf.reduce_sum(tf.cast(full_scales < brightest, tf.int32))]
+    return grey * (255.0 / full_scale)
+
+
+def _bmp_grey(image_bytes: tf.Tensor) -> tf.Tensor:
+    # Also where anything that is no image ends, with the decoder's own error.
+    image = tf.io.decode_image(image_bytes, expand_animations=False)
+    image = tf.cast(image, tf.float32)
+    return tf.cond(
+        tf.equal(tf.shape(image)[2], 1),
+        lambda: image[..., :1],
+        lambda: _luma(image[..., :3]),
+    )
+
+
+def _flatten_on_black(image: tf.Tensor, opaque: float) -> tf.Tensor:
+    return _luma(image[..., :3], rounded=False) * (image[..., 3:] / opaque)
+
+
+def _luma(image: tf.Tensor, *, rounded: bool = True) -> tf.Tensor:
+    grey = tf.reduce_sum(image * tf.constant(LUMA), axis=-1, keepdims=True)
+    return tf.round(grey) if rounded else grey
+
+
+def shrink_to_fit(image: tf.Tensor, size: int) -> tf.Tensor:
+    """Resizes so that the longer side is `size`; the shorter has at least 1 pixel.
+
+    The target is computed in integers: `tf.image.resize_with_pad` rounds
+    differently in eager and in graph mode.
+
+    Args:
+        image: `(height, width, 1)`, grey levels in [0, 255].
+        size: Longer side of the result, pixels.
+
+    Returns:
+        Uint8 `(height, width, 1)`; bilinear, antialiased where it shrinks.
+    """
+    shape = tf.shape(image)[:2]
+    longer = tf.reduce_max(shape)
+    target = tf.maximum((shape * size + longer // 2) // longer, 1)
+    image = tf.image.resize(image, target, method="bilinear", antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+
+
+def stretch_grey(image: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Maps the grey levels at two percentiles to 0 and 255, linearly, and clips.
+
+    A percentile is the smallest grey level that at least that share of the pixels
+    does not exceed (`numpy.percentile(..., method="inverted_cdf")`). Where both
+    fall on one level, the darkest and brightest pixel take their place; an image
+    of one grey level becomes black.
+
+    Args:
+        image: Uint8 `(height, width, 1)`.
+        low: Percentile in [0, 100] that becomes black.
+        high: Percentile in [0, 100] that becomes white.
+
+    Returns:
+        Uint8 `(height, width, 1)`.
+    """
+    counts = tf.math.bincount(tf.cast(tf.reshape(image, [-1]), tf.int32), minlength=256)
+    counts = tf.cast(counts, tf.int64)
+    cumulative = tf.cumsum(counts)
+    pixels = cumulative[-1]
+
+    def level(percentile: float) -> tf.Tensor:
+        parts = round(percentile * PERCENT_PARTS)
+        whole = 100 * PERCENT_PARTS
+        rank = tf.maximum((pixels * parts + whole - 1) // whole, 1)
+        return tf.reduce_sum(tf.cast(cumulative < rank, tf.int32))
+
+    black, white = level(low), level(high)
+    flat = tf.equal(black, white)
+    black = tf.where(flat, level(0), black)
+    white = tf.where(flat, level(100), white)
+    # A table of 256 entries in integers: rounds half up, the same everywhere.
+    span = tf.maximum(white - black, 1)
+    table = ((tf.range(256) - black) * 510 + span) // (2 * span)
+    table = tf.cast(tf.clip_by_value(table, 0, 255), tf.uint8)
+    return tf.gather(table, tf.cast(image, tf.int32))
+
+
+def pad_to_square(image: tf.Tensor, size: int) -> tf.Tensor:
+    """Centres `(height, width, 1)` on a black square `(size, size, 1)`."""
+    gap = size - tf.shape(image)[:2]
+    before = gap // 2
+    after = gap - before
+    paddings = [[before[0], after[0]], [before[1], after[1]], [0, 0]]
+    return tf.ensure_shape(tf.pad(image, paddings), (size, size, 1))
+
+
+def median_filter(image: tf.Tensor, side: int) -> tf.Tensor:
+    """Replaces every pixel by the median of its `side` x `side` neighbourhood.
+
+    Pixels beyond the border repeat the border (`cv2.medianBlur`). Runs as a network
+    of minima and maxima on shifted copies of the whole image, which is an order of
+    magnitude faster than sorting patches.
+
+    Args:
+        image: `(height, width, 1)`, any numeric type.
+        side: 3 or 5.
+
+    Returns:
+        The filtered image, same shape and type.
+    """
+    if side not in (3, 5):
+        raise ValueError(f"`side` must be 3 or 5. Received: side={side}")
+    padded = image
+    for _ in range(side // 2):  # One pixel at a time repeats the border pixel.
+        padded = tf.pad(padded, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    columns = [
+        _sort([padded[row : row + height, col : col + width] for row in range(side)])
+        for col in range(side)
+    ]
+    return tf.reshape(_median_of_sorted_columns(columns), tf.shape(image))
+
+
+def _sort(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Sorts elementwise by odd-even transposition."""
+    values = list(values)
+    for step in range(len(values)):
+        for i in range(step % 2, len(values) - 1, 2):
+            values[i], values[i + 1] = (
+                tf.minimum(values[i], values[i + 1]),
+                tf.maximum(values[i], values[i + 1]),
+            )
+    return values
+
+
+def _median_of_sorted_columns(columns: list[list[tf.Tensor]]) -> tf.Tensor:
+    """The median of a square whose columns are sorted, by forgetting extremes.
+
+    With n values left, one that at least half of them surely exceed cannot be the
+    median. After rows are sorted too, entry (i, j) is no smaller than the
+    (i + 1) * (j + 1) entries above and left of it.
+    """
+    side = len(columns)
+    rows = [_sort(list(row)) for row in zip(*columns, strict=True)]
+    half = (side * side + 1) // 2
+    left = [
+        rows[i][j]
+        for i in range(side)
+        for j in range(side)
+        if (i + 1) * (j + 1) <= half and (side - i) * (side - j) <= half
+    ]
+    return _median_by_forgetting(left)
+
+
+def _median_by_forgetting(values: list[tf.Tensor]) -> tf.Tensor:
+    """The median of an odd number of values: drop the extremes until one is left."""
+    values = list(values)
+    while len(values) > 1:
+        for i in range(len(values) - 1):  # The largest to the end.
+            values[i], values[i + 1] = (
+                tf.minimum(values[i], values[i + 1]),
+                tf.maximum(values[i], values[i + 1]),
+            )
+        for i in range(len(values) - 2, 0, -1):  # The smallest to the front.
+            values[i - 1], values[i] = (
+                tf.minimum(values[i - 1], values[i]),
+                tf.maximum(values[i - 1], values[i]),
+            )
+        values = values[1:-1]
+    return values[0]

@@ -1,0 +1,73 @@
+"""The state between two epochs, all that `--resume` needs, in one file."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from usgland.errors import UserError
+from usgland.runs import write_whole
+
+Weights = list[np.ndarray]
+
+
+@dataclass
+class State:
+    """Where training stands after some epochs.
+
+    Attributes:
+        epoch: Epochs done, which is the number of the next one.
+        history: One row an epoch.
+        best_epoch: The epoch whose weights are kept so far, or None.
+        best_score: Its value of the monitored metric.
+        seconds: Time spent training, all attempts together.
+        weights: Lists of arrays: `model`, `optimizer`, `average` and `best`.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_score: float | None = None
+    seconds: float = 0.0
+    weights: dict[str, Weights] = field(default_factory=dict)
+
+
+def save_state(state: State, folder: Path) -> None:
+    """Writes the state, then drops the one before."""
+    path = folder / f"epoch-{state.epoch:05d}.npz"
+    record = {k: v for k, v in asdict(state).items() if k != "weights"}
+    arrays = {
+        f"{group}/{i:05d}": array
+        for group, weights in state.weights.items()
+        for i, array in enumerate(weights)
+    }
+    with write_whole(path) as temporary:
+        np.savez(temporary, record=json.dumps(record), **arrays)
+    for other in folder.glob("epoch-*.npz"):
+        if other != path:
+            other.unlink()
+
+
+def load_state(folder: Path) -> State:
+    """Reads the newest state; a new one where there is none.
+
+    Raises:
+        UserError: If the file is corrupt.
+    """
+    paths = sorted(folder.glob("epoch-*.npz"))
+    if not paths:
+        return State()
+    try:
+        with np.load(paths[-1]) as file:
+            state = State(**json.loads(str(file["record"])))
+            for name in sorted(file.files):
+                group, slash, _ = name.partition("/")
+                if slash:
+                    state.weights.setdefault(group, []).append(file[name])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(
+            f"Expected a checkpoint in {paths[-1]}. Received a damaged file; delete it "
+            "to start this run again from its first epoch"
+        ) from error
+    return state

@@ -1,0 +1,160 @@
+"""Trains one model into a run directory."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import Config, dump_config, load_config
+from usgland.data.pipeline import read_pixels
+from usgland.errors import UserError
+from usgland.models.classifier import (
+    PREPROCESSING,
+    build_classifier,
+    pixels_to_logit,
+)
+from usgland.runs import (
+    CHECKPOINT,
+    CONFIG,
+    ENVIRONMENT,
+    HISTORY,
+    MODEL,
+    SPLITS,
+    TENSORBOARD,
+    write_json,
+    write_text,
+    write_whole,
+)
+from usgland.training.checkpoint import load_state
+from usgland.training.device import describe_environment, precision, prepare_devices
+from usgland.training.loop import Part, arrays_of, assign_arrays, kept_epoch, train
+from usgland.training.progress import ProgressBar, write_history, write_tensorboard
+
+
+def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
+    """Trains the model of a prepared run, from its newest checkpoint if it has one.
+
+    Writes `history.csv` and TensorBoard logs after each epoch, at the end
+    `model.keras` and what `environment.json` says of time and size, and removes the
+    checkpoint.
+
+    Args:
+        run: A run directory with config.yaml and splits.csv.
+        rows: Checked manifest rows with `role`; only `train` and `val` are read.
+        console: Where progress is shown.
+
+    Raises:
+        UserError: If the starting weights are missing or training diverges.
+    """
+    config = load_config(run / CONFIG)
+    prepare_devices(config.train.seed)
+    with precision(config.train.precision):
+        model = build_classifier(config)
+    learned = pixels_to_logit(model)
+    start = time.monotonic()
+    train_part, val_part = (_read_part(model, rows, role) for role in ("train", "val"))
+    reading = time.monotonic() - start
+    console.print(
+        f"Read {len(train_part.labels)} training and {len(val_part.labels)} "
+        f"validation images in {reading:.0f} s",
+        highlight=False,
+    )
+    total = config.train.frozen_epochs + config.train.epochs
+    done = load_state(run / CHECKPOINT).epoch
+    if done:
+        console.print(f"Resuming after epoch {done} of {total}", highlight=False)
+    with ProgressBar(console, total, done) as bar:
+
+        def on_epoch(state):
+            write_history(state.history, run / HISTORY)
+            write_tensorboard(state.history, run / TENSORBOARD)
+            bar.show_epoch(state)
+
+        state = train(
+            learned,
+            train_part,
+            val_part,
+            config,
+            run / CHECKPOINT,
+            on_epoch=on_epoch,
+            callbacks=[bar],
+        )
+    write_history(state.history, run / HISTORY)
+    size = _save_model(model, config, run / MODEL)
+    environment = describe_environment() | {
+        "synthetic": bool((rows.get("synthetic", "0") == "1").all()),
+        "training_seconds": round(state.seconds, 1),
+        "epochs": state.epoch,
+        "kept_epoch": kept_epoch(state),
+        "parameters": model.count_params(),
+        "model_bytes": size,
+        "seconds_per_image": _seconds_per_image(learned, val_part),
+    }
+    write_json(run / ENVIRONMENT, environment)
+    for path in (run / CHECKPOINT).glob("*"):
+        path.unlink()
+    (run / CHECKPOINT).rmdir()
+
+
+def prepare_run(run: Path, config: Config, splits: pd.DataFrame) -> None:
+    """Makes a run directory with its settings and split, whole or not at all.
+
+    Raises:
+        UserError: If it exists or cannot be written.
+    """
+    if run.exists():
+        raise UserError(
+            "A run directory is never overwritten. Received one that exists: "
+            f"{run}. Choose another --name, or add --resume to finish it"
+        )
+    temporary = run.with_name(f".{run.name}-{os.getpid()}")
+    try:
+        write_text(temporary / CONFIG, dump_config(config))
+        with write_whole(temporary / SPLITS) as path:
+            splits.to_csv(path, index=False)
+        try:
+            temporary.rename(run)
+        except OSError as error:
+            raise UserError(f"Cannot make the run directory {run}: {error}") from error
+    finally:
+        for path in temporary.glob("*"):
+            path.unlink()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            temporary.rmdir()
+
+
+def _read_part(model: keras.Model, rows: pd.DataFrame, role: str) -> Part:
+    rows = rows[rows["role"] == role]
+    pixels = read_pixels(rows, model.get_layer(PREPROCESSING).read)
+    return Part(pixels, rows["label"].to_numpy())
+
+
+def _save_model(model: keras.Model, config: Config, path: Path) -> int:
+    """Saves a float32 copy, whatever it was trained in; returns its size in bytes."""
+    weights = arrays_of(model.variables)
+    bare = config.model_copy(
+        update={"model": config.model.model_copy(update={"weights": None})}
+    )
+    with precision("float32"):
+        copy = build_classifier(bare)
+    assign_arrays(copy.variables, weights)
+    with write_whole(path) as temporary:
+        copy.save(temporary)
+    return path.stat().st_size
+
+
+def _seconds_per_image(model: keras.Model, part: Part) -> float:
+    """Time of one forward pass of one image, the median of many, in a graph."""
+    predict = model.make_predict_function()
+    batch = part.pixels[:1].astype("float32")
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        predict(iter([(batch,)]))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[5:]))

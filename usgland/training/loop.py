@@ -1,0 +1,313 @@
+"""The epochs: fit, validate, remember the best, save, until done."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from usgland.config import Config
+from usgland.data.pipeline import make_batches
+from usgland.errors import UserError
+from usgland.models.augmentation import make_augment, make_rand_augment
+from usgland.models.classifier import LOGIT
+from usgland.models.metrics import training_metrics
+from usgland.training.checkpoint import State, load_state, save_state
+
+VALIDATION_BATCH = 64
+
+
+class Part(NamedTuple):
+    """The images of one role: uint8 `(images, size, size, 1)` and labels 0 or 1."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def train(
+    model: keras.Model,
+    train_part: Part,
+    val_part: Part,
+    config: Config,
+    folder: Path,
+    *,
+    on_epoch: Callable[[State], None],
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> State:
+    """Trains `model` from the newest checkpoint in `folder` to the last epoch.
+
+    Args:
+        model: Maps preprocessed pixels to a logit.
+        train_part: What it learns from.
+        val_part: What chooses the epoch that is kept.
+        config: Gives `train` and `augmentation`.
+        folder: Where the state after each epoch is kept.
+        on_epoch: Called with the state after each epoch.
+        callbacks: Further Keras callbacks, for progress.
+
+    Returns:
+        The last state; `model` has the kept weights.
+
+    Raises:
+        UserError: If the loss is no number any more.
+    """
+    settings = config.train
+    state = load_state(folder)
+    batches = _Batches(train_part, config)
+    total = settings.frozen_epochs + settings.epochs
+    average = WeightAverage(model, settings.ema_momentum)
+    compiled_frozen = None
+    restored = state.epoch == 0
+    val_data = _validation_data(val_part)
+    while state.epoch < total and not _is_out_of_patience(state, config):
+        start = time.monotonic()
+        frozen = state.epoch < settings.frozen_epochs
+        if frozen is not compiled_frozen:
+            _compile(model, config, batches.steps, frozen=frozen)
+            compiled_frozen = frozen
+        if not restored:
+            _restore(model, average, state)
+            restored = True
+        logs = model.fit(
+            batches.of_epoch(state.epoch),
+            initial_epoch=state.epoch,
+            epochs=state.epoch + 1,
+            shuffle=False,
+            verbose=0,
+            callbacks=[average, *callbacks],
+        ).history
+        row = {name: float(values[-1]) for name, values in logs.items()}
+        if config.augmentation.mixup:  # No image has one label to be scored against.
+            row = {name: v if name == "loss" else math.nan for name, v in row.items()}
+        with average.in_place():
+            val_logs = model.evaluate(val_data, verbose=0, return_dict=True)
+            row |= {f"val_{name}": float(value) for name, value in val_logs.items()}
+            _note_epoch(state, row, model, config, time.monotonic() - start)
+        state.weights["model"] = arrays_of(model.variables)
+        state.weights["optimizer"] = arrays_of(model.optimizer.variables)
+        state.weights["average"] = average.arrays()
+        save_state(state, folder)
+        on_epoch(state)
+    assign_arrays(model.variables, state.weights["best"])
+    return state
+
+
+def kept_epoch(state: State) -> int:
+    """Number, from 0, of the epoch whose weights the state keeps."""
+    if state.best_epoch is None:
+        raise ValueError("`state` must have an epoch behind it. Received: a new one")
+    return state.best_epoch
+
+
+def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Copies of the values."""
+    return [np.array(variable) for variable in variables]
+
+
+def assign_arrays(
+    variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]
+) -> None:
+    """Gives each variable its array."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+class WeightAverage(keras.callbacks.Callback):
+    """An exponential moving average of the weights, updated after every step.
+
+    Early on it follows faster, as the mean of all steps so far would.
+
+    Args:
+        model: Whose weights.
+        momentum: Share of the old average that a step keeps, or None: no average.
+    """
+
+    def __init__(self, model: keras.Model, momentum: float | None):
+        super().__init__()
+        self._momentum = momentum
+        self._current = [] if momentum is None else _averaged_variables(model)
+        self._averages = [tf.Variable(v.value) for v in self._current]
+        self._steps = tf.Variable(0.0)
+
+        @tf.function
+        def update():
+            step = self._steps.assign_add(1.0)
+            keep = tf.minimum(self._momentum, step / (10.0 + step))
+            for average, current in zip(self._averages, self._current, strict=True):
+                average.assign(keep * average + (1 - keep) * current.value)
+
+        self._update = update
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._current:
+            self._update()
+
+    def arrays(self) -> list[np.ndarray]:
+        """The state, for a checkpoint."""
+        return [self._steps.numpy(), *(v.numpy() for v in self._averages)]
+
+    def restore(self, arrays: Sequence[np.ndarray]) -> None:
+        """Takes up the state of a checkpoint."""
+        self._steps.assign(arrays[0])
+        for average, array in zip(self._averages, arrays[1:], strict=True):
+            average.assign(array)
+
+    def in_place(self) -> "_Swap":
+        """A block in which the model has the averaged weights."""
+        return _Swap(self._current, self._averages)
+
+
+class _Swap:
+    def __init__(self, current: list, averages: list):
+        self._current, self._averages = current, averages
+
+    def __enter__(self) -> None:
+        self._before = arrays_of(self._current)
+        assign_arrays(self._current, [v.numpy() for v in self._averages])
+
+    def __exit__(self, *error: object) -> None:
+        assign_arrays(self._current, self._before)
+
+
+def _averaged_variables(model: keras.Model) -> list[keras.Variable]:
+    """Weights and the statistics of normalization layers, not seeds."""
+    return [v for v in model.variables if v.dtype.startswith("float")]
+
+
+class _Batches:
+    """The batches of each epoch of one training part."""
+
+    def __init__(self, part: Part, config: Config):
+        self._config = config
+        self._labels = part.labels
+        self._weights = _image_weights(part.labels, config.train.class_weights)
+        self._augment = make_augment(config.augmentation)
+        with tf.device("CPU"):
+            self._pixels = tf.constant(part.pixels)
+        self.steps = max(1, len(part.labels) // config.train.batch_size)
+
+    def of_epoch(self, epoch: int) -> tf.data.Dataset:
+        settings = self._config.train
+        dataset = make_batches(
+            self._pixels,
+            self._labels,
+            self._weights,
+            self._augment,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            epoch=epoch,
+        )
+        magnitude = self._config.augmentation.rand_augment
+        if not magnitude:
+            return dataset
+        seed = int(np.random.default_rng([settings.seed, epoch, 2]).integers(2**31))
+        change = make_rand_augment(magnitude, seed)
+        return dataset.map(lambda images, *rest: (change(images), *rest)).prefetch(2)
+
+
+def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
+    """Weight of each image in the loss; balanced classes have the same sum."""
+    if class_weights is None:
+        return np.ones(len(labels))
+    counts = np.bincount(labels, minlength=2)
+    return (len(labels) / (2 * counts))[labels]
+
+
+def _validation_data(part: Part) -> tf.data.Dataset:
+    labels = part.labels.astype("float32")[:, None]
+    dataset = tf.data.Dataset.from_tensor_slices((part.pixels, labels))
+    return dataset.batch(VALIDATION_BATCH).prefetch(1)
+
+
+def _compile(model: keras.Model, config: Config, steps: int, *, frozen: bool) -> None:
+    """A fresh optimizer for the head alone or, later, for all layers."""
+    settings = config.train
+    for layer in model.layers:
+        layer.trainable = not frozen or layer.name == LOGIT
+    options = {
+        "learning_rate": _learning_rate(config, steps, frozen=frozen),
+        "weight_decay": settings.weight_decay or None,
+        "global_clipnorm": settings.clip_norm,
+    }
+    if settings.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=settings.momentum, **options)
+    else:
+        optimizer = keras.optimizers.AdamW(**options)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    smoothing = settings.label_smoothing
+    loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+    if settings.loss == "focal":
+        loss = keras.losses.BinaryFocalCrossentropy(
+            from_logits=True, label_smoothing=smoothing, apply_class_balancing=False
+        )
+    model.compile(
+        optimizer,
+        loss,
+        metrics=training_metrics(from_logits=True),
+        jit_compile=settings.xla,
+    )
+    optimizer.build(model.trainable_variables)
+
+
+def _learning_rate(config: Config, steps: int, *, frozen: bool):
+    """A constant for the head, else warm-up and the schedule of the settings."""
+    settings = config.train
+    warmup = min(settings.warmup_epochs, settings.epochs - 1) * steps
+    if frozen or (settings.schedule == "constant" and not warmup):
+        return settings.learning_rate
+    if settings.schedule == "constant":
+        return keras.optimizers.schedules.PiecewiseConstantDecay(
+            [warmup], [settings.learning_rate / 10, settings.learning_rate]
+        )
+    return keras.optimizers.schedules.CosineDecay(
+        settings.learning_rate / 10 if warmup else settings.learning_rate,
+        settings.epochs * steps - warmup,
+        warmup_target=settings.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def _restore(model: keras.Model, average: WeightAverage, state: State) -> None:
+    assign_arrays(model.variables, state.weights["model"])
+    average.restore(state.weights["average"])
+    # At the step from the head to all layers the new optimizer has no past.
+    if len(state.weights["optimizer"]) == len(model.optimizer.variables):
+        assign_arrays(model.optimizer.variables, state.weights["optimizer"])
+
+
+def _note_epoch(
+    state: State,
+    row: dict[str, float],
+    model: keras.Model,
+    config: Config,
+    seconds: float,
+) -> None:
+    """Adds an epoch to the state and keeps its weights if they are the best."""
+    if not math.isfinite(row["loss"]):
+        raise UserError(
+            f"Training diverged: the loss of epoch {state.epoch + 1} is {row['loss']}. "
+            f"Lower `train.learning_rate` (now {config.train.learning_rate}) or set "
+            "`train.clip_norm=1`"
+        )
+    settings = config.train
+    state.history.append({"epoch": state.epoch, **row})
+    state.seconds += seconds
+    score = row[settings.monitor]
+    if settings.monitor == "val_loss":
+        score = -score
+    better = state.best_score is None or score > state.best_score
+    if better or settings.keep == "last" or math.isnan(state.best_score):
+        state.best_epoch, state.best_score = state.epoch, score
+        state.weights["best"] = arrays_of(model.variables)
+    state.epoch += 1
+
+
+def _is_out_of_patience(state: State, config: Config) -> bool:
+    patience = config.train.early_stopping_epochs
+    if patience is None or state.best_epoch is None:
+        return False
+    return state.epoch - 1 - state.best_epoch >= patience

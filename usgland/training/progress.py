@@ -1,0 +1,105 @@
+"""What a person watches while a network trains, and the logs they keep."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from usgland.runs import write_text
+from usgland.training.checkpoint import State
+
+SHOWN = ("loss", "val_loss", "val_auc", "val_sensitivity", "val_specificity")
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar over all steps of all epochs, with the time left, and a line an epoch.
+
+    Args:
+        console: Where to show it. The bar appears on terminals only.
+        epochs: Epochs in all.
+        done: Epochs that an earlier attempt finished.
+    """
+
+    def __init__(self, console: Console, epochs: int, done: int = 0):
+        super().__init__()
+        self._console, self._epochs, self._done = console, epochs, done
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps, loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(
+            "", total=None, epoch=done + 1, epochs=epochs, loss="-"
+        )
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        steps = self.params["steps"] or 1
+        self._bar.update(
+            self._task,
+            total=steps * (self._epochs - self._done),
+            completed=steps * (epoch - self._done),
+            epoch=epoch + 1,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = "-" if not logs else f"{float(logs['loss']):.3f}"
+        self._bar.update(self._task, advance=1, loss=loss)
+
+    def show_epoch(self, state: State) -> None:
+        """Prints the figures of the last epoch, its time and the time left."""
+        row = state.history[-1]
+        figures = "  ".join(f"{name} {row[name]:.3f}" for name in SHOWN)
+        pace = state.seconds / state.epoch
+        left = pace * (self._epochs - state.epoch)
+        best = "  *" if state.best_epoch == state.epoch - 1 else ""
+        self._console.print(
+            f"epoch {state.epoch:>3}/{self._epochs}  {figures}  "
+            f"{pace:.0f} s an epoch, {left / 60:.1f} min left{best}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
+    """Writes one row an epoch as CSV; the file appears whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())
+
+
+def write_tensorboard(history: Sequence[dict[str, float]], folder: Path) -> None:
+    """Adds the last epoch to the TensorBoard logs; validation beside training."""
+    row = dict(history[-1])
+    epoch = int(row.pop("epoch"))
+    for part in ("train", "validation"):
+        writer = tf.summary.create_file_writer(str(folder / part))
+        with writer.as_default():
+            for name, value in row.items():
+                if name.startswith("val_") == (part == "validation"):
+                    tf.summary.scalar(name.removeprefix("val_"), value, step=epoch)
+        writer.close()
