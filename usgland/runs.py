@@ -22,6 +22,7 @@ PATIENT_PREDICTIONS = "predictions_patients.csv"
 METRICS = "metrics.json"
 FIGURES = "figures"
 CHECKPOINT = "checkpoint"
+FOLDS = "folds"  # of cross-validation: a run directory each
 TENSORBOARD = "tensorboard"
 
 
@@ -84,6 +85,49 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and value != value:
         return None
     return value
+
+
+def new_run(runs_dir: Path, name: str, *, numbered: bool) -> Path:
+    """Where a new run goes: `runs_dir/name`, with the first free number if asked.
+
+    Raises:
+        UserError: If a run of this name exists or the name is no name of a folder.
+    """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UserError(f"--name: expected the name of a folder. Received: {name!r}")
+    if not numbered:
+        run = runs_dir / name
+        if run.exists():
+            raise UserError(
+                f"A run directory is never overwritten. Received one that exists: {run}"
+                ". Choose another --name, or add --resume to finish it"
+            )
+        return run
+    number = 1
+    while (runs_dir / f"{name}-{number}").exists():
+        number += 1
+    return runs_dir / f"{name}-{number}"
+
+
+def find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Path:
+    """The one run in `runs_dir` that lacks the file `done`.
+
+    Raises:
+        UserError: If there is none, or more than one.
+    """
+    found = sorted(
+        path.parent
+        for path in runs_dir.glob(f"*/{CONFIG}")
+        if not (path.parent / done).exists()
+        and (path.parent / FOLDS).exists() is cross_validated
+    )
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise UserError(
+            f"--resume: expected one unfinished run in {runs_dir}. Received: {names}. "
+            "Name it with --name"
+        )
+    return found[0]
 
 
 def find_run(path: Path, *needed: str) -> Path:

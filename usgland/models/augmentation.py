@@ -101,9 +101,7 @@ def _per_image(values: tf.Tensor) -> tf.Tensor:
     return values[:, None, None, None]
 
 
-def _move(
-    images: tf.Tensor, settings: AugmentationSettings, draw: _Draw
-) -> tf.Tensor:
+def _move(images: tf.Tensor, settings: AugmentationSettings, draw: _Draw) -> tf.Tensor:
     """Flips, turns, zooms, stretches and shifts about the centre, in one go."""
     size = images.shape[1]
     radians = math.radians(settings.rotation_degrees)
@@ -193,9 +191,7 @@ def _mix(
     )
     share = tf.math.divide_no_nan(first, first + second)
     share = tf.maximum(share, 1 - share)
-    other = tf.random.experimental.stateless_shuffle(
-        tf.range(draw.images), draw.seed()
-    )
+    other = tf.random.experimental.stateless_shuffle(tf.range(draw.images), draw.seed())
     image_share, label_share = _per_image(share), share[:, None]
     return (
         image_share * images + (1 - image_share) * tf.gather(images, other),

@@ -8,6 +8,8 @@ and no rounding difference between eager, tf.data and a served graph survives it
 import keras
 import tensorflow as tf
 
+from usgland.models.speckle import median_filter
+
 # ITU-R BT.601 luma, the grey conversion of OpenCV and Pillow, for R, G, B.
 LUMA = (0.299, 0.587, 0.114)
 # Parts of one percent that a percentile is rounded to, so that ranks are integers.
@@ -233,79 +235,3 @@ def pad_to_square(image: tf.Tensor, size: int) -> tf.Tensor:
     after = gap - before
     paddings = [[before[0], after[0]], [before[1], after[1]], [0, 0]]
     return tf.ensure_shape(tf.pad(image, paddings), (size, size, 1))
-
-
-def median_filter(image: tf.Tensor, side: int) -> tf.Tensor:
-    """Replaces every pixel by the median of its `side` x `side` neighbourhood.
-
-    Pixels beyond the border repeat the border (`cv2.medianBlur`). Runs as a network
-    of minima and maxima on shifted copies of the whole image, which is an order of
-    magnitude faster than sorting patches.
-
-    Args:
-        image: `(height, width, 1)`, any numeric type.
-        side: 3 or 5.
-
-    Returns:
-        The filtered image, same shape and type.
-    """
-    if side not in (3, 5):
-        raise ValueError(f"`side` must be 3 or 5. Received: side={side}")
-    padded = image
-    for _ in range(side // 2):  # One pixel at a time repeats the border pixel.
-        padded = tf.pad(padded, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    columns = [
-        _sort([padded[row : row + height, col : col + width] for row in range(side)])
-        for col in range(side)
-    ]
-    return tf.reshape(_median_of_sorted_columns(columns), tf.shape(image))
-
-
-def _sort(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Sorts elementwise by odd-even transposition."""
-    values = list(values)
-    for step in range(len(values)):
-        for i in range(step % 2, len(values) - 1, 2):
-            values[i], values[i + 1] = (
-                tf.minimum(values[i], values[i + 1]),
-                tf.maximum(values[i], values[i + 1]),
-            )
-    return values
-
-
-def _median_of_sorted_columns(columns: list[list[tf.Tensor]]) -> tf.Tensor:
-    """The median of a square whose columns are sorted, by forgetting extremes.
-
-    With n values left, one that at least half of them surely exceed cannot be the
-    median. After rows are sorted too, entry (i, j) is no smaller than the
-    (i + 1) * (j + 1) entries above and left of it.
-    """
-    side = len(columns)
-    rows = [_sort(list(row)) for row in zip(*columns, strict=True)]
-    half = (side * side + 1) // 2
-    left = [
-        rows[i][j]
-        for i in range(side)
-        for j in range(side)
-        if (i + 1) * (j + 1) <= half and (side - i) * (side - j) <= half
-    ]
-    return _median_by_forgetting(left)
-
-
-def _median_by_forgetting(values: list[tf.Tensor]) -> tf.Tensor:
-    """The median of an odd number of values: drop the extremes until one is left."""
-    values = list(values)
-    while len(values) > 1:
-        for i in range(len(values) - 1):  # The largest to the end.
-            values[i], values[i + 1] = (
-                tf.minimum(values[i], values[i + 1]),
-                tf.maximum(values[i], values[i + 1]),
-            )
-        for i in range(len(values) - 2, 0, -1):  # The smallest to the front.
-            values[i - 1], values[i] = (
-                tf.minimum(values[i - 1], values[i]),
-                tf.maximum(values[i - 1], values[i]),
-            )
-        values = values[1:-1]
-    return values[0]

@@ -34,18 +34,23 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def list_devices() -> list[str]:
+    """Names of the processors that TensorFlow can use."""
+    return [
+        tf.config.experimental.get_device_details(device).get(
+            "device_name", device.device_type
+        )
+        for device in tf.config.list_physical_devices()
+    ]
+
+
 def describe_environment() -> dict:
     """Versions, devices and the state of the code, for `environment.json`."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "devices": [
-            tf.config.experimental.get_device_details(device).get(
-                "device_name", device.name
-            )
-            for device in tf.config.list_physical_devices()
-        ],
+        "devices": list_devices(),
         "git_commit": _git_commit(),
         "command": " ".join(sys.argv),
     }

@@ -1,7 +1,7 @@
 """Trains one model into a run directory."""
 
-import contextlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from usgland.runs import (
     CHECKPOINT,
     CONFIG,
     ENVIRONMENT,
+    FOLDS,
     HISTORY,
     MODEL,
     SPLITS,
@@ -30,9 +31,10 @@ from usgland.runs import (
     write_text,
     write_whole,
 )
+from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import load_state
 from usgland.training.device import describe_environment, precision, prepare_devices
-from usgland.training.loop import Part, arrays_of, assign_arrays, kept_epoch, train
+from usgland.training.loop import Part, kept_epoch, train
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
 
 
@@ -96,13 +98,19 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "seconds_per_image": _seconds_per_image(learned, val_part),
     }
     write_json(run / ENVIRONMENT, environment)
-    for path in (run / CHECKPOINT).glob("*"):
-        path.unlink()
-    (run / CHECKPOINT).rmdir()
+    shutil.rmtree(run / CHECKPOINT)
 
 
-def prepare_run(run: Path, config: Config, splits: pd.DataFrame) -> None:
+def prepare_run(
+    run: Path, config: Config, splits: pd.DataFrame, *, folds: bool = False
+) -> None:
     """Makes a run directory with its settings and split, whole or not at all.
+
+    Args:
+        run: Where.
+        config: The resolved settings.
+        splits: What splits.csv holds.
+        folds: Whether it is to hold one run a fold.
 
     Raises:
         UserError: If it exists or cannot be written.
@@ -117,15 +125,14 @@ def prepare_run(run: Path, config: Config, splits: pd.DataFrame) -> None:
         write_text(temporary / CONFIG, dump_config(config))
         with write_whole(temporary / SPLITS) as path:
             splits.to_csv(path, index=False)
+        if folds:
+            (temporary / FOLDS).mkdir()
         try:
             temporary.rename(run)
         except OSError as error:
             raise UserError(f"Cannot make the run directory {run}: {error}") from error
     finally:
-        for path in temporary.glob("*"):
-            path.unlink()
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            temporary.rmdir()
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _read_part(model: keras.Model, rows: pd.DataFrame, role: str) -> Part:

@@ -16,6 +16,7 @@ from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.classifier import LOGIT
 from usgland.models.metrics import training_metrics
+from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
 
 VALIDATION_BATCH = 64
@@ -101,81 +102,6 @@ def kept_epoch(state: State) -> int:
     if state.best_epoch is None:
         raise ValueError("`state` must have an epoch behind it. Received: a new one")
     return state.best_epoch
-
-
-def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
-    """Copies of the values."""
-    return [np.array(variable) for variable in variables]
-
-
-def assign_arrays(
-    variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]
-) -> None:
-    """Gives each variable its array."""
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-
-
-class WeightAverage(keras.callbacks.Callback):
-    """An exponential moving average of the weights, updated after every step.
-
-    Early on it follows faster, as the mean of all steps so far would.
-
-    Args:
-        model: Whose weights.
-        momentum: Share of the old average that a step keeps, or None: no average.
-    """
-
-    def __init__(self, model: keras.Model, momentum: float | None):
-        super().__init__()
-        self._momentum = momentum
-        self._current = [] if momentum is None else _averaged_variables(model)
-        self._averages = [tf.Variable(v.value) for v in self._current]
-        self._steps = tf.Variable(0.0)
-
-        @tf.function
-        def update():
-            step = self._steps.assign_add(1.0)
-            keep = tf.minimum(self._momentum, step / (10.0 + step))
-            for average, current in zip(self._averages, self._current, strict=True):
-                average.assign(keep * average + (1 - keep) * current.value)
-
-        self._update = update
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._current:
-            self._update()
-
-    def arrays(self) -> list[np.ndarray]:
-        """The state, for a checkpoint."""
-        return [self._steps.numpy(), *(v.numpy() for v in self._averages)]
-
-    def restore(self, arrays: Sequence[np.ndarray]) -> None:
-        """Takes up the state of a checkpoint."""
-        self._steps.assign(arrays[0])
-        for average, array in zip(self._averages, arrays[1:], strict=True):
-            average.assign(array)
-
-    def in_place(self) -> "_Swap":
-        """A block in which the model has the averaged weights."""
-        return _Swap(self._current, self._averages)
-
-
-class _Swap:
-    def __init__(self, current: list, averages: list):
-        self._current, self._averages = current, averages
-
-    def __enter__(self) -> None:
-        self._before = arrays_of(self._current)
-        assign_arrays(self._current, [v.numpy() for v in self._averages])
-
-    def __exit__(self, *error: object) -> None:
-        assign_arrays(self._current, self._before)
-
-
-def _averaged_variables(model: keras.Model) -> list[keras.Variable]:
-    """Weights and the statistics of normalization layers, not seeds."""
-    return [v for v in model.variables if v.dtype.startswith("float")]
 
 
 class _Batches:

