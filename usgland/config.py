@@ -4,6 +4,7 @@ The defaults are the recommended recipe (`configs/squeeze.yaml`); a file in
 `configs/` and every `--set` name only what differs from them.
 """
 
+import contextlib
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
@@ -228,10 +229,8 @@ def _apply(settings: dict[str, Any], override: str) -> None:
             f"--set {key}: expected a YAML value. Received: {text!r}"
         ) from error
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a word
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value) if any(c.isdigit() for c in value) else value
-        except ValueError:
-            pass
     group = settings
     for part in parts[:-1]:
         group = group.setdefault(part, {})

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +69,20 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file that appears whole or not at all."""
     with write_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads what `write_json` wrote.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Expected JSON in {path}. Received: {' '.join(str(error).split())}"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -87,7 +87,7 @@ class _Draw:
 
     def seed(self) -> tf.Tensor:
         self._draws += 1
-        return self._seed + [0, self._draws]
+        return self._seed + tf.constant([0, self._draws])
 
     def uniform(self, low: float, high: float) -> tf.Tensor:
         return tf.random.stateless_uniform([self.images], self.seed(), low, high)

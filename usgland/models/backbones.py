@@ -93,7 +93,7 @@ BACKBONES = {
 
 
 def scale_pixels(pixels: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Maps grey pixels `(batch, size, size, 1)` in [0, 255] to three scaled channels."""
+    """Maps grey `(batch, size, size, 1)` in [0, 255] to three scaled channels."""
     backbone = BACKBONES[name]
     x = keras.layers.Concatenate(name="three_channels")([pixels] * 3)
     return keras.layers.Rescaling(

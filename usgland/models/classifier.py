@@ -48,7 +48,11 @@ def build_classifier(config: Config) -> keras.Model:
     x = keras.layers.Dropout(settings.dropout, seed=config.train.seed, name="dropout")(
         x
     )
-    logit = keras.layers.Dense(1, dtype="float32", name=LOGIT)(x)
+    # From zero: every case starts at one half, and the first step moves this layer
+    # alone. Drawn weights on features of this size would start far off.
+    logit = keras.layers.Dense(
+        1, kernel_initializer="zeros", dtype="float32", name=LOGIT
+    )(x)
     probability = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)(
         logit
     )

@@ -11,7 +11,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-PACKAGES = ("usgland", "tensorflow", "keras", "keras-cv", "numpy", "pandas")
+from usgland import __version__
+
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "pandas")
 
 
 def prepare_devices(seed: int) -> None:
@@ -49,6 +51,7 @@ def describe_environment() -> dict:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "usgland": __version__,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "devices": list_devices(),
         "git_commit": _git_commit(),

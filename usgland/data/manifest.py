@@ -1,0 +1,254 @@
+"""From a CSV of images to a checked table.
+
+The table has one row an image: `image`, `image_path`, `patient_id`, `group_id`,
+`label`, `csv_row` (the row as a spreadsheet numbers it; the header is row 1),
+`sha256` (of the file's bytes), `mask_path` where there is a `mask` column, and
+every other column of the CSV as text, empty where its cell is empty.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from usgland.config import DataSettings
+from usgland.data.images import check_images
+from usgland.data.tables import (
+    ROW,
+    Problem,
+    check_columns,
+    normalize_name,
+    normalize_word,
+    raise_problems,
+    read_table,
+    show_rows,
+)
+from usgland.errors import UserError
+
+UNLABELLED = -1
+CLASSES = ("benign", "malignant")
+# Columns that are made here and in `splits`.
+MADE = ("image_path", "mask_path", "sha256", "role")
+# Columns that new images may lack even where the settings of a run map them.
+TRAINING_ONLY = (
+    "patient_id",
+    "group_id",
+    "label",
+    "mask",
+    "split",
+    "fold",
+    "histology",
+)
+# What programs write into an empty cell; never the name of a patient.
+NO_NAME = ("", "nan", "none", "null", "n/a", "#n/a")
+
+
+def load_manifest(
+    path: Path, settings: DataSettings, *, labelled: bool = True
+) -> pd.DataFrame:
+    """Reads a manifest and checks everything in it, the pixels included.
+
+    Args:
+        path: CSV file, UTF-8, separated by commas, semicolons or tabs. Image and
+            mask paths in it are relative to its folder.
+        settings: Which columns, label words and rows to use. A mapped column takes
+            the place of a CSV column that already has our name.
+        labelled: If false, `label` may be absent or empty and is then -1; without
+            a column `patient_id` each image is a patient of its own, named after
+            the image; and a filter of `where` on a column that is absent is void.
+
+    Returns:
+        The rows used, in their order, as the module describes them. `group_id` is
+        the `patient_id` where it is absent or empty.
+
+    Raises:
+        UserError: With all problems at once, each with its row.
+    """
+    rows = _choose_columns(read_table(path), settings, path, labelled)
+    rows = _choose_rows(rows, settings, path)
+    problems = _read_labels(rows, settings, labelled)
+    problems += _check_names(rows)
+    problems += _check_files(rows, path.absolute().parent)
+    if not settings.allow_patients_with_two_labels:
+        problems += _find_two_labels(
+            rows,
+            "patient_id",
+            "one label, or data.allow_patients_with_two_labels=true",
+        )
+    problems += _find_two_labels(rows, "sha256", "one label for identical files")
+    raise_problems(str(path), problems)
+    return rows
+
+
+def _choose_columns(
+    table: pd.DataFrame, settings: DataSettings, path: Path, labelled: bool
+) -> pd.DataFrame:
+    """Gives columns our names, and the optional ones their defaults."""
+    found = [name for name in table.columns if name != ROW]
+    needed = ("image", "patient_id", "label") if labelled else ("image",)
+    mapped = {
+        ours: theirs
+        for ours, theirs in settings.columns.items()
+        if labelled or theirs in found or ours not in TRAINING_ONLY
+    }
+    check_columns(
+        path,
+        [*(mapped.get(name, name) for name in needed), *mapped.values()],
+        found,
+        "Set data.columns for other names, e.g. {label: diagnosis}",
+    )
+    taken = [name for name in found if name in MADE and name not in mapped.values()]
+    if taken:
+        raise UserError(
+            f"{path}: expected columns of other names than ours. Received: "
+            f"`{taken[0]}`; rename it (train, val and test stand in `split`)"
+        )
+    rows = table.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
+    if labelled:
+        hint = "data.where asks for that column"
+        check_columns(path, settings.where, list(rows.columns), hint)
+    if "patient_id" not in rows:
+        rows["patient_id"] = rows["image"]
+    for name in ("label", "group_id"):
+        if name not in rows:
+            rows[name] = ""
+    return rows
+
+
+def _choose_rows(
+    rows: pd.DataFrame, settings: DataSettings, path: Path
+) -> pd.DataFrame:
+    """Applies `where` and `ignore_labels`."""
+    for column, value in settings.where.items():
+        if column not in rows:  # other images than those that the filter was made for
+            continue
+        keep = [normalize_word(one) == normalize_word(value) for one in rows[column]]
+        if not any(keep):
+            values = ", ".join(map(repr, sorted(set(rows[column]))[:8]))
+            raise UserError(
+                f"{path}: expected rows with `{column}` = {value} (data.where). "
+                f"Received: {values or 'no rows'}"
+            )
+        rows = rows[keep]
+    ignored = {normalize_word(word) for word in settings.ignore_labels}
+    rows = rows[[normalize_word(one) not in ignored for one in rows["label"]]]
+    if rows.empty:
+        raise UserError(
+            f"{path}: expected a row an image. Received: no rows"
+            + (" but those of data.ignore_labels" if ignored else "")
+        )
+    return rows.reset_index(drop=True)
+
+
+def _read_labels(
+    rows: pd.DataFrame, settings: DataSettings, labelled: bool
+) -> list[Problem]:
+    """Turns the words in `label` into numbers, in place."""
+    words = {normalize_word(word): one for word, one in settings.label_words.items()}
+    texts = rows["label"].to_list()
+    labels = [words.get(normalize_word(text), UNLABELLED) for text in texts]
+    rows["label"] = pd.Series(labels, index=rows.index, dtype="int64")
+    return [
+        (
+            row,
+            f"expected a label among {', '.join(settings.label_words)}. Received: "
+            f"{text!r}; map it in data.label_words or name it in data.ignore_labels",
+        )
+        for row, text, label in zip(rows[ROW], texts, labels, strict=True)
+        if label == UNLABELLED and (labelled or text)
+    ]
+
+
+def _check_names(rows: pd.DataFrame) -> list[Problem]:
+    """Finds rows without a patient, and one patient or group under two names.
+
+    A patient whose name is written in two ways would stand in two roles unseen.
+    Fills the empty groups, in place.
+    """
+    problems: list[Problem] = [
+        (row, f"expected a patient_id. Received: {patient!r}")
+        for row, patient in zip(rows[ROW], rows["patient_id"], strict=True)
+        if normalize_name(patient) in NO_NAME
+    ]
+    for column in ("patient_id", "group_id"):
+        if rows[column].equals(rows["image"]):  # files may differ in case alone
+            continue
+        spellings: dict[str, dict[str, int]] = {}
+        for row, name in zip(rows[ROW], rows[column], strict=True):
+            if normalize_name(name) not in NO_NAME:
+                spellings.setdefault(_name_key(name), {}).setdefault(name, row)
+        problems += [
+            (
+                max(first_rows.values()),
+                f"expected one spelling of each {column}. "
+                f"Received: {', '.join(map(repr, first_rows))}",
+            )
+            for first_rows in spellings.values()
+            if len(first_rows) > 1
+        ]
+    ungrouped = [normalize_name(one) in NO_NAME for one in rows["group_id"]]
+    rows["group_id"] = rows["group_id"].mask(pd.Series(ungrouped), rows["patient_id"])
+    return problems
+
+
+def _name_key(name: str) -> str:
+    """A spreadsheet makes 1 of 001 and 1.0 of 1; but 1.1 and 1.10 may be two."""
+    key = normalize_name(name)
+    return re.sub(r"^0*(\d+)(\.0*)?$", r"\1", key)
+
+
+def _check_files(rows: pd.DataFrame, folder: Path) -> list[Problem]:
+    """Checks images and masks; adds their paths and digests, in place."""
+    paths = [_resolve(folder, text) for text in rows["image"]]
+    checks = check_images(paths)
+    rows["image_path"] = paths
+    rows["sha256"] = [check.sha256 for check in checks]
+    problems: list[Problem] = []
+    first_rows: dict[str, int] = {}
+    for row, image, path, check in zip(
+        rows[ROW], rows["image"], paths, checks, strict=True
+    ):
+        if not image:
+            problems.append((row, "expected the path of an image. Received: ''"))
+        elif path in first_rows:
+            problems.append(
+                (
+                    row,
+                    f"{image}: expected each image once. Received: the image of row "
+                    f"{first_rows[path]}",
+                )
+            )
+        elif check.problem:
+            problems.append((row, f"{image}: {check.problem}"))
+        first_rows.setdefault(path, row)
+    if "mask" in rows:
+        masks = [_resolve(folder, text) if text else "" for text in rows["mask"]]
+        rows["mask_path"] = masks
+        problems += [
+            (row, f"expected a mask. Received: no file at {mask}")
+            for row, mask in zip(rows[ROW], masks, strict=True)
+            if mask and not os.path.isfile(mask)
+        ]
+    return problems
+
+
+def _resolve(folder: Path, text: str) -> str:
+    # Spreadsheets from Windows write backslashes.
+    return os.path.normpath(folder / text.replace("\\", "/"))
+
+
+def _find_two_labels(rows: pd.DataFrame, column: str, expected: str) -> list[Problem]:
+    """Finds patients, or identical files, that are both benign and malignant."""
+    known = rows[(rows["label"] != UNLABELLED) & ~rows[column].isin(NO_NAME)]
+    problems: list[Problem] = []
+    for name, same in known.groupby(column):
+        if same["label"].nunique() > 1:
+            received = " and ".join(
+                f"{CLASSES[label]} ({show_rows(same.loc[same['label'] == label, ROW])})"
+                for label in (0, 1)
+            )
+            who = f"patient {name!r}: " if column == "patient_id" else ""
+            row = int(same[ROW].min())
+            problems.append((row, f"{who}expected {expected}. Received: {received}"))
+    return problems

@@ -1,0 +1,263 @@
+"""Who trains, who chooses, who tests.
+
+What is drawn is never an image but a component: all patients that are tied by a
+`group_id` or by byte-identical images. So nothing drawn here can put a patient or
+a group into two roles, and roles that were given are checked for it.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from usgland.config import SplitSettings
+from usgland.data.draws import TIES, draw_parts, draw_quotas, find_components
+from usgland.data.given_splits import (
+    ROLES,
+    UNUSED,
+    follow_file,
+    is_given,
+    read_folds,
+    read_roles,
+)
+from usgland.data.manifest import CLASSES
+from usgland.data.tables import (
+    ROW,
+    Problem,
+    raise_problems,
+    show_rows,
+)
+from usgland.errors import UserError
+
+TABLE = ("image", "patient_id", "group_id", "label", "role", "fold")
+# First numbers of the seeds, so that no two draws share their random numbers.
+ROLE_DRAW, FOLD_DRAW, VAL_DRAW = 0, 1, 2
+
+
+def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """Gives each image a role.
+
+    The first of these that is there decides: `settings.file`; the column `split`
+    (without `val` in it, that is drawn from `train`); the column `fold`, whose
+    first fold tests; a draw by `settings.protocol`. The draw does not depend on the
+    order of the rows.
+
+    Args:
+        rows: Manifest rows with `image`, `patient_id`, `group_id`, `label` and,
+            where known, `sha256` and `csv_row`.
+        settings: Source, fractions, protocol and seed.
+
+    Returns:
+        The rows in their order with `role`: train, val, test, or unused for
+        patients that the balanced draw leaves over.
+
+    Raises:
+        UserError: If a patient, group or image would stand in two roles, a part
+            lacks a class, or what was given cannot be followed.
+    """
+    _check_rows(rows)
+    if settings.file is not None:
+        roles = read_roles(
+            follow_file(settings.file, rows, "role"), "role", str(settings.file)
+        )
+    elif is_given(rows, "split"):
+        roles = read_roles(rows, "split", "The column `split`")
+        if "val" not in set(roles) and settings.val_fraction > 0:
+            # A conflict may not hide behind the draw from the training patients.
+            raise_problems("The column `split`", find_conflicts(rows, roles))
+            roles = _take_val(rows, roles, settings, (VAL_DRAW,))
+    elif is_given(rows, "fold"):
+        return fold_roles(make_folds(rows, settings), 0, settings)
+    else:
+        roles = _draw_roles(rows, settings)
+    result = rows.assign(role=roles)
+    check_splits(result, test_needed=settings.test_fraction > 0)
+    return result
+
+
+def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """Gives each image a fold for cross-validation.
+
+    The folds of `settings.file` or else of the column `fold`, numbered anew from 0
+    in their order, or else a draw of `settings.folds` folds with as equal shares of
+    each class as whole components allow. A column `split` has no part in it.
+
+    Args:
+        rows: As for `make_splits`.
+        settings: Source, number of folds and seed.
+
+    Returns:
+        The rows in their order with `fold`, int from 0.
+
+    Raises:
+        UserError: If a patient, group or image would stand in two folds, a fold
+            lacks a class, or what was given cannot be followed.
+    """
+    _check_rows(rows)
+    if settings.file is not None:
+        followed = follow_file(settings.file, rows, "fold")
+        folds = read_folds(followed, str(settings.file))
+    elif is_given(rows, "fold"):
+        folds = read_folds(rows, "The column `fold`")
+    else:
+        components, counts = find_components(rows)
+        shares = np.full(settings.folds, 1 / settings.folds)
+        rng = np.random.default_rng((settings.seed, FOLD_DRAW))
+        folds = draw_parts(counts, shares, rng)[components]
+    names = [f"fold {fold}" for fold in folds]
+    problems = find_conflicts(rows, names)
+    problems += _find_empty_classes(
+        rows, names, sorted(set(names)), "lower split.folds or add patients"
+    )
+    raise_problems("Folds", problems)
+    return rows.assign(fold=folds)
+
+
+def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.DataFrame:
+    """Gives the roles of one round of cross-validation.
+
+    Args:
+        rows: The result of `make_folds`.
+        fold: The fold that tests, from 0.
+        settings: `val_fraction` of the other patients choose; `seed`.
+
+    Returns:
+        The rows in their order with `role`.
+
+    Raises:
+        ValueError: If there is no such fold.
+        UserError: If a part lacks a class.
+    """
+    if fold not in set(rows["fold"]):
+        raise ValueError(
+            f"`fold` must be one of {sorted(set(rows['fold']))}. Received: {fold}"
+        )
+    roles = np.where(rows["fold"] == fold, "test", "train")
+    result = rows.assign(role=_take_val(rows, roles, settings, (VAL_DRAW, fold)))
+    check_splits(result)
+    return result
+
+
+def splits_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What `splits.csv` holds: image, patient_id, group_id, label, role, fold.
+
+    A role or fold that was not set is empty.
+    """
+    missing = {name: "" for name in ("role", "fold") if name not in rows}
+    return rows.assign(**missing)[list(TABLE)]
+
+
+def check_splits(rows: pd.DataFrame, *, test_needed: bool = True) -> None:
+    """Checks that the parts share nobody and hold both classes.
+
+    Args:
+        rows: Rows with `role`; the unused may belong to anybody.
+        test_needed: If false, there may be no test images at all.
+
+    Raises:
+        UserError: With every patient, group and identical image in two roles, and
+            every part that lacks a class.
+    """
+    roles = rows["role"].to_list()
+    needed = ROLES if test_needed or "test" in roles else ROLES[:2]
+    hint = "add patients or change the settings of `split`"
+    if "test" not in roles:
+        hint += " (split.test_fraction=0 does without a test part)"
+    problems = find_conflicts(rows, roles)
+    problems += _find_empty_classes(rows, roles, needed, hint)
+    raise_problems("Split", problems)
+
+
+def find_conflicts(rows: pd.DataFrame, parts: Iterable[str]) -> list[Problem]:
+    """Finds patients, groups and identical images in two parts.
+
+    Args:
+        rows: Rows with `patient_id`, `group_id` and, where known, `sha256`.
+        parts: The part of each row; "unused" is none.
+    """
+    used = rows.assign(
+        part=list(parts), **{ROW: rows[ROW] if ROW in rows else range(2, len(rows) + 2)}
+    )
+    used = used[used["part"] != UNUSED]
+    problems: list[Problem] = []
+    for column, kind in TIES.items():
+        if column not in used:
+            continue
+        named = used[used[column] != ""]
+        for name, same in named.groupby(column):
+            # What its patient's line says already is not said again.
+            told = column != "patient_id" and same["patient_id"].nunique() == 1
+            if same["part"].nunique() == 1 or told:
+                continue
+            received = " and ".join(
+                f"{part} ({show_rows(numbers)})"
+                for part, numbers in same.groupby("part")[ROW]
+            )
+            who = kind if column == "sha256" else f"{kind} {name!r}"
+            row = int(same[ROW].min())
+            problems.append((row, f"{who}: expected one part. Received: {received}"))
+    return problems
+
+
+def _check_rows(rows: pd.DataFrame) -> None:
+    labels = set(rows["label"])
+    if not labels <= {0, 1}:
+        raise ValueError(f"`label` must be 0 or 1 in every row. Received: {labels}")
+
+
+def _draw_roles(rows: pd.DataFrame, settings: SplitSettings) -> np.ndarray:
+    components, counts = find_components(rows)
+    rng = np.random.default_rng((settings.seed, ROLE_DRAW))
+    if settings.protocol == "balanced":
+        train = settings.balanced_train_per_class
+        test = (settings.balanced_test_benign, settings.balanced_test_malignant)
+        parts = draw_quotas(counts, np.array([test, (train, train)]), rng)
+        roles = np.array(["test", "train", UNUSED])[parts][components]
+        return _take_val(rows, roles, settings, (VAL_DRAW,))
+    train_share = 1 - settings.test_fraction - settings.val_fraction
+    if train_share <= 0:
+        raise UserError(
+            "Expected split.test_fraction + split.val_fraction below 1. Received: "
+            f"{settings.test_fraction} + {settings.val_fraction}"
+        )
+    shares = np.array([train_share, settings.val_fraction, settings.test_fraction])
+    return np.array(ROLES)[draw_parts(counts, shares, rng)][components]
+
+
+def _take_val(
+    rows: pd.DataFrame,
+    roles: np.ndarray,
+    settings: SplitSettings,
+    seed: tuple[int, ...],
+) -> np.ndarray:
+    """Makes val of `val_fraction` of the training patients."""
+    train = roles == "train"
+    result = roles.astype("U6")
+    if train.any():
+        components, counts = find_components(rows[train])
+        shares = np.array([1 - settings.val_fraction, settings.val_fraction])
+        rng = np.random.default_rng((settings.seed, *seed))
+        parts = draw_parts(counts, shares, rng)[components]
+        result[train] = np.array(["train", "val"])[parts]
+    return result
+
+
+def _find_empty_classes(
+    rows: pd.DataFrame, parts: Iterable[str], needed: Iterable[str], hint: str
+) -> list[Problem]:
+    labels, part_of = rows["label"].to_numpy(), np.array(list(parts))
+    problems: list[Problem] = []
+    for part in needed:
+        found = [int(np.sum((part_of == part) & (labels == label))) for label in (0, 1)]
+        if min(found) == 0:
+            received = " and ".join(
+                f"{count} {name}" for count, name in zip(found, CLASSES, strict=True)
+            )
+            problems.append(
+                (
+                    0,
+                    f"{part}: expected benign and malignant images. "
+                    f"Received: {received}; {hint}",
+                )
+            )
+    return problems

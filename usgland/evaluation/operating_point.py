@@ -1,0 +1,191 @@
+"""The operating point: chosen once on validation, written down, then only applied.
+
+It is chosen per image and used for patients as it is. A second threshold, chosen on
+patients, would rest on the few of the validation part; and the mean of logits stays
+on the scale of a single image's logit.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from usgland.errors import UserError
+from usgland.evaluation.scores import score
+from usgland.runs import read_json, write_json
+
+METHODS = ("youden", "half")
+
+
+def choose_threshold(labels: ArrayLike, probabilities: ArrayLike, method: str) -> float:
+    """Chooses the P(malignant) from which, itself included, a case is malignant.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        method: `"youden"`: the cut with the largest sensitivity + specificity - 1,
+            placed midway between the probabilities on its two sides; of several such
+            cuts, the one nearest to 0.5. `"half"`: 0.5.
+
+    Returns:
+        Threshold in (0, 1).
+
+    Raises:
+        UserError: If Youden's index has only one class to be computed from.
+        ValueError: If `method` is not one of `METHODS`.
+
+    Reference:
+        [Youden, 1950](https://doi.org/10.1002/1097-0142(1950)3:1%3C32::AID-CNCR2820030106%3E3.0.CO;2-3)
+    """
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}")
+    if method == "half":
+        return 0.5
+    labels = np.asarray(labels)
+    probabilities = np.asarray(probabilities, "float64")
+    malignant = int((labels == 1).sum())
+    benign = int((labels == 0).sum())
+    if not malignant or not benign:
+        raise UserError(
+            "Expected benign and malignant validation images to place the threshold. "
+            f"Received: {benign} benign and {malignant} malignant. Change the split, "
+            "or use --set evaluation.operating_point=half"
+        )
+    thresholds = _cuts(np.unique(probabilities))
+    tp = _called(probabilities[labels == 1], thresholds)
+    fp = _called(probabilities[labels == 0], thresholds)
+    index = tp * benign - fp * malignant  # Youden's times both: ties are exact
+    best = thresholds[index == index.max()]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def choose_operating_point(rows: pd.DataFrame, method: str) -> dict[str, Any]:
+    """Chooses the threshold on validation images, and says what it was chosen on.
+
+    Args:
+        rows: Predictions, one row an image: patient_id, role, label, probability.
+        method: As in `choose_threshold`.
+
+    Returns:
+        What `threshold.json` holds: threshold, method, unit, role, n_images,
+        n_patients, sensitivity, specificity (NaN without cases of that class).
+
+    Raises:
+        UserError: If there is no image, or only one class for Youden's index.
+        ValueError: If rows of another role than val are among them.
+    """
+    if rows.empty:
+        raise UserError(
+            "Expected validation images to place the threshold. Received: none. "
+            "Raise split.val_fraction"
+        )
+    roles = sorted(rows["role"].unique())
+    if roles != ["val"]:
+        raise ValueError(
+            f"The operating point is chosen on the role val. Received: {roles}"
+        )
+    labels = rows["label"].to_numpy()
+    probabilities = rows["probability"].to_numpy("float64")
+    threshold = choose_threshold(labels, probabilities, method)
+    figures = score(labels, probabilities, threshold)
+    return {
+        "threshold": threshold,
+        "method": method,
+        "unit": "image",
+        "role": "val",
+        "n_images": len(rows),
+        "n_patients": int(rows["patient_id"].nunique()),
+        "sensitivity": figures["sensitivity"],
+        "specificity": figures["specificity"],
+    }
+
+
+def write_thresholds(path: Path, thresholds: dict[str, Any]) -> None:
+    """Writes `threshold.json` whole: `choose_operating_point`'s, or one a fold.
+
+    Args:
+        path: The file.
+        thresholds: As described, or `{"folds": {"0": {...}, ...}}`.
+
+    Raises:
+        UserError: If it holds no threshold, or the file cannot be written.
+    """
+    _check(path, thresholds)
+    write_json(path, thresholds)
+
+
+def read_thresholds(path: Path) -> dict[str, Any]:
+    """Reads `threshold.json`, in either form.
+
+    Raises:
+        UserError: If it cannot be read, or a threshold is missing or not in (0, 1).
+    """
+    thresholds = read_json(path)
+    _check(path, thresholds)
+    return thresholds
+
+
+def apply_threshold(rows: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
+    """Adds `threshold` and `prediction`, 1 where `probability >= threshold`.
+
+    Args:
+        rows: Images or patients, with `probability` and, for thresholds by fold,
+            `fold`.
+        thresholds: As `read_thresholds` gives it.
+
+    Raises:
+        UserError: If a row is of a fold that has no threshold.
+    """
+    if "folds" not in thresholds:
+        threshold = pd.Series(float(thresholds["threshold"]), index=rows.index)
+    else:
+        by_fold = {
+            str(fold): float(one["threshold"])
+            for fold, one in thresholds["folds"].items()
+        }
+        folds = rows["fold"] if "fold" in rows else pd.Series("", index=rows.index)
+        threshold = folds.astype(str).map(by_fold)
+        if threshold.isna().any():
+            unknown = sorted(set(folds.astype(str)) - set(by_fold))
+            raise UserError(
+                f"Expected predictions of the folds {', '.join(by_fold)}. "
+                f"Received: fold {unknown[0]!r}, which has no threshold"
+            )
+    # As float64: a float32 probability would round the threshold to its own kind.
+    called = rows["probability"].to_numpy("float64") >= threshold.to_numpy("float64")
+    return rows.assign(
+        threshold=threshold.astype("float64"), prediction=called.astype(int)
+    )
+
+
+def _cuts(distinct: np.ndarray) -> np.ndarray:
+    """Thresholds in (0, 1), one between each two neighbours and one at either end."""
+    edges = np.r_[0.0, distinct, 1.0]
+    low, high = edges[:-1], edges[1:]
+    middle = (low + high) / 2
+    # Between neighbours without a number between them, the upper one divides them.
+    middle = np.where(middle > low, middle, high)
+    # An end that reaches 0 or 1 leaves no room for a threshold beyond it.
+    inside = (low < high) & (middle > 0) & (middle < 1)
+    return middle[inside]
+
+
+def _called(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many reach each threshold."""
+    return len(probabilities) - np.searchsorted(np.sort(probabilities), thresholds)
+
+
+def _check(path: Path, thresholds: Any) -> None:
+    points = [thresholds]
+    if isinstance(thresholds, dict) and "folds" in thresholds:
+        folds = thresholds["folds"]
+        points = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
+    for point in points:
+        value = point.get("threshold") if isinstance(point, dict) else point
+        if not isinstance(value, float) or not 0 < value < 1:
+            raise UserError(
+                f"{path}: expected a `threshold` in (0, 1), or one for each of "
+                f"`folds`. Received: {value!r}"
+            )

@@ -1,0 +1,146 @@
+"""The table of predictions: checked when read, and gathered by patient."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from usgland.errors import UserError
+
+COLUMNS = ("image", "patient_id", "role", "label", "probability", "logit")
+ROLES = ("train", "val", "test")
+# Between a probability and its logit; half precision rounds to about 0.004.
+LOGIT_TOLERANCE = 0.01
+SHOWN = 5  # lines of a file named in one message
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Reads predictions.csv: one row an image, with what the model said of it.
+
+    Args:
+        path: CSV with the columns image, patient_id, role (train, val or test),
+            label (0 or 1), probability in [0, 1], logit, and optionally fold.
+
+    Returns:
+        The rows in their order, other columns kept as text. `fold` is text, empty
+        where there is none; `label` int, `probability` and `logit` float64.
+
+    Raises:
+        UserError: If the file cannot be read or a row cannot be used.
+    """
+    rows = _read_text_columns(path)
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(
+            f"{path}: expected the columns {', '.join(COLUMNS)}. "
+            f"Received a file without {', '.join(missing)}"
+        )
+    if rows.empty:
+        raise UserError(f"{path}: expected one row an image. Received: no rows")
+    if "fold" not in rows:
+        rows["fold"] = ""
+    rows["fold"] = rows["fold"].str.removesuffix(".0")
+    for name in ("image", "patient_id"):
+        _reject(path, rows, rows[name].str.strip() == "", name, "a value")
+    _reject(path, rows, ~rows["role"].isin(ROLES), "role", "train, val or test")
+    _check_labels(path, rows)
+    _check_probabilities(path, rows)
+    _check_duplicates(path, rows)
+    _check_roles(path, rows)
+    return rows
+
+
+def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
+    """Gathers the images of a patient into one prediction: the mean of their logits.
+
+    A patient with images of both labels, which the settings must allow, counts as
+    malignant: the label is the largest of the images.
+
+    Args:
+        rows: One row an image: patient_id, role, label, logit, optionally fold.
+
+    Returns:
+        One row a patient (in cross-validation, a patient, role and fold), sorted:
+        patient_id, role, fold, label, images (how many), logit (their mean),
+        probability (the sigmoid of that mean).
+    """
+    if "fold" not in rows:
+        rows = rows.assign(fold="")
+    rows = rows.assign(logit=rows["logit"].astype("float64"))
+    patients = (
+        rows.groupby(["patient_id", "role", "fold"], sort=True)
+        .agg(label=("label", "max"), images=("label", "size"), logit=("logit", "mean"))
+        .reset_index()
+    )
+    return patients.assign(probability=expit(patients["logit"].to_numpy()))
+
+
+def _read_text_columns(path: Path) -> pd.DataFrame:
+    """Reads words as they stand: the patient "007" and the patient "NA" exist."""
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"Expected a table of predictions. Received: {path}. "
+            "`usgland predict` writes one"
+        ) from error
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: expected a readable CSV file. Received: {reason}"
+        ) from error
+    return rows.fillna("")  # the columns that a line cut short lacks
+
+
+def _check_labels(path: Path, rows: pd.DataFrame) -> None:
+    labels = pd.to_numeric(rows["label"], errors="coerce")
+    unlabelled = (labels == -1) | (rows["label"].str.strip() == "")
+    if unlabelled.any():
+        raise UserError(
+            f"{path}: expected a label, 0 or 1, in every row. Received: "
+            f"{int(unlabelled.sum())} of {len(rows)} rows without one "
+            f"({_lines(unlabelled)}). Without labels there is nothing to score"
+        )
+    _reject(path, rows, ~labels.isin([0, 1]), "label", "0 (benign) or 1 (malignant)")
+    rows["label"] = labels.astype(int)
+
+
+def _check_probabilities(path: Path, rows: pd.DataFrame) -> None:
+    probability = pd.to_numeric(rows["probability"], errors="coerce")
+    wrong = ~probability.between(0, 1)  # true of NaN, too
+    _reject(path, rows, wrong, "probability", "a number in [0, 1]")
+    logit = pd.to_numeric(rows["logit"], errors="coerce")
+    _reject(path, rows, ~np.isfinite(logit), "logit", "a finite number")
+    apart = (expit(logit) - probability).abs() > LOGIT_TOLERANCE
+    _reject(path, rows, apart, "logit", "the logit of `probability`")
+    rows["probability"], rows["logit"] = probability, logit
+
+
+def _check_duplicates(path: Path, rows: pd.DataFrame) -> None:
+    repeated = rows.duplicated(["image", "fold"], keep=False)
+    _reject(path, rows, repeated, "image", "each image once (a fold)")
+
+
+def _check_roles(path: Path, rows: pd.DataFrame) -> None:
+    roles = rows.groupby(["patient_id", "fold"])["role"].transform("nunique")
+    _reject(path, rows, roles > 1, "patient_id", "each patient in one role (a fold)")
+
+
+def _reject(
+    path: Path, rows: pd.DataFrame, wrong: pd.Series, name: str, expected: str
+) -> None:
+    if wrong.any():
+        first = rows.loc[wrong, name].iloc[0]
+        raise UserError(
+            f"{path}: `{name}`: expected {expected}. Received: {first!r} "
+            f"({_lines(wrong)})"
+        )
+
+
+def _lines(wrong: pd.Series) -> str:
+    """Where to look: lines of the file, its header being line 1."""
+    numbers = np.flatnonzero(wrong) + 2
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"

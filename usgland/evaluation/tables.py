@@ -1,0 +1,199 @@
+"""The table of figures: on the terminal, as Markdown and as CSV."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from usgland.evaluation.scores import FIGURES
+from usgland.runs import write_text
+
+SYNTHETIC = "SYNTHETIC DATA: phantoms, not patients"
+UNITS = ("image", "patient")
+NAMES = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1",
+    "cohen_kappa": "Cohen's kappa",
+    "jaccard": "Jaccard",
+    "roc_auc": "ROC AUC",
+}
+COST_NAMES = {
+    "training_seconds": "training time {:,.0f} s",
+    "seconds_per_image": "time per image {:.4f} s",
+    "model_megabytes": "model size {:.2f} MB",
+    "parameters": "{:,.0f} parameters",
+}
+CSV_COLUMNS = (
+    "synthetic",
+    "role",
+    "unit",
+    "figure",
+    "value",
+    "low",
+    "high",
+    "confidence_level",
+    "method",
+    "undefined_resamples",
+    "n",
+    "n_benign",
+    "n_malignant",
+    "n_patients",
+    "threshold",
+)
+
+
+def print_metrics(metrics: dict[str, Any], console: Console) -> None:
+    """Shows the figures per image and per patient, readable in 80 columns.
+
+    Args:
+        metrics: As `metrics_of` gives it, or as read back from metrics.json.
+        console: Where to.
+    """
+    if metrics["synthetic"]:
+        console.print(
+            Panel(
+                Text(SYNTHETIC, style="bold red", justify="center"),
+                border_style="bold red",
+            )
+        )
+    table = Table(title=_title(metrics), title_justify="left", title_style="bold")
+    table.add_column("")
+    for unit in UNITS:
+        table.add_column(_heading(metrics, unit), justify="right")
+    for cells in _rows(metrics):
+        table.add_row(*cells)
+    console.print(table)
+    for line in _notes(metrics):
+        console.print(line, highlight=False, markup=False)
+
+
+def metrics_markdown(metrics: dict[str, Any]) -> str:
+    """The same table as Markdown."""
+    lines = [f"**{SYNTHETIC}**", ""] if metrics["synthetic"] else []
+    heads = [_heading(metrics, unit).replace("\n", "<br>") for unit in UNITS]
+    lines += [f"**{_title(metrics)}**", ""]
+    lines += [f"|  | {' | '.join(heads)} |", "|---|---:|---:|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in _rows(metrics)]
+    lines += ["", *(f"- {line}" for line in _notes(metrics))]
+    return "\n".join(lines) + "\n"
+
+
+def metrics_csv(metrics: dict[str, Any]) -> str:
+    """One row a unit and figure, in full precision; empty where undefined."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    threshold = metrics["threshold"]
+    if isinstance(threshold, dict):
+        threshold = " ".join(f"{fold}:{one}" for fold, one in threshold.items())
+    for unit in UNITS:
+        part = metrics[unit]
+        for name in FIGURES:
+            figure = part["figures"][name]
+            numbers = {key: _known(figure[key]) for key in ("value", "low", "high")}
+            writer.writerow(
+                {
+                    "synthetic": str(metrics["synthetic"]).lower(),
+                    "role": metrics["role"],
+                    "unit": unit,
+                    "figure": name,
+                    **numbers,
+                    "confidence_level": metrics["confidence_level"],
+                    "method": figure["method"],
+                    "undefined_resamples": figure["undefined_resamples"],
+                    **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
+                    "threshold": threshold,
+                }
+            )
+    return text.getvalue()
+
+
+def write_tables(metrics: dict[str, Any], folder: Path, stem: str) -> None:
+    """Writes `<stem>.md` and `<stem>.csv`, each whole or not at all.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    write_text(folder / f"{stem}.md", metrics_markdown(metrics))
+    write_text(folder / f"{stem}.csv", metrics_csv(metrics))
+
+
+def format_figure(figure: dict[str, Any]) -> str:
+    """`0.972 (0.912 to 1.000)`; `undefined`, or `(no interval)`, where there is none.
+
+    Args:
+        figure: value, low, high: numbers, or NaN or None where undefined.
+    """
+    value, low, high = (_known(figure[key]) for key in ("value", "low", "high"))
+    if value is None:
+        return "undefined"
+    if low is None or high is None:
+        return f"{value:.3f} (no interval)"
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _known(value: float | None) -> float | None:
+    """NaN in memory is null in JSON: both say undefined."""
+    return None if value is None or value != value else value
+
+
+def _title(metrics: dict[str, Any]) -> str:
+    level = f"{100 * metrics['confidence_level']:g}%"
+    return f"Role {metrics['role']}: figures with {level} intervals"
+
+
+def _heading(metrics: dict[str, Any], unit: str) -> str:
+    part = metrics[unit]
+    return (
+        f"per {unit}, n = {part['n']}\n"
+        f"{part['n_benign']} benign, {part['n_malignant']} malignant"
+    )
+
+
+def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for name in FIGURES:
+        image, patient = (
+            format_figure(metrics[unit]["figures"][name]) for unit in UNITS
+        )
+        rows.append((NAMES[name], image, patient))
+    for label, word in enumerate(("Benign", "Malignant")):
+        image, patient = (_called(metrics[unit]["confusion"], label) for unit in UNITS)
+        rows.append((f"{word}, called right", image, patient))
+    return rows
+
+
+def _called(counts: list[list[int]], label: int) -> str:
+    return f"{counts[label][label]} of {sum(counts[label])}"
+
+
+def _notes(metrics: dict[str, Any]) -> list[str]:
+    """What a reader needs to take the figures for what they are."""
+    threshold = metrics["threshold"]
+    if isinstance(threshold, dict):
+        points = ", ".join(f"{fold}: {one:.4f}" for fold, one in threshold.items())
+        notes = [f"Thresholds on P(malignant), by fold: {points}."]
+    else:
+        notes = [f"Threshold on P(malignant): {threshold:.4f}, for both units."]
+    notes.append("A patient's probability is the sigmoid of the mean logit of images.")
+    figures = [figure for unit in UNITS for figure in metrics[unit]["figures"].values()]
+    methods = {figure["method"] for figure in figures}
+    made = sorted(method for method in methods if not method.startswith("none"))
+    none = sorted(method for method in methods if method.startswith("none"))
+    notes += [f"Intervals: {'; '.join(made)}."] if made else []
+    notes += [f"No interval: {'; '.join(one[6:] for one in none)}."] if none else []
+    undefined = max(figure["undefined_resamples"] for figure in figures)
+    if undefined:
+        notes.append(f"Up to {undefined} resamples of a figure undefined, left out.")
+    cost = metrics.get("cost", {})
+    known = [text.format(cost[key]) for key, text in COST_NAMES.items() if key in cost]
+    notes += [f"Cost: {', '.join(known)}."] if known else []
+    return notes

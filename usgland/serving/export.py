@@ -1,0 +1,87 @@
+"""Writes a run's model as a numbered SavedModel for TF Serving."""
+
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from usgland.errors import UserError
+from usgland.models.classifier import INPUT, PROBABILITY
+
+# Largest difference in probability between a run's model and its export.
+TOLERANCE = 1e-4
+
+
+def export_model(model: keras.Model, folder: Path, images: list[bytes]) -> Path:
+    """Writes `folder/<next number>`, which appears whole or not at all.
+
+    The signature `serving_default` maps `image_bytes`, encoded images `(batch,)`, to
+    `probability`, P(malignant) `(batch,)` float32. It holds all preprocessing and
+    needs TensorFlow alone.
+
+    Args:
+        model: A saved classifier.
+        folder: Home of the model's versions, e.g. `saved_models/squeeze`.
+        images: Encoded images on which both must agree before it is published.
+
+    Returns:
+        The folder of the new version.
+
+    Raises:
+        UserError: If it cannot be written, or disagrees with the model.
+    """
+    temporary = folder / f".{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        module, signature = _module(model)
+        tf.saved_model.save(module, str(temporary), signatures=signature)
+        _check_parity(model, temporary, images)
+        return _publish(temporary, folder)
+    except (OSError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"Cannot write a model under {folder}: {reason}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callable]:
+    """A plain TensorFlow object: no Keras is needed to load it."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=INPUT)])
+    def serve(image_bytes):
+        return {PROBABILITY: model(image_bytes, training=False)[:, 0]}
+
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.serve = serve
+    return module, serve
+
+
+def _check_parity(model: keras.Model, folder: Path, images: list[bytes]) -> None:
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    batch = tf.constant(images)
+    expected = np.asarray(model(batch, training=False))[:, 0]
+    received = served(**{INPUT: batch})[PROBABILITY].numpy()
+    difference = float(np.abs(expected - received).max())
+    if not difference <= TOLERANCE:
+        raise UserError(
+            "Expected the export to repeat the run's probabilities to within "
+            f"{TOLERANCE}. Received a difference of {difference:.2g}; nothing was "
+            "written"
+        )
+
+
+def _publish(temporary: Path, folder: Path) -> Path:
+    while True:
+        numbers = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
+        target = folder / str(max(numbers, default=0) + 1)
+        try:
+            temporary.rename(target)  # Fails if another export took the number.
+        except OSError:
+            if not target.exists():
+                raise
+        else:
+            return target

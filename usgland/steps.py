@@ -1,0 +1,243 @@
+"""The commands as functions: each joins steps that know nothing of each other."""
+
+from pathlib import Path
+
+import keras
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import Config, load_config
+from usgland.data.manifest import load_manifest
+from usgland.data.phantom import cached_phantoms, is_synthetic
+from usgland.data.splits import (
+    UNUSED,
+    fold_roles,
+    make_folds,
+    make_splits,
+    splits_table,
+)
+from usgland.errors import UserError
+from usgland.evaluation.evaluate import evaluate_run, metrics_of
+from usgland.evaluation.operating_point import choose_operating_point
+from usgland.evaluation.predictions import patient_predictions, read_predictions
+from usgland.evaluation.tables import print_metrics
+from usgland.runs import (
+    CONFIG,
+    ENVIRONMENT,
+    FOLDS,
+    MODEL,
+    PREDICTIONS,
+    SPLITS,
+    THRESHOLD,
+    find_run,
+    read_json,
+    write_json,
+    write_whole,
+)
+from usgland.serving.export import export_model
+from usgland.training.fit import fit_run, prepare_run
+from usgland.training.predict import predict_rows
+
+PARITY_IMAGES = 20  # that an export must agree on before it is published
+
+
+def fit(run: Path, config: Config | None, console: Console) -> None:
+    """Trains a model, chooses its operating point, prints its validation figures.
+
+    The test part is not read, only checked with the rest of the manifest.
+
+    Args:
+        run: The run directory to make, or to finish.
+        config: Settings of a new run, or None to finish the one that is there.
+        console: Where progress and the table are shown.
+    """
+    if config is None:
+        config = load_config(find_run(run, SPLITS) / CONFIG)
+        rows = _run_rows(run, config, console)
+    else:
+        rows = make_splits(_manifest_rows(config, console), config.split)
+        prepare_run(run, config, splits_table(rows))
+    _describe(rows, console)
+    if not (run / MODEL).exists():
+        fit_run(run, rows, console)
+    val = predict_rows(_load_model(run), rows[rows["role"] == "val"])
+    threshold = choose_operating_point(val, config.evaluation.operating_point)
+    write_json(run / THRESHOLD, threshold)
+    synthetic = read_json(run / ENVIRONMENT)["synthetic"]
+    metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
+    print_metrics(metrics, console)
+
+
+def cross_validate(run: Path, config: Config | None, console: Console) -> None:
+    """Trains one model a fold and pools what each says of patients it never saw.
+
+    Args:
+        run: The run directory to make, or to finish. Each fold is a run directory
+            in it; those that are done are not repeated.
+        config: Settings of a new run, or None to finish the one that is there.
+        console: Where progress is shown.
+    """
+    if config is None:
+        config = load_config(find_run(run, SPLITS, FOLDS) / CONFIG)
+        stored = config.split.model_copy(update={"file": run / SPLITS})
+        rows = make_folds(_manifest_rows(config, console), stored)
+    else:
+        rows = make_folds(_manifest_rows(config, console), config.split)
+        prepare_run(run, config, splits_table(rows), folds=True)
+    folds = sorted(rows["fold"].unique())
+    for fold in folds:
+        console.rule(f"Fold {fold + 1} of {len(folds)}")
+        part = run / FOLDS / str(fold)
+        if not part.exists():
+            prepare_run(part, config, splits_table(fold_roles(rows, fold, config.split)))
+        if not (part / THRESHOLD).exists():
+            fit(part, None, console)
+        if not (part / PREDICTIONS).exists():
+            predict(part, console)
+        keras.backend.clear_session()
+    parts = {str(fold): run / FOLDS / str(fold) for fold in folds}
+    thresholds = {fold: read_json(part / THRESHOLD) for fold, part in parts.items()}
+    tables = [read_predictions(part / PREDICTIONS) for part in parts.values()]
+    pooled = pd.concat(table[table["role"] == "test"] for table in tables)
+    environments = [read_json(part / ENVIRONMENT) for part in parts.values()]
+    seconds = sum(one["training_seconds"] for one in environments)
+    write_json(run / ENVIRONMENT, environments[0] | {"training_seconds": seconds})
+    write_json(run / THRESHOLD, {"folds": thresholds})
+    _write_predictions(pooled, run / PREDICTIONS)
+
+
+def predict(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Writes P(malignant) of each image and of each patient.
+
+    Args:
+        run: A run directory with a model.
+        console: Where progress is shown.
+        manifest: Other images; without it, those of the run, with their roles.
+        output: CSV to write; see `predictions_path`.
+        overwrite: Whether earlier predictions may be replaced.
+
+    Returns:
+        The files written: one row an image, one row a patient.
+    """
+    if (run / FOLDS).exists():
+        raise UserError(
+            "Expected a run with one model. Received the cross-validation "
+            f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
+        )
+    config = load_config(find_run(run, MODEL) / CONFIG)
+    path = output or predictions_path(run, manifest)
+    if path.exists() and not overwrite:
+        raise UserError(
+            f"Predictions are not overwritten. Received {path}, which exists. Add "
+            "--overwrite to replace it"
+        )
+    if manifest is None:
+        rows = _run_rows(run, config, console)
+        rows = rows[rows["role"] != UNUSED]
+    else:
+        rows = load_manifest(manifest, config.data, labelled=False)
+        rows = rows.drop(columns=["fold"], errors="ignore").assign(role="test")
+    return _write_predictions(predict_rows(_load_model(run), rows), path)
+
+
+def evaluate(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Scores the test part, predicting it first where that was not done.
+
+    Args:
+        run: A run directory with a model and an operating point.
+        console: Where the table is shown.
+        manifest: Labelled images of another source, scored instead.
+        overwrite: Whether earlier figures and predictions may be replaced.
+
+    Returns:
+        The files written.
+    """
+    find_run(run, THRESHOLD)
+    path = predictions_path(run, manifest)
+    written = []
+    if not path.exists() or (overwrite and not (run / FOLDS).exists()):
+        written = predict(run, console, manifest=manifest, overwrite=overwrite)
+    metrics, files = evaluate_run(run, predictions=path, overwrite=overwrite)
+    print_metrics(metrics, console)
+    return written + files
+
+
+def export(run: Path, models_dir: Path, name: str) -> Path:
+    """Writes the run's model under `models_dir/name` and returns the new version."""
+    config = load_config(find_run(run, MODEL) / CONFIG)
+    rows = _run_rows(run, config, Console(quiet=True))
+    paths = rows.loc[rows["role"] == "val", "image_path"].head(PARITY_IMAGES)
+    images = [Path(path).read_bytes() for path in paths]
+    return export_model(_load_model(run), models_dir / name, images)
+
+
+def predictions_path(run: Path, manifest: Path | None) -> Path:
+    """`predictions.csv`, or `predictions-NAME.csv` for another manifest's images.
+
+    NAME is the name of the manifest, or of its folder where it is just "manifest".
+    """
+    if manifest is None:
+        return run / PREDICTIONS
+    path = manifest.absolute()
+    name = path.parent.name if path.stem == "manifest" else path.stem
+    return run / f"{Path(PREDICTIONS).stem}-{name}.csv"
+
+
+def _manifest_rows(config: Config, console: Console) -> pd.DataFrame:
+    """The checked rows of the manifest, or of the phantoms, marked as such."""
+    manifest = config.data.manifest
+    if manifest is None:
+        console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
+        manifest = cached_phantoms()
+    rows = load_manifest(manifest, config.data)
+    return rows.assign(synthetic="1" if is_synthetic(manifest) else "0")
+
+
+def _run_rows(run: Path, config: Config, console: Console) -> pd.DataFrame:
+    """The rows of a run with the roles that its splits.csv gave them."""
+    stored = config.split.model_copy(update={"file": run / SPLITS})
+    return make_splits(_manifest_rows(config, console), stored)
+
+
+def _load_model(run: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(run / MODEL, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"Expected a model in {run / MODEL}. Received a file that cannot be read: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def _write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
+    patients = patient_predictions(table)
+    by_patient = path.with_name(f"{path.stem}_patients.csv")
+    for one, where in ((patients, by_patient), (table, path)):
+        with write_whole(where) as temporary:
+            one.to_csv(temporary, index=False)
+    return [path, by_patient]
+
+
+def _describe(rows: pd.DataFrame, console: Console) -> None:
+    """One line on who trains, who chooses and who tests."""
+    parts = []
+    for role, part in rows.groupby("role", sort=False):
+        patients = part.groupby("patient_id")["label"].max()
+        parts.append(
+            f"{role} {len(part)} images of {len(patients)} patients "
+            f"({int((patients == 0).sum())} benign, {int(patients.sum())} malignant)"
+        )
+    console.print("; ".join(sorted(parts)), highlight=False, soft_wrap=True)
