@@ -2,18 +2,16 @@
 
 import contextlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
 
 from usgland import __version__
 from usgland.errors import UserError
+from usgland.startup import load_steps
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
@@ -92,7 +90,7 @@ def fit(
     run, config = _choose_run(
         config_path, manifest, runs_dir, name, overrides, resume, done="threshold.json"
     )
-    steps = _load_steps(verbose)
+    steps = load_steps(verbose)
     with _resumable("fit", run):
         steps.fit(run, config, _console())
     _show_paths(run, "model.keras", "threshold.json", "history.csv", "splits.csv")
@@ -125,7 +123,7 @@ def cv(
         done="predictions.csv",
         cross_validated=True,
     )
-    steps = _load_steps(verbose)
+    steps = load_steps(verbose)
     with _resumable("cv", run):
         steps.cross_validate(run, config, _console())
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
@@ -154,7 +152,7 @@ def predict(
     overwrite: bool,
 ) -> None:
     """Write P(malignant) of each image and patient."""
-    written = _load_steps(verbose).predict(
+    written = load_steps(verbose).predict(
         run, _console(), manifest=manifest, output=output, overwrite=overwrite
     )
     for path in written:
@@ -172,7 +170,7 @@ def predict(
 @click.pass_obj
 def evaluate(verbose: bool, run: Path, manifest: Path | None, overwrite: bool) -> None:
     """Score the test part at the operating point that validation chose."""
-    written = _load_steps(verbose).evaluate(
+    written = load_steps(verbose).evaluate(
         run, _console(), manifest=manifest, overwrite=overwrite
     )
     for path in written:
@@ -192,7 +190,7 @@ def evaluate(verbose: bool, run: Path, manifest: Path | None, overwrite: bool) -
 @click.pass_obj
 def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None:
     """Write a numbered SavedModel that takes encoded image bytes."""
-    path = _load_steps(verbose).export(run, models_dir, name or run.resolve().name)
+    path = load_steps(verbose).export(run, models_dir, name or run.resolve().name)
     click.echo(f"Wrote {path}")
 
 
@@ -264,41 +262,6 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console()
-
-
-def _load_steps(verbose: bool) -> ModuleType:
-    """Imports the steps, and with them TensorFlow, without its messages."""
-    if not verbose:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
-    with contextlib.nullcontext() if verbose else _native_stderr_hidden():
-        from usgland import steps
-        from usgland.training.device import list_devices
-
-        list_devices()  # The first look at the devices is what talks most.
-    return steps
-
-
-@contextlib.contextmanager
-def _native_stderr_hidden() -> Iterator[None]:
-    """Keeps what native code writes to stderr, and shows it only after a failure.
-
-    TensorFlow's C++ logs before any setting can reach it.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            file.seek(0)
-            os.write(2, file.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 @contextlib.contextmanager

@@ -89,7 +89,9 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
         console.rule(f"Fold {fold + 1} of {len(folds)}")
         part = run / FOLDS / str(fold)
         if not part.exists():
-            prepare_run(part, config, splits_table(fold_roles(rows, fold, config.split)))
+            prepare_run(
+                part, config, splits_table(fold_roles(rows, fold, config.split))
+            )
         if not (part / THRESHOLD).exists():
             fit(part, None, console)
         if not (part / PREDICTIONS).exists():

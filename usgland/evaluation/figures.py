@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
@@ -27,6 +28,8 @@ DPI = 300
 COLOURS = {"image": "#0072B2", "patient": "#D55E00"}
 STYLES = {"image": "-", "patient": "--"}
 MARKERS = {"image": "o", "patient": "s"}
+RED = "#B00000"
+BAND_INCHES = 0.42  # that says SYNTHETIC DATA
 WORDS = ("benign", "malignant")
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
 
@@ -38,7 +41,7 @@ def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
         rows: The predictions that `metrics` was made of, one row an image.
         metrics: As `metrics_of` gives it.
     """
-    figure, (axes,) = _new_figure((5.2, 5.6), 1, metrics["synthetic"])
+    figure, (axes,) = _new_figure((5.2, 5.3), 1, metrics["synthetic"])
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
     for unit, cases in zip(UNITS, (rows, patient_predictions(rows)), strict=True):
         _draw_roc(axes, unit, cases, metrics[unit])
@@ -64,7 +67,7 @@ def confusion_figure(metrics: dict[str, Any]) -> Figure:
     Reference:
         Figure 4D of the paper.
     """
-    figure, both = _new_figure((7.2, 3.9), 2, metrics["synthetic"])
+    figure, both = _new_figure((7.2, 4.3), 2, metrics["synthetic"])
     for axes, unit in zip(both, UNITS, strict=True):
         _draw_confusion(axes, np.array(metrics[unit]["confusion"]))
         axes.set_title(f"per {unit}, n = {metrics[unit]['n']}", fontsize=11)
@@ -116,6 +119,7 @@ def history_figure(
                 label=f"kept: epoch {kept_epoch + 1}",
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
         axes.set(xlabel="Epoch", ylabel=f"{name.capitalize()} per image")
         axes.grid(color="0.9", linewidth=0.6)
         axes.legend(fontsize=8)
@@ -159,15 +163,25 @@ def save_figure(figure: Figure, path: Path) -> None:
 def _new_figure(
     size: tuple[float, float], panels: int, synthetic: bool
 ) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=size, layout="constrained")
+    band = BAND_INCHES if synthetic else 0.0
+    height = size[1] + band
+    figure = Figure(figsize=(size[0], height), layout="none")
+    below = (0, 0, 1, 1 - band / height)
+    figure.set_layout_engine("constrained", rect=below, w_pad=0.08, h_pad=0.08)
     if synthetic:
-        # The header says it to who looks, the mark to who cuts a panel out.
-        figure.suptitle(
+        # The band says it to who looks, the marks to who cuts a panel out.
+        figure.add_artist(
+            Rectangle((0, below[3]), 1, 1 - below[3], color=RED, linewidth=0)
+        )
+        figure.text(
+            0.5,
+            (1 + below[3]) / 2,
             "SYNTHETIC DATA",
             color="white",
-            fontsize=16,
+            fontsize=18,
             fontweight="bold",
-            bbox={"facecolor": "#B00000", "edgecolor": "none", "pad": 5},
+            ha="center",
+            va="center_baseline",
         )
     both = [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
     for axes in both:
@@ -183,7 +197,7 @@ def _new_figure(
                 va="center",
                 fontsize=30,
                 fontweight="bold",
-                color="#B00000",
+                color=RED,
                 alpha=0.16,
                 zorder=5,
             )

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -26,8 +27,8 @@ NAMES = {
     "roc_auc": "ROC AUC",
 }
 COST_NAMES = {
-    "training_seconds": "training time {:,.0f} s",
-    "seconds_per_image": "time per image {:.4f} s",
+    "training_seconds": "training took {:,.0f} s",
+    "seconds_per_image": "prediction {:.4f} s an image",
     "model_megabytes": "model size {:.2f} MB",
     "parameters": "{:,.0f} parameters",
 }
@@ -60,8 +61,9 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     if metrics["synthetic"]:
         console.print(
             Panel(
-                Text(SYNTHETIC, style="bold red", justify="center"),
-                border_style="bold red",
+                Text(SYNTHETIC, justify="center"),
+                style="bold white on red",
+                box=box.HEAVY,
             )
         )
     table = Table(title=_title(metrics), title_justify="left", title_style="bold")
@@ -183,7 +185,11 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
         notes = [f"Thresholds on P(malignant), by fold: {points}."]
     else:
         notes = [f"Threshold on P(malignant): {threshold:.4f}, for both units."]
-    notes.append("A patient's probability is the sigmoid of the mean logit of images.")
+    images, patients = metrics["image"], metrics["patient"]
+    notes.append(
+        f"{images['n']} images of {patients['n_patients']} patients; a patient's "
+        "probability is the sigmoid of the mean logit."
+    )
     figures = [figure for unit in UNITS for figure in metrics[unit]["figures"].values()]
     methods = {figure["method"] for figure in figures}
     made = sorted(method for method in methods if not method.startswith("none"))
@@ -195,5 +201,7 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
         notes.append(f"Up to {undefined} resamples of a figure undefined, left out.")
     cost = metrics.get("cost", {})
     known = [text.format(cost[key]) for key, text in COST_NAMES.items() if key in cost]
-    notes += [f"Cost: {', '.join(known)}."] if known else []
+    notes += (
+        [f"Measured on the machine of the run: {', '.join(known)}."] if known else []
+    )
     return notes

@@ -105,7 +105,7 @@ def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
 
     Returns:
         Float32 `(height, width, 1)`, whole numbers in [0, 255]; 16-bit images are
-        not rounded (see `_png16_grey`).
+        not rounded (see `_scale_deep`).
     """
     # A PNG's bit depth is byte 24 of the file, in its first chunk. The zeros keep
     # the look at a shorter file inside it.
@@ -138,12 +138,25 @@ def _png_grey(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _png16_grey(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Reads an 8-bit picture kept in 16 bits as what it is, and scales any other.
+
+    The first has every byte twice, so that 257 divides all its values.
+    """
+    image = tf.io.decode_png(image_bytes, channels=4, dtype=tf.uint16)
+    image = tf.cast(image, tf.float32)
+    shallow = tf.round(image / 257.0)
+    return tf.cond(
+        tf.reduce_all(tf.equal(shallow * 257.0, image)),
+        lambda: tf.round(_flatten_on_black(shallow, 255.0)),
+        lambda: _scale_deep(_flatten_on_black(image, 65535.0)),
+    )
+
+
+def _scale_deep(grey: tf.Tensor) -> tf.Tensor:
     """Scales by the smallest bit depth, 8 to 16, that holds the brightest pixel.
 
     12-bit scans in 16-bit files would otherwise be black. Values are not rounded.
     """
-    image = tf.io.decode_png(image_bytes, channels=4, dtype=tf.uint16)
-    grey = _flatten_on_black(tf.cast(image, tf.float32), 65535.0)
     full_scales = tf.constant([2.0**bits - 1 for bits in range(8, 17)])
     brightest = tf.round(tf.reduce_max(grey))
     full_scale = full_scales[tf.reduce_sum(tf.cast(full_scales < brightest, tf.int32))]
@@ -151,14 +164,28 @@ def _png16_grey(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _bmp_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    # Also where anything that is no image ends, with the decoder's own error.
-    image = tf.io.decode_image(image_bytes, expand_animations=False)
-    image = tf.cast(image, tf.float32)
+    # Also where anything that is no image ends, with the decoder's own error. The
+    # fourth channel of 32-bit files is unused more often than it is transparency.
+    image = tf.io.decode_bmp(image_bytes)
     return tf.cond(
         tf.equal(tf.shape(image)[2], 1),
-        lambda: image[..., :1],
-        lambda: _luma(image[..., :3]),
+        lambda: tf.gather(_bmp_palette(image_bytes), tf.cast(image, tf.int32)),
+        lambda: _luma(tf.cast(image[..., :3], tf.float32)),
     )
+
+
+def _bmp_palette(image_bytes: tf.Tensor) -> tf.Tensor:
+    """The grey level of each entry of an 8-bit BMP's palette, which TensorFlow skips.
+
+    Bytes 10 and 14 of the file hold where the pixels start and how long the second
+    header is; the palette stands between, four bytes B, G, R, 0 an entry.
+    """
+    start_and_length = tf.io.decode_raw(tf.strings.substr(image_bytes, 10, 8), tf.int32)
+    first = 14 + start_and_length[1]
+    entries = (start_and_length[0] - first) // 4
+    palette = tf.strings.substr(image_bytes, first, 4 * entries)
+    palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])
+    return _luma(tf.cast(palette[:, 2::-1], tf.float32))[:, 0]
 
 
 def _flatten_on_black(image: tf.Tensor, opaque: float) -> tf.Tensor:

@@ -1,0 +1,43 @@
+"""Loads what is slow and talkative, late and in silence."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+
+
+def load_steps(verbose: bool) -> ModuleType:
+    """Imports the steps, and with them TensorFlow, without its messages."""
+    if not verbose:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
+    with contextlib.nullcontext() if verbose else _native_stderr_hidden():
+        from usgland import steps
+        from usgland.training.device import list_devices
+
+        list_devices()  # The first look at the devices is what talks most.
+    return steps
+
+
+@contextlib.contextmanager
+def _native_stderr_hidden() -> Iterator[None]:
+    """Keeps what native code writes to stderr, and shows it only after a failure.
+
+    TensorFlow's C++ logs before any setting can reach it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            file.seek(0)
+            os.write(2, file.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
