@@ -23,7 +23,7 @@ from usgland.evaluation.scores import (
     percentile_interval,
     score,
 )
-from usgland.evaluation.tables import write_tables
+from usgland.evaluation.tables import TABLES_FOLDER, write_tables
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
@@ -37,7 +37,6 @@ from usgland.runs import (
 )
 from usgland.runs import FIGURES as FIGURES_FOLDER
 
-TABLES_FOLDER = "tables"
 BYTES_OF_MEGABYTE = 1e6
 
 
@@ -45,59 +44,62 @@ def evaluate_run(
     run: Path,
     *,
     role: str = "test",
+    predictions: Path | None = None,
     settings: EvaluationSettings | None = None,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[Path]]:
     """Scores one role of a run; writes metrics.json, `tables/` and `figures/`.
 
-    For a role other than test the names end in it: `metrics_val.json`, `roc_val.png`.
-    `metrics.json` comes last: where it stands, the rest is there.
+    Names say what was scored: `metrics.json` of predictions.csv and the role test,
+    `metrics-clinic.json` of predictions-clinic.csv, `metrics_val.json` of the role
+    val. The JSON file comes last: where it stands, the rest is there.
 
     Args:
-        run: A run directory with predictions.csv, threshold.json, environment.json.
+        run: A run directory with config.yaml, threshold.json and environment.json.
         role: Which rows: train, val or test.
+        predictions: CSV as `read_predictions` reads it; None for the run's own. A
+            column `synthetic` of "1" marks phantoms that a real run was applied to.
         settings: Resamples, level and seed; None for those of the run.
         overwrite: Whether figures that are there already may be made again.
 
     Returns:
         What `metrics_of` gives, with `cost`: training_seconds, seconds_per_image,
-        model_megabytes (of 10^6 bytes) and parameters, those that are known.
+        model_megabytes (of 10^6 bytes) and parameters, those that are known; and
+        the files written.
 
     Raises:
         UserError: If a file is missing or damaged, there is no row of that role, or
             the role was evaluated before.
     """
-    find_run(run, PREDICTIONS, THRESHOLD, ENVIRONMENT)
-    suffix = "" if role == "test" else f"_{role}"
+    path = predictions or run / PREDICTIONS
+    find_run(run, THRESHOLD, ENVIRONMENT)
+    suffix = path.stem.removeprefix(Path(PREDICTIONS).stem)
+    suffix += "" if role == "test" else f"_{role}"
     target = (run / METRICS).with_stem(Path(METRICS).stem + suffix)
     if target.exists() and not overwrite:
         raise UserError(
-            f"Expected a run whose {role} part was not evaluated before. Received: "
-            f"{target}. Add --overwrite to make it again"
+            f"Expected a {role} part that was not evaluated before. Received: "
+            f"{target}, which exists. Add --overwrite to make it again"
         )
     settings = settings or load_config(run / CONFIG).evaluation
     environment = read_json(run / ENVIRONMENT)
-    synthetic = _read_synthetic(run, environment)
-    rows = _rows_of(read_predictions(run / PREDICTIONS), role, run)
+    synthetic = _read_synthetic(run / ENVIRONMENT, environment)
+    rows = _rows_of(read_predictions(path), role, path)
+    synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
     thresholds = read_thresholds(run / THRESHOLD)
-    metrics = metrics_of(rows, thresholds, settings, synthetic)
+    metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic)
     metrics["cost"] = _cost(environment)
-    folder = run / FIGURES_FOLDER
-    save_figure(roc_figure(rows, metrics), folder / f"roc{suffix}.png")
-    save_figure(confusion_figure(metrics), folder / f"confusion{suffix}.png")
-    if (run / HISTORY).exists():  # cross-validation has one a fold instead
-        history = read_history(run / HISTORY)
-        kept = environment.get("kept_epoch")
-        save_figure(history_figure(history, synthetic, kept), folder / "history.png")
-    write_tables(metrics, run / TABLES_FOLDER, f"metrics{suffix}")
+    written = _write_figures(run, rows, metrics, environment, suffix)
+    written += write_tables(metrics, run / TABLES_FOLDER, f"metrics{suffix}")
     write_json(target, metrics)
-    return metrics
+    return metrics, [*written, target]
 
 
 def metrics_of(
     rows: pd.DataFrame,
     thresholds: dict[str, Any],
     settings: EvaluationSettings,
+    *,
     synthetic: bool,
 ) -> dict[str, Any]:
     """Every figure with its interval, per image and per patient; writes nothing.
@@ -172,23 +174,45 @@ def _unit_metrics(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str,
     }
 
 
-def _rows_of(rows: pd.DataFrame, role: str, run: Path) -> pd.DataFrame:
+def _write_figures(
+    run: Path,
+    rows: pd.DataFrame,
+    metrics: dict[str, Any],
+    environment: dict[str, Any],
+    suffix: str,
+) -> list[Path]:
+    figures = {
+        f"roc{suffix}.png": roc_figure(rows, metrics),
+        f"confusion{suffix}.png": confusion_figure(metrics),
+    }
+    if (run / HISTORY).exists():  # cross-validation has one a fold instead
+        # Of the training, whatever was scored here: marked by the run's own images.
+        figures["history.png"] = history_figure(
+            read_history(run / HISTORY),
+            synthetic=environment["synthetic"],
+            kept_epoch=environment.get("kept_epoch"),
+        )
+    for name, figure in figures.items():
+        save_figure(figure, run / FIGURES_FOLDER / name)
+    return [run / FIGURES_FOLDER / name for name in figures]
+
+
+def _rows_of(rows: pd.DataFrame, role: str, path: Path) -> pd.DataFrame:
     part = rows[rows["role"] == role].reset_index(drop=True)
     if part.empty:
         there = ", ".join(sorted(set(rows["role"])))
         raise UserError(
-            f"{run / PREDICTIONS}: expected rows of the role {role}. "
-            f"Received: only {there}"
+            f"{path}: expected rows of the role {role}. Received: only {there}"
         )
     return part
 
 
-def _read_synthetic(run: Path, environment: Any) -> bool:
+def _read_synthetic(path: Path, environment: Any) -> bool:
     synthetic = environment.get("synthetic") if isinstance(environment, dict) else None
     if not isinstance(synthetic, bool):
         raise UserError(
-            f"{run / ENVIRONMENT}: expected `synthetic`: true or false, so that no "
-            f"phantom passes for a patient. Received: {synthetic!r}"
+            f"{path}: expected `synthetic`: true or false, so that no phantom passes "
+            f"for a patient. Received: {synthetic!r}"
         )
     return synthetic
 

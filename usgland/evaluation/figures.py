@@ -78,7 +78,7 @@ def confusion_figure(metrics: dict[str, Any]) -> Figure:
 
 
 def history_figure(
-    history: pd.DataFrame, synthetic: bool, kept_epoch: int | None = None
+    history: pd.DataFrame, *, synthetic: bool, kept_epoch: int | None = None
 ) -> Figure:
     """Loss and accuracy of training and validation, epoch by epoch.
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from usgland.evaluation.scores import FIGURES
 from usgland.runs import write_text
 
+TABLES_FOLDER = "tables"  # of a run directory
 SYNTHETIC = "SYNTHETIC DATA: phantoms, not patients"
 UNITS = ("image", "patient")
 NAMES = {
@@ -118,14 +119,16 @@ def metrics_csv(metrics: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def write_tables(metrics: dict[str, Any], folder: Path, stem: str) -> None:
-    """Writes `<stem>.md` and `<stem>.csv`, each whole or not at all.
+def write_tables(metrics: dict[str, Any], folder: Path, stem: str) -> list[Path]:
+    """Writes `<stem>.md` and `<stem>.csv`, whole or not at all; gives their paths.
 
     Raises:
         UserError: If the folder cannot be written.
     """
-    write_text(folder / f"{stem}.md", metrics_markdown(metrics))
-    write_text(folder / f"{stem}.csv", metrics_csv(metrics))
+    texts = {".md": metrics_markdown(metrics), ".csv": metrics_csv(metrics)}
+    for suffix, text in texts.items():
+        write_text(folder / f"{stem}{suffix}", text)
+    return [folder / f"{stem}{suffix}" for suffix in texts]
 
 
 def format_figure(figure: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Networks by name, each with the pixel scaling that its weights expect."""
 
-import urllib.error
+import os
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,8 @@ from usgland.models.weights import read_arrays, squeezenet1_1_arrays
 # Where keras.applications fetches its weights from, asked before it does.
 KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 CONNECT_SECONDS = 10
+# Widths of MobileNetV2 that it has weights for.
+IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 
 
 class Backbone(NamedTuple):
@@ -36,8 +38,11 @@ class Backbone(NamedTuple):
     imagenet: Callable[[float], dict[str, np.ndarray]] | None
 
 
-def _application(network: Callable, name: str, *, has_alpha: bool = False) -> dict:
-    """The parts of a `Backbone` that wrap one of `keras.applications`."""
+def _application(network: Callable, file: str, *, has_alpha: bool = False) -> dict:
+    """The parts of a `Backbone` that wrap one of `keras.applications`.
+
+    `file` is its ImageNet weights, below `KERAS_WEIGHTS`.
+    """
 
     def options(alpha: float) -> dict:
         return {"alpha": alpha} if has_alpha else {}
@@ -48,7 +53,12 @@ def _application(network: Callable, name: str, *, has_alpha: bool = False) -> di
         ).output
 
     def imagenet(alpha: float) -> dict[str, np.ndarray]:
-        _check_download(name)
+        if has_alpha and alpha not in IMAGENET_ALPHAS:
+            raise UserError(
+                "`model.alpha`: with `model.weights=imagenet`, expected one of "
+                f"{IMAGENET_ALPHAS}. Received: {alpha}"
+            )
+        _check_download(file.format(alpha=float(alpha)))
         source = network(
             input_shape=(224, 224, 3),
             weights="imagenet",
@@ -77,17 +87,28 @@ BACKBONES = {
     "mobilenet_v2": Backbone(
         scale=1 / 127.5,
         offset=(-1.0, -1.0, -1.0),
-        **_application(keras.applications.MobileNetV2, "mobilenet_v2", has_alpha=True),
+        **_application(
+            keras.applications.MobileNetV2,
+            "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_"
+            "{alpha}_224_no_top.h5",
+            has_alpha=True,
+        ),
     ),
     "vgg16": Backbone(
         scale=1.0,
         offset=(-103.939, -116.779, -123.68),
-        **_application(keras.applications.VGG16, "vgg16"),
+        **_application(
+            keras.applications.VGG16,
+            "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        ),
     ),
     "resnet101": Backbone(
         scale=1.0,
         offset=(-103.939, -116.779, -123.68),
-        **_application(keras.applications.ResNet101, "resnet101"),
+        **_application(
+            keras.applications.ResNet101,
+            "resnet/resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        ),
     ),
 }
 
@@ -189,19 +210,18 @@ def _assign(
             variable.assign(array)
 
 
-def _check_download(name: str) -> None:
+def _check_download(file: str) -> None:
     """Turns 'no network' into one line; keras.applications raises a bare error."""
-    if any((Path.home() / ".keras" / "models").glob(f"{name}_*notop.h5")):
+    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+    if (folder / Path(file).name).exists():
         return
-    request = urllib.request.Request(KERAS_WEIGHTS, method="HEAD")
+    address = KERAS_WEIGHTS + file
+    request = urllib.request.Request(address, method="HEAD")
     try:
         urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-    except urllib.error.HTTPError:
-        pass  # The server answers: it merely lists no folders.
     except OSError as error:
         raise UserError(
-            f"`model.weights: imagenet` of {name} is fetched from {KERAS_WEIGHTS}, "
-            "which cannot be reached. Bring the file `..._notop.h5` for it from there "
-            "and set `model.weights` to its path, or set `model.weights=null`. "
-            f"Received: {error}"
+            f"Expected ImageNet weights in the cache of Keras or from {address}. "
+            f"Received: {error}. Bring that file from a connected machine and put it "
+            f"into {folder}, or set `model.weights=null`"
         ) from error

@@ -121,7 +121,7 @@ def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
             ),
             (tf.equal(magic, b"\x89P"), lambda: _png_grey(image_bytes)),
         ],
-        default=lambda: _bmp_grey(image_bytes),
+        default=lambda: _bmp_grey(image_bytes, magic),
         exclusive=False,
     )
 
@@ -163,10 +163,13 @@ def _scale_deep(grey: tf.Tensor) -> tf.Tensor:
     return grey * (255.0 / full_scale)
 
 
-def _bmp_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    # Also where anything that is no image ends, with the decoder's own error. The
-    # fourth channel of 32-bit files is unused more often than it is transparency.
-    image = tf.io.decode_bmp(image_bytes)
+def _bmp_grey(image_bytes: tf.Tensor, magic: tf.Tensor) -> tf.Tensor:
+    # Also where anything else ends: TensorFlow would take a GIF or WebP, too.
+    is_bmp = tf.equal(magic, b"BM")
+    message = "Expected a PNG, JPEG or BMP file. Received one that begins with"
+    with tf.control_dependencies([tf.debugging.Assert(is_bmp, [message, magic])]):
+        image = tf.io.decode_bmp(image_bytes)
+    # The fourth channel of 32-bit files is seldom meant as transparency.
     return tf.cond(
         tf.equal(tf.shape(image)[2], 1),
         lambda: tf.gather(_bmp_palette(image_bytes), tf.cast(image, tf.int32)),
