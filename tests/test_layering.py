@@ -25,6 +25,7 @@ ROOMS = (
     "explanation",
     "serving",
     "steps",
+    "startup",
     "cli",
 )
 # Where TensorFlow itself may be touched; elsewhere `keras.ops` does.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,10 +95,11 @@ def fit(
     with _resumable("fit", run):
         steps.fit(run, config, _console())
     _show_paths(run, "model.keras", "threshold.json", "history.csv", "splits.csv")
+    quoted = shlex.quote(str(run))
     _show_next(
-        (f"usgland evaluate {run}", "the test part, read now for the first time"),
-        (f"usgland predict {run} --manifest NEW.csv", "other images"),
-        (f"usgland export {run}", "a SavedModel for TF Serving"),
+        (f"usgland evaluate {quoted}", "scores the test part, for the first time"),
+        (f"usgland predict {quoted} --manifest NEW.csv", "other images"),
+        (f"usgland export {quoted}", "a SavedModel for TF Serving"),
     )
 
 
@@ -127,7 +129,8 @@ def cv(
     with _resumable("cv", run):
         steps.cross_validate(run, config, _console())
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
-    _show_next((f"usgland evaluate {run}", "pooled figures over all folds"))
+    quoted = shlex.quote(str(run))
+    _show_next((f"usgland evaluate {quoted}", "pooled figures over all folds"))
 
 
 @cli.command()
@@ -190,7 +193,10 @@ def evaluate(verbose: bool, run: Path, manifest: Path | None, overwrite: bool) -
 @click.pass_obj
 def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None:
     """Write a numbered SavedModel that takes encoded image bytes."""
-    path = load_steps(verbose).export(run, models_dir, name or run.resolve().name)
+    from usgland.runs import check_name
+
+    chosen = check_name("--name", run.resolve().name if name is None else name)
+    path = load_steps(verbose).export(run, models_dir, chosen)
     click.echo(f"Wrote {path}")
 
 
@@ -229,33 +235,22 @@ def _choose_run(
     cross_validated: bool = False,
 ) -> tuple[Path, Any]:
     """The run directory, and the settings of a new run or None for a resumed one."""
-    from usgland.config import dump_config, load_config
-    from usgland.runs import CONFIG, find_run, find_unfinished, new_run
+    from usgland.config import load_config
+    from usgland.runs import check_same_settings, find_resumable, new_run
 
     if manifest is not None:
-        path = json.dumps(str(manifest.absolute()))  # YAML reads JSON strings.
+        # YAML reads JSON strings.
+        path = json.dumps(str(manifest.absolute()), ensure_ascii=False)
         overrides = (*overrides, f"data.manifest={path}")
-    if not resume:
-        chosen = load_config(config_path, overrides)
-        stem = config_path.stem if config_path else "squeeze"
-        stem += "-cv" if cross_validated else ""
-        return new_run(runs_dir, name or stem, numbered=name is None), chosen
-    run = (
-        runs_dir / name
-        if name
-        else find_unfinished(runs_dir, done, cross_validated=cross_validated)
-    )
-    find_run(run)
-    if config_path is not None or overrides:
-        wanted = dump_config(load_config(config_path, overrides)).splitlines()
-        stored = (run / CONFIG).read_text(encoding="utf-8").splitlines()
-        differing = [line.strip() for line in wanted if line not in stored]
-        if differing:
-            raise UserError(
-                f"--resume keeps the settings in {run / CONFIG}. Received others: "
-                f"{'; '.join(differing)}. Leave them out, or start a new run"
-            )
-    return run, None
+    if resume:
+        run = find_resumable(runs_dir, name, done, cross_validated=cross_validated)
+        if config_path is not None or overrides:
+            check_same_settings(run, load_config(config_path, overrides))
+        return run, None
+    chosen = load_config(config_path, overrides)
+    stem = config_path.stem if config_path else "squeeze"
+    stem += "-cv" if cross_validated else ""
+    return new_run(runs_dir, name or stem, numbered=name is None), chosen
 
 
 def _console() -> Any:
@@ -270,11 +265,12 @@ def _resumable(command: str, run: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(
-            f"\nInterrupted. To go on: usgland {command} --resume "
-            f"--runs-dir {run.parent} --name {run.name}",
-            err=True,
-        )
+        message = "Interrupted before the run began; nothing was written"
+        if run.exists():
+            options = ["--runs-dir", str(run.parent), "--name", run.name]
+            resume = shlex.join(["usgland", command, "--resume", *options])
+            message = f"Interrupted. To go on: {resume}"
+        click.echo(message, err=True)
         sys.exit(INTERRUPTED)
 
 

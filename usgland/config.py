@@ -4,9 +4,9 @@ The defaults are the recommended recipe (`configs/squeeze.yaml`); a file in
 `configs/` and every `--set` name only what differs from them.
 """
 
-import contextlib
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,23 +16,34 @@ import yaml
 from usgland.errors import UserError
 
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
+# A run's settings shall mean the same from every folder.
+AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
 BACKBONES = ("squeezenet1_1", "squeezenet1_0", "mobilenet_v2", "vgg16", "resnet101")
 
 
-class Settings(pydantic.BaseModel, frozen=True, extra="forbid"):
+BOOL, TIMESTAMP = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+
+
+class Settings(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A group of settings; a name it does not know is an error."""
 
 
 def _one_or_many(value: object) -> object:
     """Lets `--set data.ignore_labels=normal` stand for a list of one."""
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str | int | float) else value
 
 
-class DataSettings(Settings):
+def _absolute(weights: str) -> str:
+    return weights if weights == "imagenet" else str(Path(weights).absolute())
+
+
+# Words of the CSV may be numbers: `ignore_labels: [2]`.
+class DataSettings(Settings, coerce_numbers_to_str=True):
     """Which images, and how the columns of their manifest are read."""
 
     # CSV of one row an image; null: the embedded synthetic phantoms.
-    manifest: Path | None = None
+    manifest: AbsolutePath | None = None
     # Our column name -> the CSV's, where they differ, e.g. {label: diagnosis}.
     columns: dict[str, str] = {}
     # Word in the label column -> 0 benign, 1 malignant. Case and spaces are ignored.
@@ -47,7 +58,7 @@ class DataSettings(Settings):
         tuple[str, ...], pydantic.BeforeValidator(_one_or_many)
     ] = ()
     # Only rows whose column has this value are used, e.g. {keep: "1"}.
-    where: dict[str, str | int | float] = {}
+    where: dict[str, str | bool | int | float] = {}
     # A patient with a benign and a malignant image is an error unless true.
     allow_patients_with_two_labels: bool = False
 
@@ -59,7 +70,7 @@ class SplitSettings(Settings):
     """
 
     # A splits.csv of an earlier run to follow to the letter.
-    file: Path | None = None
+    file: AbsolutePath | None = None
     # fractions: a stratified draw; balanced: the paper's draw of patients per class.
     protocol: Literal["fractions", "balanced"] = "fractions"
     test_fraction: Fraction = 0.2
@@ -68,7 +79,7 @@ class SplitSettings(Settings):
     balanced_test_benign: pydantic.PositiveInt = 21
     balanced_test_malignant: pydantic.PositiveInt = 20
     folds: Annotated[int, pydantic.Field(ge=2)] = 5  # of `usgland cv`
-    seed: pydantic.NonNegativeInt = 0
+    seed: Seed = 0
 
 
 class PreprocessingSettings(Settings):
@@ -101,7 +112,7 @@ class ModelSettings(Settings):
     # Width of MobileNetV2; the other backbones have one width.
     alpha: pydantic.PositiveFloat = 1.0
     # imagenet | a weights file | a run directory | null (start from random)
-    weights: str | None = "imagenet"
+    weights: Annotated[str, pydantic.AfterValidator(_absolute)] | None = "imagenet"
     dropout: Fraction = 0.5
 
 
@@ -149,7 +160,13 @@ class TrainSettings(Settings):
     early_stopping_epochs: pydantic.PositiveInt | None = None  # without a better one
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = False
-    seed: int = 0  # of weights, order, dropout and augmentation
+    seed: Seed = 0  # of weights, order, dropout and augmentation
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_best_epoch_to_wait_for(self) -> "TrainSettings":
+        if self.early_stopping_epochs is not None and self.keep == "last":
+            raise ValueError("early_stopping_epochs needs keep: best")
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -159,7 +176,7 @@ class EvaluationSettings(Settings):
     operating_point: Literal["youden", "half"] = "youden"
     confidence_level: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.95
     bootstrap_resamples: pydantic.NonNegativeInt = 2000
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Config(Settings):
@@ -174,7 +191,7 @@ class Config(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     """Reads the settings that differ from the defaults.
 
     Args:
@@ -186,13 +203,18 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         UserError: If a setting is unknown or has the wrong type.
     """
     settings = {} if path is None else _read_yaml(path)
+    config = _validate(settings, str(path))
     for override in overrides:
         _apply(settings, override)
+    return _validate(settings, "--set") if overrides else config
+
+
+def _validate(settings: dict[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(settings)
     except pydantic.ValidationError as error:
-        source = "settings" if path is None else str(path)
-        raise UserError(f"{source}: {_describe(error)}") from error
+        wrong = "; ".join(map(_describe, error.errors()))
+        raise UserError(f"{source}: {wrong}") from error
 
 
 def dump_config(config: Config) -> str:
@@ -200,21 +222,38 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+class _Loader(yaml.SafeLoader):
+    """Leaves `yes`, `no` and dates words, as YAML 1.2 does; refuses a key twice."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [one for one in resolvers if one[0] not in (BOOL, TIMESTAMP)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.YAMLError(f"a key twice among {', '.join(keys)}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"))
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError as error:
-        raise UserError(f"Expected a configuration file. Received: {path}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{path}: expected a readable YAML file. Received: {reason}"
         ) from error
     if not isinstance(settings, dict):
         raise UserError(
-            f"{path}: expected `key: value` settings. Received: {settings!r}"
+            f"{path}: expected `key: value` settings. Received: {settings!r:.80}"
         )
-    return settings
+    # A group whose lines are all commented out.
+    return {key: {} if value is None else value for key, value in settings.items()}
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:
@@ -223,14 +262,9 @@ def _apply(settings: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise UserError(f"--set: expected KEY=VALUE. Received: {override!r}")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"--set {key}: expected a YAML value. Received: {text!r}"
-        ) from error
-    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a word
-        with contextlib.suppress(ValueError):
-            value = float(value) if any(c.isdigit() for c in value) else value
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"--set {key}: expected YAML. Received: {text!r}") from error
     group = settings
     for part in parts[:-1]:
         group = group.setdefault(part, {})
@@ -241,27 +275,25 @@ def _apply(settings: dict[str, Any], override: str) -> None:
     group[parts[-1]] = value
 
 
-def _describe(error: pydantic.ValidationError) -> str:
-    """All that is wrong, in one line."""
-    return "; ".join(_describe_one(one) for one in error.errors())
-
-
-def _describe_one(one: Any) -> str:
-    where = ".".join(str(part) for part in one["loc"])
+def _describe(one: Any) -> str:
+    where = ".".join(map(str, one["loc"]))
     if one["type"] == "extra_forbidden":
         names = _known_keys()
         nearest = difflib.get_close_matches(where, names, n=1, cutoff=0.0)
         same_leaf = [name for name in names if name.split(".")[-1] == one["loc"][-1]]
-        hint = (same_leaf or nearest)[0]
-        return f"unknown setting `{where}`; the nearest is `{hint}`"
+        return (
+            f"unknown setting `{where}`; the nearest is `{(same_leaf or nearest)[0]}`"
+        )
     message = one["msg"].removeprefix("Value error, ")
-    return f"`{where}`: {message}. Received: {one['input']!r}"
+    message = message.replace("Input should be", "expected")
+    message = re.sub(r"dictionary or instance of \w+", "group of settings", message)
+    return f"`{where}`: {message}. Received: {one['input']!r:.80}"
 
 
 def _known_keys() -> list[str]:
-    names = []
-    for group, field in Config.model_fields.items():
-        names.append(group)
-        members = getattr(field.annotation, "model_fields", {})
-        names.extend(f"{group}.{name}" for name in members)
-    return names
+    groups = Config.model_fields
+    return [*groups] + [
+        f"{group}.{name}"
+        for group, field in groups.items()
+        for name in getattr(field.annotation, "model_fields", {})
+    ]

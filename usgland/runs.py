@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from usgland.config import Config, load_config
 from usgland.errors import UserError
 
 CONFIG = "config.yaml"
@@ -51,12 +52,19 @@ def write_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise UserError(
-            f"Cannot write {path}: {reason}. Free the disk or choose another "
-            "--runs-dir, then repeat the command"
+            f"Cannot write {path}: {reason}. Make room or choose another folder, then "
+            "repeat the command, with --resume if it was training"
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what `write_whole` left in a folder when its process was killed."""
+    for path in folder.glob(".*-????????.*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -106,41 +114,100 @@ def new_run(runs_dir: Path, name: str, *, numbered: bool) -> Path:
     Raises:
         UserError: If a run of this name exists or the name is no name of a folder.
     """
-    if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"--name: expected the name of a folder. Received: {name!r}")
+    run = runs_dir / check_name("--name", name)
     if not numbered:
-        run = runs_dir / name
-        if run.exists():
+        if _exists(run):
             raise UserError(
                 f"A run directory is never overwritten. Received one that exists: {run}"
                 ". Choose another --name, or add --resume to finish it"
             )
         return run
     number = 1
-    while (runs_dir / f"{name}-{number}").exists():
+    while _exists(runs_dir / f"{name}-{number}"):
         number += 1
     return runs_dir / f"{name}-{number}"
 
 
-def find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Path:
-    """The one run in `runs_dir` that lacks the file `done`.
+def check_name(option: str, name: str) -> str:
+    """Checks that `name` names a folder and no path.
 
     Raises:
-        UserError: If there is none, or more than one.
+        UserError: If not; it names `option`.
     """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UserError(f"{option}: expected the name of a folder. Received: {name!r}")
+    return name
+
+
+def find_resumable(
+    runs_dir: Path, name: str | None, done: str, *, cross_validated: bool
+) -> Path:
+    """The run of that name, or the only one in `runs_dir` that lacks the file `done`.
+
+    Args:
+        runs_dir: Where runs are made.
+        name: Name of the run directory, or None.
+        done: The file that a finished run has.
+        cross_validated: Whether it was begun by `usgland cv`, not `usgland fit`.
+
+    Raises:
+        UserError: If there is none, or more than one, or it is finished.
+    """
+    if name is None:
+        return _find_unfinished(runs_dir, done, cross_validated=cross_validated)
+    run = find_run(runs_dir / check_name("--name", name))
+    if _exists(run / FOLDS) is not cross_validated:
+        command = "fit" if cross_validated else "cv"
+        raise UserError(
+            f"--resume: expected the command that began the run. Received: {run}, "
+            f"begun by `usgland {command}`"
+        )
+    if _exists(run / done):
+        raise UserError(
+            f"--resume: expected an unfinished run. Received: {run}, which is "
+            "finished; `usgland evaluate` comes next"
+        )
+    return run
+
+
+def _find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Path:
     found = sorted(
         path.parent
-        for path in runs_dir.glob(f"*/{CONFIG}")
-        if not (path.parent / done).exists()
-        and (path.parent / FOLDS).exists() is cross_validated
+        for path in runs_dir.glob(f"[!.]*/{CONFIG}")
+        if not _exists(path.parent / done)
+        and _exists(path.parent / FOLDS) is cross_validated
     )
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    if not found:
         raise UserError(
-            f"--resume: expected one unfinished run in {runs_dir}. Received: {names}. "
-            "Name it with --name"
+            f"--resume: expected an unfinished run in {runs_dir}. Received: none. "
+            "Leave --resume out to start one"
+        )
+    if len(found) > 1:
+        raise UserError(
+            f"--resume: expected one unfinished run in {runs_dir}. Received: "
+            f"{', '.join(path.name for path in found)}. Choose one with --name"
         )
     return found[0]
+
+
+def check_same_settings(run: Path, wanted: Config) -> None:
+    """Refuses to resume a run with other settings than it began with.
+
+    Raises:
+        UserError: If a setting differs; it names all that do.
+    """
+    stored = load_config(run / CONFIG).model_dump(mode="json")
+    differing = [
+        f"{group}.{key}={value} instead of {stored[group][key]}"
+        for group, settings in wanted.model_dump(mode="json").items()
+        for key, value in settings.items()
+        if value != stored[group][key]
+    ]
+    if differing:
+        raise UserError(
+            f"--resume keeps the settings in {run / CONFIG}. Received: "
+            f"{'; '.join(differing)}. Leave them out, or start a new run"
+        )
 
 
 def find_run(path: Path, *needed: str) -> Path:
@@ -150,9 +217,18 @@ def find_run(path: Path, *needed: str) -> Path:
         UserError: If a file is missing.
     """
     for name in (CONFIG, *needed):
-        if not (path / name).exists():
+        if not _exists(path / name):
             raise UserError(
                 f"Expected a run directory with {name}. Received: {path}. "
                 "`usgland fit` makes one; `usgland fit --resume` finishes one"
             )
     return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a folder that may not be read, a name too long
+        raise UserError(
+            f"Expected a path that can be used. Received: {path} ({error.strerror})"
+        ) from error

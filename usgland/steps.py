@@ -1,13 +1,15 @@
 """The commands as functions: each joins steps that know nothing of each other."""
 
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import pandas as pd
 from rich.console import Console
 
 from usgland.config import Config, load_config
-from usgland.data.manifest import load_manifest
+from usgland.data.manifest import UNLABELLED, load_manifest
 from usgland.data.phantom import cached_phantoms, is_synthetic
 from usgland.data.splits import (
     UNUSED,
@@ -39,6 +41,7 @@ from usgland.training.fit import fit_run, prepare_run
 from usgland.training.predict import predict_rows
 
 PARITY_IMAGES = 20  # that an export must agree on before it is published
+OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
 
 
 def fit(run: Path, config: Config | None, console: Console) -> None:
@@ -99,11 +102,15 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
         keras.backend.clear_session()
     parts = {str(fold): run / FOLDS / str(fold) for fold in folds}
     thresholds = {fold: read_json(part / THRESHOLD) for fold, part in parts.items()}
-    tables = [read_predictions(part / PREDICTIONS) for part in parts.values()]
+    tables = [
+        read_predictions(part / PREDICTIONS).assign(fold=fold)
+        for fold, part in parts.items()
+    ]
     pooled = pd.concat(table[table["role"] == "test"] for table in tables)
     environments = [read_json(part / ENVIRONMENT) for part in parts.values()]
-    seconds = sum(one["training_seconds"] for one in environments)
-    write_json(run / ENVIRONMENT, environments[0] | {"training_seconds": seconds})
+    whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
+    whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
+    write_json(run / ENVIRONMENT, whole)
     write_json(run / THRESHOLD, {"folds": thresholds})
     _write_predictions(pooled, run / PREDICTIONS)
 
@@ -115,6 +122,7 @@ def predict(
     manifest: Path | None = None,
     output: Path | None = None,
     overwrite: bool = False,
+    labelled: bool = False,
 ) -> list[Path]:
     """Writes P(malignant) of each image and of each patient.
 
@@ -124,9 +132,13 @@ def predict(
         manifest: Other images; without it, those of the run, with their roles.
         output: CSV to write; see `predictions_path`.
         overwrite: Whether earlier predictions may be replaced.
+        labelled: Whether every image of `manifest` must have a label.
 
     Returns:
         The files written: one row an image, one row a patient.
+
+    Raises:
+        UserError: If the run or the manifest cannot be used, or a file exists.
     """
     if (run / FOLDS).exists():
         raise UserError(
@@ -135,17 +147,26 @@ def predict(
         )
     config = load_config(find_run(run, MODEL) / CONFIG)
     path = output or predictions_path(run, manifest)
-    if path.exists() and not overwrite:
+    existing = [one for one in (path, _patients_path(path)) if one.exists()]
+    if existing and not overwrite:
         raise UserError(
-            f"Predictions are not overwritten. Received {path}, which exists. Add "
-            "--overwrite to replace it"
+            f"Predictions are not overwritten. Received {existing[0]}, which exists. "
+            "Add --overwrite to replace it"
         )
     if manifest is None:
         rows = _run_rows(run, config, console)
         rows = rows[rows["role"] != UNUSED]
     else:
         rows = load_manifest(manifest, config.data, labelled=False)
-        rows = rows.drop(columns=["fold"], errors="ignore").assign(role="test")
+        unlabelled = int((rows["label"] == UNLABELLED).sum())
+        if labelled and unlabelled:
+            raise UserError(
+                f"{manifest}: expected a label of every image, to score it. Received: "
+                f"{unlabelled} of {len(rows)} without. `usgland predict` needs none"
+            )
+        synthetic = "1" if is_synthetic(manifest) else "0"
+        rows = rows.drop(columns=["fold"], errors="ignore")
+        rows = rows.assign(role="test", synthetic=synthetic)
     return _write_predictions(predict_rows(_load_model(run), rows), path)
 
 
@@ -171,7 +192,11 @@ def evaluate(
     path = predictions_path(run, manifest)
     written = []
     if not path.exists() or (overwrite and not (run / FOLDS).exists()):
-        written = predict(run, console, manifest=manifest, overwrite=overwrite)
+        written = predict(
+            run, console, manifest=manifest, overwrite=overwrite, labelled=True
+        )
+    elif manifest is not None:
+        _check_predicted(path, manifest, run)
     metrics, files = evaluate_run(run, predictions=path, overwrite=overwrite)
     print_metrics(metrics, console)
     return written + files
@@ -198,6 +223,23 @@ def predictions_path(run: Path, manifest: Path | None) -> Path:
     return run / f"{Path(PREDICTIONS).stem}-{name}.csv"
 
 
+def _patients_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_patients.csv")
+
+
+def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
+    """Another hospital's manifest may have the name of the one predicted earlier."""
+    config = load_config(run / CONFIG)
+    rows = load_manifest(manifest, config.data, labelled=False)
+    names = ["image", "patient_id", "label"]
+    there = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not there[names].equals(rows[names].astype(str)):
+        raise UserError(
+            f"Expected predictions of {manifest} in {path}. Received those of other "
+            "images or labels. Add --overwrite to predict again"
+        )
+
+
 def _manifest_rows(config: Config, console: Console) -> pd.DataFrame:
     """The checked rows of the manifest, or of the phantoms, marked as such."""
     manifest = config.data.manifest
@@ -217,7 +259,7 @@ def _run_rows(run: Path, config: Config, console: Console) -> pd.DataFrame:
 def _load_model(run: Path) -> keras.Model:
     try:
         return keras.models.load_model(run / MODEL, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         raise UserError(
             f"Expected a model in {run / MODEL}. Received a file that cannot be read: "
             f"{' '.join(str(error).split())[:200]}"
@@ -226,7 +268,7 @@ def _load_model(run: Path) -> keras.Model:
 
 def _write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
     patients = patient_predictions(table)
-    by_patient = path.with_name(f"{path.stem}_patients.csv")
+    by_patient = _patients_path(path)
     for one, where in ((patients, by_patient), (table, path)):
         with write_whole(where) as temporary:
             one.to_csv(temporary, index=False)

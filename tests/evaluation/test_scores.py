@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -7,11 +6,9 @@ from sklearn import metrics as sklearn_metrics
 
 from usgland.evaluation.scores import (
     FIGURES,
-    bootstrap_figures,
     confusion,
     figures_of_counts,
-    percentile_interval,
-    resample_patients,
+    roc_points,
     score,
     weighted_auc,
 )
@@ -107,6 +104,23 @@ def test_auc_counts_ties_as_one_half():
     assert score([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9], 0.5)["roc_auc"] == 3.5 / 4
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_roc_curve_has_the_points_of_scikit_learn(seed):
+    labels, probabilities, _ = draw(seed)
+    false, true, _ = sklearn_metrics.roc_curve(
+        labels, probabilities, drop_intermediate=False
+    )
+    found = roc_points(labels, probabilities)
+    np.testing.assert_allclose(found, (false, true), atol=1e-12)
+    area = score(labels, probabilities, 0.5)["roc_auc"]
+    assert np.trapezoid(found[1], found[0]) == pytest.approx(area)
+
+
+def test_the_roc_curve_of_one_class_is_refused():
+    with pytest.raises(ValueError, match="0 and 1. Received: none of label 0"):
+        roc_points([1, 1], [0.2, 0.9])
+
+
 def test_weighted_auc_agrees_with_scikit_learn_for_every_weighting():
     labels, probabilities, _ = draw(3)
     weights = np.random.default_rng(1).integers(0, 4, (20, len(labels)))
@@ -116,105 +130,6 @@ def test_weighted_auc_agrees_with_scikit_learn_for_every_weighting():
     ]
     found = weighted_auc(labels, probabilities, weights)
     np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
-def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
-    # Chunks of a few resamples: the joints are tested, too.
-    monkeypatch.setattr("usgland.evaluation.scores.CHUNK", 400)
-    labels, probabilities, patient_ids = draw(4)
-    found = bootstrap_figures(
-        labels, probabilities, 0.6, patient_ids, resamples=50, seed=7
-    )
-    ids = sorted(set(patient_ids))
-    draws = np.random.default_rng(7).integers(0, len(ids), (50, len(ids)))
-    for i, drawn in enumerate(draws):
-        cases = np.concatenate(
-            [np.flatnonzero(patient_ids == ids[patient]) for patient in drawn]
-        )
-        expected = sklearn_figures(labels[cases], probabilities[cases], 0.6)
-        one = {name: values[i] for name, values in found.items()}
-        assert one == pytest.approx(expected, abs=1e-12)
-
-
-def test_bootstrap_leaves_resamples_undefined_where_a_class_is_missing():
-    labels, probabilities = [0, 0, 0, 1], [0.1, 0.7, 0.3, 0.8]
-    found = bootstrap_figures(
-        labels, probabilities, 0.5, list("abcd"), resamples=400, seed=0
-    )
-    without = resample_patients(4, 400, 0)[:, 3] == 0
-    assert 0 < without.sum() < 400
-    for name in ("sensitivity", "roc_auc"):
-        missing = np.isnan(found[name])
-        assert missing[without].all()
-        interval = percentile_interval(found[name], level=0.95, seed=0)
-        assert interval.undefined == missing.sum()
-    assert not np.isnan(found["accuracy"]).any()
-
-
-def test_bootstrap_does_not_depend_on_the_order_of_the_rows():
-    labels, probabilities, patient_ids = draw(5)
-    order = np.random.default_rng(0).permutation(len(labels))
-    one, other = (
-        bootstrap_figures(
-            labels[rows], probabilities[rows], 0.6, patient_ids[rows], **options
-        )
-        for rows in (np.arange(len(labels)), order)
-        for options in ({"resamples": 20, "seed": 1},)
-    )
-    for name in FIGURES:
-        np.testing.assert_allclose(one[name], other[name], atol=1e-12)
-
-
-def test_images_of_one_patient_are_resampled_together():
-    # Ten copies of each image add rows but no patient: the same spread.
-    labels, probabilities, _ = draw(6)
-    patient_ids = np.arange(len(labels))
-    options = {"resamples": 30, "seed": 2}
-    one = bootstrap_figures(labels, probabilities, 0.6, patient_ids, **options)
-    ten = bootstrap_figures(
-        *(np.tile(x, 10) for x in (labels, probabilities)),
-        0.6,
-        np.tile(patient_ids, 10),
-        **options,
-    )
-    for name in FIGURES:
-        np.testing.assert_allclose(one[name], ten[name], atol=1e-12)
-
-
-def test_percentile_interval_agrees_with_scipy():
-    from scipy.stats import bootstrap
-
-    values = np.random.default_rng(0).normal(size=30)
-    reference = bootstrap((values,), np.mean, method="percentile", rng=1)
-    found = percentile_interval(reference.bootstrap_distribution, level=0.95, seed=1)
-    assert found[:2] == pytest.approx(tuple(reference.confidence_interval))
-    assert found.method == "percentile bootstrap over patients, 9999 resamples, seed 1"
-
-
-@pytest.mark.parametrize(
-    ("values", "method", "left_out"),
-    [
-        ([], "none: 0 bootstrap resamples", 0),
-        ([np.nan, np.nan], "none: undefined in every resample", 2),
-        ([1.0, 1.0, np.nan], "none: the same value in all 2 resamples", 1),
-    ],
-)
-def test_resamples_without_spread_give_no_interval_and_say_why(
-    values, method, left_out
-):
-    found = percentile_interval(np.array(values), level=0.95, seed=0)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
-    assert found.method.startswith(method)
-    assert found.undefined == left_out
-
-
-def test_two_thousand_resamples_of_500_rows_take_about_a_second():
-    labels, probabilities, _ = draw(0, cases=500)
-    patient_ids = np.arange(500) // 2
-    start = time.process_time()
-    bootstrap_figures(labels, probabilities, 0.5, patient_ids, resamples=2000, seed=0)
-    assert time.process_time() - start < 3  # 0.2 s alone on one core
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,14 @@ def content(square, height, width):
     return square[top : top + target[0], left : left + target[1]]
 
 
+@pytest.fixture(scope="module")
+def graph():
+    """A layer traced once for batches of one."""
+    signature = [tf.TensorSpec([1], tf.string)]
+    layer = Preprocessing(64, speckle_filter="median5")
+    return tf.function(layer, input_signature=signature)
+
+
 # Decoding
 
 
@@ -139,6 +147,18 @@ def test_a_palette_png_shows_its_colours(colours, transparent):
     coloured = Image.open(io.BytesIO(data)).convert("RGBA")
     flat = Image.alpha_composite(black, coloured).convert("L")
     np.testing.assert_allclose(decode(data), np.asarray(flat, "float32"), atol=1)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_transparent_grey_level_of_a_png_is_black(depth):
+    pixels = noise(9, 13, high=5) + np.uint8(100)
+    data = encode(pixels, transparency=102)
+    if depth == 16:
+        image = Image.fromarray(pixels.astype("uint16"))
+        data = encode(image, transparency=102)
+    received = decode(data)
+    assert not received[pixels == 102].any()
+    assert (received[pixels != 102] > 99).all()
 
 
 def test_a_black_and_white_png_is_black_and_white():
@@ -196,9 +216,9 @@ def test_a_grey_jpeg_equals_opencv_to_the_grey_level(quality, progressive):
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_colour_jpeg_equals_opencv_to_the_grey_level(subsampling, progressive):
-    data = encode(
-        smooth(61, 83), "JPEG", subsampling=subsampling, progressive=progressive
-    )
+    # Pale, so that no colour is clipped: OpenCV takes the luma from before that.
+    pale = smooth(61, 83) // 2 + np.uint8(60)
+    data = encode(pale, "JPEG", subsampling=subsampling, progressive=progressive)
     colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     received = decode(data)
     np.testing.assert_allclose(received, luma(colours[..., ::-1]), atol=0.5 + 1e-4)
@@ -233,12 +253,11 @@ WHOLE = {name: encode(smooth(61, 83), name) for name in ("PNG", "JPEG", "BMP")}
         ),
     ],
 )
-def test_what_is_no_whole_image_is_an_invalid_argument(data):
-    layer = Preprocessing(64)
+def test_what_is_no_whole_image_is_an_invalid_argument(data, graph):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        layer(tf.constant([data]))
+        Preprocessing(64)(tf.constant([data]))
     with pytest.raises(tf.errors.InvalidArgumentError):
-        tf.function(layer)(tf.constant([data]))
+        graph(tf.constant([data]))
 
 
 def test_another_kind_of_image_is_named_in_the_error():
@@ -409,9 +428,8 @@ def test_padding_centres_and_copies():
 
 
 @pytest.mark.parametrize("shape", [(3, 20000), (20000, 3), (1, 1)])
-def test_absurd_sizes_pass_through_the_graph(shape):
-    layer = Preprocessing(64, speckle_filter="median5")
-    square = tf.function(layer)(tf.constant([encode(noise(*shape))])).numpy()
+def test_absurd_sizes_pass_through_the_graph(shape, graph):
+    square = graph(tf.constant([encode(noise(*shape))])).numpy()
     assert square.shape == (1, 64, 64, 1)
     (filled,) = content(square[0, ..., 0], *shape).shape[:1] or (0,)
     assert filled == max(round(shape[0] * 64 / max(shape)), 1)
@@ -423,7 +441,7 @@ def test_absurd_sizes_pass_through_the_graph(shape):
 # The layer
 
 
-@pytest.fixture(scope="module", params=["none", "median3", "median5"])
+@pytest.fixture(scope="module", params=["none", "median5"])
 def layer(request):
     return Preprocessing(64, (1.0, 99.0), request.param)
 

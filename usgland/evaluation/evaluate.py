@@ -7,6 +7,7 @@ import pandas as pd
 
 from usgland.config import EvaluationSettings, load_config
 from usgland.errors import UserError
+from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
 from usgland.evaluation.figures import (
     confusion_figure,
     history_figure,
@@ -16,13 +17,7 @@ from usgland.evaluation.figures import (
 )
 from usgland.evaluation.operating_point import apply_threshold, read_thresholds
 from usgland.evaluation.predictions import patient_predictions, read_predictions
-from usgland.evaluation.scores import (
-    FIGURES,
-    bootstrap_figures,
-    confusion,
-    percentile_interval,
-    score,
-)
+from usgland.evaluation.scores import FIGURES, confusion, score
 from usgland.evaluation.tables import TABLES_FOLDER, write_tables
 from usgland.runs import (
     CONFIG,

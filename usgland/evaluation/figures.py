@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import roc_curve
 
 from usgland.errors import UserError
 from usgland.evaluation.predictions import patient_predictions
+from usgland.evaluation.scores import roc_points
 from usgland.evaluation.tables import UNITS, format_figure
 from usgland.runs import write_whole
 
@@ -131,7 +131,7 @@ def read_history(path: Path) -> pd.DataFrame:
     """Reads history.csv: one row an epoch.
 
     Raises:
-        UserError: If it cannot be read, or has no row or not the columns drawn.
+        UserError: If it cannot be read, or lacks rows, columns or numbers.
     """
     try:
         history = pd.read_csv(path)
@@ -147,6 +147,11 @@ def read_history(path: Path) -> pd.DataFrame:
             f"{path}: expected one row an epoch with {', '.join(HISTORY_COLUMNS)}. "
             f"Received: {received}"
         )
+    for name in HISTORY_COLUMNS:
+        if not pd.api.types.is_numeric_dtype(history[name]):
+            raise UserError(
+                f"{path}: `{name}`: expected numbers. Received: {history[name][0]!r}"
+            )
     return history
 
 
@@ -165,7 +170,7 @@ def _new_figure(
 ) -> tuple[Figure, list[Axes]]:
     band = BAND_INCHES if synthetic else 0.0
     height = size[1] + band
-    figure = Figure(figsize=(size[0], height), layout="none")
+    figure = Figure(figsize=(size[0], height))
     below = (0, 0, 1, 1 - band / height)
     figure.set_layout_engine("constrained", rect=below, w_pad=0.08, h_pad=0.08)
     if synthetic:
@@ -211,7 +216,7 @@ def _draw_roc(axes: Axes, unit: str, cases: pd.DataFrame, part: dict[str, Any]) 
     if not part["n_benign"] or not part["n_malignant"]:
         axes.plot([], [], color=colour, linestyle=STYLES[unit], label=text)
         return
-    false, true, _ = roc_curve(cases["label"], cases["probability"])
+    false, true = roc_points(cases["label"], cases["probability"])
     axes.plot(false, true, color=colour, linestyle=STYLES[unit], label=text)
     point = part["figures"]
     axes.plot(

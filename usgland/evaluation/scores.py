@@ -1,10 +1,8 @@
-"""Figures of merit of a binary classifier, and their bootstrap intervals.
+"""Figures of merit of a binary classifier.
 
 Every figure is computed from counts that may carry leading dimensions, so that
 thousands of resamples cost little more than one.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,24 +18,6 @@ FIGURES = (
     "jaccard",
     "roc_auc",
 )
-# Weights held at a time for the AUC of resamples, 32 MB.
-CHUNK = 4_000_000
-
-
-class Interval(NamedTuple):
-    """Bounds of a figure; NaN where the resamples can give none.
-
-    Attributes:
-        low: Lower bound.
-        high: Upper bound.
-        method: How it was made, or why there is none.
-        undefined: Resamples left out because the figure was not defined in them.
-    """
-
-    low: float
-    high: float
-    method: str
-    undefined: int
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
@@ -53,7 +33,7 @@ def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     Raises:
         ValueError: If the two differ in length or hold anything but 0 and 1.
     """
-    kinds = _kinds(labels, predictions)
+    kinds = kinds_of_cases(labels, predictions)
     return np.bincount(kinds, minlength=4).reshape(2, 2)
 
 
@@ -81,7 +61,7 @@ def score(
         Jaccard, accuracy and F1: equations 1 to 3 of the paper, F1 of the malignant
         class. Kappa: [Cohen, 1960](https://doi.org/10.1177/001316446002000104).
     """
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = checked_cases(labels, probabilities)
     predictions = probabilities >= np.asarray(threshold, "float64")
     counts = confusion(labels, predictions).reshape(1, 4)
     figures = figures_of_counts(counts)
@@ -146,89 +126,43 @@ def weighted_auc(
         return (positive * below).sum(axis=1) / pairs
 
 
-def resample_patients(patients: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Draws patients with replacement, as many as there are.
-
-    Two sets of predictions of the same patients, resampled with the same seed, are
-    resampled alike.
-
-    Returns:
-        `(resamples, patients)`: how often each patient was drawn.
-    """
-    drawn = np.random.default_rng(seed).integers(0, patients, (resamples, patients))
-    drawn += patients * np.arange(resamples)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=resamples * patients)
-    return counts.reshape(resamples, patients)
-
-
-def bootstrap_figures(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    threshold: ArrayLike,
-    patient_ids: ArrayLike,
-    *,
-    resamples: int,
-    seed: int,
-) -> dict[str, NDArray[np.float64]]:
-    """Every figure in every resample of patients, each with all images.
+def roc_points(
+    labels: ArrayLike, probabilities: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ROC curve: one point a distinct probability, from (0, 0) to (1, 1).
 
     Args:
-        labels: `(cases,)`, 0 or 1.
+        labels: `(cases,)`, 0 or 1, both among them.
         probabilities: `(cases,)`, in [0, 1].
-        threshold: One, or `(cases,)`.
-        patient_ids: `(cases,)`: who each case belongs to.
-        resamples: How many.
-        seed: Of the draw.
 
     Returns:
-        Name -> `(resamples,)`; NaN where undefined, see `score`.
+        1 - specificity and sensitivity, each `(distinct probabilities + 1,)`.
+
+    Raises:
+        ValueError: If there is one class only, or as `score`.
     """
-    labels, probabilities = _checked(labels, probabilities)
-    kinds = _kinds(labels, probabilities >= np.asarray(threshold, "float64"))
-    # Sorted by np.unique: the order of the rows has no say in the draw.
-    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
-    drawn = resample_patients(len(ids), resamples, seed)
-    counts = np.zeros((len(ids), 4))
-    np.add.at(counts, (patient, kinds), 1)
-    figures = figures_of_counts(drawn @ counts)
-    step = max(1, CHUNK // len(labels))
-    chunks = [
-        weighted_auc(labels, probabilities, drawn[start : start + step][:, patient])
-        for start in range(0, resamples, step)
-    ]
-    figures["roc_auc"] = np.concatenate(chunks) if chunks else np.empty(0)
-    return figures
+    labels, probabilities = checked_cases(labels, probabilities)
+    cuts = np.r_[np.inf, np.unique(probabilities)[::-1]]
+
+    def share_reaching(label: int) -> NDArray[np.float64]:
+        cases = np.sort(probabilities[labels == label])
+        if not len(cases):
+            raise ValueError(
+                f"`labels` must hold 0 and 1. Received: none of label {label}"
+            )
+        return np.asarray(1 - np.searchsorted(cases, cuts) / len(cases))
+
+    return share_reaching(0), share_reaching(1)
 
 
-def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval:
-    """The percentile bootstrap interval of one figure.
-
-    It has no bounds where no resample differs from another: of 21 patients called
-    right, every resample has a sensitivity of 1, which is no evidence that the next
-    patient will be.
-
-    Args:
-        values: `(resamples,)`, NaN where undefined, which are left out and counted.
-        level: Confidence level in (0, 1).
-        seed: Of the draw, for the record.
-    """
-    if not len(values):
-        return Interval(np.nan, np.nan, "none: 0 bootstrap resamples asked for", 0)
-    defined = values[~np.isnan(values)]
-    undefined = len(values) - len(defined)
-    if not len(defined):
-        return Interval(np.nan, np.nan, "none: undefined in every resample", undefined)
-    if np.ptp(defined) == 0:
-        reason = f"none: the same value in all {len(defined)} resamples"
-        return Interval(np.nan, np.nan, reason, undefined)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    method = f"percentile bootstrap over patients, {len(values)} resamples, seed {seed}"
-    return Interval(float(low), float(high), method, undefined)
-
-
-def _checked(
+def checked_cases(
     labels: ArrayLike, probabilities: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities as arrays, `(cases,)`.
+
+    Raises:
+        ValueError: If they differ in length, are empty or out of range.
+    """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
     if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(
@@ -243,7 +177,7 @@ def _checked(
     return labels, probabilities
 
 
-def _kinds(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
+def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     """0 true negative, 1 false positive, 2 false negative, 3 true positive."""
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape or labels.ndim != 1:

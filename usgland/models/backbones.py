@@ -2,6 +2,7 @@
 
 import os
 import urllib.request
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -180,7 +181,10 @@ def _read(path: Path, name: str, alpha: float) -> dict[str, np.ndarray]:
             return model_arrays(keras.models.load_model(path, compile=False))
         pixels = keras.Input((224, 224, 3))
         network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
-        network.load_weights(path)
+        with warnings.catch_warnings():
+            # One for every layer of another network, before the error.
+            warnings.filterwarnings("ignore", "Skipping nested container")
+            network.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -197,17 +201,21 @@ def _assign(
     source: str,
     alpha: float,
 ) -> None:
+    found = []
     for layer in map(model.get_layer, backbone_layers(name, alpha)):
         for variable in layer.weights:
             key = f"{layer.name}/{variable.name}"
             array = arrays.get(key)
             if array is None or array.shape != tuple(variable.shape):
-                found = "nothing" if array is None else f"shape {array.shape}"
+                received = "nothing" if array is None else f"shape {array.shape}"
                 raise UserError(
                     f"`model.weights`: expected {key} of shape "
-                    f"{tuple(variable.shape)} for {name} in {source}. Received: {found}"
+                    f"{tuple(variable.shape)} for {name} in {source}. "
+                    f"Received: {received}"
                 )
-            variable.assign(array)
+            found.append((variable, array))
+    for variable, array in found:
+        variable.assign(array)
 
 
 def _check_download(file: str) -> None:

@@ -63,14 +63,23 @@ def build_classifier(config: Config) -> keras.Model:
 
 
 def pixels_to_logit(model: keras.Model) -> keras.Model:
-    """The learned part of a classifier, which shares its weights.
+    """The learned part of a classifier, which shares its layers and weights.
+
+    `layer.output` of a shared layer is still its place in `model`. What looks layers
+    up that way, as tf-keras-vis does, needs a `keras.models.clone_model` of this, and
+    `set_weights`.
 
     Returns:
-        Maps preprocessed pixels `(batch, size, size, 1)` in [0, 255] to the logit of
-        P(malignant), `(batch, 1)`.
+        Maps preprocessed pixels `(batch, size, size, 1)` in [0, 255], uint8 or float,
+        to the logit of P(malignant), `(batch, 1)` float32.
     """
-    return keras.Model(
+    part = keras.Model(
         model.get_layer(PREPROCESSING).output,
         model.get_layer(LOGIT).output,
         name="pixels_to_logit",
+    )
+    # That would cut augmented pixels to the uint8 which preprocessing gives.
+    pixels = keras.Input(part.input.shape[1:], dtype="float32", name="pixels")
+    return keras.models.clone_model(
+        part, input_tensors=pixels, clone_function=lambda layer: layer
     )

@@ -110,16 +110,14 @@ def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
     # A PNG's bit depth is byte 24 of the file, in its first chunk. The zeros keep
     # the look at a shorter file inside it.
     padded = tf.strings.join([image_bytes, "\0" * 25])
-    deep = tf.equal(tf.strings.substr(padded, 24, 1), b"\x10")
+    depth = tf.strings.substr(padded, 24, 1)
     magic = tf.strings.substr(padded, 0, 2)
+    is_png, is_deep = tf.equal(magic, b"\x89P"), tf.equal(depth, b"\x10")
     return tf.case(
         [
             (tf.equal(magic, b"\xff\xd8"), lambda: _jpeg_grey(image_bytes)),
-            (
-                tf.logical_and(tf.equal(magic, b"\x89P"), deep),
-                lambda: _png16_grey(image_bytes),
-            ),
-            (tf.equal(magic, b"\x89P"), lambda: _png_grey(image_bytes)),
+            (tf.logical_and(is_png, is_deep), lambda: _png16_grey(image_bytes)),
+            (is_png, lambda: _png_grey(image_bytes, depth)),
         ],
         default=lambda: _bmp_grey(image_bytes, magic),
         exclusive=False,
@@ -132,8 +130,14 @@ def _jpeg_grey(image_bytes: tf.Tensor) -> tf.Tensor:
     return _luma(tf.cast(image, tf.float32))
 
 
-def _png_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    image = tf.io.decode_png(image_bytes, channels=4)
+def _png_grey(image_bytes: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+    # The alpha that TensorFlow adds to files of fewer than 8 bits is transparent: they
+    # come with the channels that they have.
+    image = tf.cond(
+        tf.reduce_any(tf.equal(depth, [b"\1", b"\2", b"\4"])),
+        lambda: tf.io.decode_png(image_bytes),
+        lambda: tf.io.decode_png(image_bytes, channels=4),
+    )
     return tf.round(_flatten_on_black(tf.cast(image, tf.float32), 255.0))
 
 
@@ -192,7 +196,18 @@ def _bmp_palette(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _flatten_on_black(image: tf.Tensor, opaque: float) -> tf.Tensor:
-    return _luma(image[..., :3], rounded=False) * (image[..., 3:] / opaque)
+    """Grey of one to four channels; the second and the fourth are alpha."""
+    channels = tf.shape(image)[2]
+    grey = tf.cond(
+        channels < 3,
+        lambda: image[..., :1],
+        lambda: _luma(image[..., :3], rounded=False),
+    )
+    return tf.cond(
+        tf.equal(channels % 2, 0),
+        lambda: grey * (image[..., -1:] / opaque),
+        lambda: grey,
+    )
 
 
 def _luma(image: tf.Tensor, *, rounded: bool = True) -> tf.Tensor:

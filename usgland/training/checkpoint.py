@@ -1,8 +1,10 @@
 """The state between two epochs, all that `--resume` needs, in one file."""
 
 import json
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -65,7 +67,15 @@ def load_state(folder: Path) -> State:
                 group, slash, _ = name.partition("/")
                 if slash:
                     state.weights.setdefault(group, []).append(file[name])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,  # a record that is not ours
+        ValueError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
         raise UserError(
             f"Expected a checkpoint in {paths[-1]}. Received a damaged file; delete it "
             "to start this run again from its first epoch"

@@ -28,6 +28,7 @@ from usgland.runs import (
     MODEL,
     SPLITS,
     TENSORBOARD,
+    remove_leftovers,
     write_json,
     write_text,
     write_whole,
@@ -57,10 +58,11 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         UserError: If the starting weights are missing or training diverges.
     """
     config = load_config(run / CONFIG)
+    remove_leftovers(run)
     prepare_devices(config.train.seed)
     with precision(config.train.precision):
         model = build_classifier(config)
-    learned = pixels_to_logit(model)
+        learned = pixels_to_logit(model)  # Keras scales its loss under float16.
     start = time.monotonic()
     train_part, val_part = (_read_part(model, rows, role) for role in ("train", "val"))
     reading = time.monotonic() - start

@@ -176,7 +176,7 @@ def _compile(model: keras.Model, config: Config, steps: int, *, frozen: bool) ->
         metrics=training_metrics(from_logits=True),
         jit_compile=settings.xla,
     )
-    optimizer.build(model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)  # Wrapped under float16.
 
 
 def _learning_rate(config: Config, steps: int, *, frozen: bool):
@@ -213,12 +213,14 @@ def _note_epoch(
     seconds: float,
 ) -> None:
     """Adds an epoch to the state and keeps its weights if they are the best."""
-    if not math.isfinite(row["loss"]):
-        raise UserError(
-            f"Training diverged: the loss of epoch {state.epoch + 1} is {row['loss']}. "
-            f"Lower `train.learning_rate` (now {config.train.learning_rate}) or set "
-            "`train.clip_norm=1`"
-        )
+    for name in ("loss", "val_loss"):
+        if not math.isfinite(row[name]):
+            raise UserError(
+                f"Training diverged: expected a finite {name}. Received: {row[name]} "
+                f"in epoch {state.epoch + 1}. Start a new run with a lower "
+                f"train.learning_rate (now {config.train.learning_rate}) or with "
+                "train.clip_norm=1"
+            )
     settings = config.train
     state.history.append({"epoch": state.epoch, **row})
     state.seconds += seconds
@@ -233,7 +235,9 @@ def _note_epoch(
 
 
 def _is_out_of_patience(state: State, config: Config) -> bool:
+    """Whether no epoch of all layers was better for as long as the settings allow."""
     patience = config.train.early_stopping_epochs
     if patience is None or state.best_epoch is None:
         return False
-    return state.epoch - 1 - state.best_epoch >= patience
+    since = max(state.best_epoch, config.train.frozen_epochs - 1)
+    return state.epoch - 1 - since >= patience

@@ -1,0 +1,135 @@
+"""Prints the tables of docs/benchmarks.md from the runs of scripts/benchmark_real.
+
+python scripts/benchmark_tables.py runs/benchmarks [PART...]
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from usgland.config import EvaluationSettings
+from usgland.evaluation.evaluate import metrics_of
+from usgland.evaluation.operating_point import read_thresholds
+from usgland.evaluation.predictions import read_predictions
+from usgland.runs import ENVIRONMENT, PREDICTIONS, THRESHOLD, read_json
+
+SEEDS = range(3)
+ROUNDS = range(5)
+
+
+def main(runs: Path, parts: Iterable[str]) -> None:
+    """Prints one Markdown table a part."""
+    tables = {
+        "busi": show_busi,
+        "breastmnist": show_breastmnist,
+        "across": show_across,
+        "breast": show_breast,
+        "backbones": show_backbones,
+    }
+    for part in parts or tables:
+        print(f"\n### {part}\n")
+        tables[part](runs)
+
+
+def show_busi(runs: Path) -> None:
+    """Pooled out-of-fold AUC and the spread over folds."""
+    rows = _test_rows(runs / "busi")
+    print("| | AUC per image |\n|---|---|")
+    print(f"| pooled, 95% interval | {_interval(runs / 'busi', rows, 'roc_auc')} |")
+    print(f"| mean of folds (range) | {_spread(_fold_aucs(rows))} |")
+
+
+def show_breastmnist(runs: Path) -> None:
+    """AUC and accuracy at 0.5 on the official test part and its unseen images."""
+    manifest = pd.read_csv(runs / ".breastmnist" / "manifest.csv", dtype=str)
+    seen = manifest.set_index("image")["seen"]
+    scores: dict[str, list[tuple[float, float]]] = {"all": [], "not in train": []}
+    for seed in SEEDS:
+        rows = _test_rows(runs / f"breastmnist-{seed}")
+        unseen = rows[rows["image"].map(seen) == "0"]
+        for name, part in (("all", rows), ("not in train", unseen)):
+            right = (part["probability"] >= 0.5).astype(int) == part["label"]
+            auc = roc_auc_score(part["label"], part["probability"])
+            scores[name].append((auc, right.mean(), len(part)))
+    print("| test images | n | AUC, mean (range) | accuracy, mean (range) |")
+    print("|---|---|---|---|")
+    for name, values in scores.items():
+        aucs, accuracies, counts = zip(*values, strict=True)
+        print(f"| {name} | {counts[0]} | {_spread(aucs)} | {_spread(accuracies)} |")
+
+
+def show_across(runs: Path) -> None:
+    """Trained on BUSI, tested on BrEaST."""
+    print("| trained on BUSI, tested on BrEaST | AUC per image |\n|---|---|")
+    tables = []
+    for seed in SEEDS:
+        run = runs / f"across-{seed}"
+        rows = read_predictions(run / "predictions-breast_usg.csv")
+        tables.append(rows)
+        print(f"| seed {seed}, 95% interval | {_interval(run, rows, 'roc_auc')} |")
+    aucs = [roc_auc_score(rows["label"], rows["probability"]) for rows in tables]
+    print(f"| mean (range) | {_spread(aucs)} |")
+
+
+def show_breast(runs: Path) -> None:
+    """Five rounds of five patient folds from BUSI weights, one from ImageNet's."""
+    print("| start | folds | mean AUC of folds (range) | pooled AUC a round |")
+    print("|---|---|---|---|")
+    names = [f"breast-{number}" for number in ROUNDS]
+    for start, members in (("BUSI", names), ("ImageNet", ["breast-imagenet"])):
+        tables = [_test_rows(runs / name) for name in members]
+        folds = [auc for rows in tables for auc in _fold_aucs(rows)]
+        pooled = [roc_auc_score(rows["label"], rows["probability"]) for rows in tables]
+        print(f"| {start} | {len(folds)} | {_spread(folds)} | {_spread(pooled)} |")
+
+
+def show_backbones(runs: Path) -> None:
+    """Table 2: time, size and metrics of the four networks on one split of BUSI."""
+    names = ("accuracy", "f1", "cohen_kappa", "sensitivity", "specificity", "roc_auc")
+    print("| network |", " | ".join(names), "| training s | s an image | MB |")
+    print("|---" * (len(names) + 4) + "|")
+    for network in ("squeeze", "mobilenet_v2", "resnet101", "vgg16"):
+        run = runs / f"backbone-{network}"
+        figures = _metrics(run, _test_rows(run))["image"]["figures"]
+        environment = read_json(run / ENVIRONMENT)
+        values = " | ".join(f"{figures[name]['value']:.3f}" for name in names)
+        print(
+            f"| {network} | {values} | {environment['training_seconds']:.0f} "
+            f"| {environment['seconds_per_image']:.3f} "
+            f"| {environment['model_bytes'] / 1e6:.1f} |"
+        )
+
+
+def _test_rows(run: Path) -> pd.DataFrame:
+    rows = read_predictions(run / PREDICTIONS)
+    return rows[rows["role"] == "test"]
+
+
+def _metrics(run: Path, rows: pd.DataFrame) -> dict:
+    thresholds = read_thresholds(run / THRESHOLD)
+    return metrics_of(rows, thresholds, EvaluationSettings(), synthetic=False)
+
+
+def _interval(run: Path, rows: pd.DataFrame, name: str) -> str:
+    figure = _metrics(run, rows)["image"]["figures"][name]
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def _fold_aucs(rows: pd.DataFrame) -> list[float]:
+    return [
+        roc_auc_score(fold["label"], fold["probability"])
+        for _, fold in rows.groupby("fold")
+    ]
+
+
+def _spread(values: Iterable[float]) -> str:
+    values = np.array(list(values))
+    return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,343 @@
+"""Augmentation, held against SciPy and against what each setting is named after."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import tensorflow as tf
+
+from usgland.config import AugmentationSettings
+from usgland.models.augmentation import make_augment, make_rand_augment
+
+SIZE, BATCH = 48, 64
+OFF = {
+    name: 0.0 if isinstance(value, float) else False
+    for name, value in AugmentationSettings().model_dump().items()
+}
+STRONG = {
+    "horizontal_flip": True,
+    "vertical_flip": True,
+    "rotation_degrees": 180.0,
+    "zoom": 1.0,
+    "aspect": 0.5,
+    "translation": 0.5,
+    "brightness": 0.9,
+    "contrast": 0.9,
+    "gamma": 2.0,
+    "blur_pixels": 3.0,
+    "noise": 0.9,
+    "cutout": 0.9,
+}
+GEOMETRY = {
+    "horizontal_flip": True,
+    "vertical_flip": True,
+    "rotation_degrees": 30.0,
+    "zoom": 0.5,
+    "aspect": 0.3,
+    "translation": 0.1,
+}
+
+
+def change(images, labels=None, seed=(1, 2), **settings):
+    """The images, and labels, under these settings, all others being off."""
+    augment = make_augment(AugmentationSettings(**{**OFF, **settings}))
+    if labels is None:
+        labels = np.zeros((len(images), 1))
+    images, labels = augment(
+        tf.constant(images), tf.constant(labels, tf.float32), tf.constant(seed)
+    )
+    return images.numpy(), labels.numpy()
+
+
+def noise(batch=BATCH, low=0, high=256):
+    draws = np.random.default_rng(0)
+    return draws.integers(low, high, (batch, SIZE, SIZE, 1), dtype=np.uint8)
+
+
+def repeat(image):
+    """One image `(SIZE, SIZE)` as a batch."""
+    return np.repeat(np.asarray(image, "float32")[None, ..., None], BATCH, axis=0)
+
+
+def matrices(**settings):
+    """The map from output to input pixels of each image, `(batch, 2, 3)`.
+
+    Read off ramps: they show at every pixel from where in the input it came. With
+    them the pixels, `(batch, SIZE, SIZE)`, that are surely inside the input.
+    """
+    y, x = np.mgrid[:SIZE, :SIZE]
+    rows, columns, inside = (
+        change(repeat(ramp), **settings)[0][..., 0]
+        for ramp in (y, x, np.full((SIZE, SIZE), 255))
+    )
+    inside = scipy.ndimage.binary_erosion(
+        inside > 254.99, np.ones((1, 3, 3)), border_value=1
+    )
+    found = []
+    for i in range(BATCH):
+        here = np.stack([y[inside[i]], x[inside[i]], np.ones(inside[i].sum())], axis=1)
+        there = np.stack([rows[i][inside[i]], columns[i][inside[i]]], axis=1)
+        solution, residual, _, _ = np.linalg.lstsq(here, there, rcond=None)
+        assert residual.max() < 1e-2  # It is affine.
+        found.append(solution.T)
+    return np.array(found), inside
+
+
+def test_with_everything_off_nothing_changes():
+    images, labels = noise(), np.random.default_rng(1).integers(0, 2, (BATCH, 1))
+    changed, changed_labels = change(images, labels)
+    assert changed.dtype == np.float32
+    np.testing.assert_array_equal(changed, images)
+    np.testing.assert_array_equal(changed_labels, labels)
+
+
+@pytest.mark.parametrize("settings", [{**STRONG, "mixup": 0.4}, GEOMETRY])
+def test_a_seed_decides_everything(settings):
+    labels = np.arange(BATCH)[:, None] % 2
+    first, same, other, another = (
+        change(noise(), labels, seed, **settings)
+        for seed in ((5, 6), (5, 6), (6, 6), (5, 7))
+    )
+    for one, two in zip(first, same, strict=True):
+        np.testing.assert_array_equal(one, two)
+    for images, _ in (other, another):
+        assert (images != first[0]).any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("seed", [(0, 0), (2**31 - 1, 2**31 - 1)])
+def test_grey_levels_stay_in_range_whatever_happens(seed):
+    for images in (noise(), repeat(np.zeros((SIZE, SIZE))), repeat(np.eye(SIZE) * 255)):
+        changed, _ = change(images, seed=seed, **STRONG, mixup=0.4)
+        assert np.isfinite(changed).all()
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+
+
+def test_only_mixup_changes_labels():
+    labels = np.arange(BATCH)[:, None] % 2
+    np.testing.assert_array_equal(change(noise(), labels, **STRONG)[1], labels)
+
+
+def test_the_images_of_a_batch_change_independently():
+    changed, _ = change(repeat(noise(1)[0, ..., 0]), **STRONG)
+    assert len(np.unique(changed.reshape(BATCH, -1), axis=0)) == BATCH
+
+
+# Geometry
+
+
+@pytest.mark.parametrize(
+    ("setting", "axis"), [("horizontal_flip", 2), ("vertical_flip", 1)]
+)
+def test_a_flip_mirrors_half_of_the_images_exactly(setting, axis):
+    images = noise()
+    changed, _ = change(images, **{setting: True})
+    mirrored = (changed == np.flip(images, axis)).all(axis=(1, 2, 3))
+    kept = (changed == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ kept).all()
+    assert 16 < mirrored.sum() < 48
+
+
+def test_one_resampling_equals_scipy_in_the_interior():
+    found, inside = matrices(**GEOMETRY)
+    smooth = scipy.ndimage.gaussian_filter(noise(1)[0, ..., 0].astype("float64"), 1)
+    changed, _ = change(repeat(smooth), **GEOMETRY)
+    for matrix, here, received in zip(found, inside, changed[..., 0], strict=True):
+        expected = scipy.ndimage.affine_transform(
+            smooth, matrix[:, :2], matrix[:, 2], order=1
+        )
+        np.testing.assert_allclose(received[here], expected[here], atol=0.05)
+    assert inside.mean() > 0.5
+
+
+def test_rotation_turns_about_the_centre_by_as_much_as_is_set():
+    found, _ = matrices(rotation_degrees=30.0)
+    turns = found[:, :, :2]
+    np.testing.assert_allclose(
+        turns @ turns.transpose(0, 2, 1), np.tile(np.eye(2), (BATCH, 1, 1)), atol=1e-3
+    )
+    assert (np.linalg.det(turns) > 0).all()
+    degrees = np.degrees(np.arctan2(turns[:, 1, 0], turns[:, 0, 0]))
+    assert np.abs(degrees).max() < 30.1
+    assert degrees.min() < -20
+    assert degrees.max() > 20
+    assert_fixes_the_centre(found)
+
+
+def assert_fixes_the_centre(found):
+    centre = np.full(2, (SIZE - 1) / 2)
+    moved = found[:, :, :2] @ centre + found[:, :, 2]
+    np.testing.assert_allclose(moved, np.tile(centre, (BATCH, 1)), atol=0.02)
+
+
+def test_zoom_is_symmetric_between_larger_and_smaller():
+    found, _ = matrices(zoom=0.5)
+    np.testing.assert_allclose(found[:, 0, 1], 0, atol=1e-3)
+    np.testing.assert_allclose(found[:, 0, 0], found[:, 1, 1], atol=1e-3)
+    magnification = 1 / found[:, 0, 0]
+    assert 1 / 1.501 < magnification.min() < 0.75
+    assert 1.35 < magnification.max() < 1.501
+    assert abs(np.log(magnification).mean()) < 0.1
+    assert_fixes_the_centre(found)
+
+
+def test_where_a_disc_becomes_larger_the_zoom_magnifies():
+    y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    disc = 255.0 * (np.hypot(y, x) < 10)
+    area = change(repeat(disc), zoom=0.5)[0].sum(axis=(1, 2, 3)) / disc.sum()
+    found, _ = matrices(zoom=0.5)
+    np.testing.assert_allclose(area, found[:, 0, 0] ** -2, rtol=0.05)
+
+
+def test_aspect_stretches_one_side_against_the_other_at_equal_area():
+    found, _ = matrices(aspect=0.5)
+    np.testing.assert_allclose(np.linalg.det(found[:, :, :2]), 1, atol=5e-3)
+    aspect = found[:, 1, 1] / found[:, 0, 0]
+    assert 1 / 1.51 < aspect.min() < 0.75
+    assert 1.35 < aspect.max() < 1.51
+    assert_fixes_the_centre(found)
+
+
+def test_translation_shifts_by_a_share_of_the_side():
+    found, _ = matrices(translation=0.25)
+    np.testing.assert_allclose(
+        found[:, :, :2], np.tile(np.eye(2), (BATCH, 1, 1)), atol=1e-3
+    )
+    for shift in found[:, :, 2].T:
+        assert np.abs(shift).max() < 0.25 * SIZE + 0.05
+        assert shift.min() < -0.15 * SIZE
+        assert shift.max() > 0.15 * SIZE
+    assert abs(np.corrcoef(found[:, :, 2].T)[0, 1]) < 0.5
+
+
+def test_what_comes_in_from_outside_is_black():
+    changed, _ = change(repeat(np.full((SIZE, SIZE), 200)), translation=0.5)
+    assert (changed.min(axis=(1, 2, 3)) == 0).mean() > 0.9
+    assert (changed.max(axis=(1, 2, 3)) == 200).all()
+
+
+# Grey levels
+
+
+def test_brightness_shifts_all_pixels_of_an_image_alike():
+    images = noise(low=60, high=190)
+    shift = change(images, brightness=0.2)[0] - images
+    per_image = shift.mean(axis=(1, 2, 3))
+    assert np.ptp(shift, axis=(1, 2, 3)).max() < 1e-3
+    assert -51.01 < per_image.min() < -35
+    assert 35 < per_image.max() < 51.01
+
+
+def test_contrast_scales_about_the_mean_of_the_image():
+    images = noise(low=100, high=150)
+    changed, _ = change(images, contrast=0.4)
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(changed.mean(axis=(1, 2, 3), keepdims=True), mean, 1e-4)
+    scale = changed.std(axis=(1, 2, 3)) / images.std(axis=(1, 2, 3))
+    expected = mean + (images - mean) * scale[:, None, None, None]
+    np.testing.assert_allclose(changed, expected, atol=1e-2)
+    assert 0.599 < scale.min() < 0.7
+    assert 1.3 < scale.max() < 1.401
+
+
+def test_gamma_is_a_power_of_the_grey_level():
+    levels = np.linspace(0, 255, SIZE * SIZE).reshape(SIZE, SIZE)
+    changed = change(repeat(levels), gamma=1.0)[0][..., 0]
+    middle = SIZE // 2
+    exponent = np.log(changed[:, middle, 0] / 255) / np.log(levels[middle, 0] / 255)
+    expected = 255 * (levels / 255) ** exponent[:, None, None]
+    np.testing.assert_allclose(changed, expected, atol=0.02)
+    assert 0.499 < exponent.min() < 0.6
+    assert 1.7 < exponent.max() < 2.001
+
+
+def test_blur_spreads_a_point_in_half_of_the_images_and_loses_no_light():
+    point = np.zeros((SIZE, SIZE))
+    point[20, 30] = 255
+    changed = change(repeat(point), blur_pixels=1.5)[0][..., 0]
+    blurred = changed[:, 20, 30] < 255
+    assert 16 < blurred.sum() < 48
+    np.testing.assert_array_equal(changed[~blurred], repeat(point)[~blurred, ..., 0])
+    np.testing.assert_allclose(changed.sum(axis=(1, 2)), 255, rtol=1e-4)
+    patch = changed[:, 14:27, 24:37]
+    for turned in (patch[:, ::-1], patch[:, :, ::-1], patch.transpose(0, 2, 1)):
+        np.testing.assert_allclose(patch, turned, atol=1e-3)
+    offsets = np.arange(-6, 7)
+    variance = (patch.sum(1) * offsets**2).sum(1) / 255
+    assert 0 < variance[blurred].min()
+    assert variance.max() <= 1.5**2
+
+
+def test_blur_does_not_darken_the_border():
+    changed, _ = change(repeat(np.full((SIZE, SIZE), 100)), blur_pixels=3.0)
+    np.testing.assert_allclose(changed, 100, rtol=1e-4)
+
+
+def test_noise_multiplies_half_of_the_images():
+    images = repeat(np.where(np.arange(SIZE) < 24, 0, 80)[:, None] * np.ones(SIZE))
+    ratio = change(images, noise=0.3)[0][:, 24:] / 80
+    changed, _ = change(images, noise=0.3)
+    assert not changed[:, :24].any()
+    noisy = (ratio != 1).any(axis=(1, 2, 3))
+    assert 16 < noisy.sum() < 48
+    deviation = ratio[noisy].std(axis=(1, 2, 3))
+    assert deviation.max() < 0.32
+    assert deviation.max() > 0.2
+    np.testing.assert_allclose(ratio.mean(axis=(1, 2, 3)), 1, atol=0.05)
+
+
+def test_cutout_covers_one_rectangle_of_one_level_in_half_of_the_images():
+    images = noise(low=0, high=256)
+    changed, _ = change(images, cutout=0.5)
+    covered = [np.argwhere(c != i) for c, i in zip(changed, images, strict=True)]
+    touched = [i for i, where in enumerate(covered) if len(where)]
+    assert 16 < len(touched) < 48
+    levels, sides = [], []
+    for i in touched:
+        top, left, _ = covered[i].min(axis=0)
+        bottom, right, _ = covered[i].max(axis=0) + 1
+        levels.append(changed[i, top, left, 0])
+        assert (changed[i, top:bottom, left:right] == levels[-1]).all()
+        sides += [bottom - top, right - left]
+    assert max(sides) <= 0.5 * SIZE + 1
+    assert max(sides) > 0.35 * SIZE
+    assert np.ptp(levels) > 100
+
+
+def test_mixup_mixes_images_and_labels_by_one_share():
+    # An image of one level whose label is that level tells the same of both.
+    levels = np.linspace(0, 255, BATCH).astype("float32")
+    images = np.ones((BATCH, SIZE, SIZE, 1), "float32") * levels[:, None, None, None]
+    changed, labels = change(images, levels[:, None] / 255, mixup=1.0)
+    assert labels.shape == (BATCH, 1)
+    np.testing.assert_allclose(changed.min(axis=(1, 2, 3)) / 255, labels[:, 0], 1e-4)
+    np.testing.assert_allclose(changed.max(axis=(1, 2, 3)) / 255, labels[:, 0], 1e-4)
+    assert (np.abs(labels[:, 0] - levels / 255) > 0.01).mean() > 0.5
+
+
+def test_mixup_leaves_most_of_a_label_to_its_own_image():
+    own = np.eye(BATCH, dtype="float32")
+    labels = [change(noise(), own[:, [i]], mixup=0.4)[1] for i in range(8)]
+    shares = np.hstack(labels)
+    assert (shares[np.arange(8), np.arange(8)] >= 0.5).all()
+    others = shares[own[:, :8] == 0]
+    assert others.min() >= 0
+    assert others.max() <= 0.5
+
+
+# RandAugment
+
+
+def test_rand_augment_repeats_under_one_seed_and_not_under_another():
+    images = tf.constant(noise(8), tf.float32)
+    dataset = tf.data.Dataset.from_tensors(images).repeat(3)
+    first, same, other = (
+        np.stack(list(dataset.map(make_rand_augment(0.5, seed)).as_numpy_iterator()))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+    assert (first[0] != first[1]).any()
+    assert first.shape == (3, *images.shape)
+    assert first.min() >= 0
+    assert first.max() <= 255
+    assert (first != images.numpy()).any(axis=(0, 2, 3, 4)).sum() >= 6
