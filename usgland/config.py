@@ -123,14 +123,14 @@ class AugmentationSettings(Settings):
     vertical_flip: bool = False
     rotation_degrees: pydantic.NonNegativeFloat = 10.0
     # Log-uniform magnification in [1 / (1 + zoom), 1 + zoom].
-    zoom: pydantic.NonNegativeFloat = 0.2
+    zoom: pydantic.NonNegativeFloat = 0.45
     # Stretches height against width, likewise.
     aspect: pydantic.NonNegativeFloat = 0.0
     translation: Fraction = 0.1  # of the side
     brightness: Fraction = 0.1  # of the grey range
-    contrast: Fraction = 0.2  # relative
+    contrast: Fraction = 0.4  # relative
     gamma: pydantic.NonNegativeFloat = 0.0  # exponent in [1 / (1 + gamma), 1 + gamma]
-    blur_pixels: pydantic.NonNegativeFloat = 0.0  # largest sigma, of half the images
+    blur_pixels: pydantic.NonNegativeFloat = 1.5  # largest sigma, of half the images
     noise: Fraction = 0.0  # largest sigma of multiplicative speckle noise
     cutout: Fraction = 0.0  # side of one erased square, of the image side
     rand_augment: Fraction = 0.0  # magnitude of keras-cv's RandAugment
@@ -141,7 +141,7 @@ class TrainSettings(Settings):
     """How the network is fitted, and which epoch is kept."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: pydantic.PositiveFloat = 2e-4  # peak of the schedule
+    learning_rate: pydantic.PositiveFloat = 1e-4  # peak of the schedule
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: pydantic.NonNegativeInt = 1
     momentum: Fraction = 0.9  # of SGD
@@ -152,7 +152,7 @@ class TrainSettings(Settings):
     loss: Literal["binary_crossentropy", "focal"] = "binary_crossentropy"
     label_smoothing: Fraction = 0.0
     class_weights: Literal["balanced"] | None = None  # as sample weights
-    ema_momentum: Fraction | None = None  # moving average of the weights
+    ema_momentum: Fraction | None = 0.99  # moving average of the weights
     # Epochs in which only the head learns, before `epochs` of all layers.
     frozen_epochs: pydantic.NonNegativeInt = 0
     monitor: Literal["val_loss", "val_auc", "val_cohen_kappa", "val_f1"] = "val_loss"

@@ -220,7 +220,7 @@ def find_run(path: Path, *needed: str) -> Path:
         if not _exists(path / name):
             raise UserError(
                 f"Expected a run directory with {name}. Received: {path}. "
-                "`usgland fit` makes one; `usgland fit --resume` finishes one"
+                "`usgland fit` and `usgland cv` make one; with --resume they finish one"
             )
     return path
 

@@ -61,8 +61,7 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         rows = make_splits(_manifest_rows(config, console), config.split)
         prepare_run(run, config, splits_table(rows))
     _describe(rows, console)
-    if not (run / MODEL).exists():
-        fit_run(run, rows, console)
+    fit_run(run, rows, console)
     val = predict_rows(_load_model(run), rows[rows["role"] == "val"])
     threshold = choose_operating_point(val, config.evaluation.operating_point)
     write_json(run / THRESHOLD, threshold)
@@ -91,14 +90,16 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
     for fold in folds:
         console.rule(f"Fold {fold + 1} of {len(folds)}")
         part = run / FOLDS / str(fold)
+        if (part / PREDICTIONS).exists():
+            console.print("Done before")
+            continue
         if not part.exists():
             prepare_run(
                 part, config, splits_table(fold_roles(rows, fold, config.split))
             )
         if not (part / THRESHOLD).exists():
             fit(part, None, console)
-        if not (part / PREDICTIONS).exists():
-            predict(part, console)
+        predict(part, console)
         keras.backend.clear_session()
     parts = {str(fold): run / FOLDS / str(fold) for fold in folds}
     thresholds = {fold: read_json(part / THRESHOLD) for fold, part in parts.items()}

@@ -118,7 +118,7 @@ def test_only_mixup_changes_labels():
 
 
 def test_the_images_of_a_batch_change_independently():
-    changed, _ = change(repeat(noise(1)[0, ..., 0]), **STRONG)
+    changed, _ = change(repeat(noise(1)[0, ..., 0]), **GEOMETRY)
     assert len(np.unique(changed.reshape(BATCH, -1), axis=0)) == BATCH
 
 
@@ -263,7 +263,7 @@ def test_blur_spreads_a_point_in_half_of_the_images_and_loses_no_light():
         np.testing.assert_allclose(patch, turned, atol=1e-3)
     offsets = np.arange(-6, 7)
     variance = (patch.sum(1) * offsets**2).sum(1) / 255
-    assert 0 < variance[blurred].min()
+    assert variance[blurred].min() > 0
     assert variance.max() <= 1.5**2
 
 
@@ -296,7 +296,8 @@ def test_cutout_covers_one_rectangle_of_one_level_in_half_of_the_images():
         top, left, _ = covered[i].min(axis=0)
         bottom, right, _ = covered[i].max(axis=0) + 1
         levels.append(changed[i, top, left, 0])
-        assert (changed[i, top:bottom, left:right] == levels[-1]).all()
+        rectangle = changed[i, top:bottom, left:right]
+        np.testing.assert_allclose(rectangle, levels[-1], atol=1e-3)
         sides += [bottom - top, right - left]
     assert max(sides) <= 0.5 * SIZE + 1
     assert max(sides) > 0.35 * SIZE
@@ -327,7 +328,10 @@ def test_mixup_leaves_most_of_a_label_to_its_own_image():
 # RandAugment
 
 
-def test_rand_augment_repeats_under_one_seed_and_not_under_another():
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_rand_augment_repeats_under_one_seed_and_not_under_another(deterministic):
+    if deterministic:  # As `fit` does; it cannot be taken back in this process.
+        tf.config.experimental.enable_op_determinism()
     images = tf.constant(noise(8), tf.float32)
     dataset = tf.data.Dataset.from_tensors(images).repeat(3)
     first, same, other = (

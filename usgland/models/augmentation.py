@@ -65,14 +65,20 @@ def make_rand_augment(magnitude: float, seed: int) -> Callable:
     Returns:
         Maps float32 `(batch, size, size, 1)` in [0, 255] to the same.
     """
-    tf.random.set_seed(seed)  # keras-cv draws the strengths with TensorFlow's own.
+    # keras-cv draws the strengths with TensorFlow's own seed and generator.
+    tf.random.set_seed(seed)
+    tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
     layer = keras_cv.layers.RandAugment(
         value_range=(BLACK, WHITE), magnitude=magnitude, geometric=False, seed=seed
     )
 
-    def rand_augment(images):
-        coloured = layer(tf.repeat(images, 3, axis=-1), training=True)
+    def change(image):
+        coloured = layer(tf.repeat(image, 3, axis=-1), training=True)
         return tf.reduce_mean(coloured, axis=-1, keepdims=True)
+
+    def rand_augment(images):
+        # keras-cv's own loop draws for several images at once, in no fixed order.
+        return tf.map_fn(change, images, parallel_iterations=1)
 
     return rand_augment
 
@@ -149,8 +155,11 @@ def _blur(images: tf.Tensor, largest_sigma: float, draw: _Draw) -> tf.Tensor:
     positions = tf.range(-radius, radius + 1, dtype=tf.float32)
     kernel = tf.exp(-tf.square(positions / sigma) / 2)
     kernel /= tf.reduce_sum(kernel)
-    blurred = tf.nn.conv2d(images, kernel[:, None, None, None], 1, "SAME")
-    blurred = tf.nn.conv2d(blurred, kernel[None, :, None, None], 1, "SAME")
+    # Padding with zeros would darken the border.
+    around = [[0, 0], [radius, radius], [radius, radius], [0, 0]]
+    blurred = tf.pad(images, around, "SYMMETRIC")
+    blurred = tf.nn.conv2d(blurred, kernel[:, None, None, None], 1, "VALID")
+    blurred = tf.nn.conv2d(blurred, kernel[None, :, None, None], 1, "VALID")
     share = _per_image(draw.chance(HALF) * draw.uniform(0.0, 1.0))
     return images + share * (blurred - images)
 

@@ -7,8 +7,8 @@ def median_filter(image: tf.Tensor, side: int) -> tf.Tensor:
     """Replaces every pixel by the median of its `side` x `side` neighbourhood.
 
     Pixels beyond the border repeat the border (`cv2.medianBlur`). Runs as a network
-    of minima and maxima on shifted copies of the whole image, which is an order of
-    magnitude faster than sorting patches.
+    of minima and maxima on shifted copies of the whole image, an order of
+    magnitude faster than sorting patches (`scripts/benchmark_median.py`).
 
     Args:
         image: `(height, width, 1)`, any numeric type.
@@ -19,15 +19,16 @@ def median_filter(image: tf.Tensor, side: int) -> tf.Tensor:
     """
     if side not in (3, 5):
         raise ValueError(f"`side` must be 3 or 5. Received: side={side}")
-    padded = image
+    # The minima of float32 are vectorized, those of bytes are not.
+    padded = tf.cast(image, tf.float32) if image.dtype == tf.uint8 else image
     for _ in range(side // 2):  # One pixel at a time repeats the border pixel.
         padded = tf.pad(padded, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
     height, width = tf.shape(image)[0], tf.shape(image)[1]
-    columns = [
-        _sort([padded[row : row + height, col : col + width] for row in range(side)])
-        for col in range(side)
-    ]
-    return tf.reshape(_median_of_sorted_columns(columns), tf.shape(image))
+    # Sorted down the columns once, before these are shifted against each other.
+    bands = _sort([padded[row : row + height] for row in range(side)])
+    columns = [[band[:, col : col + width] for band in bands] for col in range(side)]
+    median = tf.cast(_median_of_sorted_columns(columns), image.dtype)
+    return tf.reshape(median, tf.shape(image))
 
 
 def _sort(values: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -1,5 +1,6 @@
 """Writes a run's model as a numbered SavedModel for TF Serving."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -45,6 +46,8 @@ def export_model(model: keras.Model, folder: Path, images: list[bytes]) -> Path:
         raise UserError(f"Cannot write a model under {folder}: {reason}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # Only if it is empty: nothing was published there.
 
 
 def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callable]:

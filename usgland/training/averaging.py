@@ -9,7 +9,8 @@ import tensorflow as tf
 
 def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Copies of the values."""
-    return [np.array(variable) for variable in variables]
+    # Copies: what TensorFlow gives may be the memory that the next step writes to.
+    return [np.array(keras.ops.convert_to_numpy(one)) for one in variables]
 
 
 def assign_arrays(

@@ -45,7 +45,9 @@ def save_state(state: State, folder: Path) -> None:
         for i, array in enumerate(weights)
     }
     with write_whole(path) as temporary:
-        np.savez(temporary, record=json.dumps(record), **arrays)
+        np.savez(
+            temporary, allow_pickle=False, record=np.array(json.dumps(record)), **arrays
+        )
     for other in folder.glob("epoch-*.npz"):
         if other != path:
             other.unlink()

@@ -47,18 +47,22 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
 
     Writes `history.csv` and TensorBoard logs after each epoch, at the end
     `model.keras` and what `environment.json` says of time and size, and removes the
-    checkpoint.
+    checkpoint. Where the model stands, the rest does, and nothing is trained.
 
     Args:
         run: A run directory with config.yaml and splits.csv.
-        rows: Checked manifest rows with `role`; only `train` and `val` are read.
+        rows: Checked manifest rows with `role`, of which only `train` and `val` are
+            read, and `synthetic`, "1" for phantoms.
         console: Where progress is shown.
 
     Raises:
         UserError: If the starting weights are missing or training diverges.
     """
-    config = load_config(run / CONFIG)
     remove_leftovers(run)
+    if (run / MODEL).exists():
+        shutil.rmtree(run / CHECKPOINT, ignore_errors=True)
+        return
+    config = load_config(run / CONFIG)
     prepare_devices(config.train.seed)
     with precision(config.train.precision):
         model = build_classifier(config)
@@ -92,10 +96,13 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
             callbacks=[bar],
         )
     write_history(state.history, run / HISTORY)
+    best = f"the best by {config.train.monitor} (*)"
+    why = best if config.train.keep == "best" else "the last"
+    console.print(f"Kept epoch {kept_epoch(state) + 1}, {why}", highlight=False)
     finished = run / CHECKPOINT / MODEL
     size = _save_model(model, config, finished)
     environment = describe_environment() | {
-        "synthetic": bool((rows.get("synthetic", "0") == "1").all()),
+        "synthetic": bool((rows["synthetic"] == "1").all()),
         "training_seconds": round(state.seconds, 1),
         "epochs": state.epoch,
         "kept_epoch": kept_epoch(state),
@@ -104,7 +111,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "seconds_per_image": _seconds_per_image(learned, val_part),
     }
     write_json(run / ENVIRONMENT, environment)
-    finished.rename(run / MODEL)  # Last: where the model stands, the rest does.
+    finished.rename(run / MODEL)
     shutil.rmtree(run / CHECKPOINT)
 
 

@@ -179,7 +179,9 @@ def _compile(model: keras.Model, config: Config, steps: int, *, frozen: bool) ->
     model.optimizer.build(model.trainable_variables)  # Wrapped under float16.
 
 
-def _learning_rate(config: Config, steps: int, *, frozen: bool):
+def _learning_rate(
+    config: Config, steps: int, *, frozen: bool
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """A constant for the head, else warm-up and the schedule of the settings."""
     settings = config.train
     warmup = min(settings.warmup_epochs, settings.epochs - 1) * steps
@@ -227,8 +229,9 @@ def _note_epoch(
     score = row[settings.monitor]
     if settings.monitor == "val_loss":
         score = -score
-    better = state.best_score is None or score > state.best_score
-    if better or settings.keep == "last" or math.isnan(state.best_score):
+    best = state.best_score
+    better = best is None or math.isnan(best) or score > best
+    if better or settings.keep == "last":
         state.best_epoch, state.best_score = state.epoch, score
         state.weights["best"] = arrays_of(model.variables)
     state.epoch += 1

@@ -74,7 +74,7 @@ class ProgressBar(keras.callbacks.Callback):
         figures = "  ".join(f"{name} {row[name]:.3f}" for name in SHOWN)
         pace = state.seconds / state.epoch
         left = pace * (self._epochs - state.epoch)
-        best = "  *" if state.best_epoch == state.epoch - 1 else ""
+        best = "  *" if state.best_epoch == state.epoch - 1 else ""  # kept so far
         self._console.print(
             f"epoch {state.epoch:>3}/{self._epochs}  {figures}  "
             f"{pace:.0f} s an epoch, {left / 60:.1f} min left{best}",

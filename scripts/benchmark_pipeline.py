@@ -1,0 +1,109 @@
+"""Whether training waits for its images: `fit` against the same step on one batch.
+
+    python scripts/benchmark_pipeline.py [--backbone squeezenet1_1] [--rounds 6]
+
+Trains on drawn images with the default settings in two ways, in turns: an epoch as
+`usgland fit` runs it (shuffled, augmented, prefetched) and as many steps on one batch
+that is held in memory. Prints images/s of both and the ratio, which should be at least
+0.9. Takes under two minutes on 2 cores.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from usgland.config import Config, load_config
+from usgland.data.pipeline import make_batches
+from usgland.models.augmentation import make_augment
+from usgland.models.classifier import build_classifier, pixels_to_logit
+from usgland.models.metrics import training_metrics
+from usgland.training.device import prepare_devices
+
+
+class Contest:
+    """One model and the two ways to feed it.
+
+    Args:
+        config: The settings.
+        steps: Steps of one turn.
+    """
+
+    def __init__(self, config: Config, steps: int):
+        prepare_devices(config.train.seed)
+        self.config, self.steps = config, steps
+        self.images = steps * config.train.batch_size
+        size = config.preprocessing.image_size
+        draws = np.random.default_rng(0)
+        self.labels = draws.integers(0, 2, self.images)
+        shape = (self.images, size, size, 1)
+        self.pixels = tf.constant(draws.integers(0, 256, shape, dtype=np.uint8))
+        self.augment = make_augment(config.augmentation)
+        self.model = pixels_to_logit(build_classifier(config))
+        self.model.compile(
+            keras.optimizers.AdamW(1e-5),
+            keras.losses.BinaryCrossentropy(from_logits=True),
+            metrics=training_metrics(from_logits=True),
+        )
+        self.held = next(iter(self.epoch(0)))
+
+    def epoch(self, epoch: int) -> tf.data.Dataset:
+        """The batches of an epoch of `usgland fit`."""
+        return make_batches(
+            self.pixels,
+            self.labels,
+            np.ones(self.images),
+            self.augment,
+            batch_size=self.config.train.batch_size,
+            seed=self.config.train.seed,
+            epoch=epoch,
+        )
+
+    def in_memory(self) -> tf.data.Dataset:
+        """The same number of times one batch that is already there."""
+        return tf.data.Dataset.from_tensors(self.held).repeat(self.steps)
+
+    def images_per_second(self, dataset: tf.data.Dataset) -> float:
+        """Trains once over the batches."""
+        start = time.perf_counter()
+        self.model.fit(dataset, shuffle=False, verbose=0)
+        return self.images / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Prints the speeds of each round and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="squeezenet1_1")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=6)
+    arguments = parser.parse_args()
+    config = load_config(
+        None, [f"model.backbone={arguments.backbone}", "model.weights=null"]
+    )
+    contest = Contest(config, arguments.steps)
+    contest.images_per_second(contest.epoch(0))  # Traces both graphs.
+    contest.images_per_second(contest.in_memory())
+    ratios = []
+    print("images/s      fit   in memory   ratio")
+    for turn in range(arguments.rounds):
+        # Who goes first changes, as what else the machine does may.
+        if turn % 2:
+            held = contest.images_per_second(contest.in_memory())
+            fit = contest.images_per_second(contest.epoch(turn))
+        else:
+            fit = contest.images_per_second(contest.epoch(turn))
+            held = contest.images_per_second(contest.in_memory())
+        ratios.append(fit / held)
+        print(f"        {fit:9.1f} {held:11.1f} {ratios[-1]:7.2f}", flush=True)
+    low, middle, high = np.percentile(ratios, (25, 50, 75))
+    print(
+        f"{arguments.backbone}, batch {config.train.batch_size}, "
+        f"{config.preprocessing.image_size} pixels: ratio {middle:.2f} (median of "
+        f"{len(ratios)}, quartiles {low:.2f} to {high:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
