@@ -159,7 +159,7 @@ class TrainSettings(Settings):
     keep: Literal["best", "last"] = "best"  # by `monitor`
     early_stopping_epochs: pydantic.PositiveInt | None = None  # without a better one
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    xla: bool = False
+    xla: bool = False  # compiled steps; two runs then differ in their last digits
     seed: Seed = 0  # of weights, order, dropout and augmentation
 
     @pydantic.model_validator(mode="after")

@@ -63,12 +63,13 @@ def load_state(folder: Path) -> State:
     if not paths:
         return State()
     try:
-        with np.load(paths[-1]) as file:
-            state = State(**json.loads(str(file["record"])))
-            for name in sorted(file.files):
+        # NumPy leaves a file that it opened itself open if it is damaged.
+        with paths[-1].open("rb") as file, np.load(file) as arrays:
+            state = State(**json.loads(str(arrays["record"])))
+            for name in sorted(arrays.files):
                 group, slash, _ = name.partition("/")
                 if slash:
-                    state.weights.setdefault(group, []).append(file[name])
+                    state.weights.setdefault(group, []).append(arrays[name])
     except (
         OSError,
         EOFError,

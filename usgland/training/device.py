@@ -16,10 +16,17 @@ from usgland import __version__
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "pandas")
 
 
-def prepare_devices(seed: int) -> None:
-    """Seeds everything, makes operations deterministic, lets GPU memory grow."""
+def prepare_devices(seed: int, *, deterministic: bool = True) -> None:
+    """Seeds everything, makes operations deterministic, lets GPU memory grow.
+
+    Args:
+        seed: Of Python, NumPy and TensorFlow.
+        deterministic: Whether two runs give the same digits. Keras does not compile
+            with XLA in a process that was asked for this.
+    """
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     for gpu in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):  # Already in use by this process.
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -40,6 +40,9 @@ from usgland.training.loop import Part, kept_epoch, train
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
 
 WARM_UP_PASSES, TIMED_PASSES = 3, 15
+# Where the paper's settings can fail: its rate, on networks of bare convolutions.
+STEEP_RATE = 0.01
+WITHOUT_NORMALIZATION = ("squeezenet", "vgg")
 
 
 def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
@@ -63,7 +66,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         shutil.rmtree(run / CHECKPOINT, ignore_errors=True)
         return
     config = load_config(run / CONFIG)
-    prepare_devices(config.train.seed)
+    prepare_devices(config.train.seed, deterministic=not config.train.xla)
     with precision(config.train.precision):
         model = build_classifier(config)
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
@@ -75,6 +78,14 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         f"validation images in {reading:.0f} s",
         highlight=False,
     )
+    if _can_diverge(config):
+        console.print(
+            f"Plain SGD at {config.train.learning_rate} can diverge here, as "
+            f"{config.model.backbone} has no normalization layers; the run would then "
+            "stop and say so. train.clip_norm=1 prevents it",
+            highlight=False,
+            soft_wrap=True,
+        )
     total = config.train.frozen_epochs + config.train.epochs
     done = load_state(run / CHECKPOINT).epoch
     if done:
@@ -113,6 +124,16 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     write_json(run / ENVIRONMENT, environment)
     finished.rename(run / MODEL)
     shutil.rmtree(run / CHECKPOINT)
+
+
+def _can_diverge(config: Config) -> bool:
+    settings = config.train
+    return (
+        settings.optimizer == "sgd"
+        and settings.clip_norm is None
+        and settings.learning_rate >= STEEP_RATE
+        and config.model.backbone.startswith(WITHOUT_NORMALIZATION)
+    )
 
 
 def prepare_run(
