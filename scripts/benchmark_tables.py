@@ -25,6 +25,7 @@ def main(runs: Path, parts: Iterable[str]) -> None:
     """Prints one Markdown table a part."""
     tables = {
         "busi": show_busi,
+        "groups": show_groups,
         "breastmnist": show_breastmnist,
         "across": show_across,
         "breast": show_breast,
@@ -41,6 +42,18 @@ def show_busi(runs: Path) -> None:
     print("| | AUC per image |\n|---|---|")
     print(f"| pooled, 95% interval | {_interval(runs / 'busi', rows, 'roc_auc')} |")
     print(f"| mean of folds (range) | {_spread(_fold_aucs(rows))} |")
+
+
+def show_groups(runs: Path) -> None:
+    """One acquisition group of BUSI left out at a time, by two recipes."""
+    print("| recipe | AUC by group left out | mean | pooled, 95% interval |")
+    print("|---|---|---|---|")
+    for name in ("groups-light", "groups"):
+        rows = _test_rows(runs / name)
+        aucs = _fold_aucs(rows)
+        each = " ".join(f"{auc:.3f}" for auc in aucs)
+        pooled = _interval(runs / name, rows, "roc_auc")
+        print(f"| {name} | {each} | {np.mean(aucs):.3f} | {pooled} |")
 
 
 def show_breastmnist(runs: Path) -> None:

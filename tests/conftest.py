@@ -83,6 +83,24 @@ def tiny_manifest(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def tiny_network():
+    """One convolution stands in for SqueezeNet 1.1: a run takes a second or two."""
+    keras = pytest.importorskip("keras")
+    from usgland.models.backbones import BACKBONES
+
+    def build(pixels, alpha):
+        x = keras.layers.Conv2D(4, 5, strides=4, activation="relu", name="conv1")(
+            pixels
+        )
+        return keras.layers.BatchNormalization(name="norm1")(x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = BACKBONES["squeezenet1_1"]._replace(build=build)
+        patch.setitem(BACKBONES, "squeezenet1_1", tiny)
+        yield
+
+
 def _draw(rng: np.random.Generator, label: str) -> np.ndarray:
     """Grey levels `(height, width)`, uint8, of an oval in speckle."""
     height, width = rng.integers(64, 97, 2)
