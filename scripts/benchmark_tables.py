@@ -103,15 +103,16 @@ def show_breast(runs: Path) -> None:
 def show_backbones(runs: Path) -> None:
     """Table 2: time, size and metrics of the four networks on one split of BUSI."""
     names = ("accuracy", "f1", "cohen_kappa", "sensitivity", "specificity", "roc_auc")
-    print("| network |", " | ".join(names), "| training s | s an image | MB |")
-    print("|---" * (len(names) + 4) + "|")
+    print("| network |", " | ".join(names), "| epochs | s an epoch | s an image | MB |")
+    print("|---" * (len(names) + 5) + "|")
     for network in ("squeeze", "mobilenet_v2", "resnet101", "vgg16"):
         run = runs / f"backbone-{network}"
         figures = _metrics(run, _test_rows(run))["image"]["figures"]
         environment = read_json(run / ENVIRONMENT)
         values = " | ".join(f"{figures[name]['value']:.3f}" for name in names)
         print(
-            f"| {network} | {values} | {environment['training_seconds']:.0f} "
+            f"| {network} | {values} | {environment['epochs']} "
+            f"| {environment['training_seconds'] / environment['epochs']:.0f} "
             f"| {environment['seconds_per_image']:.3f} "
             f"| {environment['model_bytes'] / 1e6:.1f} |"
         )
