@@ -250,7 +250,8 @@ def _choose_run(
     chosen = load_config(config_path, overrides)
     stem = config_path.stem if config_path else "squeeze"
     stem += "-cv" if cross_validated else ""
-    return new_run(runs_dir, name or stem, numbered=name is None), chosen
+    chosen_name = stem if name is None else name
+    return new_run(runs_dir, chosen_name, numbered=name is None), chosen
 
 
 def _console() -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,34 @@ def find_run(path: Path, *needed: str) -> Path:
                 "`usgland fit` and `usgland cv` make one; with --resume they finish one"
             )
     return path
+
+
+def predictions_path(run: Path, manifest: Path | None) -> Path:
+    """`predictions.csv`, or `predictions-NAME.csv` for another manifest's images.
+
+    NAME is the name of the manifest, or of its folder where it is just "manifest".
+    """
+    if manifest is None:
+        return run / PREDICTIONS
+    path = manifest.absolute()
+    name = path.parent.name if path.stem == "manifest" else path.stem
+    return run / f"{Path(PREDICTIONS).stem}-{name}.csv"
+
+
+def patients_path(path: Path) -> Path:
+    """The table of patients beside a table of predictions."""
+    return path.with_name(f"{path.stem}_patients.csv")
+
+
+@contextlib.contextmanager
+def removed_if_empty(run: Path, is_new: bool) -> Iterator[None]:
+    """Takes a new run back if the block fails before anything was learned."""
+    try:
+        yield
+    except UserError:
+        if is_new and not any((*run.rglob(f"{CHECKPOINT}/*"), *run.rglob(MODEL))):
+            shutil.rmtree(run)
+        raise
 
 
 def _exists(path: Path) -> bool:

@@ -23,6 +23,7 @@ from usgland.evaluation.evaluate import evaluate_run, metrics_of
 from usgland.evaluation.operating_point import choose_operating_point
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.tables import print_metrics
+from usgland.models.classifier import LOGIT, PREPROCESSING
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
@@ -32,7 +33,10 @@ from usgland.runs import (
     SPLITS,
     THRESHOLD,
     find_run,
+    patients_path,
+    predictions_path,
     read_json,
+    removed_if_empty,
     write_json,
     write_whole,
 )
@@ -54,6 +58,7 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         config: Settings of a new run, or None to finish the one that is there.
         console: Where progress and the table are shown.
     """
+    is_new = config is not None
     if config is None:
         config = load_config(find_run(run, SPLITS) / CONFIG)
         rows = _run_rows(run, config, console)
@@ -61,7 +66,8 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         rows = make_splits(_manifest_rows(config, console), config.split)
         prepare_run(run, config, splits_table(rows))
     _describe(rows, console)
-    fit_run(run, rows, console)
+    with removed_if_empty(run, is_new):
+        fit_run(run, rows, console)
     val = predict_rows(_load_model(run), rows[rows["role"] == "val"])
     threshold = choose_operating_point(val, config.evaluation.operating_point)
     write_json(run / THRESHOLD, threshold)
@@ -79,39 +85,46 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
         config: Settings of a new run, or None to finish the one that is there.
         console: Where progress is shown.
     """
+    is_new = config is not None
     if config is None:
         config = load_config(find_run(run, SPLITS, FOLDS) / CONFIG)
         stored = config.split.model_copy(update={"file": run / SPLITS})
         rows = make_folds(_manifest_rows(config, console), stored)
     else:
         rows = make_folds(_manifest_rows(config, console), config.split)
+    # All before the first is trained: a fold that cannot be split ends it here.
+    rounds = {
+        run / FOLDS / str(fold): splits_table(fold_roles(rows, fold, config.split))
+        for fold in sorted(rows["fold"].unique())
+    }
+    if is_new:
         prepare_run(run, config, splits_table(rows), folds=True)
-    folds = sorted(rows["fold"].unique())
-    for fold in folds:
-        console.rule(f"Fold {fold + 1} of {len(folds)}")
-        part = run / FOLDS / str(fold)
-        if (part / PREDICTIONS).exists():
-            console.print("Done before")
-            continue
-        if not part.exists():
-            prepare_run(
-                part, config, splits_table(fold_roles(rows, fold, config.split))
-            )
-        if not (part / THRESHOLD).exists():
-            fit(part, None, console)
-        predict(part, console)
-        keras.backend.clear_session()
-    parts = {str(fold): run / FOLDS / str(fold) for fold in folds}
-    thresholds = {fold: read_json(part / THRESHOLD) for fold, part in parts.items()}
+    with removed_if_empty(run, is_new):
+        for number, (part, splits) in enumerate(rounds.items(), start=1):
+            console.rule(f"Fold {number} of {len(rounds)}")
+            if (part / PREDICTIONS).exists():
+                console.print("Done before")
+                continue
+            if not part.exists():
+                prepare_run(part, config, splits)
+            if not (part / THRESHOLD).exists():
+                fit(part, None, console)
+            predict(part, console)
+            keras.backend.clear_session()
+    _pool_folds(run, list(rounds))
+
+
+def _pool_folds(run: Path, parts: list[Path]) -> None:
+    """Writes what the folds say together; predictions last, as they mean the end."""
     tables = [
-        read_predictions(part / PREDICTIONS).assign(fold=fold)
-        for fold, part in parts.items()
+        read_predictions(part / PREDICTIONS).assign(fold=part.name) for part in parts
     ]
     pooled = pd.concat(table[table["role"] == "test"] for table in tables)
-    environments = [read_json(part / ENVIRONMENT) for part in parts.values()]
+    environments = [read_json(part / ENVIRONMENT) for part in parts]
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
     whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
     write_json(run / ENVIRONMENT, whole)
+    thresholds = {part.name: read_json(part / THRESHOLD) for part in parts}
     write_json(run / THRESHOLD, {"folds": thresholds})
     _write_predictions(pooled, run / PREDICTIONS)
 
@@ -148,7 +161,9 @@ def predict(
         )
     config = load_config(find_run(run, MODEL) / CONFIG)
     path = output or predictions_path(run, manifest)
-    existing = [one for one in (path, _patients_path(path)) if one.exists()]
+    # In the run, patients without images are what a killed process left.
+    needed = [path] if output is None else [path, patients_path(path)]
+    existing = [one for one in needed if one.exists()]
     if existing and not overwrite:
         raise UserError(
             f"Predictions are not overwritten. Received {existing[0]}, which exists. "
@@ -212,22 +227,6 @@ def export(run: Path, models_dir: Path, name: str) -> Path:
     return export_model(_load_model(run), models_dir / name, images)
 
 
-def predictions_path(run: Path, manifest: Path | None) -> Path:
-    """`predictions.csv`, or `predictions-NAME.csv` for another manifest's images.
-
-    NAME is the name of the manifest, or of its folder where it is just "manifest".
-    """
-    if manifest is None:
-        return run / PREDICTIONS
-    path = manifest.absolute()
-    name = path.parent.name if path.stem == "manifest" else path.stem
-    return run / f"{Path(PREDICTIONS).stem}-{name}.csv"
-
-
-def _patients_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}_patients.csv")
-
-
 def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
     """Another hospital's manifest may have the name of the one predicted earlier."""
     config = load_config(run / CONFIG)
@@ -259,17 +258,20 @@ def _run_rows(run: Path, config: Config, console: Console) -> pd.DataFrame:
 
 def _load_model(run: Path) -> keras.Model:
     try:
-        return keras.models.load_model(run / MODEL, compile=False)
+        model = keras.models.load_model(run / MODEL, compile=False)
+        model.get_layer(PREPROCESSING)  # Or it is a model of another program.
+        model.get_layer(LOGIT)
     except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         raise UserError(
             f"Expected a model in {run / MODEL}. Received a file that cannot be read: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
+    return model
 
 
 def _write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
     patients = patient_predictions(table)
-    by_patient = _patients_path(path)
+    by_patient = patients_path(path)
     for one, where in ((patients, by_patient), (table, path)):
         with write_whole(where) as temporary:
             one.to_csv(temporary, index=False)

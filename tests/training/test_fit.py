@@ -124,7 +124,7 @@ def test_what_was_trained_in_half_precision_is_saved_in_float32(finished):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     finished, rows, tmp_path, monkeypatch, epoch
 ):
@@ -262,7 +262,7 @@ def test_two_processes_that_chose_one_name_do_not_share_a_run(
 
 def test_a_file_in_the_way_of_the_runs_is_named(rows, tmp_path):
     (tmp_path / "runs").touch()
-    with pytest.raises(UserError, match="Cannot write .*config.yaml: "):
+    with pytest.raises(UserError, match="make the run directory .*/one: Not a dir"):
         prepare_run(
             tmp_path / "runs" / "one", load_config(None, SETTINGS), splits_table(rows)
         )

@@ -3,9 +3,11 @@
 import os
 import urllib.request
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -185,7 +187,7 @@ def _read(path: Path, name: str, alpha: float) -> dict[str, np.ndarray]:
             # One for every layer of another network, before the error.
             warnings.filterwarnings("ignore", "Skipping nested container")
             network.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"`model.weights`: expected weights of {name} without its top in {path}. "

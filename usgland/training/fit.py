@@ -157,15 +157,18 @@ def prepare_run(
         )
     temporary = run.with_name(f".{run.name}-{os.getpid()}")
     try:
+        temporary.mkdir(parents=True)
         write_text(temporary / CONFIG, dump_config(config))
         with write_whole(temporary / SPLITS) as path:
             splits.to_csv(path, index=False)
         if folds:
             (temporary / FOLDS).mkdir()
-        try:
-            temporary.rename(run)
-        except OSError as error:
-            raise UserError(f"Cannot make the run directory {run}: {error}") from error
+        temporary.rename(run)
+    except OSError as error:
+        raise UserError(
+            f"Cannot make the run directory {run}: {error.strerror}. Choose another "
+            "--runs-dir or --name"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from usgland.errors import UserError
 from usgland.runs import write_text
 from usgland.training.checkpoint import State
 
@@ -93,13 +94,24 @@ def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
 
 
 def write_tensorboard(history: Sequence[dict[str, float]], folder: Path) -> None:
-    """Adds the last epoch to the TensorBoard logs; validation beside training."""
+    """Adds the last epoch to the TensorBoard logs; validation beside training.
+
+    Raises:
+        UserError: If the folder cannot be written or the disk is full.
+    """
     row = dict(history[-1])
     epoch = int(row.pop("epoch"))
-    for part in ("train", "validation"):
-        writer = tf.summary.create_file_writer(str(folder / part))
-        with writer.as_default():
-            for name, value in row.items():
-                if name.startswith("val_") == (part == "validation"):
-                    tf.summary.scalar(name.removeprefix("val_"), value, step=epoch)
-        writer.close()
+    try:
+        for part in ("train", "validation"):
+            writer = tf.summary.create_file_writer(str(folder / part))
+            with writer.as_default():
+                for name, value in row.items():
+                    if name.startswith("val_") == (part == "validation"):
+                        tf.summary.scalar(name.removeprefix("val_"), value, step=epoch)
+            writer.close()
+    except tf.errors.OpError as error:
+        reason = " ".join(str(error.message).split())[:200]
+        raise UserError(
+            f"Cannot write logs to {folder}: {reason}. Make room, then repeat the "
+            "command with --resume"
+        ) from error

@@ -1,0 +1,478 @@
+"""The commands from end to end, on a network of one convolution.
+
+A mistake of the user is one line on stderr (several mistakes one line each), exit
+code 1, or 2 for usage, and leaves nothing behind.
+"""
+
+import contextlib
+import csv
+import json
+import resource
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from usgland.cli import cli
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+SETTINGS = """
+preprocessing: {image_size: 64}
+model: {weights: null}
+train: {epochs: 2, batch_size: 8, warmup_epochs: 0, ema_momentum: null}
+evaluation: {bootstrap_resamples: 20}
+"""
+
+
+@contextlib.contextmanager
+def full_disk(size):
+    """Files cannot grow beyond `size` bytes: the kernel refuses, as a disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def call(*arguments):
+    """Runs a command that shall succeed in silence on stderr; returns its stdout."""
+    done = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    return done.stdout
+
+
+def fail(*arguments, code=1):
+    """Runs a command that shall fail; returns the lines on stderr."""
+    done = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert done.exit_code == code, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert "Traceback" not in done.output
+    return done.stderr.splitlines()
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with settings.yaml."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "settings.yaml").write_text(SETTINGS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home, tiny_manifest):
+    """A run that `usgland fit` made, with what it printed in `stdout.txt` beside."""
+    stdout = call("fit", *options(home, tiny_manifest), "--name", "fitted")
+    (home / "stdout.txt").write_text(stdout)
+    return home / "runs" / "fitted"
+
+
+@pytest.fixture
+def data(tiny_manifest, tmp_path):
+    """A copy of the manifest and its images, to be spoiled."""
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_manifest.parent, folder)
+    return folder / "manifest.csv"
+
+
+def options(home, manifest, runs_dir=None):
+    settings = home / "settings.yaml"
+    runs = runs_dir or home / "runs"
+    return "--config", settings, "--manifest", manifest, "--runs-dir", runs
+
+
+# The straight path.
+
+
+def test_fit_writes_a_run_and_says_what_comes_next(run, home):
+    assert files_in(run) == [
+        "config.yaml",
+        "environment.json",
+        "history.csv",
+        "model.keras",
+        "splits.csv",
+        "tensorboard",
+        "threshold.json",
+    ]
+    stdout = (home / "stdout.txt").read_text()
+    assert "train 13 images of 10 patients (5 benign, 5 malignant)" in stdout
+    assert f"Wrote {run}/ with model.keras" in stdout
+    for command in (f"evaluate {run}", f"predict {run} --manifest", f"export {run}"):
+        assert f"  usgland {command}" in stdout
+
+
+def test_evaluate_scores_the_test_part_once(run):
+    stdout = call("evaluate", run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    splits = read_csv(run / "splits.csv")
+    assert metrics["synthetic"] is False
+    assert "ROC AUC" in stdout and "per patient" in stdout
+    assert f"Wrote {run / 'metrics.json'}" in stdout
+    predictions = read_csv(run / "predictions.csv")
+    assert [row["image"] for row in predictions] == [row["image"] for row in splits]
+    assert [row["role"] for row in predictions] == [row["role"] for row in splits]
+    for row in predictions:
+        odds = np.exp(float(row["logit"]))
+        assert float(row["probability"]) == pytest.approx(odds / (1 + odds), rel=1e-5)
+    before = (run / "metrics.json").read_bytes()
+    [line] = fail("evaluate", run)
+    assert "metrics.json" in line and "--overwrite" in line
+    assert (run / "metrics.json").read_bytes() == before
+    call("evaluate", run, "--overwrite")
+
+
+def test_predict_takes_images_without_labels_and_patients(run, data, tmp_path):
+    rows = [{"image": row["image"]} for row in read_csv(data)]
+    new = write_csv(data.parent / "new.csv", rows)
+    stdout = call("predict", run, "--manifest", new, "--output", tmp_path / "new.csv")
+    assert f"Wrote {tmp_path / 'new.csv'}" in stdout
+    predictions = read_csv(tmp_path / "new.csv")
+    assert [row["label"] for row in predictions] == ["-1"] * 20
+    assert [row["patient_id"] for row in predictions] == [r["image"] for r in rows]
+    assert len(read_csv(tmp_path / "new_patients.csv")) == 20
+
+
+def test_predict_overwrites_only_when_told_to(run, data, tmp_path):
+    output = tmp_path / "out.csv"
+    arguments = ("predict", run, "--manifest", data, "--output", output)
+    output.with_name("out_patients.csv").write_text("mine")
+    [line] = fail(*arguments)
+    assert "not overwritten" in line and "out_patients.csv" in line
+    assert not output.exists()
+    call(*arguments, "--overwrite")
+    before = output.read_bytes()
+    [line] = fail(*arguments)
+    assert "--overwrite to replace it" in line
+    assert output.read_bytes() == before
+
+
+def test_evaluate_on_other_images_wants_their_labels(run, data):
+    rows = read_csv(data)
+    for row in rows[:2]:
+        row["label"] = ""
+    part = write_csv(data.parent / "elsewhere.csv", rows)
+    before = files_in(run)
+    [line] = fail("evaluate", run, "--manifest", part)
+    assert "expected a label of every image" in line and "2 of 20 without" in line
+    assert files_in(run) == before
+
+
+def test_evaluate_does_not_take_one_hospital_for_another_of_the_same_name(run, data):
+    call("evaluate", run, "--manifest", data)
+    assert (run / "predictions-data.csv").exists()
+    other = data.parent.parent / "other" / "data" / "manifest.csv"
+    shutil.copytree(data.parent, other.parent)
+    write_csv(other, read_csv(other)[4:])
+    [line] = fail("evaluate", run, "--manifest", other)
+    assert "Received those of other images or labels. Add --overwrite" in line
+    call("evaluate", run, "--manifest", other, "--overwrite")
+    assert len(read_csv(run / "predictions-data.csv")) == len(read_csv(other))
+
+
+def test_export_numbers_its_models(run, tmp_path):
+    models = tmp_path / "models"
+    stdout = call("export", run, "--models-dir", models)
+    assert stdout == f"Wrote {models / 'fitted' / '1'}\n"
+    call("export", run, "--models-dir", models, "--name", "other")
+    assert files_in(models) == ["fitted", "other"]
+    [line] = fail("export", run, "--models-dir", models, "--name", "../x")
+    assert line == "Error: --name: expected the name of a folder. Received: '../x'"
+
+
+def test_cross_validation_goes_on_where_it_was_interrupted(
+    home, tiny_manifest, tmp_path, monkeypatch
+):
+    from usgland import steps
+
+    runs = tmp_path / "my runs"
+    train, trained = steps.fit_run, []
+
+    def interrupted(run, rows, console):
+        if trained:
+            raise KeyboardInterrupt
+        trained.append(run)
+        train(run, rows, console)
+
+    monkeypatch.setattr(steps, "fit_run", interrupted)
+    settings = options(home, tiny_manifest, runs)
+    [line] = fail("cv", *settings, "--set", "split.folds=2", code=130)
+    resume = f"usgland cv --resume --runs-dir '{runs}' --name settings-cv-1"
+    assert line == f"Interrupted. To go on: {resume}"
+    monkeypatch.undo()
+    [line] = fail("fit", "--resume", "--runs-dir", runs, "--name", "settings-cv-1")
+    assert "begun by `usgland cv`" in line
+    run = runs / "settings-cv-1"
+    first = (run / "folds" / "0" / "model.keras").stat()
+    assert "Done before" in call("cv", "--resume", "--runs-dir", runs)
+    assert (run / "folds" / "0" / "model.keras").stat() == first
+    pooled = read_csv(run / "predictions.csv")
+    folds = {row["image"]: row["fold"] for row in read_csv(run / "splits.csv")}
+    assert {row["image"]: row["fold"] for row in pooled} == folds
+    assert len(pooled) == len(folds) == 20
+    for fold in ("0", "1"):  # nobody tests the model that learned from them
+        part = read_csv(run / "folds" / fold / "predictions.csv")
+        tested = {row["image"] for row in part if row["role"] == "test"}
+        assert tested == {image for image, one in folds.items() if one == fold}
+    assert "Thresholds on P(malignant), by fold" in call("evaluate", run)
+    [line] = fail("predict", run)
+    assert "Expected a run with one model. Received the cross-validation" in line
+    [line] = fail("cv", "--resume", "--runs-dir", runs)
+    assert "expected an unfinished run" in line
+
+
+def test_an_interrupted_fit_says_how_to_go_on_and_does(
+    home, tiny_manifest, tmp_path, monkeypatch
+):
+    from usgland.training import fit
+
+    write = fit.write_tensorboard
+
+    def interrupt(history, folder):
+        write(history, folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "write_tensorboard", interrupt)
+    settings = options(home, tiny_manifest, tmp_path)
+    [line] = fail("fit", *settings, "--name", "one", code=130)
+    command = f"usgland fit --resume --runs-dir {tmp_path} --name one"
+    assert line == f"Interrupted. To go on: {command}"
+    monkeypatch.undo()
+    [line] = fail("fit", *settings, "--resume", "--set", "train.epochs=9")
+    assert "train.epochs=9 instead of 2. Leave them out, or start a new run" in line
+    assert "Resuming after epoch 1 of 2" in call(*command.split()[1:])
+    [line] = fail(*command.split()[1:])
+    assert "which is finished; `usgland evaluate` comes next" in line
+
+
+def test_an_interruption_before_there_is_a_run_says_so(home, data, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("usgland.steps.load_manifest", interrupt)
+    [line] = fail("fit", *options(home, data, data.parent / "runs"), code=130)
+    assert line == "Interrupted before the run began; nothing was written"
+
+
+# Bad input.
+
+
+def spoil(data, how):
+    """Spoils the manifest or its images; returns what the lines must say."""
+    folder, rows = data.parent, read_csv(data)
+    names = [row["image"] for row in rows[:3]]
+    images = [folder / name for name in names]
+    if how == "missing manifest":
+        data.unlink()
+        return [["manifest.csv"]]
+    if how == "empty manifest":
+        data.write_text("")
+        return [["manifest.csv"]]
+    if how == "missing column":
+        write_csv(
+            data, [{k: v for k, v in row.items() if k != "label"} for row in rows]
+        )
+        return [["`label`", "data.columns"]]
+    if how == "unknown label":
+        rows[3]["label"] = "suspicious"
+        write_csv(data, rows)
+        return [["row 5", "'suspicious'", "data.label_words", "data.ignore_labels"]]
+    if how == "one class":
+        write_csv(data, [row for row in rows if row["label"] == "benign"])
+        return [["0 malignant"]] * 3
+    if how == "broken files":
+        images[0].write_bytes(b"")
+        images[1].write_bytes(images[1].read_bytes()[:300])
+        images[2].write_text("Dear colleague, ")
+        shown = ("0 bytes", "truncated", "no image")
+        return [[name, one] for name, one in zip(names, shown, strict=True)]
+    if how == "odd sizes":
+        Image.new("L", (1, 1), 7).save(images[0])
+        noise = np.random.default_rng(0).integers(0, 255, (3, 20000), dtype=np.uint8)
+        Image.fromarray(noise).save(images[1])
+        return [[names[0], "1x1"], [names[1], "20000x3"]]
+    if how == "constant grey":
+        Image.new("L", (80, 80), 128).save(images[0])
+        return [[names[0], "same grey level"]]
+    raise ValueError(how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "missing manifest",
+        "empty manifest",
+        "missing column",
+        "unknown label",
+        "one class",
+        "broken files",
+        "odd sizes",
+        "constant grey",
+    ],
+)
+@pytest.mark.parametrize("command", ["fit", "cv"])
+def test_a_manifest_that_cannot_be_used_is_a_line_a_problem(home, data, command, how):
+    expected = spoil(data, how)
+    if (command, how) == ("cv", "one class"):
+        expected = [["0 malignant"]] * 5  # folds
+    runs = data.parent.parent / "runs"
+    lines = fail(command, *options(home, data, runs))
+    if len(lines) > 1 and lines[0].endswith("problems:"):
+        lines = lines[1:]
+    assert len(lines) == len(expected)
+    for line, words in zip(lines, expected, strict=True):
+        for word in words:
+            assert word in line
+    assert files_in(runs) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        (
+            "train.epoch=3",
+            "unknown setting `train.epoch`; the nearest is `train.epochs`",
+        ),
+        ("train.epochs=many", "`train.epochs`: expected a valid integer"),
+        ("model.backbone=squeeznet", "expected 'squeezenet1_1', 'squeezenet1_0'"),
+        ("train.epochs", "--set: expected KEY=VALUE. Received: 'train.epochs'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(home, tiny_manifest, tmp_path, override, words):
+    arguments = (*options(home, tiny_manifest, tmp_path / "runs"), "--set", override)
+    for command in ("fit", "cv"):
+        [line] = fail(command, *arguments)
+        assert words in line
+    assert files_in(tmp_path) == []
+
+
+def test_a_missing_or_broken_config_is_one_line(tmp_path):
+    [line] = fail("fit", "--config", tmp_path / "none.yaml", "--runs-dir", tmp_path)
+    assert "none.yaml: expected a readable YAML file. Received: " in line
+    [line] = fail("config", "show", "--config", tmp_path)
+    assert "Is a directory" in line
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".keras", ".weights.h5", "", None])
+def test_weights_that_cannot_be_read_are_one_line_and_leave_no_run(
+    home, tiny_manifest, tmp_path, suffix
+):
+    weights = tmp_path / f"weights{suffix}"
+    if suffix is not None:
+        weights.write_bytes(b"PK\3\4 these are no weights" * 9)
+    runs = tmp_path / "runs"
+    arguments = (
+        *options(home, tiny_manifest, runs),
+        "--set",
+        f"model.weights={weights}",
+    )
+    [line] = fail("cv" if suffix == ".npz" else "fit", *arguments)
+    assert str(weights) in line
+    assert files_in(runs) == []
+
+
+@pytest.mark.parametrize("command", ["fit", pytest.param("cv", marks=pytest.mark.slow)])
+def test_a_full_disk_is_one_line_and_leaves_no_part(
+    home, tiny_manifest, tmp_path, command
+):
+    with full_disk(3000):
+        [line] = fail(command, *options(home, tiny_manifest, tmp_path / "runs"))
+    assert "Cannot write" in line and "File too large" in line
+    assert files_in(tmp_path / "runs") == []
+
+
+def test_a_runs_folder_that_cannot_be_made_is_one_line(home, tiny_manifest, tmp_path):
+    (tmp_path / "file").touch()
+    for runs in (tmp_path / "file", tmp_path / "file" / "runs", "/proc/runs"):
+        [line] = fail("fit", *options(home, tiny_manifest, runs))
+        assert f"Cannot make the run directory {runs}/settings-1: " in line
+    assert files_in(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "n" * 300])
+def test_a_name_that_is_no_name_of_a_folder_is_one_line(
+    home, tiny_manifest, tmp_path, name
+):
+    runs = tmp_path / "runs"
+    [line] = fail("fit", *options(home, tiny_manifest, runs), "--name", name)
+    assert "--name: expected the name of a folder" in line or "name too long" in line
+    assert files_in(runs) == []
+
+
+def test_a_name_that_is_taken_is_one_line(run, home, tiny_manifest):
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    [line] = fail("fit", *options(home, tiny_manifest), "--name", run.name)
+    assert "never overwritten" in line and "--resume" in line
+    assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
+def test_nothing_to_resume_is_one_line(tmp_path):
+    for command in ("fit", "cv"):
+        [line] = fail(command, "--resume", "--runs-dir", tmp_path)
+        assert "expected an unfinished run" in line
+        [line] = fail(command, "--resume", "--runs-dir", tmp_path, "--name", "none")
+        assert "Expected a run directory with config.yaml" in line
+
+
+def test_a_folder_that_is_no_run_is_one_line(tmp_path):
+    for command in ("predict", "evaluate", "export"):
+        [line] = fail(command, tmp_path)
+        assert "Expected a run directory with config.yaml" in line
+        assert fail(command, tmp_path / "none")
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a byte changed", "other", "missing"])
+def test_a_model_that_cannot_be_read_is_one_line(run, tmp_path, damage):
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    model = broken / "model.keras"
+    content = bytearray(model.read_bytes())
+    if damage == "a byte changed":
+        content[len(content) // 2] ^= 0xFF
+    model.write_bytes(content[:2000] if damage == "cut short" else content)
+    if damage == "other":
+        pixels = keras.Input((2,))
+        keras.Model(pixels, keras.layers.Dense(1)(pixels)).save(model)
+    if damage == "missing":
+        model.unlink()
+    for arguments in (["export"], ["predict", "--overwrite"]):
+        command, *rest = arguments
+        models = ["--models-dir", tmp_path / "models"] if command == "export" else []
+        [line] = fail(command, broken, *rest, *models)
+        assert "model.keras" in line
+    assert files_in(tmp_path) == ["broken"]
+
+
+def test_wrong_usage_has_exit_code_two():
+    assert any("--epochs" in line for line in fail("fit", "--epochs", "3", code=2))
+    assert any("RUN" in line for line in fail("predict", code=2))
+    assert any("train" in line for line in fail("train", code=2))
+
+
+def test_config_prints_settings_that_can_be_read_and_a_schema(tmp_path):
+    text = call("config", "show", "--set", "train.epochs=7")
+    (tmp_path / "all.yaml").write_text(text)
+    assert call("config", "show", "--config", tmp_path / "all.yaml") == text
+    assert "epochs: 7" in text
+    schema = json.loads(call("config", "schema"))
+    assert schema["title"] == "Config"
