@@ -15,13 +15,16 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
+from rich.console import Console
 
 from usgland.config import Config, load_config
 from usgland.data.pipeline import make_batches
 from usgland.models.augmentation import make_augment
 from usgland.models.classifier import build_classifier, pixels_to_logit
 from usgland.models.metrics import training_metrics
+from usgland.training.averaging import WeightAverage
 from usgland.training.device import prepare_devices
+from usgland.training.progress import ProgressBar
 
 
 class Contest:
@@ -49,6 +52,10 @@ class Contest:
             metrics=training_metrics(from_logits=True),
         )
         self.held = next(iter(self.epoch(0)))
+        self.callbacks = [
+            WeightAverage(self.model, config.train.ema_momentum),
+            ProgressBar(Console(), 1),
+        ]
 
     def epoch(self, epoch: int) -> tf.data.Dataset:
         """The batches of an epoch of `usgland fit`."""
@@ -66,10 +73,16 @@ class Contest:
         """The same number of times one batch that is already there."""
         return tf.data.Dataset.from_tensors(self.held).repeat(self.steps)
 
-    def turn(self, dataset: tf.data.Dataset) -> np.ndarray:
-        """Trains once over the batches: images a second, of clock and of processor."""
+    def turn(self, way: str, epoch: int) -> np.ndarray:
+        """Trains an epoch: images a second, of clock and of processor.
+
+        The way of `fit` has its callbacks and builds its batches.
+        """
         clock, processor = time.perf_counter(), time.process_time()
-        self.model.fit(dataset, shuffle=False, verbose=0)
+        dataset, callbacks = self.in_memory(), []
+        if way == "fit":
+            dataset, callbacks = self.epoch(epoch), self.callbacks
+        self.model.fit(dataset, shuffle=False, verbose=0, callbacks=callbacks)
         seconds = time.perf_counter() - clock, time.process_time() - processor
         return self.images / np.array(seconds)
 
@@ -85,16 +98,15 @@ def main() -> None:
         None, [f"model.backbone={arguments.backbone}", "model.weights=null"]
     )
     contest = Contest(config, arguments.steps)
-    contest.turn(contest.epoch(0))  # Traces both graphs.
-    contest.turn(contest.in_memory())
+    for way in ("fit", "memory"):  # Traces both graphs.
+        contest.turn(way, 0)
     ratios = []
     print("images/s: fit  in memory  ratio  ratio of processor time")
     for number in range(arguments.rounds):
         speeds = {}
         # Who goes first changes, as what else the machine does may.
         for way in ("fit", "memory")[:: 1 if number % 2 else -1]:
-            dataset = contest.epoch(number) if way == "fit" else contest.in_memory()
-            speeds[way] = contest.turn(dataset)
+            speeds[way] = contest.turn(way, number)
         ratios.append(speeds["fit"] / speeds["memory"])
         print(
             f"{speeds['fit'][0]:13.1f} {speeds['memory'][0]:10.1f} "

@@ -96,6 +96,17 @@ def data(tiny_manifest, tmp_path):
     return folder / "manifest.csv"
 
 
+@pytest.fixture
+def elsewhere(data):
+    """The same, with images that the run has not seen: mirrored ones."""
+    for row in read_csv(data):
+        path = data.parent / row["image"]
+        with Image.open(path) as image:
+            mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mirrored.save(path)
+    return data
+
+
 def options(home, manifest, runs_dir=None):
     settings = home / "settings.yaml"
     runs = runs_dir or home / "runs"
@@ -178,11 +189,46 @@ def test_evaluate_on_other_images_wants_their_labels(run, data):
     assert files_in(run) == before
 
 
-def test_evaluate_does_not_take_one_hospital_for_another_of_the_same_name(run, data):
-    call("evaluate", run, "--manifest", data)
+def test_evaluate_refuses_images_that_the_model_has_learned_from(run, data):
+    before = files_in(run)
+    [line] = fail("evaluate", run, "--manifest", data)
+    assert f"expected images that {run} has not learned from" in line
+    assert "Received 16 that are in its train or val part" in line
+    assert files_in(run) == before
+
+
+def test_predictions_of_known_images_keep_their_role(run, data, tmp_path):
+    output = tmp_path / "known.csv"
+    call("predict", run, "--manifest", data, "--output", output)
+    roles = {row["image"]: row["role"] for row in read_csv(run / "splits.csv")}
+    assert {row["image"]: row["role"] for row in read_csv(output)} == roles
+
+
+def test_weights_of_a_run_may_not_know_the_test_patients(run, home, tiny_manifest):
+    before = files_in(home / "runs")
+    settings = "--set", f"model.weights={run}", "--set", "split.seed=5"
+    [line] = fail("fit", *options(home, tiny_manifest), "--name", "leak", *settings)
+    assert "model.weights: validation and test images: expected images" in line
+    [line] = fail("cv", *options(home, tiny_manifest), "--name", "leak", *settings)
+    assert "has not learned from" in line
+    assert files_in(home / "runs") == before
+
+
+def test_evaluate_wants_patients(run, elsewhere):
+    rows = [
+        {k: v for k, v in r.items() if k != "patient_id"} for r in read_csv(elsewhere)
+    ]
+    [line] = fail("evaluate", run, "--manifest", write_csv(elsewhere, rows))
+    assert "expected the column `patient_id`" in line
+
+
+def test_evaluate_does_not_take_one_hospital_for_another_of_the_same_name(
+    run, elsewhere
+):
+    call("evaluate", run, "--manifest", elsewhere)
     assert (run / "predictions-data.csv").exists()
-    other = data.parent.parent / "other" / "data" / "manifest.csv"
-    shutil.copytree(data.parent, other.parent)
+    other = elsewhere.parent.parent / "other" / "data" / "manifest.csv"
+    shutil.copytree(elsewhere.parent, other.parent)
     write_csv(other, read_csv(other)[4:])
     [line] = fail("evaluate", run, "--manifest", other)
     assert "Received those of other images or labels. Add --overwrite" in line
@@ -269,7 +315,7 @@ def test_an_interruption_before_there_is_a_run_says_so(home, data, monkeypatch):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("usgland.steps.load_manifest", interrupt)
+    monkeypatch.setattr("usgland.data.sources.load_manifest", interrupt)
     [line] = fail("fit", *options(home, data, data.parent / "runs"), code=130)
     assert line == "Interrupted before the run began; nothing was written"
 

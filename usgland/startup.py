@@ -15,9 +15,9 @@ def load_steps(verbose: bool) -> ModuleType:
         os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
     with contextlib.nullcontext() if verbose else _native_stderr_hidden():
         from usgland import steps
-        from usgland.training.device import list_devices
+        from usgland.training.device import allow_memory_growth
 
-        list_devices()  # The first look at the devices is what talks most.
+        allow_memory_growth()  # The first look at the devices talks most.
     return steps
 
 

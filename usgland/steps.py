@@ -9,8 +9,12 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.config import Config, load_config
-from usgland.data.manifest import UNLABELLED, load_manifest
-from usgland.data.phantom import cached_phantoms, is_synthetic
+from usgland.data.sources import (
+    check_pretraining,
+    manifest_rows,
+    other_rows,
+    run_rows,
+)
 from usgland.data.splits import (
     UNUSED,
     fold_roles,
@@ -61,9 +65,10 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
     is_new = config is not None
     if config is None:
         config = load_config(find_run(run, SPLITS) / CONFIG)
-        rows = _run_rows(run, config, console)
+        rows = run_rows(run, config, console)
     else:
-        rows = make_splits(_manifest_rows(config, console), config.split)
+        rows = make_splits(manifest_rows(config, console), config.split)
+        check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
     _describe(rows, console)
     with removed_if_empty(run, is_new):
@@ -89,9 +94,12 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
     if config is None:
         config = load_config(find_run(run, SPLITS, FOLDS) / CONFIG)
         stored = config.split.model_copy(update={"file": run / SPLITS})
-        rows = make_folds(_manifest_rows(config, console), stored)
+        rows = make_folds(manifest_rows(config, console), stored)
     else:
-        rows = make_folds(_manifest_rows(config, console), config.split)
+        rows = make_folds(manifest_rows(config, console), config.split)
+        check_pretraining(config, rows)
+        if "split" in rows and any(rows["split"]):
+            console.print("The column `split` has no part in cross-validation")
     # All before the first is trained: a fold that cannot be split ends it here.
     rounds = {
         run / FOLDS / str(fold): splits_table(fold_roles(rows, fold, config.split))
@@ -170,19 +178,10 @@ def predict(
             "Add --overwrite to replace it"
         )
     if manifest is None:
-        rows = _run_rows(run, config, console)
+        rows = run_rows(run, config, console)
         rows = rows[rows["role"] != UNUSED]
     else:
-        rows = load_manifest(manifest, config.data, labelled=False)
-        unlabelled = int((rows["label"] == UNLABELLED).sum())
-        if labelled and unlabelled:
-            raise UserError(
-                f"{manifest}: expected a label of every image, to score it. Received: "
-                f"{unlabelled} of {len(rows)} without. `usgland predict` needs none"
-            )
-        synthetic = "1" if is_synthetic(manifest) else "0"
-        rows = rows.drop(columns=["fold"], errors="ignore")
-        rows = rows.assign(role="test", synthetic=synthetic)
+        rows = other_rows(run, manifest, config, labelled=labelled)
     return _write_predictions(predict_rows(_load_model(run), rows), path)
 
 
@@ -221,7 +220,7 @@ def evaluate(
 def export(run: Path, models_dir: Path, name: str) -> Path:
     """Writes the run's model under `models_dir/name` and returns the new version."""
     config = load_config(find_run(run, MODEL) / CONFIG)
-    rows = _run_rows(run, config, Console(quiet=True))
+    rows = run_rows(run, config, Console(quiet=True))
     paths = rows.loc[rows["role"] == "val", "image_path"].head(PARITY_IMAGES)
     images = [Path(path).read_bytes() for path in paths]
     return export_model(_load_model(run), models_dir / name, images)
@@ -230,7 +229,7 @@ def export(run: Path, models_dir: Path, name: str) -> Path:
 def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
     """Another hospital's manifest may have the name of the one predicted earlier."""
     config = load_config(run / CONFIG)
-    rows = load_manifest(manifest, config.data, labelled=False)
+    rows = other_rows(run, manifest, config, labelled=True)
     names = ["image", "patient_id", "label"]
     there = pd.read_csv(path, dtype=str, keep_default_na=False)
     if not there[names].equals(rows[names].astype(str)):
@@ -238,22 +237,6 @@ def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
             f"Expected predictions of {manifest} in {path}. Received those of other "
             "images or labels. Add --overwrite to predict again"
         )
-
-
-def _manifest_rows(config: Config, console: Console) -> pd.DataFrame:
-    """The checked rows of the manifest, or of the phantoms, marked as such."""
-    manifest = config.data.manifest
-    if manifest is None:
-        console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
-        manifest = cached_phantoms()
-    rows = load_manifest(manifest, config.data)
-    return rows.assign(synthetic="1" if is_synthetic(manifest) else "0")
-
-
-def _run_rows(run: Path, config: Config, console: Console) -> pd.DataFrame:
-    """The rows of a run with the roles that its splits.csv gave them."""
-    stored = config.split.model_copy(update={"file": run / SPLITS})
-    return make_splits(_manifest_rows(config, console), stored)
 
 
 def _load_model(run: Path) -> keras.Model:

@@ -86,7 +86,7 @@ def test_a_file_is_followed_in_the_order_of_the_rows(tmp_path):
         ),
         (
             "image,patient_id,role\na,1,train\nb,9,val\nc,3,test\n",
-            "row 3: b: expected patient '2'. Received: '9'",
+            "row 3: b: expected the patient_id '2'. Received: '9'",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_a_manifest_becomes_a_table(folder):
     ]
     assert rows["label"].to_list() == [0, 0, 1]
     assert rows["label"].dtype == "int64"
-    assert rows["group_id"].to_list() == ["P1", "P1", "P2"]
+    assert rows["group_id"].to_list() == ["", "", ""]
     assert rows["csv_row"].to_list() == [2, 3, 4]
     assert rows["age"].to_list() == ["50", "", "007"]
     assert rows["histology"].to_list() == ["NA", "Warthin tumour", ""]
@@ -109,15 +109,35 @@ def test_masks_are_found_beside_the_manifest(folder):
 
 
 @pytest.mark.parametrize("empty", ["", "nan", "NaN", "None", "N/A"])
-def test_an_empty_group_is_the_patient(folder, empty):
+def test_an_empty_group_ties_nobody(folder, empty):
     text = f"image,patient_id,label,group_id\na.png,1,0,g\nb.png,2,1,{empty}\n"
-    assert load(folder, text)["group_id"].to_list() == ["g", "2"]
+    assert load(folder, text)["group_id"].to_list() == ["g", ""]
+
+
+def test_a_column_that_resembles_ours_is_not_passed_over(folder):
+    for header, ours in (
+        ("Split", "split"),
+        ("Group", "group_id"),
+        ("group-ID", "group_id"),
+        ("FOLD", "fold"),
+    ):
+        text = f"image,patient_id,label,{header}\na.png,1,0,1\nb.png,2,1,2\n"
+        message = f"expected the column `{ours}` under that name. Received: `{header}`"
+        with pytest.raises(UserError, match=message):
+            load(folder, text)
+        assert len(load(folder, text, columns={ours: header})) == 2
+
+
+def test_a_mapping_to_a_mistyped_name_is_an_error(folder):
+    text = "image,patient_id,label,Cluster\na.png,1,0,1\nb.png,2,1,2\n"
+    with pytest.raises(UserError, match="a name like `group_id`. Received: 'grup_id'"):
+        load(folder, text, columns={"grup_id": "Cluster"})
 
 
 def test_new_images_need_neither_label_nor_patient(folder):
     rows = load(folder, "image\na.png\nb.png\n", labelled=False)
     assert rows["patient_id"].to_list() == ["a.png", "b.png"]
-    assert rows["group_id"].to_list() == ["a.png", "b.png"]
+    assert rows["group_id"].to_list() == ["", ""]
     assert rows["label"].to_list() == [-1, -1]
 
 

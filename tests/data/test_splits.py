@@ -269,7 +269,7 @@ def test_a_file_without_roles_is_refused(tmp_path):
 
 def test_the_table_has_its_columns_even_without_folds():
     table = splits_table(make_splits(patients(10, 10), SplitSettings()))
-    columns = ["image", "patient_id", "group_id", "label", "role", "fold"]
+    columns = ["image", "patient_id", "group_id", "label", "role", "fold", "sha256"]
     assert table.columns.to_list() == columns
     assert set(table["fold"]) == {""}
 

@@ -93,7 +93,7 @@ def test_missing_columns_name_the_nearest(tmp_path):
     check_columns(tmp_path, ["x"], ["x", "y"], "")
 
 
-def test_problems_come_in_the_order_of_rows_and_the_rest_is_counted():
+def test_problems_come_all_in_the_order_of_rows():
     raise_problems("file", [])
     with pytest.raises(UserError, match=r"^file: row 3: bad$"):
         raise_problems("file", [(3, "bad")])
@@ -101,8 +101,7 @@ def test_problems_come_in_the_order_of_rows_and_the_rest_is_counted():
         raise_problems("file", [(row, "bad") for row in range(25, 1, -1)])
     lines = str(error.value).split("\n")
     assert lines[0] == "file: 24 problems:"
-    assert lines[1:21] == [f"  row {row}: bad" for row in range(2, 22)]
-    assert lines[21:] == ["  and 4 more"]
+    assert lines[1:] == [f"  row {row}: bad" for row in range(2, 26)]
 
 
 def test_a_problem_without_a_row_names_none():

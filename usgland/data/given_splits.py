@@ -75,18 +75,25 @@ def follow_file(path: Path, rows: pd.DataFrame, column: str) -> pd.DataFrame:
             )
     raise_problems(str(path), problems)
     followed = table.set_index("image").loc[rows["image"]].reset_index()
+    # Digests tell other pixels under the same name.
+    compared = [
+        name
+        for name in ("patient_id", "label", "sha256")
+        if name in followed and name in rows
+    ]
     raise_problems(
         str(path),
         [
-            (row, f"{image}: expected patient {ours!r}. Received: {theirs!r}")
+            (row, f"{image}: expected the {name} {ours!r}. Received: {theirs!r}")
+            for name in compared
             for row, image, ours, theirs in zip(
                 followed[ROW],
                 followed["image"],
-                rows["patient_id"],
-                followed["patient_id"],
+                rows[name].astype(str),
+                followed[name],
                 strict=True,
             )
-            if ours != theirs
+            if theirs and ours != theirs
         ],
     )
     return followed

@@ -6,6 +6,7 @@ The table has one row an image: `image`, `image_path`, `patient_id`, `group_id`,
 every other column of the CSV as text, empty where its cell is empty.
 """
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -27,6 +28,18 @@ from usgland.data.tables import (
 from usgland.errors import UserError
 
 UNLABELLED = -1
+# Names that mean something here; a column that only resembles one is an error.
+KNOWN = (
+    "image",
+    "patient_id",
+    "group_id",
+    "label",
+    "mask",
+    "split",
+    "fold",
+    "histology",
+    "synthetic",
+)
 CLASSES = ("benign", "malignant")
 # Columns that are made here and in `splits`.
 MADE = ("image_path", "mask_path", "sha256", "role")
@@ -60,7 +73,7 @@ def load_manifest(
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
-        the `patient_id` where it is absent or empty.
+        empty where it is absent or names nobody.
 
     Raises:
         UserError: With all problems at once, each with its row.
@@ -98,6 +111,7 @@ def _choose_columns(
         found,
         "Set data.columns for other names, e.g. {label: diagnosis}",
     )
+    _check_meaning(found, settings.columns, path)
     taken = [name for name in found if name in MADE and name not in mapped.values()]
     if taken:
         raise UserError(
@@ -114,6 +128,31 @@ def _choose_columns(
         if name not in rows:
             rows[name] = ""
     return rows
+
+
+def _check_meaning(found: list[str], columns: dict[str, str], path: Path) -> None:
+    """Refuses a `Split` or a `patient-id` that would be passed over in silence."""
+    for name in set(columns) - set(KNOWN):
+        nearest = difflib.get_close_matches(name, KNOWN, n=1)
+        if nearest:
+            raise UserError(
+                f"data.columns: expected a name like `{nearest[0]}`. Received: "
+                f"{name!r}, which means nothing here"
+            )
+    alike = {_bare(name): name for name in KNOWN}
+    for name in found:
+        ours = alike.get(_bare(name))
+        if ours in (None, name) or ours in found or ours in columns:
+            continue
+        if name not in columns.values():
+            raise UserError(
+                f"{path}: expected the column `{ours}` under that name. Received: "
+                f"`{name}`; rename it or set data.columns.{ours}={name}"
+            )
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]|id$", "", name.casefold())
 
 
 def _choose_rows(
@@ -164,7 +203,7 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
     """Finds rows without a patient, and one patient or group under two names.
 
     A patient whose name is written in two ways would stand in two roles unseen.
-    Fills the empty groups, in place.
+    Empties the groups that name nobody, in place.
     """
     problems: list[Problem] = [
         (row, f"expected a patient_id. Received: {patient!r}")
@@ -188,7 +227,7 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
             if len(first_rows) > 1
         ]
     ungrouped = [normalize_name(one) in NO_NAME for one in rows["group_id"]]
-    rows["group_id"] = rows["group_id"].mask(pd.Series(ungrouped), rows["patient_id"])
+    rows["group_id"] = rows["group_id"].mask(pd.Series(ungrouped), "")
     return problems
 
 

@@ -29,7 +29,7 @@ from usgland.data.tables import (
 )
 from usgland.errors import UserError
 
-TABLE = ("image", "patient_id", "group_id", "label", "role", "fold")
+TABLE = ("image", "patient_id", "group_id", "label", "role", "fold", "sha256")
 # First numbers of the seeds, so that no two draws share their random numbers.
 ROLE_DRAW, FOLD_DRAW, VAL_DRAW = 0, 1, 2
 
@@ -139,11 +139,12 @@ def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.Dat
 
 
 def splits_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What `splits.csv` holds: image, patient_id, group_id, label, role, fold.
+    """What `splits.csv` holds: the columns of `TABLE`.
 
-    A role or fold that was not set is empty.
+    A role or fold that was not set is empty. The digest of the file's bytes tells an
+    image again under another name, or another image under the same.
     """
-    missing = {name: "" for name in ("role", "fold") if name not in rows}
+    missing = {name: "" for name in ("role", "fold", "sha256") if name not in rows}
     return rows.assign(**missing)[list(TABLE)]
 
 

@@ -13,7 +13,6 @@ import pandas as pd
 from usgland.errors import UserError
 
 ROW = "csv_row"  # column: the row as a spreadsheet numbers it; the header is row 1
-SHOWN_PROBLEMS = 20
 SHOWN_ROWS = 5
 
 # Row of the CSV, 0 where there is no single one, and what is wrong with it.
@@ -101,9 +100,7 @@ def raise_problems(source: str, problems: Sequence[Problem]) -> None:
     if len(lines) == 1:
         raise UserError(f"{source}: {lines[0]}")
     if lines:
-        hidden = len(lines) - SHOWN_PROBLEMS
-        shown = lines[:SHOWN_PROBLEMS] + [f"and {hidden} more"] * (hidden > 0)
-        listed = "".join(f"\n  {line}" for line in shown)
+        listed = "".join(f"\n  {line}" for line in lines)
         raise UserError(f"{source}: {len(lines)} problems:{listed}")
 
 

@@ -180,8 +180,8 @@ def _write_figures(
         f"roc{suffix}.png": roc_figure(rows, metrics),
         f"confusion{suffix}.png": confusion_figure(metrics),
     }
-    if (run / HISTORY).exists():  # cross-validation has one a fold instead
-        # Of the training, whatever was scored here: marked by the run's own images.
+    # With the run's own test part; cross-validation has one a fold instead.
+    if not suffix and (run / HISTORY).exists():
         figures["history.png"] = history_figure(
             read_history(run / HISTORY),
             synthetic=environment["synthetic"],

@@ -204,6 +204,16 @@ class CohenKappa(ConfusionMetric):
         return beyond_chance / ((tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
 
 
+@keras.saving.register_keras_serializable(package="usgland")
+class RocAuc(keras.metrics.AUC):
+    """Keras' area under the ROC curve, but NaN, not 0, while a class is missing."""
+
+    def result(self):
+        malignant = self.true_positives[0] + self.false_negatives[0]
+        benign = self.false_positives[0] + self.true_negatives[0]
+        return ops.where(malignant * benign > 0, super().result(), math.nan)
+
+
 def training_metrics(from_logits: bool) -> list[keras.metrics.Metric]:
     """The metrics of the training log, decisions at a P(malignant) of 0.5.
 
@@ -211,13 +221,10 @@ def training_metrics(from_logits: bool) -> list[keras.metrics.Metric]:
         from_logits: Whether the network gives logits.
 
     Returns:
-        `auc` (Keras' own: it reads 0, not NaN, while a class is missing),
-        `accuracy`, `sensitivity`, `specificity`, `f1`, `cohen_kappa`, `jaccard`.
+        `auc`, `accuracy`, `sensitivity`, `specificity`, `f1`, `cohen_kappa`, `jaccard`.
     """
     decisions = (Accuracy, Sensitivity, Specificity, F1, CohenKappa, Jaccard)
     return [
-        keras.metrics.AUC(
-            thresholds=list(AUC_THRESHOLDS), from_logits=from_logits, name="auc"
-        ),
+        RocAuc(thresholds=list(AUC_THRESHOLDS), from_logits=from_logits, name="auc"),
         *(metric(from_logits=from_logits) for metric in decisions),
     ]

@@ -13,7 +13,7 @@ from usgland.errors import UserError
 from usgland.models.classifier import INPUT, PROBABILITY
 
 # Largest difference in probability between a run's model and its export.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 
 
 def export_model(model: keras.Model, folder: Path, images: list[bytes]) -> Path:

@@ -17,7 +17,7 @@ PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "pandas")
 
 
 def prepare_devices(seed: int, *, deterministic: bool = True) -> None:
-    """Seeds everything, makes operations deterministic, lets GPU memory grow.
+    """Seeds everything, makes operations deterministic, for the whole process.
 
     Args:
         seed: Of Python, NumPy and TensorFlow.
@@ -27,6 +27,10 @@ def prepare_devices(seed: int, *, deterministic: bool = True) -> None:
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def allow_memory_growth() -> None:
+    """Lets other programs have what a GPU's memory is not used for."""
     for gpu in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):  # Already in use by this process.
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -67,8 +67,10 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         return
     config = load_config(run / CONFIG)
     prepare_devices(config.train.seed, deterministic=not config.train.xla)
+    done = load_state(run / CHECKPOINT).epoch
     with precision(config.train.precision):
-        model = build_classifier(config)
+        # A checkpoint holds all weights: where they began is no longer needed.
+        model = build_classifier(_without_weights(config) if done else config)
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
     start = time.monotonic()
     train_part, val_part = (_read_part(model, rows, role) for role in ("train", "val"))
@@ -87,7 +89,6 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
             soft_wrap=True,
         )
     total = config.train.frozen_epochs + config.train.epochs
-    done = load_state(run / CHECKPOINT).epoch
     if done:
         console.print(f"Resuming after epoch {done} of {total}", highlight=False)
     with ProgressBar(console, total, done) as bar:
@@ -182,15 +183,17 @@ def _read_part(model: keras.Model, rows: pd.DataFrame, role: str) -> Part:
 def _save_model(model: keras.Model, config: Config, path: Path) -> int:
     """Saves a float32 copy, whatever it was trained in; returns its size in bytes."""
     weights = arrays_of(model.variables)
-    bare = config.model_copy(
-        update={"model": config.model.model_copy(update={"weights": None})}
-    )
     with precision("float32"):
-        copy = build_classifier(bare)
+        copy = build_classifier(_without_weights(config))
     assign_arrays(copy.variables, weights)
     with write_whole(path) as temporary:
         copy.save(temporary)
     return path.stat().st_size
+
+
+def _without_weights(config: Config) -> Config:
+    model = config.model.model_copy(update={"weights": None})
+    return config.model_copy(update={"model": model})
 
 
 def _seconds_per_image(model: keras.Model, part: Part) -> float:
