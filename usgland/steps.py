@@ -67,7 +67,8 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         config = load_config(find_run(run, SPLITS) / CONFIG)
         rows = run_rows(run, config, console)
     else:
-        rows = make_splits(manifest_rows(config, console), config.split)
+        rows = manifest_rows(config, console, ("split", "fold"))
+        rows = make_splits(rows, config.split)
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
     _describe(rows, console)
@@ -96,7 +97,8 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
         stored = config.split.model_copy(update={"file": run / SPLITS})
         rows = make_folds(manifest_rows(config, console), stored)
     else:
-        rows = make_folds(manifest_rows(config, console), config.split)
+        rows = manifest_rows(config, console, ("fold",))
+        rows = make_folds(rows, config.split)
         check_pretraining(config, rows)
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")

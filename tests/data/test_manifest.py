@@ -128,6 +128,23 @@ def test_a_column_that_resembles_ours_is_not_passed_over(folder):
         assert len(load(folder, text, columns={ours: header})) == 2
 
 
+def test_parts_that_share_a_patient_are_reported_with_the_rest(folder):
+    path = write(
+        folder,
+        "image,patient_id,label,split,fold\n"
+        "a.png,1,0,train,1\nb.png,1,0,Testing,1\nnone.png,2,1,val,2\n",
+    )
+    settings = DataSettings()
+    with pytest.raises(UserError) as error:
+        load_manifest(path, settings, parts=("split", "fold"))
+    listed = str(error.value).split("\n")
+    assert len(listed) == 3 and "2 problems" in listed[0]
+    assert "row 2: patient '1': expected one part. Received: test (row 3)" in listed[1]
+    assert "row 4" in listed[2] and "none.png" in listed[2]
+    with pytest.raises(UserError, match=r"manifest.csv: row 4: [^\n]*$"):
+        load_manifest(path, settings, parts=("fold",))
+
+
 def test_a_mapping_to_a_mistyped_name_is_an_error(folder):
     text = "image,patient_id,label,Cluster\na.png,1,0,1\nb.png,2,1,2\n"
     with pytest.raises(UserError, match="a name like `group_id`. Received: 'grup_id'"):

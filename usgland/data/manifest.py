@@ -6,19 +6,20 @@ The table has one row an image: `image`, `image_path`, `patient_id`, `group_id`,
 every other column of the CSV as text, empty where its cell is empty.
 """
 
-import difflib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from usgland.config import DataSettings
+from usgland.data.columns import choose_columns
+from usgland.data.conflicts import find_given_conflicts
 from usgland.data.images import check_images
 from usgland.data.tables import (
     ROW,
     Problem,
-    check_columns,
     normalize_name,
     normalize_word,
     raise_problems,
@@ -28,37 +29,17 @@ from usgland.data.tables import (
 from usgland.errors import UserError
 
 UNLABELLED = -1
-# Names that mean something here; a column that only resembles one is an error.
-KNOWN = (
-    "image",
-    "patient_id",
-    "group_id",
-    "label",
-    "mask",
-    "split",
-    "fold",
-    "histology",
-    "synthetic",
-)
 CLASSES = ("benign", "malignant")
-# Columns that are made here and in `splits`.
-MADE = ("image_path", "mask_path", "sha256", "role")
-# Columns that new images may lack even where the settings of a run map them.
-TRAINING_ONLY = (
-    "patient_id",
-    "group_id",
-    "label",
-    "mask",
-    "split",
-    "fold",
-    "histology",
-)
 # What programs write into an empty cell; never the name of a patient.
 NO_NAME = ("", "nan", "none", "null", "n/a", "#n/a")
 
 
 def load_manifest(
-    path: Path, settings: DataSettings, *, labelled: bool = True
+    path: Path,
+    settings: DataSettings,
+    *,
+    labelled: bool = True,
+    parts: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Reads a manifest and checks everything in it, the pixels included.
 
@@ -70,6 +51,8 @@ def load_manifest(
         labelled: If false, `label` may be absent or empty and is then -1; without
             a column `patient_id` each image is a patient of its own, named after
             the image; and a filter of `where` on a column that is absent is void.
+        parts: Columns of which the first that is there must not part a patient, a
+            group or identical images.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -78,7 +61,7 @@ def load_manifest(
     Raises:
         UserError: With all problems at once, each with its row.
     """
-    rows = _choose_columns(read_table(path), settings, path, labelled)
+    rows = choose_columns(read_table(path), settings, path, labelled)
     rows = _choose_rows(rows, settings, path)
     problems = _read_labels(rows, settings, labelled)
     problems += _check_names(rows)
@@ -90,69 +73,9 @@ def load_manifest(
             "one label, or data.allow_patients_with_two_labels=true",
         )
     problems += _find_two_labels(rows, "sha256", "one label for identical files")
+    problems += find_given_conflicts(rows, parts)
     raise_problems(str(path), problems)
     return rows
-
-
-def _choose_columns(
-    table: pd.DataFrame, settings: DataSettings, path: Path, labelled: bool
-) -> pd.DataFrame:
-    """Gives columns our names, and the optional ones their defaults."""
-    found = [name for name in table.columns if name != ROW]
-    needed = ("image", "patient_id", "label") if labelled else ("image",)
-    mapped = {
-        ours: theirs
-        for ours, theirs in settings.columns.items()
-        if labelled or theirs in found or ours not in TRAINING_ONLY
-    }
-    check_columns(
-        path,
-        [*(mapped.get(name, name) for name in needed), *mapped.values()],
-        found,
-        "Set data.columns for other names, e.g. {label: diagnosis}",
-    )
-    _check_meaning(found, settings.columns, path)
-    taken = [name for name in found if name in MADE and name not in mapped.values()]
-    if taken:
-        raise UserError(
-            f"{path}: expected columns of other names than ours. Received: "
-            f"`{taken[0]}`; rename it (train, val and test stand in `split`)"
-        )
-    rows = table.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
-    if labelled:
-        hint = "data.where asks for that column"
-        check_columns(path, settings.where, list(rows.columns), hint)
-    if "patient_id" not in rows:
-        rows["patient_id"] = rows["image"]
-    for name in ("label", "group_id"):
-        if name not in rows:
-            rows[name] = ""
-    return rows
-
-
-def _check_meaning(found: list[str], columns: dict[str, str], path: Path) -> None:
-    """Refuses a `Split` or a `patient-id` that would be passed over in silence."""
-    for name in set(columns) - set(KNOWN):
-        nearest = difflib.get_close_matches(name, KNOWN, n=1)
-        if nearest:
-            raise UserError(
-                f"data.columns: expected a name like `{nearest[0]}`. Received: "
-                f"{name!r}, which means nothing here"
-            )
-    alike = {_bare(name): name for name in KNOWN}
-    for name in found:
-        ours = alike.get(_bare(name))
-        if ours in (None, name) or ours in found or ours in columns:
-            continue
-        if name not in columns.values():
-            raise UserError(
-                f"{path}: expected the column `{ours}` under that name. Received: "
-                f"`{name}`; rename it or set data.columns.{ours}={name}"
-            )
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[\W_]|id$", "", name.casefold())
 
 
 def _choose_rows(

@@ -1,5 +1,6 @@
 """The checked rows that a step works on: of a manifest, a run, or other images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +53,23 @@ def _mark_synthetic(rows: pd.DataFrame, manifest: Path) -> pd.DataFrame:
     )
 
 
-def manifest_rows(config: Config, console: Console) -> pd.DataFrame:
-    """The checked rows of the manifest, or of the phantoms, marked as such."""
+def manifest_rows(
+    config: Config, console: Console, parts: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The checked rows of the manifest, or of the phantoms, marked as such.
+
+    Args:
+        config: Names the manifest.
+        console: Told that the phantoms are synthetic.
+        parts: See `load_manifest`; a split that is followed instead goes before.
+    """
+    if config.split.file is not None:
+        parts = ()
     manifest = config.data.manifest
     if manifest is None:
         console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
         manifest = cached_phantoms()
-    return _mark_synthetic(load_manifest(manifest, config.data), manifest)
+    return _mark_synthetic(load_manifest(manifest, config.data, parts=parts), manifest)
 
 
 def run_rows(run: Path, config: Config, console: Console) -> pd.DataFrame:

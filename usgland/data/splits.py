@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import SplitSettings
-from usgland.data.draws import TIES, draw_parts, draw_quotas, find_components
+from usgland.data.conflicts import find_conflicts
+from usgland.data.draws import draw_parts, draw_quotas, find_components
 from usgland.data.given_splits import (
     ROLES,
     UNUSED,
@@ -21,12 +22,7 @@ from usgland.data.given_splits import (
     read_roles,
 )
 from usgland.data.manifest import CLASSES
-from usgland.data.tables import (
-    ROW,
-    Problem,
-    raise_problems,
-    show_rows,
-)
+from usgland.data.tables import Problem, raise_problems
 from usgland.errors import UserError
 
 TABLE = ("image", "patient_id", "group_id", "label", "role", "fold", "sha256")
@@ -167,37 +163,6 @@ def check_splits(rows: pd.DataFrame, *, test_needed: bool = True) -> None:
     problems = find_conflicts(rows, roles)
     problems += _find_empty_classes(rows, roles, needed, hint)
     raise_problems("Split", problems)
-
-
-def find_conflicts(rows: pd.DataFrame, parts: Iterable[str]) -> list[Problem]:
-    """Finds patients, groups and identical images in two parts.
-
-    Args:
-        rows: Rows with `patient_id`, `group_id` and, where known, `sha256`.
-        parts: The part of each row; "unused" is none.
-    """
-    used = rows.assign(
-        part=list(parts), **{ROW: rows[ROW] if ROW in rows else range(2, len(rows) + 2)}
-    )
-    used = used[used["part"] != UNUSED]
-    problems: list[Problem] = []
-    for column, kind in TIES.items():
-        if column not in used:
-            continue
-        named = used[used[column] != ""]
-        for name, same in named.groupby(column):
-            # What its patient's line says already is not said again.
-            told = column != "patient_id" and same["patient_id"].nunique() == 1
-            if same["part"].nunique() == 1 or told:
-                continue
-            received = " and ".join(
-                f"{part} ({show_rows(numbers)})"
-                for part, numbers in same.groupby("part")[ROW]
-            )
-            who = kind if column == "sha256" else f"{kind} {name!r}"
-            row = int(same[ROW].min())
-            problems.append((row, f"{who}: expected one part. Received: {received}"))
-    return problems
 
 
 def _check_rows(rows: pd.DataFrame) -> None:

@@ -1,0 +1,97 @@
+"""The columns of a manifest under our names."""
+
+import difflib
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from usgland.config import DataSettings
+from usgland.data.tables import ROW, check_columns
+from usgland.errors import UserError
+
+# Names that mean something here; a column that only resembles one is an error.
+KNOWN = (
+    "image",
+    "patient_id",
+    "group_id",
+    "label",
+    "mask",
+    "split",
+    "fold",
+    "histology",
+    "synthetic",
+)
+# Columns that are made here and in `splits`.
+MADE = ("image_path", "mask_path", "sha256", "role")
+# Columns that new images may lack even where the settings of a run map them.
+TRAINING_ONLY = (
+    "patient_id",
+    "group_id",
+    "label",
+    "mask",
+    "split",
+    "fold",
+    "histology",
+)
+
+
+def choose_columns(
+    table: pd.DataFrame, settings: DataSettings, path: Path, labelled: bool
+) -> pd.DataFrame:
+    """Gives columns our names, and the optional ones their defaults."""
+    found = [name for name in table.columns if name != ROW]
+    needed = ("image", "patient_id", "label") if labelled else ("image",)
+    mapped = {
+        ours: theirs
+        for ours, theirs in settings.columns.items()
+        if labelled or theirs in found or ours not in TRAINING_ONLY
+    }
+    check_columns(
+        path,
+        [*(mapped.get(name, name) for name in needed), *mapped.values()],
+        found,
+        "Set data.columns for other names, e.g. {label: diagnosis}",
+    )
+    _check_meaning(found, settings.columns, path)
+    taken = [name for name in found if name in MADE and name not in mapped.values()]
+    if taken:
+        raise UserError(
+            f"{path}: expected columns of other names than ours. Received: "
+            f"`{taken[0]}`; rename it (train, val and test stand in `split`)"
+        )
+    rows = table.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
+    if labelled:
+        hint = "data.where asks for that column"
+        check_columns(path, settings.where, list(rows.columns), hint)
+    if "patient_id" not in rows:
+        rows["patient_id"] = rows["image"]
+    for name in ("label", "group_id"):
+        if name not in rows:
+            rows[name] = ""
+    return rows
+
+
+def _check_meaning(found: list[str], columns: dict[str, str], path: Path) -> None:
+    """Refuses a `Split` or a `patient-id` that would be passed over in silence."""
+    for name in set(columns) - set(KNOWN):
+        nearest = difflib.get_close_matches(name, KNOWN, n=1)
+        if nearest:
+            raise UserError(
+                f"data.columns: expected a name like `{nearest[0]}`. Received: "
+                f"{name!r}, which means nothing here"
+            )
+    alike = {_bare(name): name for name in KNOWN}
+    for name in found:
+        ours = alike.get(_bare(name))
+        if ours in (None, name) or ours in found or ours in columns:
+            continue
+        if name not in columns.values():
+            raise UserError(
+                f"{path}: expected the column `{ours}` under that name. Received: "
+                f"`{name}`; rename it or set data.columns.{ours}={name}"
+            )
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]|id$", "", name.casefold())
