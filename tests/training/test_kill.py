@@ -20,6 +20,13 @@ augmentation: {mixup: 0.2}
 train: {frozen_epochs: 1, epochs: 2, batch_size: 8, ema_momentum: 0.9}
 evaluation: {bootstrap_resamples: 20}
 """
+# A shell's background job, as a CI server may be, hands on that Ctrl-C is ignored.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from usgland.cli import cli
+cli()
+"""
 # Runs the command line, and kills it at the moment that the first argument names:
 # `before` or `after` the `sync`, `replace` or `rename` of a file with that name.
 DRIVER = """
@@ -54,7 +61,7 @@ cli(arguments)
 
 def start(*arguments, moment=None):
     """Starts `usgland`, as a user does or with the driver."""
-    program = ["-c", "from usgland.cli import cli; cli()"]
+    program = ["-c", PROGRAM]
     if moment is not None:
         program = ["-c", DRIVER, moment]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
