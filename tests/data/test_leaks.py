@@ -25,3 +25,9 @@ def test_what_a_run_has_learned_from_may_not_score_it(splits):
         UserError, match=r"test.csv: expected images that .*run has not .* 1 .*: b.png$"
     ):
         check_unseen(ROWS, splits, "test.csv")
+
+
+def test_a_split_without_digests_knows_no_images(splits):
+    splits.write_text("image,role\nx.png,train\n")
+    with pytest.raises(UserError, match="expected the column `sha256`.*Fit the run"):
+        stored_roles(ROWS, splits)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from usgland.data.tables import read_table
+from usgland.data.tables import check_columns, read_table
 from usgland.errors import UserError
 
 LEARNED_FROM = ("train", "val")
@@ -21,8 +21,13 @@ def stored_roles(rows: pd.DataFrame, splits: Path) -> pd.Series:
 
     Returns:
         train, val, test or unused; "" for images that were not in it.
+
+    Raises:
+        UserError: If the file does not know its images' digests.
     """
     table = read_table(splits)
+    hint = "Fit the run again: images are known by their digests"
+    check_columns(splits, ("role", "sha256"), list(table.columns), hint)
     roles = dict(zip(table["sha256"], table["role"], strict=True))
     return rows["sha256"].map(roles).fillna("")
 
