@@ -24,7 +24,11 @@ from usgland.data.splits import (
 )
 from usgland.errors import UserError
 from usgland.evaluation.evaluate import evaluate_run, metrics_of
-from usgland.evaluation.operating_point import choose_operating_point
+from usgland.evaluation.operating_point import (
+    choose_operating_point,
+    read_thresholds,
+    write_thresholds,
+)
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.tables import print_metrics
 from usgland.models.classifier import LOGIT, PREPROCESSING
@@ -76,7 +80,7 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         fit_run(run, rows, console)
     val = predict_rows(_load_model(run), rows[rows["role"] == "val"])
     threshold = choose_operating_point(val, config.evaluation.operating_point)
-    write_json(run / THRESHOLD, threshold)
+    write_thresholds(run / THRESHOLD, threshold)
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
     metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
     print_metrics(metrics, console)
@@ -134,8 +138,8 @@ def _pool_folds(run: Path, parts: list[Path]) -> None:
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
     whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
     write_json(run / ENVIRONMENT, whole)
-    thresholds = {part.name: read_json(part / THRESHOLD) for part in parts}
-    write_json(run / THRESHOLD, {"folds": thresholds})
+    thresholds = {part.name: read_thresholds(part / THRESHOLD) for part in parts}
+    write_thresholds(run / THRESHOLD, {"folds": thresholds})
     _write_predictions(pooled, run / PREDICTIONS)
 
 
