@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from usgland.cli import cli
+from usgland.cli.main import cli
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SETTINGS = """
@@ -249,10 +249,10 @@ def test_export_numbers_its_models(run, tmp_path):
 def test_cross_validation_goes_on_where_it_was_interrupted(
     home, tiny_manifest, tmp_path, monkeypatch
 ):
-    from usgland import steps
+    from usgland.steps import training
 
     runs = tmp_path / "my runs"
-    train, trained = steps.fit_run, []
+    train, trained = training.fit_run, []
 
     def interrupted(run, rows, console):
         if trained:
@@ -260,7 +260,7 @@ def test_cross_validation_goes_on_where_it_was_interrupted(
         trained.append(run)
         train(run, rows, console)
 
-    monkeypatch.setattr(steps, "fit_run", interrupted)
+    monkeypatch.setattr(training, "fit_run", interrupted)
     settings = options(home, tiny_manifest, runs)
     [line] = fail("cv", *settings, "--set", "split.folds=2", code=130)
     resume = f"usgland cv --resume --runs-dir '{runs}' --name settings-cv-1"

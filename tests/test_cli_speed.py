@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("tensorflow", "keras", "keras_cv", "sklearn", "scipy", "pandas", "matplotlib")
 PROBE = f"""
 import sys
-from usgland.cli import cli
+from usgland.cli.main import cli
 cli(sys.argv[1:], standalone_mode=False)
 print("imported:", sorted(set(sys.modules) & set({HEAVY!r})))
 """

@@ -1,24 +1,33 @@
 """Loads what is slow and talkative, late and in silence."""
 
 import contextlib
+import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 
-def load_steps(verbose: bool) -> ModuleType:
-    """Imports the steps, and with them TensorFlow, without its messages."""
+def load_steps(name: str, verbose: bool) -> ModuleType:
+    """Imports `usgland.steps.<name>`, and with it TensorFlow, without its messages."""
     if not verbose:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
     with contextlib.nullcontext() if verbose else _native_stderr_hidden():
-        from usgland import steps
+        steps = importlib.import_module(f"usgland.steps.{name}")
         from usgland.training.device import allow_memory_growth
 
         allow_memory_growth()  # The first look at the devices talks most.
     return steps
+
+
+def make_console() -> Any:
+    """A terminal for progress and tables."""
+    from rich.console import Console  # Slow, and `--help` does without.
+
+    return Console()
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ evaluation: {bootstrap_resamples: 20}
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from usgland.cli import cli
+from usgland.cli.main import cli
 cli()
 """
 # Runs the command line, and kills it at the moment that the first argument names:
@@ -53,7 +53,7 @@ if what == "replace":
 if what == "rename":
     os.rename = watched(os.rename, lambda source, target: str(target))
 
-from usgland.cli import cli
+from usgland.cli.main import cli
 
 cli(arguments)
 """

@@ -1,4 +1,4 @@
-"""The command `usgland`: thin, so that `--help` answers before TensorFlow loads."""
+"""`usgland fit` and `usgland cv`: the commands that train."""
 
 import contextlib
 import json
@@ -10,33 +10,9 @@ from typing import Any
 
 import click
 
-from usgland import __version__
-from usgland.errors import UserError
-from usgland.startup import load_steps
+from usgland.startup import load_steps, make_console
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
-
-
-class Group(click.Group):
-    """Shows a `UserError` as one line, any other error as a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="usgland")
-@click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own messages.")
-@click.pass_context
-def cli(context: click.Context, verbose: bool) -> None:
-    """Tell benign from malignant lesions on ultrasound images.
-
-    For research. Not a medical device.
-    """
-    context.obj = verbose
 
 
 def _experiment_options(command: Callable) -> Callable:
@@ -76,7 +52,7 @@ def _experiment_options(command: Callable) -> Callable:
     return click.pass_obj(command)
 
 
-@cli.command()
+@click.command()
 @_experiment_options
 def fit(
     verbose: bool,
@@ -91,9 +67,9 @@ def fit(
     run, config = _choose_run(
         config_path, manifest, runs_dir, name, overrides, resume, done="threshold.json"
     )
-    steps = load_steps(verbose)
+    steps = load_steps("training", verbose)
     with _resumable("fit", run):
-        steps.fit(run, config, _console())
+        steps.fit(run, config, make_console())
     _show_paths(run, "model.keras", "threshold.json", "history.csv", "splits.csv")
     quoted = shlex.quote(str(run))
     _show_next(
@@ -103,7 +79,7 @@ def fit(
     )
 
 
-@cli.command()
+@click.command()
 @_experiment_options
 def cv(
     verbose: bool,
@@ -125,102 +101,12 @@ def cv(
         done="predictions.csv",
         cross_validated=True,
     )
-    steps = load_steps(verbose)
+    steps = load_steps("training", verbose)
     with _resumable("cv", run):
-        steps.cross_validate(run, config, _console())
+        steps.cross_validate(run, config, make_console())
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
     quoted = shlex.quote(str(run))
     _show_next((f"usgland evaluate {quoted}", "pooled figures over all folds"))
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    help="Other images than the run's; labels are optional.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="CSV to write; by default in RUN, named after the manifest.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace earlier predictions.")
-@click.pass_obj
-def predict(
-    verbose: bool,
-    run: Path,
-    manifest: Path | None,
-    output: Path | None,
-    overwrite: bool,
-) -> None:
-    """Write P(malignant) of each image and patient."""
-    written = load_steps(verbose).predict(
-        run, _console(), manifest=manifest, output=output, overwrite=overwrite
-    )
-    for path in written:
-        click.echo(f"Wrote {path}")
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    help="Labelled images of another source, e.g. another hospital.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace earlier figures.")
-@click.pass_obj
-def evaluate(verbose: bool, run: Path, manifest: Path | None, overwrite: bool) -> None:
-    """Score the test part at the operating point that validation chose."""
-    written = load_steps(verbose).evaluate(
-        run, _console(), manifest=manifest, overwrite=overwrite
-    )
-    for path in written:
-        click.echo(f"Wrote {path}")
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the served model; by default the run's.")
-@click.option(
-    "--models-dir",
-    type=click.Path(path_type=Path),
-    default=Path("saved_models"),
-    show_default=True,
-    help="Where models are written, as NAME/VERSION.",
-)
-@click.pass_obj
-def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None:
-    """Write a numbered SavedModel that takes encoded image bytes."""
-    from usgland.runs import check_name
-
-    chosen = check_name("--name", run.resolve().name if name is None else name)
-    path = load_steps(verbose).export(run, models_dir, chosen)
-    click.echo(f"Wrote {path}")
-
-
-@cli.group()
-def config() -> None:
-    """Show settings."""
-
-
-@config.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
-def show(config_path: Path | None, overrides: tuple[str, ...]) -> None:
-    """Print all settings of an experiment, defaults included."""
-    from usgland.config import dump_config, load_config
-
-    click.echo(dump_config(load_config(config_path, overrides)), nl=False)
-
-
-@config.command()
-def schema() -> None:
-    """Print the JSON schema of the settings."""
-    from usgland.config import Config
-
-    click.echo(json.dumps(Config.model_json_schema(), indent=2))
 
 
 def _choose_run(
@@ -252,12 +138,6 @@ def _choose_run(
     stem += "-cv" if cross_validated else ""
     chosen_name = stem if name is None else name
     return new_run(runs_dir, chosen_name, numbered=name is None), chosen
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console()
 
 
 @contextlib.contextmanager

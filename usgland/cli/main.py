@@ -1,0 +1,38 @@
+"""The command `usgland`: thin, so that `--help` answers before TensorFlow loads."""
+
+from typing import Any
+
+import click
+
+from usgland import __version__
+from usgland.cli.results import evaluate, predict
+from usgland.cli.serving import export
+from usgland.cli.settings import config
+from usgland.cli.training import cv, fit
+from usgland.errors import UserError
+
+
+class Group(click.Group):
+    """Shows a `UserError` as one line, any other error as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="usgland")
+@click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own messages.")
+@click.pass_context
+def cli(context: click.Context, verbose: bool) -> None:
+    """Tell benign from malignant lesions on ultrasound images.
+
+    For research. Not a medical device.
+    """
+    context.obj = verbose
+
+
+for command in (fit, cv, predict, evaluate, export, config):
+    cli.add_command(command)

@@ -1,0 +1,54 @@
+"""`usgland predict` and `usgland evaluate`: what a run says, and how well."""
+
+from pathlib import Path
+
+import click
+
+from usgland.startup import load_steps, make_console
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="Other images than the run's; labels are optional.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="CSV to write; by default in RUN, named after the manifest.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace earlier predictions.")
+@click.pass_obj
+def predict(
+    verbose: bool,
+    run: Path,
+    manifest: Path | None,
+    output: Path | None,
+    overwrite: bool,
+) -> None:
+    """Write P(malignant) of each image and patient."""
+    written = load_steps("results", verbose).predict(
+        run, make_console(), manifest=manifest, output=output, overwrite=overwrite
+    )
+    for path in written:
+        click.echo(f"Wrote {path}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="Labelled images of another source, e.g. another hospital.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace earlier figures.")
+@click.pass_obj
+def evaluate(verbose: bool, run: Path, manifest: Path | None, overwrite: bool) -> None:
+    """Score the test part at the operating point that validation chose."""
+    written = load_steps("results", verbose).evaluate(
+        run, make_console(), manifest=manifest, overwrite=overwrite
+    )
+    for path in written:
+        click.echo(f"Wrote {path}")

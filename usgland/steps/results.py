@@ -1,0 +1,129 @@
+"""`predict` and `evaluate`: join the steps that follow a trained run."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import load_config
+from usgland.data.sources import other_rows, run_rows
+from usgland.data.splits import UNUSED
+from usgland.errors import UserError
+from usgland.evaluation.evaluate import evaluate_run
+from usgland.evaluation.predictions import patient_predictions
+from usgland.evaluation.tables import print_metrics
+from usgland.runs import (
+    CONFIG,
+    FOLDS,
+    MODEL,
+    THRESHOLD,
+    find_run,
+    patients_path,
+    predictions_path,
+    write_whole,
+)
+from usgland.steps.models import load_model
+from usgland.training.predict import predict_rows
+
+
+def predict(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    output: Path | None = None,
+    overwrite: bool = False,
+    labelled: bool = False,
+) -> list[Path]:
+    """Writes P(malignant) of each image and of each patient.
+
+    Args:
+        run: A run directory with a model.
+        console: Where progress is shown.
+        manifest: Other images; without it, those of the run, with their roles.
+        output: CSV to write; see `predictions_path`.
+        overwrite: Whether earlier predictions may be replaced.
+        labelled: Whether every image of `manifest` must have a label.
+
+    Returns:
+        The files written: one row an image, one row a patient.
+
+    Raises:
+        UserError: If the run or the manifest cannot be used, or a file exists.
+    """
+    if (run / FOLDS).exists():
+        raise UserError(
+            "Expected a run with one model. Received the cross-validation "
+            f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
+        )
+    config = load_config(find_run(run, MODEL) / CONFIG)
+    path = output or predictions_path(run, manifest)
+    # In the run, patients without images are what a killed process left.
+    needed = [path] if output is None else [path, patients_path(path)]
+    existing = [one for one in needed if one.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"Predictions are not overwritten. Received {existing[0]}, which exists. "
+            "Add --overwrite to replace it"
+        )
+    if manifest is None:
+        rows = run_rows(run, config, console)
+        rows = rows[rows["role"] != UNUSED]
+    else:
+        rows = other_rows(run, manifest, config, labelled=labelled)
+    return write_predictions(predict_rows(load_model(run), rows), path)
+
+
+def evaluate(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Scores the test part, predicting it first where that was not done.
+
+    Args:
+        run: A run directory with a model and an operating point.
+        console: Where the table is shown.
+        manifest: Labelled images of another source, scored instead.
+        overwrite: Whether earlier figures and predictions may be replaced.
+
+    Returns:
+        The files written.
+    """
+    find_run(run, THRESHOLD)
+    path = predictions_path(run, manifest)
+    written = []
+    if not path.exists() or (overwrite and not (run / FOLDS).exists()):
+        written = predict(
+            run, console, manifest=manifest, overwrite=overwrite, labelled=True
+        )
+    elif manifest is not None:
+        _check_predicted(path, manifest, run)
+    metrics, files = evaluate_run(run, predictions=path, overwrite=overwrite)
+    print_metrics(metrics, console)
+    return written + files
+
+
+def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
+    """Another hospital's manifest may have the name of the one predicted earlier."""
+    config = load_config(run / CONFIG)
+    rows = other_rows(run, manifest, config, labelled=True)
+    names = ["image", "patient_id", "label"]
+    there = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not there[names].equals(rows[names].astype(str)):
+        raise UserError(
+            f"Expected predictions of {manifest} in {path}. Received those of other "
+            "images or labels. Add --overwrite to predict again"
+        )
+
+
+def write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
+    """Writes one row an image, and beside it one row a patient; gives both paths."""
+    patients = patient_predictions(table)
+    by_patient = patients_path(path)
+    for one, where in ((patients, by_patient), (table, path)):
+        with write_whole(where) as temporary:
+            one.to_csv(temporary, index=False)
+    return [path, by_patient]

@@ -1,0 +1,141 @@
+"""`fit` and `cross_validate`: join the steps that lead to a trained run."""
+
+from pathlib import Path
+
+import keras
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import Config, load_config
+from usgland.data.sources import check_pretraining, manifest_rows, run_rows
+from usgland.data.splits import (
+    fold_roles,
+    make_folds,
+    make_splits,
+    splits_table,
+)
+from usgland.evaluation.evaluate import metrics_of
+from usgland.evaluation.operating_point import (
+    choose_operating_point,
+    read_thresholds,
+    write_thresholds,
+)
+from usgland.evaluation.predictions import read_predictions
+from usgland.evaluation.tables import print_metrics
+from usgland.runs import (
+    CONFIG,
+    ENVIRONMENT,
+    FOLDS,
+    PREDICTIONS,
+    SPLITS,
+    THRESHOLD,
+    find_run,
+    read_json,
+    removed_if_empty,
+    write_json,
+)
+from usgland.steps.models import load_model
+from usgland.steps.results import predict, write_predictions
+from usgland.training.fit import fit_run, prepare_run
+from usgland.training.predict import predict_rows
+
+OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
+
+
+def fit(run: Path, config: Config | None, console: Console) -> None:
+    """Trains a model, chooses its operating point, prints its validation figures.
+
+    The test part is not read, only checked with the rest of the manifest.
+
+    Args:
+        run: The run directory to make, or to finish.
+        config: Settings of a new run, or None to finish the one that is there.
+        console: Where progress and the table are shown.
+    """
+    is_new = config is not None
+    if config is None:
+        config = load_config(find_run(run, SPLITS) / CONFIG)
+        rows = run_rows(run, config, console)
+    else:
+        rows = manifest_rows(config, console, ("split", "fold"))
+        rows = make_splits(rows, config.split)
+        check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
+        prepare_run(run, config, splits_table(rows))
+    _describe(rows, console)
+    with removed_if_empty(run, is_new):
+        fit_run(run, rows, console)
+    val = predict_rows(load_model(run), rows[rows["role"] == "val"])
+    threshold = choose_operating_point(val, config.evaluation.operating_point)
+    write_thresholds(run / THRESHOLD, threshold)
+    synthetic = read_json(run / ENVIRONMENT)["synthetic"]
+    metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
+    print_metrics(metrics, console)
+
+
+def cross_validate(run: Path, config: Config | None, console: Console) -> None:
+    """Trains one model a fold and pools what each says of patients it never saw.
+
+    Args:
+        run: The run directory to make, or to finish. Each fold is a run directory
+            in it; those that are done are not repeated.
+        config: Settings of a new run, or None to finish the one that is there.
+        console: Where progress is shown.
+    """
+    is_new = config is not None
+    if config is None:
+        config = load_config(find_run(run, SPLITS, FOLDS) / CONFIG)
+        stored = config.split.model_copy(update={"file": run / SPLITS})
+        rows = make_folds(manifest_rows(config, console), stored)
+    else:
+        rows = manifest_rows(config, console, ("fold",))
+        rows = make_folds(rows, config.split)
+        check_pretraining(config, rows)
+        if "split" in rows and any(rows["split"]):
+            console.print("The column `split` has no part in cross-validation")
+    # All before the first is trained: a fold that cannot be split ends it here.
+    rounds = {
+        run / FOLDS / str(fold): splits_table(fold_roles(rows, fold, config.split))
+        for fold in sorted(rows["fold"].unique())
+    }
+    if is_new:
+        prepare_run(run, config, splits_table(rows), folds=True)
+    with removed_if_empty(run, is_new):
+        for number, (part, splits) in enumerate(rounds.items(), start=1):
+            console.rule(f"Fold {number} of {len(rounds)}")
+            if (part / PREDICTIONS).exists():
+                console.print("Done before")
+                continue
+            if not part.exists():
+                prepare_run(part, config, splits)
+            if not (part / THRESHOLD).exists():
+                fit(part, None, console)
+            predict(part, console)
+            keras.backend.clear_session()
+    _pool_folds(run, list(rounds))
+
+
+def _pool_folds(run: Path, parts: list[Path]) -> None:
+    """Writes what the folds say together; predictions last, as they mean the end."""
+    tables = [
+        read_predictions(part / PREDICTIONS).assign(fold=part.name) for part in parts
+    ]
+    pooled = pd.concat(table[table["role"] == "test"] for table in tables)
+    environments = [read_json(part / ENVIRONMENT) for part in parts]
+    whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
+    whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
+    write_json(run / ENVIRONMENT, whole)
+    thresholds = {part.name: read_thresholds(part / THRESHOLD) for part in parts}
+    write_thresholds(run / THRESHOLD, {"folds": thresholds})
+    write_predictions(pooled, run / PREDICTIONS)
+
+
+def _describe(rows: pd.DataFrame, console: Console) -> None:
+    """One line on who trains, who chooses and who tests."""
+    parts = []
+    for role, part in rows.groupby("role", sort=False):
+        patients = part.groupby("patient_id")["label"].max()
+        parts.append(
+            f"{role} {len(part)} images of {len(patients)} patients "
+            f"({int((patients == 0).sum())} benign, {int(patients.sum())} malignant)"
+        )
+    console.print("; ".join(sorted(parts)), highlight=False, soft_wrap=True)
