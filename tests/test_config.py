@@ -70,7 +70,7 @@ def test_an_unknown_setting_of_a_file_is_blamed_on_the_file(tmp_path):
         ("train=5", "`train`: expected a valid group of settings. Received: 5"),
         ("train.keep=[best]", r"expected 'best' or 'last'. Received: \['best'\]"),
         ("model.dropout=1", "`model.dropout`: expected less than 1. Received: 1"),
-        ("model.inputs=clinical", "expected 'image'. Received: 'clinical'"),
+        ("model.inputs=video", "expected 'image', 'clinical' or 'both'. Received: 'vi"),
         ("data.label_words={a: 2}", "`data.label_words.a`: expected 0 or 1"),
         ("preprocessing.grey_percentiles=[99, 1]", "first percentile must be below"),
         ("preprocessing.image_size=32", "greater than or equal to 64. Received: 32"),

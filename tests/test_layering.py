@@ -16,6 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "usgland"
 ROOMS = (
     "errors",
     "cache",
+    "settings",
+    "schema",
     "config",
     "runs",
     "data",
@@ -32,6 +34,7 @@ ROOMS = (
 TENSORFLOW_PLACES = (
     "usgland.data.",
     "usgland.models.augmentation.",  # runs inside tf.data
+    "usgland.models.clinical.",  # words are strings
     "usgland.models.preprocessing.",
     "usgland.models.speckle.",  # a part of preprocessing
     "usgland.training.",  # devices, precision, determinism

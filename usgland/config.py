@@ -4,8 +4,6 @@ The defaults are the recommended recipe (`configs/squeeze.yaml`); a file in
 `configs/` and every `--set` name only what differs from them.
 """
 
-import difflib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,19 +12,19 @@ import pydantic
 import yaml
 
 from usgland.errors import UserError
+from usgland.schema import LEAKS, ClinicalSettings
+from usgland.settings import (
+    Settings,
+    apply_override,
+    describe_problem,
+    read_yaml,
+)
 
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 # A run's settings shall mean the same from every folder.
 AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
 BACKBONES = ("squeezenet1_1", "squeezenet1_0", "mobilenet_v2", "vgg16", "resnet101")
-
-
-BOOL, TIMESTAMP = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
-
-
-class Settings(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """A group of settings; a name it does not know is an error."""
 
 
 def _one_or_many(value: object) -> object:
@@ -44,6 +42,8 @@ class DataSettings(Settings, coerce_numbers_to_str=True):
 
     # CSV of one row an image; null: the embedded synthetic phantoms.
     manifest: AbsolutePath | None = None
+    # CSV of one row a patient that holds the clinical columns; null: the manifest does.
+    forms: AbsolutePath | None = None
     # Our column name -> the CSV's, where they differ, e.g. {label: diagnosis}.
     columns: dict[str, str] = {}
     # Word in the label column -> 0 benign, 1 malignant. Case and spaces are ignored.
@@ -107,7 +107,15 @@ class PreprocessingSettings(Settings):
 class ModelSettings(Settings):
     """The network."""
 
-    inputs: Literal["image"] = "image"
+    inputs: Literal["image", "clinical", "both"] = "image"
+    # How image and form are joined: side by side; weighed against each other; the
+    # form scales and shifts what the image says; a weighted mean of two logits.
+    fusion: Literal["concat", "gated", "film", "late"] = "concat"
+    clinical_units: pydantic.PositiveInt = 16  # width of what each side hands on
+    # Chance of a training case to lose its image, and the same for its form, so that
+    # one model answers with either alone.
+    modality_dropout: Annotated[float, pydantic.Field(ge=0, lt=0.5)] = 0.2
+    value_dropout: Fraction = 0.1  # chance of each value of the form to be missing
     backbone: Literal[BACKBONES] = "squeezenet1_1"  # type: ignore[valid-type]
     # Width of MobileNetV2; the other backbones have one width.
     alpha: pydantic.PositiveFloat = 1.0
@@ -142,6 +150,9 @@ class TrainSettings(Settings):
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: pydantic.PositiveFloat = 1e-4  # peak of the schedule
+    # The same for the form's branch and for what joins it to the image.
+    clinical_learning_rate: pydantic.PositiveFloat = 3e-3
+    freeze_image: bool = False  # the image branch keeps its starting weights
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: pydantic.NonNegativeInt = 1
     momentum: Fraction = 0.9  # of SGD
@@ -185,10 +196,40 @@ class Config(Settings):
     data: DataSettings = DataSettings()
     split: SplitSettings = SplitSettings()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
+    clinical: ClinicalSettings = ClinicalSettings()
     model: ModelSettings = ModelSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @pydantic.model_validator(mode="after")
+    def _groups_fit(self) -> "Config":
+        if self.model.inputs == "image":
+            return self
+        if not self.clinical.used():
+            raise ValueError(
+                f"model.inputs={self.model.inputs} needs a column of the form; see "
+                "clinical.columns, clinical.roles and clinical.leave_out"
+            )
+        if self.augmentation.mixup:
+            raise ValueError("augmentation.mixup needs model.inputs=image")
+        theirs = [self.data.columns.get(name, name) for name in self.clinical.used()]
+        twice = sorted({name for name in theirs if theirs.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"data.columns: two columns of the form read `{twice[0]}` of the CSV"
+            )
+        for name, other in self.data.columns.items():
+            if (
+                name in self.clinical.used()
+                and LEAKS.search(other.lower())
+                and name not in self.clinical.allow_leaks
+            ):
+                raise ValueError(
+                    f"data.columns.{name}: `{other}` would give the label away; name "
+                    f"{name!r} in clinical.allow_leaks if it must be"
+                )
+        return self
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -202,10 +243,10 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     Raises:
         UserError: If a setting is unknown or has the wrong type.
     """
-    settings = {} if path is None else _read_yaml(path)
+    settings = {} if path is None else read_yaml(path)
     config = _validate(settings, str(path))
     for override in overrides:
-        _apply(settings, override)
+        apply_override(settings, override)
     return _validate(settings, "--set") if overrides else config
 
 
@@ -213,81 +254,14 @@ def _validate(settings: dict[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(settings)
     except pydantic.ValidationError as error:
-        wrong = "; ".join(map(_describe, error.errors()))
+        names = _known_keys()
+        wrong = "; ".join(describe_problem(one, names) for one in error.errors())
         raise UserError(f"{source}: {wrong}") from error
 
 
 def dump_config(config: Config) -> str:
     """The resolved settings as YAML that `load_config` reads back unchanged."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-
-
-class _Loader(yaml.SafeLoader):
-    """Leaves `yes`, `no` and dates words, as YAML 1.2 does; refuses a key twice."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [one for one in resolvers if one[0] not in (BOOL, TIMESTAMP)]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        keys = [key.value for key, _ in node.value]
-        if len(set(keys)) < len(keys):
-            raise yaml.YAMLError(f"a key twice among {', '.join(keys)}")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: expected a readable YAML file. Received: {reason}"
-        ) from error
-    if not isinstance(settings, dict):
-        raise UserError(
-            f"{path}: expected `key: value` settings. Received: {settings!r:.80}"
-        )
-    # A group whose lines are all commented out.
-    return {key: {} if value is None else value for key, value in settings.items()}
-
-
-def _apply(settings: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise UserError(f"--set: expected KEY=VALUE. Received: {override!r}")
-    try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"--set {key}: expected YAML. Received: {text!r}") from error
-    group = settings
-    for part in parts[:-1]:
-        group = group.setdefault(part, {})
-        if not isinstance(group, dict):
-            raise UserError(
-                f"--set {key}: `{part}` is no group of settings. Received: {override!r}"
-            )
-    group[parts[-1]] = value
-
-
-def _describe(one: Any) -> str:
-    where = ".".join(map(str, one["loc"]))
-    if one["type"] == "extra_forbidden":
-        names = _known_keys()
-        nearest = difflib.get_close_matches(where, names, n=1, cutoff=0.0)
-        same_leaf = [name for name in names if name.split(".")[-1] == one["loc"][-1]]
-        return (
-            f"unknown setting `{where}`; the nearest is `{(same_leaf or nearest)[0]}`"
-        )
-    message = one["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be", "expected")
-    message = re.sub(r"dictionary or instance of \w+", "group of settings", message)
-    return f"`{where}`: {message}. Received: {one['input']!r:.80}"
 
 
 def _known_keys() -> list[str]:

@@ -166,7 +166,7 @@ def test_a_disk_that_fills_leaves_a_run_that_can_be_resumed(
 ):
     run = tmp_path / "run"
     with pytest.raises(UserError, match="Cannot write .*epoch-00001.npz: File too la"):  # noqa: SIM117
-        with full_disk(4000):
+        with full_disk(8000):
             fit(run, rows)
     assert files_in(run) <= {"config.yaml", "splits.csv", "checkpoint"}
     assert not any((run / "checkpoint").iterdir())

@@ -15,7 +15,8 @@ from usgland.models.metrics import training_metrics
 from usgland.training.averaging import arrays_of
 from usgland.training.checkpoint import load_state
 from usgland.training.device import precision, prepare_devices
-from usgland.training.loop import Part, _image_weights, kept_epoch, train
+from usgland.training.loop import _image_weights, kept_epoch, train
+from usgland.training.parts import Part
 
 SIZE = 16
 # All that a test relies on, whatever the recommended recipe is.
@@ -113,6 +114,7 @@ def run(config, folder, *, on_epoch=lambda state: None, steps=None, val=None):
         val or part_of(12, 2),
         config,
         folder,
+        image_layers=["conv", "norm"],
         on_epoch=on_epoch,
         callbacks=[steps] if steps else [],
     )

@@ -1,6 +1,7 @@
 """`usgland fit` and `usgland cv`: the commands that train."""
 
 import contextlib
+import functools
 import json
 import shlex
 import sys
@@ -17,6 +18,15 @@ INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
 def _experiment_options(command: Callable) -> Callable:
     """The options of commands that train."""
+
+    @functools.wraps(command)
+    def plain(
+        *arguments: Any, multimodal: bool, overrides: tuple, **options: Any
+    ) -> None:
+        if multimodal:
+            overrides = (*overrides, "model.inputs=both")
+        command(*arguments, overrides=overrides, **options)
+
     for option in reversed(
         [
             click.option(
@@ -45,11 +55,16 @@ def _experiment_options(command: Callable) -> Callable:
                 metavar="KEY=VALUE",
                 help="Change one setting, e.g. train.epochs=5. Repeatable.",
             ),
+            click.option(
+                "--multimodal",
+                is_flag=True,
+                help="Image and clinical form: --set model.inputs=both.",
+            ),
             click.option("--resume", is_flag=True, help="Finish an interrupted run."),
         ]
     ):
-        command = option(command)
-    return click.pass_obj(command)
+        plain = option(plain)
+    return click.pass_obj(plain)
 
 
 @click.command()

@@ -8,7 +8,7 @@ every other column of the CSV as text, empty where its cell is empty.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ import pandas as pd
 from usgland.config import DataSettings
 from usgland.data.columns import choose_columns
 from usgland.data.conflicts import find_given_conflicts
+from usgland.data.forms import check_form_columns, join_forms, read_forms
 from usgland.data.images import check_images
 from usgland.data.tables import (
     ROW,
@@ -27,6 +28,7 @@ from usgland.data.tables import (
     show_rows,
 )
 from usgland.errors import UserError
+from usgland.schema import ClinicalColumn
 
 UNLABELLED = -1
 CLASSES = ("benign", "malignant")
@@ -40,6 +42,7 @@ def load_manifest(
     *,
     labelled: bool = True,
     parts: Sequence[str] = (),
+    form: Mapping[str, ClinicalColumn] | None = None,
 ) -> pd.DataFrame:
     """Reads a manifest and checks everything in it, the pixels included.
 
@@ -53,6 +56,8 @@ def load_manifest(
             the image; and a filter of `where` on a column that is absent is void.
         parts: Columns of which the first that is there must not part a patient, a
             group or identical images.
+        form: The clinical columns to read, see `usgland.data.forms`; those of
+            `settings.forms` are joined first.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -63,6 +68,10 @@ def load_manifest(
     """
     rows = choose_columns(read_table(path), settings, path, labelled)
     rows = _choose_rows(rows, settings, path)
+    form = form or {}
+    if form and settings.forms is not None and labelled:
+        rows = join_forms(rows, read_table(settings.forms), settings.forms)
+    check_form_columns(rows, form, path)
     problems = _read_labels(rows, settings, labelled)
     problems += _check_names(rows)
     problems += _check_files(rows, path.absolute().parent)
@@ -74,6 +83,7 @@ def load_manifest(
         )
     problems += _find_two_labels(rows, "sha256", "one label for identical files")
     problems += find_given_conflicts(rows, parts)
+    problems += read_forms(rows, form, training=labelled)
     raise_problems(str(path), problems)
     return rows
 

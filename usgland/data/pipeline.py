@@ -28,11 +28,12 @@ def read_pixels(
 
 
 def make_batches(
-    pixels: tf.Tensor,
+    pixels: tf.Tensor | None,
     labels: np.ndarray,
     weights: np.ndarray,
     augment: Callable,
     *,
+    form: Callable | None = None,
     batch_size: int,
     seed: int,
     epoch: int,
@@ -44,18 +45,21 @@ def make_batches(
     (other images every epoch).
 
     Args:
-        pixels: Uint8 `(images, size, size, 1)`.
+        pixels: Uint8 `(images, size, size, 1)`; None where there is a form alone.
         labels: 0 benign, 1 malignant, `(images,)`.
         weights: Weight of each image in the loss, `(images,)`.
         augment: Maps (uint8 pixels `(batch, size, size, 1)`, labels `(batch, 1)`,
             a seed of two integers) to changed float32 pixels and labels.
+        form: Maps (indices `(batch,)`, a seed) to what the form gives; None where
+            there are images alone.
         batch_size: Images a step.
         seed: Seed of the run.
         epoch: Counts from 0.
 
     Returns:
         Batches (pixels, labels, weights): float32 `(batch, size, size, 1)` in
-        [0, 255], `(batch, 1)` and `(batch,)`.
+        [0, 255], `(batch, 1)` and `(batch,)`. With a form, the first is what `form`
+        gives, behind the pixels if there are any.
     """
     batch_size = min(batch_size, len(labels))
     steps = len(labels) // batch_size
@@ -66,8 +70,11 @@ def make_batches(
     weights = weights.astype("float32")[order]
 
     def prepare(indices, labels, weights, seed):
-        images, labels = augment(tf.gather(pixels, indices), labels, seed)
-        return images, labels, weights
+        inputs = () if form is None else tuple(form(indices, seed))
+        if pixels is not None:
+            images, labels = augment(tf.gather(pixels, indices), labels, seed)
+            inputs = (images, *inputs)
+        return inputs if len(inputs) > 1 else inputs[0], labels, weights
 
     return (
         tf.data.Dataset.from_tensor_slices(

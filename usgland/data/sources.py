@@ -14,13 +14,19 @@ from usgland.data.phantom import cached_phantoms, is_synthetic
 from usgland.data.splits import make_splits
 from usgland.errors import UserError
 from usgland.runs import SPLITS
+from usgland.schema import ClinicalColumn
+
+
+def form_of(config: Config) -> dict[str, ClinicalColumn]:
+    """The columns of the form that the model takes; none if it takes images alone."""
+    return {} if config.model.inputs == "image" else config.clinical.used()
 
 
 def other_rows(
     run: Path, manifest: Path, config: Config, *, labelled: bool
 ) -> pd.DataFrame:
     """Rows of other images than the run's; what it knows has the role it had there."""
-    rows = load_manifest(manifest, config.data, labelled=False)
+    rows = load_manifest(manifest, config.data, labelled=False, form=form_of(config))
     if labelled:
         unlabelled = int((rows["label"] == UNLABELLED).sum())
         if unlabelled:
@@ -69,7 +75,8 @@ def manifest_rows(
     if manifest is None:
         console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
         manifest = cached_phantoms()
-    return _mark_synthetic(load_manifest(manifest, config.data, parts=parts), manifest)
+    rows = load_manifest(manifest, config.data, parts=parts, form=form_of(config))
+    return _mark_synthetic(rows, manifest)
 
 
 def run_rows(run: Path, config: Config, console: Console) -> pd.DataFrame:

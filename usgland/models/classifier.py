@@ -1,65 +1,150 @@
-"""The whole model: bytes of an image file in, P(malignant) out."""
+"""The whole model: an image file, a clinical form or both in, P(malignant) out."""
+
+from typing import Any, NamedTuple
 
 import keras
 
 from usgland.config import Config
-from usgland.models.backbones import BACKBONES, load_weights, scale_pixels
+from usgland.models.backbones import (
+    BACKBONES,
+    backbone_layers,
+    load_weights,
+    scale_pixels,
+)
+from usgland.models.clinical import ClinicalEncoding, IsGiven
+from usgland.models.fusion import fuse
 from usgland.models.preprocessing import Preprocessing
 
 # Layers that other parts of the package look for by name.
-INPUT, PREPROCESSING, LOGIT, PROBABILITY = (
+INPUT, PREPROCESSING, ENCODING, HAS_IMAGE, POOLED, LOGIT, PROBABILITY = (
     "image_bytes",
     "preprocessing",
+    "clinical_encoding",
+    "has_image",
+    "mean",
     "logit",
     "probability",
 )
 
 
-def build_classifier(config: Config) -> keras.Model:
+def build_classifier(
+    config: Config, encoding: list[dict[str, Any]] | None = None
+) -> keras.Model:
     """Builds the network of the settings, with its starting weights.
 
-    One flat graph: preprocessing, pixel scaling, backbone, mean of the feature map
-    over the image, dropout, one logit, sigmoid. There is no ReLU before the sigmoid
-    (the original SqueezeNet has one before its softmax): it would clip every
-    negative logit to 0 and so keep P(malignant) from falling below one half.
+    One flat graph. Image: preprocessing, pixel scaling, backbone, mean of the feature
+    map over the image, dropout. Form: encoding, one layer of ReLU units, dropout. Then
+    one logit, from either or from both (see `usgland.models.fusion`), and a sigmoid.
+    There is no ReLU before the sigmoid (the original SqueezeNet has one before its
+    softmax): it would clip every negative logit to 0 and so keep P(malignant) from
+    falling below one half.
 
     Args:
         config: Gives `preprocessing`, `model` and the seed of the new weights.
+        encoding: What `learn_encoding` took from the training patients; needed
+            unless `model.inputs` is `image`.
 
     Returns:
         Maps `image_bytes`, strings `(batch,)`, to `probability`, P(malignant) in
-        [0, 1], `(batch, 1)` float32.
+        [0, 1], `(batch, 1)` float32. With a form its input is a dict of `image_bytes`
+        (unless `model.inputs` is `clinical`) and one tensor a column, `(batch,)`; an
+        empty string, or NaN, is a value that is missing.
 
     Raises:
         UserError: If the starting weights are missing or of another network.
+        ValueError: If there is a form and no encoding.
     """
     settings = config.model
     keras.utils.set_random_seed(config.train.seed)
-    image_bytes = keras.Input((), dtype="string", name=INPUT)
+    inputs: dict[str, keras.KerasTensor] = {}
+    if settings.inputs != "clinical":
+        inputs[INPUT] = keras.Input((), dtype="string", name=INPUT)
+        image = _image_branch(inputs[INPUT], config)
+    if settings.inputs != "image":
+        if encoding is None:
+            raise ValueError("`encoding` must be given where there is a form")
+        columns = _form_inputs(encoding)
+        inputs |= columns
+        form, form_given = _form_branch(list(columns.values()), encoding, config)
+    if settings.inputs == "both":
+        logit = fuse(
+            image,
+            form,
+            IsGiven(name=HAS_IMAGE)(inputs[INPUT]),
+            form_given,
+            fusion=settings.fusion,
+            units=settings.clinical_units,
+            name=LOGIT,
+        )
+    else:
+        # From zero: every case starts at one half, and the first step moves this layer
+        # alone. Drawn weights on features of this size would start far off.
+        logit = keras.layers.Dense(
+            1, kernel_initializer="zeros", dtype="float32", name=LOGIT
+        )(image if settings.inputs == "image" else form)
+    probability = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)(
+        logit
+    )
+    model = keras.Model(
+        inputs[INPUT] if settings.inputs == "image" else inputs,
+        probability,
+        name="usgland",
+    )
+    if settings.weights is not None and settings.inputs != "clinical":
+        load_weights(model, settings.backbone, settings.weights, settings.alpha)
+    return model
+
+
+def _image_branch(image_bytes: keras.KerasTensor, config: Config) -> keras.KerasTensor:
+    settings = config.model
     pixels = Preprocessing(
         config.preprocessing.image_size,
         config.preprocessing.grey_percentiles,
         config.preprocessing.speckle_filter,
+        allow_empty=settings.inputs == "both",
         name=PREPROCESSING,
     )(image_bytes)
     x = scale_pixels(pixels, settings.backbone)
     x = BACKBONES[settings.backbone].build(x, settings.alpha)
-    x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
-    x = keras.layers.Dropout(settings.dropout, seed=config.train.seed, name="dropout")(
-        x
-    )
-    # From zero: every case starts at one half, and the first step moves this layer
-    # alone. Drawn weights on features of this size would start far off.
-    logit = keras.layers.Dense(
-        1, kernel_initializer="zeros", dtype="float32", name=LOGIT
+    x = keras.layers.GlobalAveragePooling2D(name=POOLED)(x)
+    return keras.layers.Dropout(
+        settings.dropout, seed=config.train.seed, name="dropout"
     )(x)
-    probability = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)(
-        logit
+
+
+def _form_inputs(encoding: list[dict[str, Any]]) -> dict[str, keras.KerasTensor]:
+    return {
+        column["name"]: keras.Input(
+            (),
+            dtype="float32" if column["kind"] == "number" else "string",
+            name=column["name"],
+        )
+        for column in encoding
+    }
+
+
+def _form_branch(
+    columns: list[keras.KerasTensor], encoding: list[dict[str, Any]], config: Config
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    features, given = ClinicalEncoding(encoding, name=ENCODING, dtype="float32")(
+        columns
     )
-    model = keras.Model(image_bytes, probability, name="usgland")
-    if settings.weights is not None:
-        load_weights(model, settings.backbone, settings.weights, settings.alpha)
-    return model
+    x = keras.layers.Dense(
+        config.model.clinical_units, activation="relu", name="clinical_units"
+    )(features)
+    return (
+        keras.layers.Dropout(
+            config.model.dropout, seed=config.train.seed + 1, name="clinical_dropout"
+        )(x),
+        given,
+    )
+
+
+class Cut(NamedTuple):
+    """Where a part of a classifier begins: tensors of its graph and their names."""
+
+    tensors: list[keras.KerasTensor]
+    names: list[str]
 
 
 def pixels_to_logit(model: keras.Model) -> keras.Model:
@@ -71,15 +156,82 @@ def pixels_to_logit(model: keras.Model) -> keras.Model:
 
     Returns:
         Maps preprocessed pixels `(batch, size, size, 1)` in [0, 255], uint8 or float,
-        to the logit of P(malignant), `(batch, 1)` float32.
+        to the logit of P(malignant), `(batch, 1)` float32. Of a classifier with a form
+        it takes a tuple: pixels (unless it takes the form alone), the form's features
+        `(batch, features)` and, of both, whether image and form are given, 1 or 0,
+        `(batch, 1)` each.
     """
-    part = keras.Model(
-        model.get_layer(PREPROCESSING).output,
-        model.get_layer(LOGIT).output,
-        name="pixels_to_logit",
-    )
+    names = layer_names(model)
+    cut = Cut([], [])
+    if PREPROCESSING in names:
+        _add(cut, model.get_layer(PREPROCESSING).output, "pixels")
+    return _part(model, _add_form(cut, model), "pixels_to_logit")
+
+
+def pooled_to_logit(model: keras.Model) -> keras.Model:
+    """The last, small part of a classifier: from what the image branch says.
+
+    Returns:
+        Like `pixels_to_logit`, with the mean of the feature map, `(batch, channels)`,
+        in place of the pixels.
+    """
+    cut = Cut([], [])
+    if PREPROCESSING in layer_names(model):
+        _add(cut, model.get_layer(POOLED).output, "pooled")
+    return _part(model, _add_form(cut, model), "pooled_to_logit")
+
+
+def pixels_to_pooled(model: keras.Model) -> keras.Model:
+    """The image branch: preprocessed pixels to the mean of the feature map."""
+    cut = _add(Cut([], []), model.get_layer(PREPROCESSING).output, "pixels")
+    return _part(model, cut, "pixels_to_pooled", model.get_layer(POOLED).output)
+
+
+def layer_names(model: keras.Model) -> list[str]:
+    """The names of the layers, which tell what a classifier takes."""
+    return [layer.name for layer in model.layers]
+
+
+def image_layers(model: keras.Model, config: Config) -> list[str]:
+    """Names of the layers of the image branch that have weights."""
+    if PREPROCESSING not in layer_names(model):
+        return []
+    return backbone_layers(config.model.backbone, config.model.alpha)
+
+
+def _add(cut: Cut, tensor: keras.KerasTensor, name: str) -> Cut:
+    cut.tensors.append(tensor)
+    cut.names.append(name)
+    return cut
+
+
+def _add_form(cut: Cut, model: keras.Model) -> Cut:
+    names = layer_names(model)
+    if ENCODING in names:
+        _add(cut, model.get_layer(ENCODING).output[0], "features")
+    if HAS_IMAGE in names:
+        _add(cut, model.get_layer(HAS_IMAGE).output, "image_given")
+        _add(cut, model.get_layer(ENCODING).output[1], "form_given")
+    return cut
+
+
+def _part(
+    model: keras.Model,
+    cut: Cut,
+    name: str,
+    output: keras.KerasTensor | None = None,
+) -> keras.Model:
+    """The graph from a cut to the logit, or to another place, on inputs of its own."""
+    whole = tuple(cut.tensors) if len(cut.tensors) > 1 else cut.tensors[0]
+    end = model.get_layer(LOGIT).output if output is None else output
+    part = keras.Model(whole, end, name=name)
     # That would cut augmented pixels to the uint8 which preprocessing gives.
-    pixels = keras.Input(part.input.shape[1:], dtype="float32", name="pixels")
+    inputs = tuple(
+        keras.Input(tensor.shape[1:], dtype="float32", name=one)
+        for tensor, one in zip(cut.tensors, cut.names, strict=True)
+    )
     return keras.models.clone_model(
-        part, input_tensors=pixels, clone_function=lambda layer: layer
+        part,
+        input_tensors=inputs if len(inputs) > 1 else inputs[0],
+        clone_function=lambda layer: layer,
     )

@@ -35,6 +35,8 @@ class Preprocessing(keras.layers.Layer):
         grey_percentiles: Percentiles in [0, 100] that become 0 and 255, or None to
             keep the grey levels.
         speckle_filter: `"none"`, `"median3"` or `"median5"`: side of the median.
+        allow_empty: Whether an empty string, the image that is missing, becomes a
+            black picture; else it is an error like any other file that is no image.
         name: Name of the layer.
 
     Raises:
@@ -46,6 +48,7 @@ class Preprocessing(keras.layers.Layer):
         size=224,
         grey_percentiles=(1.0, 99.0),
         speckle_filter="none",
+        allow_empty=False,
         name="preprocessing",
         dtype=None,
     ):
@@ -58,6 +61,7 @@ class Preprocessing(keras.layers.Layer):
         self.size = size
         self.grey_percentiles = grey_percentiles and tuple(grey_percentiles)
         self.speckle_filter = speckle_filter
+        self.allow_empty = allow_empty
 
     def call(self, image_bytes):
         return tf.map_fn(
@@ -72,7 +76,13 @@ class Preprocessing(keras.layers.Layer):
 
     def read(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Maps one encoded image, a scalar string, to uint8 `(size, size, 1)`."""
-        return self.normalize(decode_grey(image_bytes))
+        if not self.allow_empty:
+            return self.normalize(decode_grey(image_bytes))
+        return tf.cond(
+            tf.strings.length(image_bytes) > 0,
+            lambda: self.normalize(decode_grey(image_bytes)),
+            lambda: tf.zeros((self.size, self.size, 1), tf.uint8),
+        )
 
     def normalize(self, grey: tf.Tensor) -> tf.Tensor:
         """Maps grey levels `(height, width, 1)` in [0, 255] to `(size, size, 1)`."""
@@ -90,6 +100,7 @@ class Preprocessing(keras.layers.Layer):
             "size": self.size,
             "grey_percentiles": self.grey_percentiles,
             "speckle_filter": self.speckle_filter,
+            "allow_empty": self.allow_empty,
         }
 
     @classmethod

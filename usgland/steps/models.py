@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 import keras
 
 from usgland.errors import UserError
-from usgland.models.classifier import LOGIT, PREPROCESSING
+from usgland.models.classifier import LOGIT
 from usgland.runs import MODEL
 
 
@@ -19,8 +19,7 @@ def load_model(run: Path) -> keras.Model:
     """
     try:
         model = keras.models.load_model(run / MODEL, compile=False)
-        model.get_layer(PREPROCESSING)  # Or it is a model of another program.
-        model.get_layer(LOGIT)
+        model.get_layer(LOGIT)  # Or it is a model of another program.
     except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         raise UserError(
             f"Expected a model in {run / MODEL}. Received a file that cannot be read: "

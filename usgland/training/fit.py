@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,13 +13,13 @@ import tensorflow as tf
 from rich.console import Console
 
 from usgland.config import Config, dump_config, load_config
-from usgland.data.pipeline import read_pixels
 from usgland.errors import UserError
 from usgland.models.classifier import (
-    PREPROCESSING,
     build_classifier,
+    image_layers,
     pixels_to_logit,
 )
+from usgland.models.clinical import learn_encoding
 from usgland.runs import (
     CHECKPOINT,
     CONFIG,
@@ -36,7 +37,8 @@ from usgland.runs import (
 from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import load_state
 from usgland.training.device import describe_environment, precision, prepare_devices
-from usgland.training.loop import Part, kept_epoch, train
+from usgland.training.loop import kept_epoch, train
+from usgland.training.parts import Part, read_part
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
 
 WARM_UP_PASSES, TIMED_PASSES = 3, 15
@@ -68,12 +70,17 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     config = load_config(run / CONFIG)
     prepare_devices(config.train.seed, deterministic=not config.train.xla)
     done = load_state(run / CHECKPOINT).epoch
+    encoding = None
+    if config.model.inputs != "image":
+        encoding = learn_encoding(rows[rows["role"] == "train"], config.clinical)
     with precision(config.train.precision):
         # A checkpoint holds all weights: where they began is no longer needed.
-        model = build_classifier(_without_weights(config) if done else config)
+        model = build_classifier(_without_weights(config) if done else config, encoding)
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
     start = time.monotonic()
-    train_part, val_part = (_read_part(model, rows, role) for role in ("train", "val"))
+    train_part, val_part = (
+        read_part(model, rows[rows["role"] == role]) for role in ("train", "val")
+    )
     reading = time.monotonic() - start
     console.print(
         f"Read {len(train_part.labels)} training and {len(val_part.labels)} "
@@ -104,6 +111,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
             val_part,
             config,
             run / CHECKPOINT,
+            image_layers=image_layers(model, config),
             on_epoch=on_epoch,
             callbacks=[bar],
         )
@@ -112,7 +120,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     why = best if config.train.keep == "best" else "the last"
     console.print(f"Kept epoch {kept_epoch(state) + 1}, {why}", highlight=False)
     finished = run / CHECKPOINT / MODEL
-    size = _save_model(model, config, finished)
+    size = _save_model(model, config, encoding, finished)
     environment = describe_environment() | {
         "synthetic": bool((rows["synthetic"] == "1").all()),
         "training_seconds": round(state.seconds, 1),
@@ -131,6 +139,7 @@ def _can_diverge(config: Config) -> bool:
     settings = config.train
     return (
         settings.optimizer == "sgd"
+        and config.model.inputs != "clinical"
         and settings.clip_norm is None
         and settings.learning_rate >= STEEP_RATE
         and config.model.backbone.startswith(WITHOUT_NORMALIZATION)
@@ -174,17 +183,16 @@ def prepare_run(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read_part(model: keras.Model, rows: pd.DataFrame, role: str) -> Part:
-    rows = rows[rows["role"] == role]
-    pixels = read_pixels(rows, model.get_layer(PREPROCESSING).read)
-    return Part(pixels, rows["label"].to_numpy())
-
-
-def _save_model(model: keras.Model, config: Config, path: Path) -> int:
+def _save_model(
+    model: keras.Model,
+    config: Config,
+    encoding: list[dict[str, Any]] | None,
+    path: Path,
+) -> int:
     """Saves a float32 copy, whatever it was trained in; returns its size in bytes."""
     weights = arrays_of(model.variables)
     with precision("float32"):
-        copy = build_classifier(_without_weights(config))
+        copy = build_classifier(_without_weights(config), encoding)
     assign_arrays(copy.variables, weights)
     with write_whole(path) as temporary:
         copy.save(temporary)
@@ -198,11 +206,11 @@ def _without_weights(config: Config) -> Config:
 
 def _seconds_per_image(model: keras.Model, part: Part) -> float:
     """Time of one forward pass of one image in a graph, the median of some."""
-    forward = tf.function(lambda pixels: model(pixels, training=False))
-    pixels = tf.constant(part.pixels[:1])
+    forward = tf.function(lambda inputs: model(inputs, training=False))
+    one = keras.tree.map_structure(lambda array: tf.constant(array[:1]), part.inputs())
     times = []
     for _ in range(WARM_UP_PASSES + TIMED_PASSES):
         start = time.perf_counter()
-        forward(pixels).numpy()
+        forward(one).numpy()
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM_UP_PASSES:]))

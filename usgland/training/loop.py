@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -14,19 +13,13 @@ from usgland.config import Config
 from usgland.data.pipeline import make_batches
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
-from usgland.models.classifier import LOGIT
 from usgland.models.metrics import training_metrics
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
+from usgland.training.optimizers import make_optimizer
+from usgland.training.parts import Part, make_form_batches
 
 VALIDATION_BATCH = 64
-
-
-class Part(NamedTuple):
-    """The images of one role: uint8 `(images, size, size, 1)` and labels 0 or 1."""
-
-    pixels: np.ndarray
-    labels: np.ndarray
 
 
 def train(
@@ -36,17 +29,19 @@ def train(
     config: Config,
     folder: Path,
     *,
+    image_layers: Sequence[str],
     on_epoch: Callable[[State], None],
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> State:
     """Trains `model` from the newest checkpoint in `folder` to the last epoch.
 
     Args:
-        model: Maps preprocessed pixels to a logit.
+        model: Maps preprocessed pixels, encoded forms or both to a logit.
         train_part: What it learns from.
         val_part: What chooses the epoch that is kept.
         config: Gives `train` and `augmentation`.
         folder: Where the state after each epoch is kept.
+        image_layers: Layers with weights that belong to the image branch.
         on_epoch: Called with the state after each epoch.
         callbacks: Further Keras callbacks, for progress.
 
@@ -68,7 +63,7 @@ def train(
         start = time.monotonic()
         frozen = state.epoch < settings.frozen_epochs
         if frozen is not compiled_frozen:
-            _compile(model, config, batches.steps, frozen=frozen)
+            _compile(model, config, batches.steps, image_layers, frozen=frozen)
             compiled_frozen = frozen
         if not restored:
             _restore(model, average, state)
@@ -112,8 +107,11 @@ class _Batches:
         self._labels = part.labels
         self._weights = _image_weights(part.labels, config.train.class_weights)
         self._augment = make_augment(config.augmentation)
+        self._pixels = None
         with tf.device("CPU"):
-            self._pixels = tf.constant(part.pixels)
+            if part.pixels is not None:
+                self._pixels = tf.constant(part.pixels)
+            self._form = make_form_batches(part, config.model)
         self.steps = max(1, len(part.labels) // config.train.batch_size)
 
     def of_epoch(self, epoch: int) -> tf.data.Dataset:
@@ -123,16 +121,23 @@ class _Batches:
             self._labels,
             self._weights,
             self._augment,
+            form=self._form,
             batch_size=settings.batch_size,
             seed=settings.seed,
             epoch=epoch,
         )
         magnitude = self._config.augmentation.rand_augment
-        if not magnitude:
+        if not magnitude or self._pixels is None:
             return dataset
         seed = int(np.random.default_rng([settings.seed, epoch, 2]).integers(2**31))
         change = make_rand_augment(magnitude, seed)
-        return dataset.map(lambda images, *rest: (change(images), *rest)).prefetch(2)
+
+        def change_images(inputs, *rest):
+            if self._form is None:
+                return change(inputs), *rest
+            return (change(inputs[0]), *inputs[1:]), *rest
+
+        return dataset.map(change_images).prefetch(2)
 
 
 def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
@@ -145,25 +150,24 @@ def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
 
 def _validation_data(part: Part) -> tf.data.Dataset:
     labels = part.labels.astype("float32")[:, None]
-    dataset = tf.data.Dataset.from_tensor_slices((part.pixels, labels))
+    dataset = tf.data.Dataset.from_tensor_slices((part.inputs(), labels))
     return dataset.batch(VALIDATION_BATCH).prefetch(1)
 
 
-def _compile(model: keras.Model, config: Config, steps: int, *, frozen: bool) -> None:
-    """A fresh optimizer for the head alone or, later, for all layers."""
+def _compile(
+    model: keras.Model,
+    config: Config,
+    steps: int,
+    image_layers: Sequence[str],
+    *,
+    frozen: bool,
+) -> None:
+    """A fresh optimizer for what joins the image branch or, later, for all layers."""
     settings = config.train
     for layer in model.layers:
-        layer.trainable = not frozen or layer.name == LOGIT
-    options = {
-        "learning_rate": _learning_rate(config, steps, frozen=frozen),
-        "weight_decay": settings.weight_decay or None,
-        "global_clipnorm": settings.clip_norm,
-    }
-    if settings.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=settings.momentum, **options)
-    else:
-        optimizer = keras.optimizers.AdamW(**options)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        layer.trainable = (
+            not (frozen or settings.freeze_image) or layer.name not in image_layers
+        )
     smoothing = settings.label_smoothing
     loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
     if settings.loss == "focal":
@@ -171,32 +175,12 @@ def _compile(model: keras.Model, config: Config, steps: int, *, frozen: bool) ->
             from_logits=True, label_smoothing=smoothing, apply_class_balancing=False
         )
     model.compile(
-        optimizer,
+        make_optimizer(config, steps, image_layers, frozen=frozen),
         loss,
         metrics=training_metrics(from_logits=True),
         jit_compile=settings.xla,
     )
     model.optimizer.build(model.trainable_variables)  # Wrapped under float16.
-
-
-def _learning_rate(
-    config: Config, steps: int, *, frozen: bool
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """A constant for the head, else warm-up and the schedule of the settings."""
-    settings = config.train
-    warmup = min(settings.warmup_epochs, settings.epochs - 1) * steps
-    if frozen or (settings.schedule == "constant" and not warmup):
-        return settings.learning_rate
-    if settings.schedule == "constant":
-        return keras.optimizers.schedules.PiecewiseConstantDecay(
-            [warmup], [settings.learning_rate / 10, settings.learning_rate]
-        )
-    return keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 10 if warmup else settings.learning_rate,
-        settings.epochs * steps - warmup,
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
 
 
 def _restore(model: keras.Model, average: WeightAverage, state: State) -> None:

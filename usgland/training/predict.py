@@ -1,31 +1,36 @@
 """P(malignant) of every image of a table, by the saved model of a run."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pandas as pd
 import scipy.special
 import tensorflow as tf
 
-from usgland.data.pipeline import read_pixels
-from usgland.models.classifier import PREPROCESSING, pixels_to_logit
+from usgland.models.classifier import pixels_to_logit
+from usgland.training.parts import read_part
 
 BATCH = 32
 
 
-def predict_rows(model: keras.Model, rows: pd.DataFrame) -> pd.DataFrame:
-    """Applies a saved classifier to the images of checked rows.
+def predict_rows(
+    model: keras.Model, rows: pd.DataFrame, *, without: str | None = None
+) -> pd.DataFrame:
+    """Applies a saved classifier to the images and forms of checked rows.
 
     Args:
         model: As `keras.models.load_model` reads it from a run's model.keras.
         rows: Manifest rows with `image`, `image_path`, `patient_id`, `label` (-1
             where unknown), `role`, `synthetic` and, of cross-validation, `fold`.
+        without: `"image"` or `"form"`, the side of both that counts as missing.
 
     Returns:
         One row an image, in their order: image, patient_id, role, fold, label,
         probability in [0, 1], logit and synthetic (0 or 1).
     """
-    pixels = read_pixels(rows, model.get_layer(PREPROCESSING).read)
-    logits = predict_pixels(pixels_to_logit(model), pixels)
+    part = read_part(model, rows)
+    logits = predict_inputs(pixels_to_logit(model), part.inputs(without))
     table = rows[["image", "patient_id", "role"]].copy()
     table["fold"] = rows.get("fold", "")
     table["label"] = rows["label"].astype(int)
@@ -36,15 +41,17 @@ def predict_rows(model: keras.Model, rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def predict_pixels(learned: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """The logit of each image.
+def predict_inputs(learned: keras.Model, inputs: Any) -> np.ndarray:
+    """The logit of each case.
 
     Args:
-        learned: Maps pixels to a logit, as `pixels_to_logit` gives it.
-        pixels: Uint8 `(images, size, size, 1)`.
+        learned: As `pixels_to_logit` gives it.
+        inputs: What it takes, as `Part.inputs` gives it.
 
     Returns:
-        Float32 `(images,)`.
+        Float32 `(cases,)`.
     """
-    dataset = tf.data.Dataset.from_tensor_slices(pixels).batch(BATCH)
+    dataset = tf.data.Dataset.from_tensor_slices(inputs).batch(BATCH)
+    if isinstance(inputs, tuple):
+        dataset = dataset.map(lambda *several: (several,))  # else: inputs and labels
     return learned.predict(dataset, verbose=0)[:, 0]

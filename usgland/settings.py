@@ -1,0 +1,98 @@
+"""What every group of settings shares: strictness, YAML files, clear errors."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from usgland.errors import UserError
+
+BOOL, TIMESTAMP = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+
+
+class Settings(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """A group of settings; a name it does not know is an error."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves `yes`, `no` and dates words, as YAML 1.2 does; refuses a key twice."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [one for one in resolvers if one[0] not in (BOOL, TIMESTAMP)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.YAMLError(f"a key twice among {', '.join(keys)}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a file of groups of settings.
+
+    Raises:
+        UserError: If it is no such file.
+    """
+    try:
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: expected a readable YAML file. Received: {reason}"
+        ) from error
+    if not isinstance(settings, dict):
+        raise UserError(
+            f"{path}: expected `key: value` settings. Received: {settings!r:.80}"
+        )
+    # A group whose lines are all commented out.
+    return {key: {} if value is None else value for key, value in settings.items()}
+
+
+def apply_override(settings: dict[str, Any], override: str) -> None:
+    """Puts `KEY=VALUE`, a dotted key and a value in YAML, into `settings`.
+
+    Raises:
+        UserError: If it is no such text, or the key leads through a value.
+    """
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set: expected KEY=VALUE. Received: {override!r}")
+    try:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"--set {key}: expected YAML. Received: {text!r}") from error
+    group = settings
+    for part in parts[:-1]:
+        group = group.setdefault(part, {})
+        if not isinstance(group, dict):
+            raise UserError(
+                f"--set {key}: `{part}` is no group of settings. Received: {override!r}"
+            )
+    group[parts[-1]] = value
+
+
+def describe_problem(one: Any, names: Sequence[str]) -> str:
+    """Words one of pydantic's errors; an unknown name gets the nearest of `names`."""
+    where = ".".join(map(str, one["loc"]))
+    if one["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(where, names, n=1, cutoff=0.0)
+        same_leaf = [name for name in names if name.split(".")[-1] == one["loc"][-1]]
+        return (
+            f"unknown setting `{where}`; the nearest is `{(same_leaf or nearest)[0]}`"
+        )
+    message = one["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "expected")
+    message = re.sub(r"dictionary or instance of \w+", "group of settings", message)
+    if isinstance(one["input"], dict) and one["type"] == "value_error":
+        return f"`{where}`: {message}" if where else message  # about several at once
+    return f"`{where}`: {message}. Received: {one['input']!r:.80}"

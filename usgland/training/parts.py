@@ -1,0 +1,133 @@
+"""What a network is fed: the pixels and forms of some rows, read once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from usgland.config import ModelSettings
+from usgland.data.pipeline import read_pixels
+from usgland.models.classifier import ENCODING, HAS_IMAGE, PREPROCESSING, layer_names
+from usgland.models.clinical import form_values
+
+# Draws of augmentation count the second number of a seed up; these, the first.
+VALUE_DRAW, SIDE_DRAW = (1, 0), (2, 0)
+SIDES = ("image", "form")
+
+
+class Form(NamedTuple):
+    """The encoded clinical forms of some rows.
+
+    Attributes:
+        features: Float32 `(rows, features)`.
+        given: 1 where any value of the form is given, else 0, float32 `(rows, 1)`.
+        missing: The features of an empty form, float32 `(features,)`.
+        columns: The column that each feature comes from, `(features,)`.
+    """
+
+    features: np.ndarray
+    given: np.ndarray
+    missing: np.ndarray
+    columns: Sequence[str]
+
+
+class Part(NamedTuple):
+    """The images of one role: uint8 `(images, size, size, 1)` and labels 0 or 1.
+
+    Attributes:
+        pixels: None where the model takes the form alone.
+        labels: `(images,)`.
+        form: None where it takes the image alone.
+    """
+
+    pixels: np.ndarray | None
+    labels: np.ndarray
+    form: Form | None = None
+
+    def inputs(self, without: str | None = None) -> Any:
+        """What `pixels_to_logit` takes.
+
+        Args:
+            without: `"image"` or `"form"`: the side that counts as missing.
+        """
+        if self.form is None:
+            return self.pixels
+        if self.pixels is None:
+            return self.form.features
+        image_given = np.ones_like(self.form.given)
+        form_given = self.form.given
+        if without == "image":
+            image_given = np.zeros_like(image_given)
+        if without == "form":
+            form_given = np.zeros_like(form_given)
+        return self.pixels, self.form.features, image_given, form_given
+
+
+def read_part(model: keras.Model, rows: pd.DataFrame) -> Part:
+    """Reads what the rows' images and forms look like to a classifier."""
+    names = layer_names(model)
+    pixels, form = None, None
+    if PREPROCESSING in names:
+        pixels = read_pixels(rows, model.get_layer(PREPROCESSING).read)
+    if ENCODING in names:
+        form = read_form(model, rows)
+    return Part(pixels, rows["label"].to_numpy(), form)
+
+
+def read_form(model: keras.Model, rows: pd.DataFrame) -> Form:
+    """Encodes the forms of some rows by the classifier's own layer."""
+    layer = model.get_layer(ENCODING)
+    values = form_values(rows, layer.columns)
+    features, given = layer([tf.constant(value) for value in values.values()])
+    return Form(
+        np.asarray(features),
+        np.asarray(given),
+        layer.missing_features(),
+        layer.feature_columns(),
+    )
+
+
+def has_both(model: keras.Model) -> bool:
+    """Whether a classifier takes an image and a form."""
+    return HAS_IMAGE in layer_names(model)
+
+
+def make_form_batches(part: Part, settings: ModelSettings) -> Callable | None:
+    """How the forms of a training batch are taken, and what of them is dropped.
+
+    Args:
+        part: What is learned from.
+        settings: Gives `value_dropout` and, where there is an image as well,
+            `modality_dropout`: the chance of a case to lose its image, and the same
+            for its form, never both.
+
+    Returns:
+        Maps (indices `(batch,)`, a seed of two integers) to the tensors that follow
+        the pixels; None where there is no form.
+    """
+    if part.form is None:
+        return None
+    form = part.form
+    names = list(dict.fromkeys(form.columns))
+    column_of = tf.constant([names.index(name) for name in form.columns])
+    features, given = tf.constant(form.features), tf.constant(form.given)
+    missing = tf.constant(form.missing)[None, :]
+
+    def take(indices, seed):
+        batch = tf.shape(indices)[0]
+        drawn = tf.random.stateless_uniform([batch, len(names)], seed + VALUE_DRAW)
+        dropped = tf.gather(drawn < settings.value_dropout, column_of, axis=1)
+        values = tf.where(dropped, missing, tf.gather(features, indices))
+        if part.pixels is None:
+            return (values,)
+        side = tf.random.stateless_uniform([batch, 1], seed + SIDE_DRAW)
+        form_given = tf.gather(given, indices)
+        form_given *= tf.cast(side < 1 - settings.modality_dropout, tf.float32)
+        image_given = tf.cast(side >= settings.modality_dropout, tf.float32)
+        # A case whose form is empty keeps its image.
+        return values, tf.maximum(image_given, 1 - form_given), form_given
+
+    return take
