@@ -23,6 +23,7 @@ METRICS = "metrics.json"
 FIGURES = "figures"
 CHECKPOINT = "checkpoint"
 FOLDS = "folds"  # of cross-validation: a run directory each
+ALONE = "alone"  # of a run with image and form: models of either, same split
 TENSORBOARD = "tensorboard"
 
 

@@ -59,14 +59,7 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
         metrics: As `metrics_of` gives it, or as read back from metrics.json.
         console: Where to.
     """
-    if metrics["synthetic"]:
-        console.print(
-            Panel(
-                Text(SYNTHETIC, justify="center"),
-                style="bold white on red",
-                box=box.HEAVY,
-            )
-        )
+    print_synthetic(metrics["synthetic"], console)
     table = Table(title=_title(metrics), title_justify="left", title_style="bold")
     table.add_column("")
     for unit in UNITS:
@@ -76,6 +69,18 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     console.print(table)
     for line in _notes(metrics):
         console.print(line, highlight=False, markup=False)
+
+
+def print_synthetic(synthetic: bool, console: Console) -> None:
+    """Says in large letters that figures are of phantoms, where they are."""
+    if synthetic:
+        console.print(
+            Panel(
+                Text(SYNTHETIC, justify="center"),
+                style="bold white on red",
+                box=box.HEAVY,
+            )
+        )
 
 
 def metrics_markdown(metrics: dict[str, Any]) -> str:

@@ -10,17 +10,26 @@ from usgland.data.sources import other_rows, run_rows
 from usgland.data.splits import UNUSED
 from usgland.errors import UserError
 from usgland.evaluation.evaluate import evaluate_run
-from usgland.evaluation.predictions import patient_predictions
+from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.tables import print_metrics
 from usgland.runs import (
+    ALONE,
     CONFIG,
     FOLDS,
+    METRICS,
     MODEL,
+    PREDICTIONS,
     THRESHOLD,
     find_run,
     patients_path,
     predictions_path,
     write_whole,
+)
+from usgland.steps.companions import (
+    NETWORKS,
+    compare_sides,
+    measure_importance,
+    write_logistic,
 )
 from usgland.steps.models import load_model
 from usgland.training.predict import predict_rows
@@ -103,7 +112,29 @@ def evaluate(
         _check_predicted(path, manifest, run)
     metrics, files = evaluate_run(run, predictions=path, overwrite=overwrite)
     print_metrics(metrics, console)
+    if manifest is None and not (run / FOLDS).exists():
+        files += _judge_form(run, console, overwrite=overwrite)
     return written + files
+
+
+def _judge_form(run: Path, console: Console, *, overwrite: bool) -> list[Path]:
+    """What the form is worth, on the test part; nothing for a run without one."""
+    config = load_config(run / CONFIG)
+    if config.model.inputs == "image":
+        return []
+    rows = run_rows(run, config, console)
+    tests = iter([(run, rows[rows["role"] == "test"])])
+    written = measure_importance(run, tests, config, console)
+    if not (run / ALONE).exists():
+        return written
+    for beside in (run / ALONE / folder for folder in NETWORKS):
+        if not (beside / PREDICTIONS).exists():
+            predict(beside, Console(quiet=True))
+        if overwrite or not (beside / METRICS).exists():
+            evaluate_run(beside, overwrite=overwrite)
+    write_logistic(run, [rows], config)
+    predictions = read_predictions(run / PREDICTIONS)
+    return written + compare_sides(run, predictions, config, console)
 
 
 def _check_predicted(path: Path, manifest: Path, run: Path) -> None:

@@ -34,6 +34,13 @@ from usgland.runs import (
     removed_if_empty,
     write_json,
 )
+from usgland.steps.companions import (
+    compare_sides,
+    has_companions,
+    measure_importance,
+    train_companions,
+    write_logistic,
+)
 from usgland.steps.models import load_model
 from usgland.steps.results import predict, write_predictions
 from usgland.training.fit import fit_run, prepare_run
@@ -63,6 +70,8 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         prepare_run(run, config, splits_table(rows))
     _describe(rows, console)
     with removed_if_empty(run, is_new):
+        if has_companions(config):
+            train_companions(run, config, console, fit, THRESHOLD)
         fit_run(run, rows, console)
     val = predict_rows(load_model(run), rows[rows["role"] == "val"])
     threshold = choose_operating_point(val, config.evaluation.operating_point)
@@ -94,39 +103,53 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
             console.print("The column `split` has no part in cross-validation")
     # All before the first is trained: a fold that cannot be split ends it here.
     rounds = {
-        run / FOLDS / str(fold): splits_table(fold_roles(rows, fold, config.split))
+        run / FOLDS / str(fold): fold_roles(rows, fold, config.split)
         for fold in sorted(rows["fold"].unique())
     }
     if is_new:
         prepare_run(run, config, splits_table(rows), folds=True)
     with removed_if_empty(run, is_new):
-        for number, (part, splits) in enumerate(rounds.items(), start=1):
+        if has_companions(config):
+            train_companions(run, config, console, cross_validate, PREDICTIONS)
+        for number, (part, roles) in enumerate(rounds.items(), start=1):
             console.rule(f"Fold {number} of {len(rounds)}")
             if (part / PREDICTIONS).exists():
                 console.print("Done before")
                 continue
             if not part.exists():
-                prepare_run(part, config, splits)
+                prepare_run(part, _of_one_fold(config), splits_table(roles))
             if not (part / THRESHOLD).exists():
                 fit(part, None, console)
             predict(part, console)
             keras.backend.clear_session()
-    _pool_folds(run, list(rounds))
+    pooled = _pool_folds(run, list(rounds))
+    if config.model.inputs != "image":
+        tests = ((p, r[r["role"] == "test"]) for p, r in rounds.items())
+        measure_importance(run, tests, config, console)
+    if has_companions(config):
+        write_logistic(run, list(rounds.values()), config)
+        compare_sides(run, pooled, config, console)
+    write_predictions(pooled, run / PREDICTIONS)  # Last, as it means the end.
 
 
-def _pool_folds(run: Path, parts: list[Path]) -> None:
-    """Writes what the folds say together; predictions last, as they mean the end."""
+def _of_one_fold(config: Config) -> Config:
+    """A fold has no companions of its own: they are beside all folds."""
+    clinical = config.clinical.model_copy(update={"companions": False})
+    return config.model_copy(update={"clinical": clinical})
+
+
+def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
+    """Writes what the folds have in common and returns what they say of test rows."""
     tables = [
         read_predictions(part / PREDICTIONS).assign(fold=part.name) for part in parts
     ]
-    pooled = pd.concat(table[table["role"] == "test"] for table in tables)
     environments = [read_json(part / ENVIRONMENT) for part in parts]
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
     whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
     write_json(run / ENVIRONMENT, whole)
     thresholds = {part.name: read_thresholds(part / THRESHOLD) for part in parts}
     write_thresholds(run / THRESHOLD, {"folds": thresholds})
-    write_predictions(pooled, run / PREDICTIONS)
+    return pd.concat(table[table["role"] == "test"] for table in tables)
 
 
 def _describe(rows: pd.DataFrame, console: Console) -> None:

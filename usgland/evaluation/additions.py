@@ -1,0 +1,153 @@
+"""What the form adds to the image, and the image to the form: paired differences."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import norm
+
+from usgland.evaluation.delong import delong_covariance
+from usgland.evaluation.predictions import patient_predictions
+from usgland.evaluation.tables import SYNTHETIC, print_synthetic
+
+BOTH = "image and form"
+HEADS = ("", "AUC per patient", "both minus this", "P")
+
+
+def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, Any]:
+    """Compares the model of both with the others, on the same patients.
+
+    The unit is the patient. The better single side is chosen by the very AUC that is
+    compared, which favours it: the difference from it is, if anything, too small.
+
+    Args:
+        tables: Name -> predictions of the same cases, one row an image; `BOTH` is
+            what the others are compared with.
+        level: Of the intervals, in (0, 1).
+
+    Returns:
+        synthetic, n_patients, n_benign, n_malignant, level and models: one dict a
+        model: name, auc, low, high, difference (both minus this one), difference_low,
+        difference_high, p_value (NaN for `BOTH` itself and where undefined).
+
+    Reference:
+        [DeLong et al., 1988](https://doi.org/10.2307/2531595), paired.
+    """
+    patients = {name: patient_predictions(table) for name, table in tables.items()}
+    names = list(patients)
+    keys = ["fold", "patient_id"]
+    aligned = {name: one.sort_values(keys) for name, one in patients.items()}
+    first = aligned[names[0]]
+    for name, one in aligned.items():
+        if one[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
+            raise ValueError(f"`tables` must be of the same patients. Received: {name}")
+    labels = first["label"].to_numpy()
+    scores = np.stack([aligned[name]["logit"].to_numpy() for name in names])
+    aucs, covariance = delong_covariance(labels, scores)
+    both = names.index(BOTH)
+    quantile = float(norm.ppf((1 + level) / 2))
+    models = []
+    for number, name in enumerate(names):
+        error = float(np.sqrt(covariance[number, number]))
+        row = {
+            "name": name,
+            "auc": float(aucs[number]),
+            "low": max(0.0, float(aucs[number]) - quantile * error),
+            "high": min(1.0, float(aucs[number]) + quantile * error),
+        }
+        models.append(row | _difference(aucs, covariance, both, number, quantile))
+    return {
+        "synthetic": bool((next(iter(tables.values()))["synthetic"] == "1").any()),
+        "n_patients": len(labels),
+        "n_benign": int((labels == 0).sum()),
+        "n_malignant": int((labels == 1).sum()),
+        "level": level,
+        "models": models,
+    }
+
+
+def _difference(
+    aucs: np.ndarray, covariance: np.ndarray, a: int, b: int, quantile: float
+) -> dict[str, float]:
+    names = ("difference", "difference_low", "difference_high", "p_value")
+    if a == b:
+        return dict.fromkeys(names, np.nan)
+    difference = float(aucs[a] - aucs[b])
+    variance = float(covariance[a, a] + covariance[b, b] - 2 * covariance[a, b])
+    if not variance > 0:
+        return dict(zip(names, (difference, np.nan, np.nan, np.nan), strict=True))
+    error = variance**0.5
+    p_value = float(2 * norm.sf(abs(difference) / error))
+    low, high = difference - quantile * error, difference + quantile * error
+    return dict(zip(names, (difference, low, high, p_value), strict=True))
+
+
+def print_additions(found: dict[str, Any], console: Console) -> None:
+    """Shows the models side by side, in 80 columns."""
+    print_synthetic(found["synthetic"], console)
+    table = Table(title=_title(found), title_justify="left", title_style="bold")
+    for name in HEADS:
+        table.add_column(name, justify="left" if not name else "right")
+    for cells in _rows(found):
+        table.add_row(*cells)
+    console.print(table)
+    console.print(_note(found), highlight=False, markup=False)
+
+
+def additions_markdown(found: dict[str, Any]) -> str:
+    """The same table as Markdown."""
+    lines = [f"**{SYNTHETIC}**", ""] if found["synthetic"] else []
+    lines += [
+        f"**{_title(found)}**",
+        "",
+        "|  | AUC per patient | both minus this | P |",
+    ]
+    lines += ["|---|---:|---:|---:|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in _rows(found)]
+    return "\n".join([*lines, "", _note(found)]) + "\n"
+
+
+def additions_csv(found: dict[str, Any]) -> str:
+    """One row a model, in full precision; empty where undefined."""
+    text = io.StringIO()
+    shared = ("synthetic", "n_patients", "n_benign", "n_malignant", "level")
+    writer = csv.DictWriter(text, [*found["models"][0], *shared], lineterminator="\n")
+    writer.writeheader()
+    for model in found["models"]:
+        known = {key: "" if value != value else value for key, value in model.items()}
+        writer.writerow(known | {key: found[key] for key in shared})
+    return text.getvalue()
+
+
+def _title(found: dict[str, Any]) -> str:
+    return (
+        f"What each side adds: {found['n_patients']} patients, {found['n_benign']} "
+        f"benign, {found['n_malignant']} malignant"
+    )
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for model in found["models"]:
+        auc = f"{model['auc']:.3f} ({model['low']:.3f} to {model['high']:.3f})"
+        difference, p_value = "", ""
+        if model["name"] != BOTH:
+            difference = f"{model['difference']:+.3f}"
+            if model["p_value"] == model["p_value"]:
+                low, high = model["difference_low"], model["difference_high"]
+                difference += f" ({low:+.3f} to {high:+.3f})"
+                p_value = f"{model['p_value']:.3f}"
+        rows.append((model["name"], auc, difference, p_value))
+    return rows
+
+
+def _note(found: dict[str, Any]) -> str:
+    return (
+        f"{100 * found['level']:g}% intervals and P by DeLong, paired by patient, not "
+        "adjusted for several comparisons."
+    )

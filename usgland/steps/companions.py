@@ -1,0 +1,184 @@
+"""What each side adds: the models beside a multimodal run, and its columns' worth.
+
+A run with image and form has a folder `alone`: the image alone and the form alone,
+run directories of the same split, and a logistic regression on the form.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import Config
+from usgland.evaluation.additions import (
+    BOTH,
+    additions,
+    additions_csv,
+    additions_markdown,
+    print_additions,
+)
+from usgland.evaluation.importance import importance_table
+from usgland.evaluation.importance_tables import (
+    importance_csv,
+    importance_markdown,
+    print_importance,
+)
+from usgland.evaluation.predictions import read_predictions
+from usgland.evaluation.tables import TABLES_FOLDER
+from usgland.runs import ALONE, CONFIG, PREDICTIONS, SPLITS, write_text
+from usgland.schema import ClinicalSettings
+from usgland.steps.models import load_model
+from usgland.training.logistic import logistic_predictions
+from usgland.training.parts import read_part
+from usgland.training.permutation import permuted_logits
+
+# Folder in `alone` -> what it is called beside `BOTH`.
+NETWORKS = {"image": "image alone", "clinical": "form alone"}
+LOGISTIC = {
+    "logistic": "form, logistic regression",
+    "logistic_demographic": "demographic columns alone, log. regression",
+}
+
+
+def has_companions(config: Config) -> bool:
+    """Whether a run has other models beside it."""
+    return config.model.inputs == "both" and config.clinical.companions
+
+
+def train_companions(
+    run: Path,
+    config: Config,
+    console: Console,
+    train: Callable[[Path, Config | None, Console], None],
+    done: str,
+) -> None:
+    """Trains the image alone and the form alone on the split of a run.
+
+    Args:
+        run: A run directory with its split.
+        config: Its settings.
+        console: Where progress is shown.
+        train: `fit` or `cross_validate`.
+        done: The file that a finished one has.
+    """
+    for folder, name in NETWORKS.items():
+        console.rule(f"Beside it: {name}")
+        beside = run / ALONE / folder
+        if (beside / done).exists():
+            console.print("Done before")
+        elif (beside / CONFIG).exists():
+            train(beside, None, console)
+        else:
+            train(beside, _alone(config, folder, run), console)
+        keras.backend.clear_session()
+    console.rule("Image and form")
+
+
+def write_logistic(run: Path, parts: list[pd.DataFrame], config: Config) -> None:
+    """Writes what logistic regressions say of the test rows, pooled over the parts.
+
+    Args:
+        run: The run beside which they stand.
+        parts: Checked rows with `role`, and `fold` in cross-validation; one a fold.
+        config: The run's settings.
+    """
+    for folder, settings in _logistic_settings(config.clinical):
+        path = run / ALONE / folder / PREDICTIONS
+        if not path.exists():
+            tables = [logistic_predictions(rows, settings) for rows in parts]
+            pooled = pd.concat(table[table["role"] == "test"] for table in tables)
+            write_text(path, pooled.to_csv(index=False))
+
+
+def compare_sides(
+    run: Path, predictions: pd.DataFrame, config: Config, console: Console
+) -> list[Path]:
+    """Prints and writes what each side adds, on the test rows of all models.
+
+    Args:
+        run: A run whose companions have their predictions.
+        predictions: The run's own, one row an image.
+        config: Gives the level of intervals.
+        console: Where the table is shown.
+
+    Returns:
+        The files written.
+    """
+    tables = {BOTH: predictions}
+    for folder, name in (NETWORKS | LOGISTIC).items():
+        path = run / ALONE / folder / PREDICTIONS
+        if path.exists():
+            tables[name] = read_predictions(path)
+    tables = {name: one[one["role"] == "test"] for name, one in tables.items()}
+    found = additions(tables, level=config.evaluation.confidence_level)
+    print_additions(found, console)
+    return _write(run, "additions", additions_markdown(found), additions_csv(found))
+
+
+def measure_importance(
+    run: Path,
+    models: Iterator[tuple[Path, pd.DataFrame]],
+    config: Config,
+    console: Console,
+) -> list[Path]:
+    """Prints and writes what each column of the form is worth to the trained models.
+
+    Args:
+        run: Where the tables go.
+        models: Run directories with a model, each with its test rows.
+        config: Gives resamples, level and seed.
+        console: Where the table is shown.
+
+    Returns:
+        The files written.
+    """
+    cases, logits = [], []
+    for number, (part, rows) in enumerate(models):
+        model = load_model(part)
+        ids = rows["patient_id"].to_numpy()
+        seed = config.evaluation.seed + number
+        logits.append(permuted_logits(model, read_part(model, rows), ids, seed=seed))
+        cases.append(rows[["patient_id", "label"]].assign(fold=number))
+        keras.backend.clear_session()
+    joined = {
+        name: np.concatenate([one[name] for one in logits], axis=1)
+        for name in logits[0]
+    }
+    table = importance_table(
+        pd.concat(cases),
+        joined,
+        resamples=config.evaluation.bootstrap_resamples,
+        level=config.evaluation.confidence_level,
+        seed=config.evaluation.seed,
+    )
+    print_importance(table, console)
+    return _write(run, "importance", importance_markdown(table), importance_csv(table))
+
+
+def _alone(config: Config, inputs: str, run: Path) -> Config:
+    """The settings of a companion: the same but for what it takes and its split."""
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"inputs": inputs}),
+            "split": config.split.model_copy(update={"file": run / SPLITS}),
+        }
+    )
+
+
+def _logistic_settings(
+    settings: ClinicalSettings,
+) -> Iterator[tuple[str, ClinicalSettings]]:
+    yield "logistic", settings
+    demographic = settings.model_copy(update={"roles": ("demographic",)})
+    if demographic.used() and len(demographic.used()) < len(settings.used()):
+        yield "logistic_demographic", demographic
+
+
+def _write(run: Path, stem: str, markdown: str, csv: str) -> list[Path]:
+    paths = [run / TABLES_FOLDER / f"{stem}{suffix}" for suffix in (".md", ".csv")]
+    for path, text in zip(paths, (markdown, csv), strict=True):
+        write_text(path, text)
+    return paths
