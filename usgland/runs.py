@@ -226,16 +226,21 @@ def find_run(path: Path, *needed: str) -> Path:
     return path
 
 
-def predictions_path(run: Path, manifest: Path | None) -> Path:
+def predictions_path(
+    run: Path, manifest: Path | None, without: str | None = None
+) -> Path:
     """`predictions.csv`, or `predictions-NAME.csv` for another manifest's images.
 
     NAME is the name of the manifest, or of its folder where it is just "manifest".
+    A side that the model did without follows: `predictions-NAME-without_form.csv`.
     """
-    if manifest is None:
-        return run / PREDICTIONS
-    path = manifest.absolute()
-    name = path.parent.name if path.stem == "manifest" else path.stem
-    return run / f"{Path(PREDICTIONS).stem}-{name}.csv"
+    parts = [Path(PREDICTIONS).stem]
+    if manifest is not None:
+        path = manifest.absolute()
+        parts.append(path.parent.name if path.stem == "manifest" else path.stem)
+    if without is not None:
+        parts.append(f"without_{without}")
+    return run / f"{'-'.join(parts)}.csv"
 
 
 def patients_path(path: Path) -> Path:

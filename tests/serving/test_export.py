@@ -110,7 +110,8 @@ def contents(images):
 
 @pytest.fixture(scope="module")
 def exported(model, contents, tmp_path_factory):
-    return export_model(model, tmp_path_factory.mktemp("models") / "mine", contents)
+    folder = tmp_path_factory.mktemp("models") / "mine"
+    return export_model(model, folder, {"image_bytes": contents})
 
 
 @pytest.fixture(scope="module")
@@ -153,12 +154,12 @@ def test_a_process_without_our_package_and_keras_gives_the_same_probabilities(
 
 def test_versions_are_numbered_on_from_the_highest_one(model, contents, tmp_path):
     folder = tmp_path / "mine"
-    assert export_model(model, folder, contents[:1]) == folder / "1"
-    assert export_model(model, folder, contents[:1]) == folder / "2"
+    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "1"
+    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "2"
     (folder / "9").mkdir()
     (folder / "notes").mkdir()
     (folder / "1").rename(folder / "01x")
-    assert export_model(model, folder, contents[:1]) == folder / "10"
+    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "10"
     assert files_in(folder) == ["01x", "10", "2", "9", "notes"]
 
 
@@ -174,7 +175,7 @@ def test_a_version_that_another_process_took_is_not_overwritten(
         (folder / "1" / "of_the_other").touch()
 
     monkeypatch.setattr(export, "_check_parity", publish_meanwhile)
-    assert export_model(model, folder, contents[:1]) == folder / "2"
+    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "2"
     assert files_in(folder / "1") == ["of_the_other"]
 
 
@@ -183,7 +184,7 @@ def test_an_export_that_disagrees_with_the_run_is_not_published(
 ):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(UserError, match="repeat the run's probabilities to within -1"):
-        export_model(model, tmp_path / "mine", contents[:1])
+        export_model(model, tmp_path / "mine", {"image_bytes": contents[:1]})
     assert files_in(tmp_path) == []
 
 
@@ -192,7 +193,7 @@ def test_a_probability_that_is_no_number_is_not_published(contents, tmp_path):
     broken = build_classifier(config)
     broken.get_layer("logit").bias.assign([float("nan")])
     with pytest.raises(UserError, match="Received a difference of nan; nothing was"):
-        export_model(broken, tmp_path / "mine", contents[:1])
+        export_model(broken, tmp_path / "mine", {"image_bytes": contents[:1]})
     assert files_in(tmp_path) == []
 
 
@@ -202,12 +203,12 @@ def test_a_disk_that_fills_leaves_earlier_versions_and_no_part(
     folder = tmp_path / "mine"
     with pytest.raises(UserError, match=f"Cannot write a model under {folder}") as one:  # noqa: SIM117
         with full_disk(100_000):
-            export_model(model, folder, contents[:1])
+            export_model(model, folder, {"image_bytes": contents[:1]})
     assert "\n" not in str(one.value)
     assert files_in(tmp_path) == []
     (folder / "1").mkdir(parents=True)
     with pytest.raises(UserError, match="Cannot write a model"), full_disk(100_000):
-        export_model(model, folder, contents[:1])
+        export_model(model, folder, {"image_bytes": contents[:1]})
     assert files_in(folder) == ["1"]
     assert capfd.readouterr().err == ""
 
@@ -215,4 +216,4 @@ def test_a_disk_that_fills_leaves_earlier_versions_and_no_part(
 def test_a_file_in_the_way_of_the_models_is_named(model, contents, tmp_path):
     (tmp_path / "models").touch()
     with pytest.raises(UserError, match="Cannot write a model under .*models/mine: "):
-        export_model(model, tmp_path / "models" / "mine", contents[:1])
+        export_model(model, tmp_path / "models" / "mine", {"image_bytes": contents[:1]})

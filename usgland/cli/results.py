@@ -19,6 +19,11 @@ from usgland.startup import load_steps, make_console
     type=click.Path(path_type=Path),
     help="CSV to write; by default in RUN, named after the manifest.",
 )
+@click.option(
+    "--without",
+    type=click.Choice(["image", "form"]),
+    help="Ask a model of image and form without one of them.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace earlier predictions.")
 @click.pass_obj
 def predict(
@@ -26,11 +31,17 @@ def predict(
     run: Path,
     manifest: Path | None,
     output: Path | None,
+    without: str | None,
     overwrite: bool,
 ) -> None:
     """Write P(malignant) of each image and patient."""
     written = load_steps("results", verbose).predict(
-        run, make_console(), manifest=manifest, output=output, overwrite=overwrite
+        run,
+        make_console(),
+        manifest=manifest,
+        output=output,
+        without=without,
+        overwrite=overwrite,
     )
     for path in written:
         click.echo(f"Wrote {path}")

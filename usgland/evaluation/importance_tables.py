@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from usgland.evaluation.tables import SYNTHETIC, print_synthetic
+
 TITLE = "What the model leans on: fall of the AUC per patient"
 HEADS = ("", "fall", "AUC then")
 NOTE = (
@@ -16,13 +18,17 @@ NOTE = (
 )
 
 
-def print_importance(table: Sequence[dict[str, Any]], console: Console) -> None:
+def print_importance(
+    table: Sequence[dict[str, Any]], console: Console, *, synthetic: bool
+) -> None:
     """Shows the table in 80 columns.
 
     Args:
         table: As `importance_table` gives it.
         console: Where to.
+        synthetic: Whether the cases are phantoms.
     """
+    print_synthetic(synthetic, console)
     shown = Table(title=TITLE, title_justify="left", title_style="bold")
     for head in HEADS:
         shown.add_column(head, justify="left" if not head else "right")
@@ -33,9 +39,10 @@ def print_importance(table: Sequence[dict[str, Any]], console: Console) -> None:
         console.print(line, highlight=False, markup=False)
 
 
-def importance_markdown(table: Sequence[dict[str, Any]]) -> str:
+def importance_markdown(table: Sequence[dict[str, Any]], *, synthetic: bool) -> str:
     """The same table as Markdown."""
-    lines = [f"**{TITLE}**", "", f"| {' | '.join(HEADS)} |", "|---|---:|---:|"]
+    lines = [f"**{SYNTHETIC}**", ""] if synthetic else []
+    lines += [f"**{TITLE}**", "", f"| {' | '.join(HEADS)} |", "|---|---:|---:|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in table]
     return "\n".join([*lines, "", f"- {NOTE}", f"- {_method(table)}"]) + "\n"
 
@@ -54,6 +61,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, str, str]:
     fall = f"{row['fall']:+.3f}"
     if row["low"] == row["low"]:
         fall += f" ({row['low']:+.3f} to {row['high']:+.3f})"
+    else:
+        fall += " (no interval)"
     return row["name"], fall, f"{row['auc']:.3f}"
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -16,17 +17,20 @@ from usgland.models.classifier import INPUT, PROBABILITY
 TOLERANCE = 1e-5
 
 
-def export_model(model: keras.Model, folder: Path, images: list[bytes]) -> Path:
+def export_model(
+    model: keras.Model, folder: Path, cases: Mapping[str, Sequence]
+) -> Path:
     """Writes `folder/<next number>`, which appears whole or not at all.
 
-    The signature `serving_default` maps `image_bytes`, encoded images `(batch,)`, to
+    The signature `serving_default` maps `image_bytes`, encoded images `(batch,)`, and
+    of a model with a form each of its columns, `(batch,)`, strings or float32, to
     `probability`, P(malignant) `(batch,)` float32. It holds all preprocessing and
     needs TensorFlow alone.
 
     Args:
         model: A saved classifier.
         folder: Home of the model's versions, e.g. `saved_models/squeeze`.
-        images: Encoded images on which both must agree before it is published.
+        cases: Inputs, by name, on which both must agree before it is published.
 
     Returns:
         The folder of the new version.
@@ -39,7 +43,7 @@ def export_model(model: keras.Model, folder: Path, images: list[bytes]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         module, signature = _module(model)
         tf.saved_model.save(module, str(temporary), signatures=signature)
-        _check_parity(model, temporary, images)
+        _check_parity(model, temporary, cases)
         return _publish(temporary, folder)
     except (OSError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -52,10 +56,15 @@ def export_model(model: keras.Model, folder: Path, images: list[bytes]) -> Path:
 
 def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callable]:
     """A plain TensorFlow object: no Keras is needed to load it."""
+    specs = {
+        tensor.name: tf.TensorSpec([None], tensor.dtype, name=tensor.name)
+        for tensor in model.inputs
+    }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=INPUT)])
-    def serve(image_bytes):
-        return {PROBABILITY: model(image_bytes, training=False)[:, 0]}
+    @tf.function(input_signature=[specs])
+    def serve(inputs):
+        given = inputs if isinstance(model.input, dict) else inputs[INPUT]
+        return {PROBABILITY: model(given, training=False)[:, 0]}
 
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
@@ -63,11 +72,14 @@ def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callab
     return module, serve
 
 
-def _check_parity(model: keras.Model, folder: Path, images: list[bytes]) -> None:
+def _check_parity(
+    model: keras.Model, folder: Path, cases: Mapping[str, Sequence]
+) -> None:
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    batch = tf.constant(images)
-    expected = np.asarray(model(batch, training=False))[:, 0]
-    received = served(**{INPUT: batch})[PROBABILITY].numpy()
+    batch = {name: tf.constant(values) for name, values in cases.items()}
+    given = batch if isinstance(model.input, dict) else batch[INPUT]
+    expected = np.asarray(model(given, training=False))[:, 0]
+    received = served(**batch)[PROBABILITY].numpy()
     difference = float(np.abs(expected - received).max())
     if not difference <= TOLERANCE:
         raise UserError(

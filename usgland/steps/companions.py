@@ -28,7 +28,15 @@ from usgland.evaluation.importance_tables import (
 )
 from usgland.evaluation.predictions import read_predictions
 from usgland.evaluation.tables import TABLES_FOLDER
-from usgland.runs import ALONE, CONFIG, PREDICTIONS, SPLITS, write_text
+from usgland.runs import (
+    ALONE,
+    CONFIG,
+    ENVIRONMENT,
+    PREDICTIONS,
+    SPLITS,
+    read_json,
+    write_text,
+)
 from usgland.schema import ClinicalSettings
 from usgland.steps.models import load_model
 from usgland.training.logistic import logistic_predictions
@@ -38,8 +46,8 @@ from usgland.training.permutation import permuted_logits
 # Folder in `alone` -> what it is called beside `BOTH`.
 NETWORKS = {"image": "image alone", "clinical": "form alone"}
 LOGISTIC = {
-    "logistic": "form, logistic regression",
-    "logistic_demographic": "demographic columns alone, log. regression",
+    "logistic": "form, logistic",
+    "logistic_demographic": "demographic, logistic",
 }
 
 
@@ -154,8 +162,10 @@ def measure_importance(
         level=config.evaluation.confidence_level,
         seed=config.evaluation.seed,
     )
-    print_importance(table, console)
-    return _write(run, "importance", importance_markdown(table), importance_csv(table))
+    synthetic = read_json(run / ENVIRONMENT)["synthetic"]
+    print_importance(table, console, synthetic=synthetic)
+    markdown = importance_markdown(table, synthetic=synthetic)
+    return _write(run, "importance", markdown, importance_csv(table))
 
 
 def _alone(config: Config, inputs: str, run: Path) -> Config:

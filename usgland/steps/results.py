@@ -32,6 +32,7 @@ from usgland.steps.companions import (
     write_logistic,
 )
 from usgland.steps.models import load_model
+from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows
 
 
@@ -43,6 +44,7 @@ def predict(
     output: Path | None = None,
     overwrite: bool = False,
     labelled: bool = False,
+    without: str | None = None,
 ) -> list[Path]:
     """Writes P(malignant) of each image and of each patient.
 
@@ -53,6 +55,7 @@ def predict(
         output: CSV to write; see `predictions_path`.
         overwrite: Whether earlier predictions may be replaced.
         labelled: Whether every image of `manifest` must have a label.
+        without: `"image"` or `"form"`: the side that a model of both does without.
 
     Returns:
         The files written: one row an image, one row a patient.
@@ -66,7 +69,12 @@ def predict(
             f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
         )
     config = load_config(find_run(run, MODEL) / CONFIG)
-    path = output or predictions_path(run, manifest)
+    if without is not None and config.model.inputs != "both":
+        raise UserError(
+            f"--without {without}: expected a run with image and form. Received: "
+            f"{run}, whose model.inputs is {config.model.inputs}"
+        )
+    path = output or predictions_path(run, manifest, without)
     # In the run, patients without images are what a killed process left.
     needed = [path] if output is None else [path, patients_path(path)]
     existing = [one for one in needed if one.exists()]
@@ -80,7 +88,11 @@ def predict(
         rows = rows[rows["role"] != UNUSED]
     else:
         rows = other_rows(run, manifest, config, labelled=labelled)
-    return write_predictions(predict_rows(load_model(run), rows), path)
+    model = load_model(run)
+    if config.model.inputs != "image" and without != "form":
+        for line in describe_forms(model, rows):
+            console.print(line, highlight=False, soft_wrap=True)
+    return write_predictions(predict_rows(model, rows, without=without), path)
 
 
 def evaluate(

@@ -1,11 +1,14 @@
 """`export`: joins a run, its images and the writer of SavedModels."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from usgland.config import load_config
 from usgland.data.sources import run_rows
+from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
+from usgland.models.clinical import form_values
 from usgland.runs import CONFIG, MODEL, find_run
 from usgland.serving.export import export_model
 from usgland.steps.models import load_model
@@ -16,7 +19,13 @@ PARITY_IMAGES = 20  # that an export must agree on before it is published
 def export(run: Path, models_dir: Path, name: str) -> Path:
     """Writes the run's model under `models_dir/name` and returns the new version."""
     config = load_config(find_run(run, MODEL) / CONFIG)
+    model = load_model(run)
     rows = run_rows(run, config, Console(quiet=True))
-    paths = rows.loc[rows["role"] == "val", "image_path"].head(PARITY_IMAGES)
-    images = [Path(path).read_bytes() for path in paths]
-    return export_model(load_model(run), models_dir / name, images)
+    rows = rows[rows["role"] == "val"].head(PARITY_IMAGES)
+    names = layer_names(model)
+    cases: dict[str, Any] = {}
+    if PREPROCESSING in names:
+        cases[INPUT] = [Path(path).read_bytes() for path in rows["image_path"]]
+    if ENCODING in names:
+        cases |= form_values(rows, model.get_layer(ENCODING).columns)
+    return export_model(model, models_dir / name, cases)

@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from usgland.config import ModelSettings
 from usgland.data.pipeline import read_pixels
-from usgland.models.classifier import ENCODING, HAS_IMAGE, PREPROCESSING, layer_names
-from usgland.models.clinical import form_values
+from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
+from usgland.models.clinical import form_values, unseen_words
 
 # Draws of augmentation count the second number of a seed up; these, the first.
 VALUE_DRAW, SIDE_DRAW = (1, 0), (2, 0)
-SIDES = ("image", "form")
 
 
 class Form(NamedTuple):
@@ -90,9 +89,26 @@ def read_form(model: keras.Model, rows: pd.DataFrame) -> Form:
     )
 
 
-def has_both(model: keras.Model) -> bool:
-    """Whether a classifier takes an image and a form."""
-    return HAS_IMAGE in layer_names(model)
+def describe_forms(model: keras.Model, rows: pd.DataFrame) -> list[str]:
+    """Lines that say which values of the form are missing, or count as missing."""
+    columns = model.get_layer(ENCODING).columns
+    lines = []
+    missing = {
+        column["name"]: int(
+            (rows[column["name"]].isna() | rows[column["name"]].eq("")).sum()
+        )
+        for column in columns
+    }
+    some = [f"{name} {count}" for name, count in missing.items() if count]
+    if some:
+        lines.append(f"Missing on the form, of {len(rows)} rows: {', '.join(some)}")
+    for name, words in unseen_words(rows, columns).items():
+        listed = ", ".join(f"{word!r} in {count}" for word, count in words.items())
+        lines.append(
+            f"{name}: no training patient had {listed} of {len(rows)} rows; counts as "
+            "missing"
+        )
+    return lines
 
 
 def make_form_batches(part: Part, settings: ModelSettings) -> Callable | None:
