@@ -10,11 +10,12 @@ from scipy.stats import binomtest
 from usgland.config import EvaluationSettings
 from usgland.evaluation.agreement import cohen_agreement, fleiss_agreement
 from usgland.evaluation.bootstrap import percentile_interval, resample_patients
+from usgland.evaluation.families import holm
 from usgland.evaluation.reader_averages import average_readers
 from usgland.evaluation.reader_model import ModelCases
-from usgland.evaluation.reader_tests import SHARES, holm, paired_shares, unpaired_shares
 from usgland.evaluation.readers import Readings
 from usgland.evaluation.scores import confusion, figures_of_counts, kinds_of_cases
+from usgland.evaluation.shares import SHARES, paired_shares, unpaired_shares
 
 MODEL = "Model"
 # In the order in which tables show them; the balanced accuracy is what the paper's

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from usgland.evaluation.reader_tests import holm, paired_shares, unpaired_shares
+from usgland.evaluation.families import holm
+from usgland.evaluation.shares import paired_shares, unpaired_shares
 
 CASES = st.lists(st.tuples(*[st.integers(0, 1)] * 3), min_size=1, max_size=40)
 
