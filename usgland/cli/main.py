@@ -7,6 +7,7 @@ import click
 from usgland import __version__
 from usgland.cli.comparing import compare
 from usgland.cli.reading import readers
+from usgland.cli.reporting import report
 from usgland.cli.results import evaluate, predict
 from usgland.cli.serving import export
 from usgland.cli.settings import config
@@ -36,5 +37,5 @@ def cli(context: click.Context, verbose: bool) -> None:
     context.obj = verbose
 
 
-for command in (fit, cv, predict, evaluate, compare, readers, export, config):
+for command in (fit, cv, predict, evaluate, compare, readers, report, export, config):
     cli.add_command(command)

@@ -18,13 +18,14 @@ from usgland.evaluation.figures import (
 from usgland.evaluation.operating_point import apply_threshold, read_thresholds
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.scores import FIGURES, confusion, score
-from usgland.evaluation.tables import TABLES_FOLDER, write_tables
+from usgland.evaluation.tables import write_tables
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
     HISTORY,
     METRICS,
     PREDICTIONS,
+    TABLES,
     THRESHOLD,
     find_run,
     read_json,
@@ -87,7 +88,7 @@ def evaluate_run(
     metrics["cost"] = _cost(environment)
     metrics["forced_leaks"] = forced_leaks(config)
     written = _write_figures(run, rows, metrics, environment, suffix)
-    written += write_tables(metrics, run / TABLES_FOLDER, f"metrics{suffix}")
+    written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
     write_json(target, metrics)
     return metrics, [*written, target]
 
