@@ -17,6 +17,7 @@ import numpy as np
 import statsmodels
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 # Both right, only the first, only the second, both wrong.
 TABLES = (
@@ -50,12 +51,25 @@ def paired_calls() -> list[dict]:
     return found
 
 
+def independent_shares() -> list[dict]:
+    """Two independent shares, and Newcombe's interval of their difference."""
+    found = []
+    for right_a, n_a, right_b, n_b in ((56, 70, 48, 80), (9, 10, 3, 10), (5, 5, 0, 6)):
+        low, high = confint_proportions_2indep(
+            right_a, n_a, right_b, n_b, compare="diff", method="newcomb", alpha=0.05
+        )
+        counts = {"right_a": right_a, "n_a": n_a, "right_b": right_b, "n_b": n_b}
+        found.append({**counts, "low": float(low), "high": float(high)})
+    return found
+
+
 def main(path: Path) -> None:
     """Writes the file."""
     blocks = {
         "statsmodels": statsmodels.__version__,
         "holm": families(),
         "mcnemar": paired_calls(),
+        "newcombe_unpaired": independent_shares(),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(blocks[name])}" for name in blocks]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
