@@ -92,7 +92,8 @@ def test_a_reference_a_margin_and_a_unit_can_be_chosen(runs):
     stdout = call(*runs, "--reference", "run1", "--margin", 0.1, "--unit", "patient")
     assert "a = run2, b = run1" in stdout and "a = run3, b = run1" in stdout
     assert "a = run3, b = run2" not in stdout and "Per image, n" not in stdout
-    assert "Non-inferiority of a by a margin of 0.1 in AUC: shown" in stdout
+    assert "Non-inferiority of a by a margin of 0.1 in ROC AUC: shown" in stdout
+    assert "Non-inferiority of a by a margin of 0.1 in Sensitivity: " in stdout
 
 
 def test_a_permutation_can_take_the_place_of_delong(runs):
@@ -127,7 +128,12 @@ def test_other_patients_are_compared_unpaired_on_demand_alone(tmp_path):
     assert "80.png, 81.png, 82.png, 83.png only in the second" in line
     stdout = call(one, other, "--unpaired")
     assert "UNPAIRED" in stdout and "unpaired: the cases differ" in stdout
-    assert "Fisher, exact, unpaired" in stdout
+    stdout = " ".join(stdout.split())
+    assert "Fisher, exact, unpaired; interval: Newcombe, unpaired" in stdout
+    # Fisher's test would take the two images of a patient for two patients.
+    assert "z, clustered by patient, unpaired" in stdout
+    assert "n = 80 (40 benign, 40 malignant); b = b" in stdout
+    assert "40 patient ids are in a and b, taken for different" in stdout
 
 
 def test_synthetic_predictions_are_marked(tmp_path):
@@ -185,3 +191,48 @@ def test_the_interval_of_paired_shares_is_that_of_newcombe():
     found = paired_shares("sensitivity", np.ones(161, int), right_a, right_b)
     assert found.difference == pytest.approx(-0.0621, abs=5e-5)
     assert (found.low, found.high) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
+
+
+def test_rounds_of_cross_validation_are_paired_by_fold_and_add_no_patients(tmp_path):
+    once, twice = [], []
+    for number in (1, 2):
+        table = table_of(number, folds=True, shift=number)
+        again = table.assign(fold=table["fold"] + 4)
+        once.append(write_run(tmp_path / f"once{number}", table))
+        both = pd.concat([table, again.sample(frac=1, random_state=0)])
+        twice.append(write_run(tmp_path / f"twice{number}", both))
+    found = []
+    for name, runs in (("one", once), ("two", twice)):
+        stdout = call(*runs, "--output", tmp_path / name)
+        found.append(json.loads((tmp_path / name / "comparison.json").read_text()))
+    assert "each in 2 rounds" in " ".join(stdout.split())
+    for unit in ("image", "patient"):
+        one, two = (each[unit]["pairs"] for each in found)
+        cases = found[1][unit]["cases"]["twice1"]
+        assert (cases["n"], cases["rounds"]) == (80 if unit == "image" else 40, 2)
+        for first, second in zip(one, two, strict=True):
+            # The same answers a second time: no smaller P.
+            assert second["difference"] == pytest.approx(first["difference"])
+            assert second["p_value"] == pytest.approx(first["p_value"], rel=1e-6)
+        assert two[0]["folds"]["folds"] == 8
+    line = call(once[0], twice[1], code=1)
+    assert "0.png in fold 4" in line and "only in the second" in line
+
+
+def test_folds_of_one_class_are_left_out_and_counted(tmp_path):
+    tables = [table_of(n, folds=True) for n in (1, 2)]
+    for table in tables:
+        table["fold"] = np.where(table["label"] + table["fold"] == 1, 9, table["fold"])
+    fold = tables[0].groupby("fold")["label"].nunique()
+    runs = [write_run(tmp_path / f"r{n}", one) for n, one in enumerate(tables)]
+    left_out = (fold < 2).sum()
+    assert left_out > 0
+    assert f"({left_out} left out: one class only)" in call(*runs)
+    for run, table in zip(runs, tables, strict=True):
+        table.assign(fold=table["label"]).to_csv(run / "predictions.csv", index=False)
+    assert "No test over folds: 0 of 2 have both classes" in call(*runs)
+
+
+def test_runs_whose_names_have_dots_are_told_apart(tmp_path):
+    runs = [write_run(tmp_path / f"squeeze-1.{n}", table_of(n)) for n in (0, 1)]
+    assert "a = squeeze-1.0, b = squeeze-1.1" in " ".join(call(*runs).split())

@@ -27,7 +27,7 @@ def test_fishers_tea_is_judged_as_he_did():
         "sensitivity", (labels, [1, 1, 1, 0]), (labels, [1, 0, 0, 0])
     )
     assert found.p_value == pytest.approx(34 / 70)
-    assert found.method == "Fisher, exact, unpaired"
+    assert found.method == "Fisher, exact, unpaired; interval: Newcombe, unpaired"
     assert found.only_a is None
 
 

@@ -34,7 +34,7 @@ from usgland.startup import make_console
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Also test that a is not inferior to b by this much AUC.",
+    help="Also test that a falls behind b by less than this, in every figure.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of drawn permutations.")
 @click.option(

@@ -88,7 +88,11 @@ def _read(model: Path) -> tuple[pd.DataFrame, dict[str, Any] | None]:
 
 def _names(models: Sequence[Path]) -> list[str]:
     """What tells the models apart: as much of their paths as is needed."""
-    parts = [path.absolute().with_suffix("").parts for path in models]
+    # Of files alone: the run "squeeze-1.1" keeps its name.
+    parts = [
+        (path.with_suffix("") if path.is_file() else path).absolute().parts
+        for path in models
+    ]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(one[-length:]) for one in parts]
         if len(set(names)) == len(names):

@@ -14,9 +14,10 @@ HEADS = ("", "a", "b", "a - b", "P", "Holm")
 CSV_COLUMNS = (
     "synthetic",
     "unit",
-    "n",
     "a",
     "b",
+    "n_a",
+    "n_b",
     "figure",
     "value_a",
     "value_b",
@@ -42,7 +43,7 @@ def print_comparison(found: dict[str, Any], console: Console) -> None:
     for unit in (one for one in UNITS if one in found):
         for (a, b), rows in _by_pair(found[unit]["pairs"]).items():
             table = Table(
-                title=f"{_head(found, unit)}: a = {a}, b = {b}",
+                title=_head(found, unit, a, b),
                 title_justify="left",
                 title_style="bold",
             )
@@ -61,7 +62,7 @@ def comparison_markdown(found: dict[str, Any]) -> str:
     lines = [f"**{SYNTHETIC}**", ""] if found["synthetic"] else []
     for unit in (one for one in UNITS if one in found):
         for (a, b), rows in _by_pair(found[unit]["pairs"]).items():
-            lines += [f"**{_head(found, unit)}: a = {a}, b = {b}**", ""]
+            lines += [f"**{_head(found, unit, a, b)}**", ""]
             lines += [f"| {' | '.join(HEADS)} |", "|---|---:|---:|---:|---:|---:|"]
             lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
             lines += ["", *(f"- {line}" for line in _notes(rows)), ""]
@@ -77,11 +78,12 @@ def comparison_csv(found: dict[str, Any]) -> str:
         shared = {
             "synthetic": str(found["synthetic"]).lower(),
             "unit": unit,
-            "n": found[unit]["n"],
             "level": found["level"],
         }
         for row in found[unit]["pairs"]:
             known = {k: v for k, v in row.items() if k in CSV_COLUMNS and v == v}
+            cases = found[unit]["cases"]
+            known |= {f"n_{side}": cases[row[side]]["n"] for side in ("a", "b")}
             writer.writerow(shared | known)
     return text.getvalue()
 
@@ -100,14 +102,18 @@ def _by_pair(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str,
     return pairs
 
 
-def _head(found: dict[str, Any], unit: str) -> str:
-    part = found[unit]
-    if part["n"] is None:
-        return f"Per {unit}, UNPAIRED"
-    return (
-        f"Per {unit}, n = {part['n']} ({part['n_benign']} benign, "
-        f"{part['n_malignant']} malignant)"
-    )
+def _head(found: dict[str, Any], unit: str, a: str, b: str) -> str:
+    """What was compared: the cases of both, and their count once where it is one."""
+    counts = [found[unit]["cases"][name] for name in (a, b)]
+    texts = []
+    for part in counts:
+        text = f"n = {part['n']} ({part['n_benign']} benign, "
+        text += f"{part['n_malignant']} malignant)"
+        rounds = part["rounds"]
+        texts.append(text + (f", each in {rounds} rounds" if rounds > 1 else ""))
+    if found["paired"]:
+        return f"Per {unit}, {texts[0]}: a = {a}, b = {b}"
+    return f"Per {unit}, UNPAIRED: a = {a}, {texts[0]}; b = {b}, {texts[1]}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -126,32 +132,47 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:
     notes = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        figures = [NAMES[row["figure"]] for row in rows if row["method"] == method]
-        notes.append(f"{', '.join(figures)}: {method}.")
-    notes += [
-        f"{NAMES[row['figure']]}: {row['reason']}." for row in rows if row["reason"]
-    ]
-    for row in rows:
-        judged, folds = row.get("non_inferiority"), row.get("folds")
-        if judged:
-            verdict = {True: "shown", False: "not shown", None: "cannot be said"}
-            notes.append(
-                f"Non-inferiority of a by a margin of {judged['margin']:g} in AUC: "
-                f"{verdict[judged['shown']]} (one-sided P {format_p(judged['p_value'])}"
-                f", lower bound {judged['low']:+.3f})."
-            )
-        if folds:
-            notes.append(
-                f"Over {folds['folds']} folds the mean AUC difference is "
-                f"{folds['mean']:+.3f}, P {format_p(folds['p_value'])} (t test "
-                "corrected for shared training cases, Nadeau and Bengio)."
-            )
-    return notes
+    for key in ("method", "reason"):
+        for text in dict.fromkeys(row[key] for row in rows if row[key]):
+            figures = [NAMES[row["figure"]] for row in rows if row[key] == text]
+            notes.append(f"{', '.join(figures)}: {text}.")
+    notes += [_margin_note(row) for row in rows if row["non_inferiority"]]
+    folds = [row["folds"] for row in rows if row.get("folds")]
+    return [*notes, *map(_folds_note, folds)]
+
+
+def _margin_note(row: dict[str, Any]) -> str:
+    judged = row["non_inferiority"]
+    start = (
+        f"Non-inferiority of a by a margin of {judged['margin']:g} in "
+        f"{NAMES[row['figure']]}: "
+    )
+    if judged["shown"] is None:
+        return f"{start}cannot be said, there is no interval."
+    return (
+        f"{start}{'shown' if judged['shown'] else 'not shown'} (one-sided P "
+        f"{format_p(judged['p_value'])}, lower bound {judged['low']:+.3f})."
+    )
+
+
+def _folds_note(folds: dict[str, Any]) -> str:
+    left_out, used = "", folds["folds"]
+    if used < 2:
+        known = f"{used} of {used + folds['left_out']}"
+        return f"No test over folds: {known} have both classes."
+    if folds["left_out"]:
+        left_out = f" ({folds['left_out']} left out: one class only)"
+    p_value = format_p(folds["p_value"]) or "undefined"
+    return (
+        f"Over {used} folds{left_out} the mean AUC difference is "
+        f"{folds['mean']:+.3f}, P {p_value} (t test corrected for shared training "
+        "cases, Nadeau and Bengio)."
+    )
 
 
 def _note(found: dict[str, Any]) -> str:
     return (
         f"{100 * found['level']:g}% intervals. Holm: adjusted over all tests of a unit "
-        "in this output. Per image, patients with several images count as clusters."
+        "in this output. Images, and rounds of cross-validation, are clustered by "
+        "patient."
     )

@@ -14,13 +14,12 @@ from usgland.evaluation.comparisons import (
     unpaired_delong_test,
 )
 from usgland.evaluation.families import corrected_resampled_test, holm
-from usgland.evaluation.operating_point import apply_threshold
-from usgland.evaluation.predictions import patient_predictions
+from usgland.evaluation.model_cases import align_cases, cases_of_models
+from usgland.evaluation.non_inferiority import NonInferiority
 from usgland.evaluation.scores import weighted_auc
 from usgland.evaluation.shares import SHARES, paired_shares, unpaired_shares
 
 UNITS = ("image", "patient")
-SHOWN = 5  # cases that an error names
 
 
 class Choices(NamedTuple):
@@ -31,7 +30,8 @@ class Choices(NamedTuple):
         reference: Compare each model with this one alone; None: every pair.
         paired: Whether the models are compared on the same cases.
         test: `"delong"` or `"permutation"`, of the AUC.
-        margin: Of non-inferiority of the first of a pair, in AUC; None: not asked.
+        margin: Of non-inferiority of the first of a pair, in every figure; None: not
+            asked.
         level: Of intervals, in (0, 1).
         seed: Of drawn permutations.
     """
@@ -59,11 +59,12 @@ def compare_models(
         choices: How.
 
     Returns:
-        synthetic, level, paired, test and, for each unit, n, n_benign, n_malignant and
-        pairs: one dict a pair and figure: a, b, figure, value_a, value_b, difference
-        (a - b), low, high, p_value, holm (adjusted over all tests of the unit), method
-        and reason; of the AUC also non_inferiority and, where both models have folds,
-        folds.
+        synthetic, level, paired, test, reference, margin, seed, family and, for each
+        unit, cases (name -> n, n_benign, n_malignant, n_patients, rounds) and pairs:
+        one dict a pair and figure: a, b, figure, value_a, value_b, difference (a - b),
+        low, high, p_value, holm (adjusted over all tests of the unit), method, reason
+        and non_inferiority; of the AUC also standard_error, z and, where both models
+        have the same folds, folds.
 
     Raises:
         UserError: If the models' cases differ and are to be paired, or a model is
@@ -76,15 +77,15 @@ def compare_models(
         "level": choices.level,
         "paired": choices.paired,
         "test": choices.test,
+        "reference": choices.reference,
+        "margin": choices.margin,
+        "seed": choices.seed,
+        "family": "all tests of a unit",
     }
     for unit in choices.units:
-        cases = {
-            name: _cases(table, thresholds[name], unit)
-            for name, table in tables.items()
-        }
-        _check_classes(cases)
+        cases = cases_of_models(tables, thresholds, unit)
         if choices.paired:
-            cases = _align(cases, unit)
+            cases = align_cases(cases, unit)
         pairs = [
             one
             for a, b in _pairs(cases, choices)
@@ -93,74 +94,9 @@ def compare_models(
         adjusted = holm([one["p_value"] for one in pairs])
         for one, value in zip(pairs, adjusted, strict=True):
             one["holm"] = float(value)
-        first = next(iter(cases.values()))
-        found[unit] = {
-            "n": len(first) if choices.paired else None,
-            "n_benign": int((first["label"] == 0).sum()) if choices.paired else None,
-            "n_malignant": int((first["label"] == 1).sum()) if choices.paired else None,
-            "pairs": pairs,
-        }
+        counts = {name: _counts(rows) for name, rows in cases.items()}
+        found[unit] = {"cases": counts, "pairs": pairs}
     return found
-
-
-def _cases(
-    table: pd.DataFrame, threshold: dict[str, Any] | None, unit: str
-) -> pd.DataFrame:
-    """One row a case, with `case` and, where there is a threshold, `prediction`."""
-    rows = table if unit == "image" else patient_predictions(table)
-    if threshold is not None:
-        rows = apply_threshold(rows, threshold)
-    return rows.assign(case=rows["image" if unit == "image" else "patient_id"])
-
-
-def _check_classes(cases: Mapping[str, pd.DataFrame]) -> None:
-    for name, rows in cases.items():
-        benign, malignant = ((rows["label"] == label).sum() for label in (0, 1))
-        if not benign or not malignant:
-            raise UserError(
-                f"{name}: expected benign and malignant cases. Received: {benign} "
-                f"benign and {malignant} malignant"
-            )
-
-
-def _align(cases: Mapping[str, pd.DataFrame], unit: str) -> dict[str, pd.DataFrame]:
-    """Puts the cases of all models into one order; they must be the same."""
-    sorted_cases = {
-        name: rows.sort_values("case", kind="stable").reset_index(drop=True)
-        for name, rows in cases.items()
-    }
-    names = list(sorted_cases)
-    first = sorted_cases[names[0]]
-    for name in names:
-        rows = sorted_cases[name]
-        if rows["case"].duplicated().any():
-            twice = rows.loc[rows["case"].duplicated(), "case"].iloc[0]
-            raise UserError(
-                f"{name}: expected each {unit} once. Received: {twice!r} twice"
-            )
-        only_first = sorted(set(first["case"]) - set(rows["case"]))
-        only_this = sorted(set(rows["case"]) - set(first["case"]))
-        if only_first or only_this:
-            raise UserError(
-                f"Expected the same {unit}s in {names[0]} and {name}. Received: "
-                f"{_listed(only_first)} only in the first, {_listed(only_this)} only "
-                "in the second. Add --unpaired if they are different patients"
-            )
-        for column in ("label", "patient_id"):
-            apart = rows["case"][rows[column].to_numpy() != first[column].to_numpy()]
-            if len(apart):
-                raise UserError(
-                    f"Expected one {column} of each {unit} in {names[0]} and {name}. "
-                    f"Received: two of {_listed(apart.to_list())}"
-                )
-    return sorted_cases
-
-
-def _listed(names: Sequence[str]) -> str:
-    if not names:
-        return "none"
-    more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _pairs(
@@ -180,8 +116,10 @@ def _pair(
     a: str, b: str, cases: Mapping[str, pd.DataFrame], choices: Choices
 ) -> list[dict[str, Any]]:
     one, other = cases[a], cases[b]
+    shared = "" if choices.paired else _shared(one, other)
     results = [
-        {"a": a, "b": b, "figure": "roc_auc"} | _compare_auc(one, other, choices)
+        {"a": a, "b": b, "figure": "roc_auc"}
+        | _compare_auc(one, other, choices, shared)
     ]
     if "prediction" not in one or "prediction" not in other:
         return results
@@ -194,12 +132,16 @@ def _pair(
                 other["prediction"],
                 patient_ids=one["patient_id"].to_numpy(),
                 level=choices.level,
+                margin=choices.margin,
             )
         else:
             share = unpaired_shares(
                 figure,
                 (one["label"], one["prediction"]),
                 (other["label"], other["prediction"]),
+                patient_ids=(one["patient_id"], other["patient_id"]),
+                level=choices.level,
+                margin=choices.margin,
             )
         results.append(
             {
@@ -215,14 +157,15 @@ def _pair(
                 "only_a": share.only_a,
                 "only_b": share.only_b,
                 "method": share.method,
-                "reason": "",
+                "reason": shared,
+                "non_inferiority": _judged(share.non_inferiority),
             }
         )
     return results
 
 
 def _compare_auc(
-    one: pd.DataFrame, other: pd.DataFrame, choices: Choices
+    one: pd.DataFrame, other: pd.DataFrame, choices: Choices, shared: str
 ) -> dict[str, Any]:
     options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
     if not choices.paired:
@@ -239,7 +182,6 @@ def _compare_auc(
             result = permutation_test(*three, seed=choices.seed, **options)
         else:
             result = delong_test(*three, **options)
-    judged = result.non_inferiority
     return {
         "value_a": result.auc_a,
         "value_b": result.auc_b,
@@ -250,18 +192,33 @@ def _compare_auc(
         "high": result.high,
         "p_value": result.p_value,
         "method": result.method,
-        "reason": result.reason,
-        "non_inferiority": None if judged is None else judged._asdict(),
+        "reason": "; ".join(filter(None, (result.reason, shared))),
+        "non_inferiority": _judged(result.non_inferiority),
         "folds": _over_folds(one, other) if choices.paired else None,
     }
 
 
+def _shared(one: pd.DataFrame, other: pd.DataFrame) -> str:
+    both = set(one["patient_id"]) & set(other["patient_id"])
+    if not both:
+        return ""
+    return f"{len(both)} patient ids are in a and b, taken for different patients"
+
+
+def _judged(judged: NonInferiority | None) -> dict[str, Any] | None:
+    return None if judged is None else judged._asdict()
+
+
 def _over_folds(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any] | None:
-    """The mean difference over folds; None unless both models have the same folds."""
+    """The mean difference over folds; None unless both models have the same folds.
+
+    A fold without both classes has no AUC: it is left out, and counted.
+    """
     folds = sorted(set(one["fold"]) - {""})
     if len(folds) < 2 or list(one["fold"]) != list(other["fold"]):
         return None
-    differences = []
+    cases = one["name"].nunique()
+    differences, shares = [], []
     for fold in folds:
         inside = (one["fold"] == fold).to_numpy()
         labels, whole = one["label"].to_numpy()[inside], np.ones((1, inside.sum()))
@@ -269,11 +226,26 @@ def _over_folds(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any] | None
             weighted_auc(labels, rows["logit"].to_numpy()[inside], whole)[0]
             for rows in (one, other)
         ]
-        differences.append(areas[0] - areas[1])
-    if np.isnan(differences).any():
-        return None
-    result = corrected_resampled_test(differences, 1 / (len(folds) - 1))
-    return result._asdict()
+        if not np.isnan(areas[0]):
+            differences.append(areas[0] - areas[1])
+            shares.append(inside.sum() / (cases - inside.sum()))
+    left_out = len(folds) - len(differences)
+    if len(differences) < 2:
+        return {"folds": len(differences), "left_out": left_out}
+    result = corrected_resampled_test(differences, float(np.mean(shares)))
+    return {**result._asdict(), "left_out": left_out}
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    """Cases once each, however often a repeated cross-validation tested them."""
+    once = rows.drop_duplicates("name")
+    return {
+        "n": len(once),
+        "n_benign": int((once["label"] == 0).sum()),
+        "n_malignant": int((once["label"] == 1).sum()),
+        "n_patients": int(once["patient_id"].nunique()),
+        "rounds": int(rows["name"].value_counts().max()),
+    }
 
 
 def _is_synthetic(table: pd.DataFrame) -> bool:
