@@ -9,11 +9,13 @@ from usgland.config import load_config
 from usgland.data.sources import other_rows, run_rows
 from usgland.data.splits import UNUSED
 from usgland.errors import UserError
+from usgland.evaluation.calibration import apply_calibration, read_calibration
 from usgland.evaluation.evaluate import evaluate_run
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.tables import print_metrics
 from usgland.runs import (
     ALONE,
+    CALIBRATION,
     CONFIG,
     FOLDS,
     METRICS,
@@ -46,7 +48,7 @@ def predict(
     labelled: bool = False,
     without: str | None = None,
 ) -> list[Path]:
-    """Writes P(malignant) of each image and of each patient.
+    """Writes P(malignant), calibrated, of each image and of each patient.
 
     Args:
         run: A run directory with a model.
@@ -92,7 +94,9 @@ def predict(
     if config.model.inputs != "image" and without != "form":
         for line in describe_forms(model, rows):
             console.print(line, highlight=False, soft_wrap=True)
-    return write_predictions(predict_rows(model, rows, without=without), path)
+    said = predict_rows(model, rows, without=without)
+    calibration = read_calibration(run / CALIBRATION)
+    return write_predictions(apply_calibration(said, calibration), path)
 
 
 def evaluate(
