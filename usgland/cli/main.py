@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from usgland import __version__
+from usgland.cli.reading import readers
 from usgland.cli.results import evaluate, predict
 from usgland.cli.serving import export
 from usgland.cli.settings import config
@@ -34,5 +35,5 @@ def cli(context: click.Context, verbose: bool) -> None:
     context.obj = verbose
 
 
-for command in (fit, cv, predict, evaluate, export, config):
+for command in (fit, cv, predict, evaluate, readers, export, config):
     cli.add_command(command)

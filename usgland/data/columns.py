@@ -37,11 +37,16 @@ TRAINING_ONLY = (
 
 
 def choose_columns(
-    table: pd.DataFrame, settings: DataSettings, path: Path, labelled: bool
+    table: pd.DataFrame,
+    settings: DataSettings,
+    path: Path,
+    labelled: bool,
+    images: bool = True,
 ) -> pd.DataFrame:
     """Gives columns our names, and the optional ones their defaults."""
     found = [name for name in table.columns if name != ROW]
-    needed = ("image", "patient_id", "label") if labelled else ("image",)
+    key = "image" if images else "patient_id"
+    needed = (key, "patient_id", "label") if labelled else (key,)
     mapped = {
         ours: theirs
         for ours, theirs in settings.columns.items()
@@ -64,6 +69,8 @@ def choose_columns(
     if labelled:
         hint = "data.where asks for that column"
         check_columns(path, settings.where, list(rows.columns), hint)
+    if "image" not in rows:
+        rows["image"] = rows["patient_id"]
     if "patient_id" not in rows:
         rows["patient_id"] = rows["image"]
     for name in ("label", "group_id"):

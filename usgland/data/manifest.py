@@ -6,6 +6,7 @@ The table has one row an image: `image`, `image_path`, `patient_id`, `group_id`,
 every other column of the CSV as text, empty where its cell is empty.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def load_manifest(
     labelled: bool = True,
     parts: Sequence[str] = (),
     form: Mapping[str, ClinicalColumn] | None = None,
+    images: bool = True,
 ) -> pd.DataFrame:
     """Reads a manifest and checks everything in it, the pixels included.
 
@@ -58,6 +60,8 @@ def load_manifest(
             group or identical images.
         form: The clinical columns to read, see `usgland.data.forms`; those of
             `settings.forms` are joined first.
+        images: If false, the column `image` may be absent: a row is then named after
+            its patient, and its digest is that of its text.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -66,7 +70,9 @@ def load_manifest(
     Raises:
         UserError: With all problems at once, each with its row.
     """
-    rows = choose_columns(read_table(path), settings, path, labelled)
+    table = read_table(path)
+    images = images or settings.columns.get("image", "image") in table
+    rows = choose_columns(table, settings, path, labelled, images)
     rows = _choose_rows(rows, settings, path)
     form = form or {}
     if form and settings.forms is not None and labelled:
@@ -74,7 +80,10 @@ def load_manifest(
     check_form_columns(rows, form, path)
     problems = _read_labels(rows, settings, labelled)
     problems += _check_names(rows)
-    problems += _check_files(rows, path.absolute().parent)
+    if images:
+        problems += _check_files(rows, path.absolute().parent)
+    else:
+        problems += _check_forms_alone(rows)
     if not settings.allow_patients_with_two_labels:
         problems += _find_two_labels(
             rows,
@@ -203,6 +212,18 @@ def _check_files(rows: pd.DataFrame, folder: Path) -> list[Problem]:
             if mask and not os.path.isfile(mask)
         ]
     return problems
+
+
+def _check_forms_alone(rows: pd.DataFrame) -> list[Problem]:
+    """Finds rows of one name; gives each row the digest of its text, in place."""
+    texts = rows.drop(columns=[ROW]).astype(str).agg("\0".join, axis=1)
+    rows["image_path"] = ""
+    rows["sha256"] = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    repeated = rows[rows["image"].duplicated()]
+    return [
+        (row, f"{image}: expected one row each. Received: a second one")
+        for row, image in zip(repeated[ROW], repeated["image"], strict=True)
+    ]
 
 
 def _resolve(folder: Path, text: str) -> str:

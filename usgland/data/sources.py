@@ -1,5 +1,6 @@
 """The checked rows that a step works on: of a manifest, a run, or other images."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,11 +23,33 @@ def form_of(config: Config) -> dict[str, ClinicalColumn]:
     return {} if config.model.inputs == "image" else config.clinical.used()
 
 
+def takes_images(config: Config) -> bool:
+    """Whether the model looks at images at all."""
+    return config.model.inputs != "clinical"
+
+
 def other_rows(
-    run: Path, manifest: Path, config: Config, *, labelled: bool
+    run: Path,
+    manifest: Path,
+    config: Config,
+    *,
+    labelled: bool,
+    without: str | None = None,
 ) -> pd.DataFrame:
-    """Rows of other images than the run's; what it knows has the role it had there."""
-    rows = load_manifest(manifest, config.data, labelled=False, form=form_of(config))
+    """Rows of other images than the run's; what it knows has the role it had there.
+
+    Of a side that the model does `without`, `"image"` or `"form"`, nothing is read.
+    """
+    rows = load_manifest(
+        manifest,
+        config.data,
+        labelled=False,
+        form=form_of(config) if without != "form" else {},
+        images=takes_images(config) and without != "image",
+    )
+    for name, column in form_of(config).items():
+        if name not in rows or without == "form":
+            rows[name] = math.nan if column.kind == "number" else ""
     if labelled:
         unlabelled = int((rows["label"] == UNLABELLED).sum())
         if unlabelled:
@@ -75,7 +98,13 @@ def manifest_rows(
     if manifest is None:
         console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
         manifest = cached_phantoms()
-    rows = load_manifest(manifest, config.data, parts=parts, form=form_of(config))
+    rows = load_manifest(
+        manifest,
+        config.data,
+        parts=parts,
+        form=form_of(config),
+        images=takes_images(config),
+    )
     return _mark_synthetic(rows, manifest)
 
 

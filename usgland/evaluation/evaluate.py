@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from usgland.config import EvaluationSettings, load_config
+from usgland.config import Config, EvaluationSettings, load_config
 from usgland.errors import UserError
 from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
 from usgland.evaluation.figures import (
@@ -76,7 +76,8 @@ def evaluate_run(
             f"Expected a {role} part that was not evaluated before. Received: "
             f"{target}, which exists. Add --overwrite to make it again"
         )
-    settings = settings or load_config(run / CONFIG).evaluation
+    config = load_config(run / CONFIG)
+    settings = settings or config.evaluation
     environment = read_json(run / ENVIRONMENT)
     synthetic = _read_synthetic(run / ENVIRONMENT, environment)
     rows = _rows_of(read_predictions(path), role, path)
@@ -84,6 +85,7 @@ def evaluate_run(
     thresholds = read_thresholds(run / THRESHOLD)
     metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic)
     metrics["cost"] = _cost(environment)
+    metrics["forced_leaks"] = forced_leaks(config)
     written = _write_figures(run, rows, metrics, environment, suffix)
     written += write_tables(metrics, run / TABLES_FOLDER, f"metrics{suffix}")
     write_json(target, metrics)
@@ -133,6 +135,13 @@ def metrics_of(
         "image": _unit_metrics(images, settings),
         "patient": _unit_metrics(patients, settings),
     }
+
+
+def forced_leaks(config: Config) -> list[str]:
+    """Columns of the form that were used though their names say they know the label."""
+    if config.model.inputs == "image":
+        return []
+    return [n for n in config.clinical.allow_leaks if n in config.clinical.used()]
 
 
 def _unit_metrics(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:

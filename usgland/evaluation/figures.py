@@ -41,7 +41,7 @@ def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
         rows: The predictions that `metrics` was made of, one row an image.
         metrics: As `metrics_of` gives it.
     """
-    figure, (axes,) = _new_figure((5.2, 5.3), 1, metrics["synthetic"])
+    figure, (axes,) = new_figure((5.2, 5.3), 1, metrics["synthetic"])
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
     for unit, cases in zip(UNITS, (rows, patient_predictions(rows)), strict=True):
         _draw_roc(axes, unit, cases, metrics[unit])
@@ -67,7 +67,7 @@ def confusion_figure(metrics: dict[str, Any]) -> Figure:
     Reference:
         Figure 4D of the paper.
     """
-    figure, both = _new_figure((7.2, 4.3), 2, metrics["synthetic"])
+    figure, both = new_figure((7.2, 4.3), 2, metrics["synthetic"])
     for axes, unit in zip(both, UNITS, strict=True):
         _draw_confusion(axes, np.array(metrics[unit]["confusion"]))
         axes.set_title(f"per {unit}, n = {metrics[unit]['n']}", fontsize=11)
@@ -90,7 +90,7 @@ def history_figure(
     Reference:
         Figure 5 of the paper.
     """
-    figure, both = _new_figure((7.6, 3.6), 2, synthetic)
+    figure, both = new_figure((7.6, 3.6), 2, synthetic)
     epochs = history["epoch"] + 1
     # A dot where one epoch makes no line.
     marker = "o" if len(history) == 1 else None
@@ -165,9 +165,16 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=DPI)
 
 
-def _new_figure(
+def new_figure(
     size: tuple[float, float], panels: int, synthetic: bool
 ) -> tuple[Figure, list[Axes]]:
+    """An empty figure of panels side by side, marked where data are synthetic.
+
+    Args:
+        size: Width and height in inches, without the band that marks it.
+        panels: How many.
+        synthetic: Whether to mark it.
+    """
     band = BAND_INCHES if synthetic else 0.0
     height = size[1] + band
     figure = Figure(figsize=(size[0], height))

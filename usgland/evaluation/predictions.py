@@ -29,7 +29,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If the file cannot be read or a row cannot be used.
     """
-    rows = _read_text_columns(path)
+    rows = read_text_columns(path, "predictions", ". `usgland predict` writes one")
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise UserError(
@@ -76,14 +76,22 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     return patients.assign(probability=expit(patients["logit"].to_numpy()))
 
 
-def _read_text_columns(path: Path) -> pd.DataFrame:
-    """Reads words as they stand: the patient "007" and the patient "NA" exist."""
+def read_text_columns(path: Path, table: str, hint: str = "") -> pd.DataFrame:
+    """Reads words as they stand: the patient "007" and the patient "NA" exist.
+
+    Args:
+        path: CSV.
+        table: What it holds, for the message where there is no such file.
+        hint: The end of that message.
+
+    Raises:
+        UserError: If there is no such file or it cannot be read.
+    """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except FileNotFoundError as error:
         raise UserError(
-            f"Expected a table of predictions. Received: {path}. "
-            "`usgland predict` writes one"
+            f"Expected a table of {table}. Received: no file at {path}{hint}"
         ) from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = " ".join(str(error).split())

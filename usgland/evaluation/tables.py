@@ -207,6 +207,13 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
     undefined = max(figure["undefined_resamples"] for figure in figures)
     if undefined:
         notes.append(f"Up to {undefined} resamples of a figure undefined, left out.")
+    leaks = metrics.get("forced_leaks", [])
+    if leaks:
+        notes.insert(
+            0,
+            f"The form has columns that may know the label, forced by "
+            f"clinical.allow_leaks: {', '.join(leaks)}. These figures are too good.",
+        )
     cost = metrics.get("cost", {})
     known = [text.format(cost[key]) for key, text in COST_NAMES.items() if key in cost]
     notes += (

@@ -89,7 +89,7 @@ def predict(
         rows = run_rows(run, config, console)
         rows = rows[rows["role"] != UNUSED]
     else:
-        rows = other_rows(run, manifest, config, labelled=labelled)
+        rows = other_rows(run, manifest, config, labelled=labelled, without=without)
     model = load_model(run)
     if config.model.inputs != "image" and without != "form":
         for line in describe_forms(model, rows):

@@ -21,7 +21,7 @@ from usgland.evaluation.calibration import (
     read_calibration,
     write_calibration,
 )
-from usgland.evaluation.evaluate import metrics_of
+from usgland.evaluation.evaluate import forced_leaks, metrics_of
 from usgland.evaluation.operating_point import (
     choose_operating_point,
     read_thresholds,
@@ -90,6 +90,7 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
     write_thresholds(run / THRESHOLD, threshold)
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
     metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
+    metrics["forced_leaks"] = forced_leaks(config)
     print_metrics(metrics, console)
 
 

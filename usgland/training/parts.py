@@ -65,12 +65,24 @@ class Part(NamedTuple):
         return self.pixels, self.form.features, image_given, form_given
 
 
-def read_part(model: keras.Model, rows: pd.DataFrame) -> Part:
-    """Reads what the rows' images and forms look like to a classifier."""
+def read_part(
+    model: keras.Model, rows: pd.DataFrame, *, without: str | None = None
+) -> Part:
+    """Reads what the rows' images and forms look like to a classifier.
+
+    Args:
+        model: A classifier.
+        rows: Checked rows.
+        without: `"image"` if no image shall be read: black pictures stand for them.
+    """
     names = layer_names(model)
     pixels, form = None, None
     if PREPROCESSING in names:
-        pixels = read_pixels(rows, model.get_layer(PREPROCESSING).read)
+        layer = model.get_layer(PREPROCESSING)
+        if without == "image":
+            pixels = np.zeros((len(rows), layer.size, layer.size, 1), "uint8")
+        else:
+            pixels = read_pixels(rows, layer.read)
     if ENCODING in names:
         form = read_form(model, rows)
     return Part(pixels, rows["label"].to_numpy(), form)

@@ -36,35 +36,36 @@ def permuted_logits(
     if part.pixels is not None:
         pooled = pixels_to_pooled(model).predict(part.pixels, verbose=0)
 
-    def ask(
-        form: Form, pooled: np.ndarray | None, without: str | None = None
-    ) -> np.ndarray:
-        return predict_inputs(head, Part(pooled, part.labels, form).inputs(without))
-
     donors = _donors(patient_ids, seed)
-    found = {"as it is": ask(form, pooled)[None]}
-    names = list(dict.fromkeys(form.columns))
-    for name in names:
+    cases = len(patient_ids)
+    own = np.broadcast_to(np.arange(cases), donors.shape)
+
+    def ask(
+        features: np.ndarray, givers: np.ndarray, seen: np.ndarray, without: str | None
+    ) -> np.ndarray:
+        """Logits where forms are given, and images seen, of these row numbers."""
+        taken = Form(
+            features.reshape(-1, features.shape[-1]),
+            form.given[givers.ravel()],
+            form.missing,
+            form.columns,
+        )
+        images = None if pooled is None else pooled[seen.ravel()]
+        part = Part(images, np.empty(0), taken)
+        return predict_inputs(head, part.inputs(without)).reshape(-1, cases)
+
+    as_it_is = form.features[None]
+    found = {"as it is": ask(as_it_is, own[:1], own[:1], None)}
+    for name in dict.fromkeys(form.columns):
         block = np.array(form.columns) == name
-        logits = []
-        for donor in donors:
-            features = np.where(block, form.features[donor], form.features)
-            logits.append(ask(form._replace(features=features), pooled))
-        found[name] = np.stack(logits)
+        features = np.where(block, form.features[donors], form.features)
+        found[name] = ask(features, own, own, None)
     if pooled is None:
         return found
-    found["whole form"] = np.stack(
-        [
-            ask(
-                form._replace(features=form.features[donor], given=form.given[donor]),
-                pooled,
-            )
-            for donor in donors
-        ]
-    )
-    found["image"] = np.stack([ask(form, pooled[donor]) for donor in donors])
+    found["whole form"] = ask(form.features[donors], donors, own, None)
+    found["image"] = ask(form.features[own], own, donors, None)
     for side in ("form", "image"):
-        found[f"{side} withheld"] = ask(form, pooled, side)[None]
+        found[f"{side} withheld"] = ask(as_it_is, own[:1], own[:1], side)
     return found
 
 

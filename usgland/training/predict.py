@@ -29,7 +29,7 @@ def predict_rows(
         One row an image, in their order: image, patient_id, role, fold, label,
         probability in [0, 1], logit and synthetic (0 or 1).
     """
-    part = read_part(model, rows)
+    part = read_part(model, rows, without=without)
     logits = predict_inputs(pixels_to_logit(model), part.inputs(without))
     table = rows[["image", "patient_id", "role"]].copy()
     table["fold"] = rows.get("fold", "")

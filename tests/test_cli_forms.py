@@ -1,0 +1,317 @@
+"""Image and clinical form from end to end, on a network of one convolution.
+
+The forms are those of 24 made-up patients: age and one finding go with the label, and
+so do the images, each with errors of its own.
+"""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from PIL import Image
+
+from usgland.cli.main import cli
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+SETTINGS = """
+preprocessing: {image_size: 64}
+model: {weights: null, clinical_units: 4}
+train: {epochs: 2, batch_size: 8, warmup_epochs: 0, ema_momentum: null}
+evaluation: {bootstrap_resamples: 20}
+clinical:
+  columns:
+    age: {kind: number, role: demographic, unit: years, low: 18, high: 99}
+    density:
+      kind: category
+      role: image_read
+      words: {low: [dark], high: [], mixed: []}
+    halo: {kind: yes_no, role: image_read}
+"""
+COLUMNS = ("image", "patient_id", "label", "age", "density", "halo")
+
+
+def call(*arguments):
+    done = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    return done.stdout
+
+
+def fail(*arguments):
+    done = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert done.exit_code == 1, done.output
+    assert "Traceback" not in done.output
+    return done.stderr.strip()
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def make_manifest(folder, seed):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(24):
+        label = number % 2
+        grey = rng.rayleigh(40 + 40 * label, (64, 64)).clip(0, 255).astype("uint8")
+        Image.fromarray(grey).save(folder / f"{number}.png")
+        age = rng.integers(30, 60) + 20 * label
+        density = ("low", "high")[label if number % 5 else 1 - label]
+        halo = "" if number % 7 == 0 else ("no", "yes")[rng.integers(2)]
+        words = ("benign", "malignant")[label]
+        values = (f"{number}.png", f"P{seed}-{number}", words, age, density, halo)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return write_csv(folder / "manifest.csv", rows)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "settings.yaml").write_text(SETTINGS)
+    make_manifest(folder / "data", 0)
+    make_manifest(folder / "new", 1)
+    return folder
+
+
+def options(home, name, manifest=None):
+    settings, runs = home / "settings.yaml", home / "runs"
+    manifest = manifest or home / "data" / "manifest.csv"
+    return (
+        *("--config", settings, "--runs-dir", runs, "--name", name),
+        *("--manifest", manifest),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    stdout = call("fit", "--multimodal", *options(home, "both"))
+    (home / "stdout.txt").write_text(stdout)
+    return home / "runs" / "both"
+
+
+def test_fit_multimodal_is_the_setting_and_trains_each_side_beside_it(run, home):
+    config = (run / "config.yaml").read_text()
+    assert "inputs: both" in config
+    assert sorted(path.name for path in (run / "alone").iterdir()) == [
+        "clinical",
+        "image",
+    ]
+    splits = (run / "splits.csv").read_text()
+    for beside in ("clinical", "image"):
+        assert (run / "alone" / beside / "threshold.json").exists()
+        assert (run / "alone" / beside / "splits.csv").read_text() == splits
+        assert not (run / "alone" / beside / "predictions.csv").exists()
+    assert "Beside it: form alone" in (home / "stdout.txt").read_text()
+
+
+def test_evaluate_says_what_each_side_adds_and_what_the_model_leans_on(run):
+    stdout = call("evaluate", run)
+    for name in (
+        "image alone",
+        "form alone",
+        "form, logistic",
+        "demographic, logistic",
+    ):
+        assert f"│ {name}" in stdout
+    additions = read_csv(run / "tables" / "additions.csv")
+    assert additions[0]["name"] == "image and form"
+    names = {row["name"] for row in read_csv(run / "tables" / "importance.csv")}
+    assert names >= {"age", "density", "halo", "image", "whole form", "form withheld"}
+    assert (run / "alone" / "image" / "metrics.json").exists()
+
+
+def test_one_saved_model_answers_with_both_with_either_and_counts_what_is_missing(
+    run, home
+):
+    new = home / "new" / "manifest.csv"
+    rows = read_csv(new)
+    rows[0]["density"] = "mixed"  # no training patient had it
+    write_csv(new, rows)
+    stdout = call("predict", run, "--manifest", new)
+    assert "Missing on the form, of 24 rows: halo 4" in stdout
+    assert "density: no training patient had 'mixed' in 1 of 24 rows" in stdout
+    call("predict", run, "--manifest", new, "--without", "form")
+    call("predict", run, "--manifest", new, "--without", "image")
+    answers = {
+        path.stem: [float(row["logit"]) for row in read_csv(path)]
+        for path in run.glob("predictions-new*.csv")
+        if "patients" not in path.stem
+    }
+    assert set(answers) == {
+        "predictions-new",
+        "predictions-new-without_form",
+        "predictions-new-without_image",
+    }
+    assert len({tuple(values) for values in answers.values()}) == 3
+
+
+def test_without_the_image_none_is_needed(run, home):
+    rows = read_csv(home / "new" / "manifest.csv")
+    alone = home / "forms_only.csv"
+    write_csv(alone, [{k: v for k, v in row.items() if k != "image"} for row in rows])
+    call("predict", run, "--manifest", alone, "--without", "image")
+    with_image = run / "predictions-new-without_image.csv"
+    if not with_image.exists():
+        manifest = home / "new" / "manifest.csv"
+        call("predict", run, "--manifest", manifest, "--without", "image")
+    ours = read_csv(run / "predictions-forms_only-without_image.csv")
+    theirs = read_csv(with_image)
+    assert [row["logit"] for row in ours] == [row["logit"] for row in theirs]
+    assert ours[0]["image"] == ours[0]["patient_id"]
+
+
+def test_without_needs_a_model_of_both(run):
+    line = fail("predict", run / "alone" / "image", "--without", "form")
+    assert "expected a run with image and form" in line
+
+
+def test_a_model_of_both_is_exported_with_its_form(run, home):
+    call("export", run, "--models-dir", home / "models")
+    served = tf.saved_model.load(str(home / "models" / "both" / "1"))
+    signature = served.signatures["serving_default"]
+    content = (home / "new" / "0.png").read_bytes()
+    answer = signature(
+        image_bytes=tf.constant([content, b""]),
+        age=tf.constant([50.0, float("nan")]),
+        density=tf.constant([" Dark ", ""]),
+        halo=tf.constant(["", "Y"]),
+    )["probability"]
+    assert answer.shape == (2,)
+
+
+def test_the_form_alone_is_trained_without_images(home):
+    rows = read_csv(home / "data" / "manifest.csv")
+    forms = home / "data" / "forms.csv"
+    write_csv(forms, [{k: v for k, v in row.items() if k != "image"} for row in rows])
+    call("fit", *options(home, "form", forms), "--set", "model.inputs=clinical")
+    call("evaluate", home / "runs" / "form")
+    metrics = json.loads((home / "runs" / "form" / "metrics.json").read_text())
+    assert metrics["patient"]["n"] == metrics["image"]["n"]
+
+
+@pytest.mark.slow
+def test_a_model_of_both_uses_both_and_beats_either(home):
+    """The label is decided by the sum of two signs: one in the image, one on the form.
+
+    Shuffling either side between held-out patients lowers the score.
+    """
+    folder = home / "sum"
+    folder.mkdir()
+    rng = np.random.default_rng(2)
+    rows = []
+    for number in range(240):
+        seen, asked = rng.normal(size=2)
+        grey = rng.rayleigh(60 + 15 * seen, (64, 64)).clip(0, 255).astype("uint8")
+        Image.fromarray(grey).save(folder / f"{number}.png")
+        words = ("benign", "malignant")[int(seen + asked > 0)]
+        values = (f"{number}.png", f"P{number}", words, 58 + 12 * asked, "low", "no")
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    rows[0]["age"] = 58
+    manifest = write_csv(
+        folder / "manifest.csv", [{**r, "age": np.clip(r["age"], 18, 99)} for r in rows]
+    )
+    settings = (
+        "preprocessing.grey_percentiles=null",
+        "augmentation.brightness=0",
+        "augmentation.contrast=0",
+        "augmentation.zoom=0",
+        "train.epochs=40",
+        "train.learning_rate=0.01",
+        "split.test_fraction=0.4",
+        "evaluation.bootstrap_resamples=500",
+    )
+    sets = [part for one in settings for part in ("--set", one)]
+    call("fit", "--multimodal", *options(home, "sum", manifest), *sets)
+    call("evaluate", home / "runs" / "sum")
+    tables = home / "runs" / "sum" / "tables"
+    falls = {
+        r["name"]: float(r["low"])
+        for r in read_csv(tables / "importance.csv")
+        if r["low"]
+    }
+    assert falls["image"] > 0.05 and falls["whole form"] > 0.05
+    differences = {
+        r["name"]: r["difference_low"] for r in read_csv(tables / "additions.csv")
+    }
+    assert float(differences["image alone"]) > 0
+    assert float(differences["form alone"]) > 0
+
+
+@pytest.mark.slow
+def test_cross_validation_compares_on_the_same_folds_and_resumes(home, monkeypatch):
+    from usgland.steps import training
+
+    train, trained = training.fit_run, []
+
+    def interrupted(run, rows, console):
+        if len(trained) == 3:  # both folds of the image alone, one of the form alone
+            raise KeyboardInterrupt
+        trained.append(run)
+        train(run, rows, console)
+
+    monkeypatch.setattr(training, "fit_run", interrupted)
+    arguments = (*options(home, "cv"), "--set", "split.folds=2")
+    done = CliRunner().invoke(cli, ["cv", "--multimodal", *map(str, arguments)])
+    assert done.exit_code == 130
+    monkeypatch.undo()
+    stdout = call("cv", "--resume", "--runs-dir", home / "runs", "--name", "cv")
+    assert stdout.count("Done before") == 2  # the image alone; a fold of the form
+    run = home / "runs" / "cv"
+    rows = {row["image"]: row["fold"] for row in read_csv(run / "predictions.csv")}
+    for beside in ("image", "clinical", "logistic", "logistic_demographic"):
+        theirs = read_csv(run / "alone" / beside / "predictions.csv")
+        assert {row["image"]: row["fold"] for row in theirs} == rows
+    assert "What each side adds: 24 patients" in stdout
+    assert not (run / "folds" / "0" / "alone").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda rows: [r.pop("halo") for r in rows], "expected the column `halo`"),
+        (lambda rows: [r.update(halo="") for r in rows], "halo: expected a value in"),
+        (lambda rows: rows[3].update(age="612"), "row 5: age: expected a number from"),
+        (lambda rows: rows[3].update(density="grey"), "row 5: density: expected one"),
+        (lambda rows: rows[3].update(halo="maybe"), "Received: 'maybe'"),
+    ],
+)
+def test_a_bad_form_is_one_line_before_training(home, tmp_path, change, expected):
+    shutil.copytree(home / "data", tmp_path / "data")
+    manifest = tmp_path / "data" / "manifest.csv"
+    rows = read_csv(manifest)
+    change(rows)
+    write_csv(manifest, rows)
+    line = fail("fit", "--multimodal", *options(home, "bad", manifest))
+    assert expected in line
+    assert "\n" not in line
+    assert not (home / "runs" / "bad").exists()
+
+
+def test_a_forced_leak_is_said_wherever_figures_are(home):
+    rows = read_csv(home / "data" / "manifest.csv")
+    for row in rows:
+        row["birads"] = "yes" if row["label"] == "malignant" else "no"
+    manifest = write_csv(home / "data" / "leak.csv", rows)
+    leak = "clinical.columns={birads: {kind: yes_no, role: image_read}}"
+    arguments = (*options(home, "leak", manifest), "--set", "model.inputs=clinical")
+    assert "would give the label away" in fail("fit", *arguments, "--set", leak)
+    forced = "clinical.allow_leaks=[birads]"
+    stdout = call("fit", *arguments, "--set", leak, "--set", forced)
+    assert "birads" in stdout and "may know the label" in stdout
+    stdout = call("evaluate", home / "runs" / "leak")
+    assert "may know the label" in stdout
+    assert "birads" in (home / "runs" / "leak" / "tables" / "metrics.md").read_text()

@@ -1,0 +1,87 @@
+"""`usgland readers`: readers without and with clinical data, and against the model."""
+
+from pathlib import Path
+
+import click
+
+from usgland.startup import make_console
+
+
+@click.command()
+@click.argument("calls", metavar="READERS.csv", type=click.Path(path_type=Path))
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    metavar="RUN|CSV",
+    help="The model's; without them READERS.csv needs a column label.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(("image", "patient")),
+    help="Of the model; by default what the readers judged. Another one is unpaired.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(("train", "val", "test")),
+    default="test",
+    show_default=True,
+    help="Rows of the predictions.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="On P(malignant), for a CSV without threshold.json beside it.",
+)
+@click.option(
+    "--malignant-from",
+    type=float,
+    help="Score from which a reader calls a case malignant, if there are no calls.",
+)
+@click.option(
+    "--skipped",
+    type=click.Choice(("error", "drop-case")),
+    default="error",
+    show_default=True,
+    help="What becomes of cases that a reader left out.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write; by default RUN/readers, and none for a CSV.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier study.")
+def readers(
+    calls: Path,
+    predictions: Path | None,
+    unit: str | None,
+    role: str,
+    threshold: float | None,
+    malignant_from: float | None,
+    skipped: str,
+    output: Path | None,
+    overwrite: bool,
+) -> None:
+    """Compare readers with each other, with clinical data and with the model.
+
+    READERS.csv has one row a reader and case: reader; image or patient_id; call
+    (benign or malignant) or score; and clinical (with or without clinical data).
+    """
+    from usgland.evaluation.reader_files import make_reader_study
+    from usgland.evaluation.reader_tables import print_study
+
+    study, written = make_reader_study(
+        calls,
+        predictions=predictions,
+        unit=unit,
+        role=role,
+        threshold=threshold,
+        malignant_from=malignant_from,
+        skipped=skipped,
+        output=output,
+        overwrite=overwrite,
+    )
+    print_study(study, make_console())
+    for path in written:
+        click.echo(f"Wrote {path}")
+    if not written:
+        click.echo("Nothing was written; add --output DIR for the tables and figures")
