@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -165,6 +165,7 @@ def test_equal_logits_are_no_reason_to_change_the_slope(method):
 logits_of_both = st.lists(st.floats(-40, 40), min_size=2, max_size=30)
 
 
+@settings(max_examples=50, deadline=None)
 @given(logits=logits_of_both, seed=st.integers(0, 99))
 def test_ranking_and_auc_stay_whatever_the_logits(logits, seed):
     labels = np.random.default_rng(seed).permutation(np.arange(len(logits)) % 2)
@@ -180,6 +181,7 @@ def test_ranking_and_auc_stay_whatever_the_logits(logits, seed):
         )
 
 
+@settings(max_examples=50, deadline=None)
 @given(logits=logits_of_both, seed=st.integers(0, 99))
 def test_no_other_slope_and_intercept_is_better_on_the_smoothed_targets(logits, seed):
     rng = np.random.default_rng(seed)

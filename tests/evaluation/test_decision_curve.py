@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usgland.config import EvaluationSettings
@@ -87,6 +87,7 @@ def test_no_resamples_no_band():
     assert curve["method"] == "none: 0 bootstrap resamples asked for"
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 500), prevalence=st.floats(0.01, 0.99))
 def test_net_benefit_has_its_bounds_and_no_order(seed, prevalence):
     rows = drawn(seed, 12)

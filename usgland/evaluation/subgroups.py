@@ -1,6 +1,8 @@
 """Figures of a model in parts of its cases: by device, sex, age band, lesion size."""
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,12 +31,24 @@ WORDS_AT_MOST = 20  # groups of a column of words
 RANDOM_TABLES = 9999
 
 
-def parse_subgroup(text: str) -> tuple[str, tuple[float, ...]]:
-    """Reads `COLUMN` or `COLUMN:cut,cut`, e.g. `age_years:40,60`.
+def parse_subgroups(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Reads `COLUMN` or `COLUMN:cut,cut`, e.g. `age_years:40,60`: column -> cuts.
 
     Raises:
-        UserError: If a cut is no number or the cuts do not ascend.
+        UserError: If a cut is no number, cuts do not ascend, or a column comes twice.
     """
+    found: dict[str, tuple[float, ...]] = {}
+    for text in texts:
+        column, cuts = _parse(text)
+        if column in found:
+            raise UserError(
+                f"--subgroup: expected each column once. Received: {column!r} twice"
+            )
+        found[column] = cuts
+    return found
+
+
+def _parse(text: str) -> tuple[str, tuple[float, ...]]:
     column, colon, tail = text.rpartition(":") if ":" in text else (text, "", "")
     try:
         cuts = tuple(float(one) for one in tail.split(",")) if colon else ()
@@ -251,7 +265,7 @@ def _counts(rows: pd.DataFrame) -> NDArray[np.int64]:
 def _bands(numbers: pd.Series, cuts: tuple[float, ...]) -> tuple[pd.Series, list[str]]:
     """Names of bands, each of which holds its lower cut."""
     shown = [f"{cut:g}" for cut in cuts]
-    inner = [f"{low} to <{high}" for low, high in zip(shown, shown[1:], strict=False)]
+    inner = [f"{low} to <{high}" for low, high in pairwise(shown)]
     order = [f"<{shown[0]}", *inner, f">={shown[-1]}"]
     band = np.searchsorted(cuts, numbers.to_numpy("float64"), side="right")
     names = [order[min(one, len(cuts))] for one in band]  # NaN goes last: missing
@@ -269,7 +283,7 @@ def _tertiles(numbers: pd.Series) -> tuple[float, ...]:
 
 
 def _ascends(cuts: tuple[float, ...]) -> bool:
-    return all(low < high for low, high in zip(cuts, cuts[1:], strict=False))
+    return all(low < high for low, high in pairwise(cuts))
 
 
 def _natural(word: str) -> tuple[Any, ...]:
