@@ -118,6 +118,7 @@ def options(home, manifest, runs_dir=None):
 
 def test_fit_writes_a_run_and_says_what_comes_next(run, home):
     assert files_in(run) == [
+        "calibration.json",
         "config.yaml",
         "environment.json",
         "history.csv",
@@ -129,6 +130,7 @@ def test_fit_writes_a_run_and_says_what_comes_next(run, home):
     stdout = (home / "stdout.txt").read_text()
     assert "train 13 images of 10 patients (5 benign, 5 malignant)" in stdout
     assert f"Wrote {run}/ with model.keras" in stdout
+    assert "Calibrated by temperature" in stdout
     for command in (f"evaluate {run}", f"predict {run} --manifest", f"export {run}"):
         assert f"  usgland {command}" in stdout
 
@@ -143,9 +145,12 @@ def test_evaluate_scores_the_test_part_once(run):
     predictions = read_csv(run / "predictions.csv")
     assert [row["image"] for row in predictions] == [row["image"] for row in splits]
     assert [row["role"] for row in predictions] == [row["role"] for row in splits]
+    calibration = json.loads((run / "calibration.json").read_text())
     for row in predictions:
         odds = np.exp(float(row["logit"]))
         assert float(row["probability"]) == pytest.approx(odds / (1 + odds), rel=1e-5)
+        said = calibration["slope"] * float(row["model_logit"])
+        assert float(row["logit"]) == pytest.approx(said + calibration["intercept"])
     before = (run / "metrics.json").read_bytes()
     [line] = fail("evaluate", run)
     assert "metrics.json" in line and "--overwrite" in line
@@ -234,6 +239,16 @@ def test_evaluate_does_not_take_one_hospital_for_another_of_the_same_name(
     assert "Received those of other images or labels. Add --overwrite" in line
     call("evaluate", run, "--manifest", other, "--overwrite")
     assert len(read_csv(run / "predictions-data.csv")) == len(read_csv(other))
+
+
+def test_a_run_without_calibration_predicts_what_the_network_says(run, home):
+    older = home / "runs" / "older"
+    shutil.copytree(run, older)
+    (older / "calibration.json").unlink()
+    call("predict", older, "--overwrite")
+    for row in read_csv(older / "predictions.csv"):
+        assert float(row["logit"]) == pytest.approx(float(row["model_logit"]))
+    shutil.rmtree(older)
 
 
 def test_export_numbers_its_models(run, tmp_path):

@@ -183,7 +183,9 @@ class TrainSettings(Settings):
 class EvaluationSettings(Settings):
     """How predictions become decisions and figures."""
 
-    # Where the validation part puts the threshold on P(malignant).
+    # What the validation part makes of a logit: logit / T, or slope and intercept.
+    calibration: Literal["none", "temperature", "platt"] = "temperature"
+    # Where the validation part puts the threshold on P(malignant), calibrated.
     operating_point: Literal["youden", "half"] = "youden"
     confidence_level: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.95
     bootstrap_resamples: pydantic.NonNegativeInt = 2000

@@ -13,10 +13,16 @@ from usgland.evaluation.evaluate import evaluate_run, metrics_of
 from usgland.evaluation.scores import FIGURES
 
 OUTPUTS = [
+    "figures/calibration.png",
     "figures/confusion.png",
+    "figures/decision_curve.png",
     "figures/history.png",
     "figures/roc.png",
     "metrics.json",
+    "tables/calibration.csv",
+    "tables/calibration.md",
+    "tables/decision_curve.csv",
+    "tables/decision_curve.md",
     "tables/metrics.csv",
     "tables/metrics.md",
 ]
@@ -54,7 +60,9 @@ def test_a_run_is_scored_per_image_and_per_patient(run, predictions):
     )
     assert sorted(str(path.relative_to(run)) for path in written) == OUTPUTS
     assert files_in(run) == sorted(OUTPUTS + INPUTS)
-    assert json.loads((run / "metrics.json").read_text()) == metrics
+    # NaN, such as a band of net benefit where nobody is called, is null there.
+    expected = json.loads(json.dumps(metrics).replace("NaN", "null"))
+    assert json.loads((run / "metrics.json").read_text()) == expected
 
 
 def test_every_figure_has_its_interval_and_method(run):

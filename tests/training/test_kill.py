@@ -107,9 +107,8 @@ def files_in(folder):
 def assert_same_run(run, whole):
     # Written by other processes, so this is also: one seed, one history.
     assert (run / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
-    assert (run / "threshold.json").read_bytes() == (
-        whole / "threshold.json"
-    ).read_bytes()
+    for name in ("calibration.json", "threshold.json"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
     assert files_in(run) == files_in(whole)
 
 
@@ -134,6 +133,7 @@ def test_a_run_killed_again_and_again_ends_with_the_history_of_a_whole_one(
         # When all is trained, but the model is not in its place yet; and after.
         "before:rename:model.keras",
         "after:rename:model.keras",
+        "before:replace:calibration.json",
         "before:replace:threshold.json",
     ]
     command = ["fit", *arguments, "--name", "killed"]

@@ -54,12 +54,38 @@ def predict(
     type=click.Path(path_type=Path),
     help="Labelled images of another source, e.g. another hospital.",
 )
+@click.option(
+    "--subgroup",
+    "subgroups",
+    multiple=True,
+    metavar="COLUMN[:CUT,CUT]",
+    help="Figures by a column of the manifest, e.g. age_years:40,60. Repeatable.",
+)
+@click.option(
+    "--prevalence",
+    "prevalences",
+    multiple=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Net benefit also where this share of cases is malignant. Repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace earlier figures.")
 @click.pass_obj
-def evaluate(verbose: bool, run: Path, manifest: Path | None, overwrite: bool) -> None:
+def evaluate(
+    verbose: bool,
+    run: Path,
+    manifest: Path | None,
+    subgroups: tuple[str, ...],
+    prevalences: tuple[float, ...],
+    overwrite: bool,
+) -> None:
     """Score the test part at the operating point that validation chose."""
     written = load_steps("results", verbose).evaluate(
-        run, make_console(), manifest=manifest, overwrite=overwrite
+        run,
+        make_console(),
+        manifest=manifest,
+        overwrite=overwrite,
+        subgroups=subgroups,
+        prevalences=prevalences,
     )
     for path in written:
         click.echo(f"Wrote {path}")

@@ -1,5 +1,6 @@
 """The step `evaluate`: from a run's predictions to its figures, tables and plots."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from usgland.config import Config, EvaluationSettings, load_config
 from usgland.errors import UserError
+from usgland.evaluation.assessments import assess, write_assessments
 from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
 from usgland.evaluation.figures import (
     confusion_figure,
@@ -18,6 +20,7 @@ from usgland.evaluation.figures import (
 from usgland.evaluation.operating_point import apply_threshold, read_thresholds
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.scores import FIGURES, confusion, score
+from usgland.evaluation.subgroups import group_names
 from usgland.evaluation.tables import write_tables
 from usgland.runs import (
     CONFIG,
@@ -43,6 +46,9 @@ def evaluate_run(
     predictions: Path | None = None,
     settings: EvaluationSettings | None = None,
     overwrite: bool = False,
+    prevalences: Sequence[float] = (),
+    columns: Mapping[str, pd.Series] | None = None,
+    cuts: Mapping[str, tuple[float, ...]] | None = None,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Scores one role of a run; writes metrics.json, `tables/` and `figures/`.
 
@@ -57,11 +63,14 @@ def evaluate_run(
             column `synthetic` of "1" marks phantoms that a real run was applied to.
         settings: Resamples, level and seed; None for those of the run.
         overwrite: Whether figures that are there already may be made again.
+        prevalences: Others, in (0, 1), at which net benefit is given.
+        columns: Name -> values by image, for figures of subgroups.
+        cuts: Name -> where its bands of numbers begin; see `group_names`.
 
     Returns:
         What `metrics_of` gives, with `cost`: training_seconds, seconds_per_image,
-        model_megabytes (of 10^6 bytes) and parameters, those that are known; and
-        the files written.
+        model_megabytes (of 10^6 bytes) and parameters, those that are known; what
+        `assess` gives; and the files written.
 
     Raises:
         UserError: If a file is missing or damaged, there is no row of that role, or
@@ -87,7 +96,15 @@ def evaluate_run(
     metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic)
     metrics["cost"] = _cost(environment)
     metrics["forced_leaks"] = forced_leaks(config)
+    groups = {
+        name: group_names(values.reindex(rows["image"]), (cuts or {}).get(name, ()))
+        for name, values in (columns or {}).items()
+    }
+    metrics |= assess(
+        rows, thresholds, settings, prevalences=prevalences, groups=groups
+    )
     written = _write_figures(run, rows, metrics, environment, suffix)
+    written += write_assessments(metrics, run, suffix)
     written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
     write_json(target, metrics)
     return metrics, [*written, target]

@@ -1,19 +1,24 @@
 """`predict` and `evaluate`: join the steps that follow a trained run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from usgland.config import load_config
-from usgland.data.sources import other_rows, run_rows
+from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.data.splits import UNUSED
 from usgland.errors import UserError
+from usgland.evaluation.assessment_tables import print_assessments
+from usgland.evaluation.calibration import apply_calibration, read_calibration
 from usgland.evaluation.evaluate import evaluate_run
 from usgland.evaluation.predictions import patient_predictions, read_predictions
+from usgland.evaluation.subgroups import parse_subgroups
 from usgland.evaluation.tables import print_metrics
 from usgland.runs import (
     ALONE,
+    CALIBRATION,
     CONFIG,
     FOLDS,
     METRICS,
@@ -35,6 +40,9 @@ from usgland.steps.models import load_model
 from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows
 
+# Columns of checked rows that make no groups worth looking at.
+NO_SUBGROUPS = {"image", "image_path", "patient_id", "label", "sha256", "role", "fold"}
+
 
 def predict(
     run: Path,
@@ -46,7 +54,7 @@ def predict(
     labelled: bool = False,
     without: str | None = None,
 ) -> list[Path]:
-    """Writes P(malignant) of each image and of each patient.
+    """Writes P(malignant), calibrated, of each image and of each patient.
 
     Args:
         run: A run directory with a model.
@@ -92,7 +100,9 @@ def predict(
     if config.model.inputs != "image" and without != "form":
         for line in describe_forms(model, rows):
             console.print(line, highlight=False, soft_wrap=True)
-    return write_predictions(predict_rows(model, rows, without=without), path)
+    said = predict_rows(model, rows, without=without)
+    calibration = read_calibration(run / CALIBRATION)
+    return write_predictions(apply_calibration(said, calibration), path)
 
 
 def evaluate(
@@ -101,6 +111,8 @@ def evaluate(
     *,
     manifest: Path | None = None,
     overwrite: bool = False,
+    subgroups: Sequence[str] = (),
+    prevalences: Sequence[float] = (),
 ) -> list[Path]:
     """Scores the test part, predicting it first where that was not done.
 
@@ -109,11 +121,18 @@ def evaluate(
         console: Where the table is shown.
         manifest: Labelled images of another source, scored instead.
         overwrite: Whether earlier figures and predictions may be replaced.
+        subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
+        prevalences: Others, in (0, 1), at which net benefit is given.
 
     Returns:
         The files written.
+
+    Raises:
+        UserError: If the run, the manifest or a column cannot be used.
     """
     find_run(run, THRESHOLD)
+    cuts = parse_subgroups(subgroups)
+    columns = _manifest_columns(run, manifest, list(cuts))  # before it predicts
     path = predictions_path(run, manifest)
     written = []
     if not path.exists() or (overwrite and not (run / FOLDS).exists()):
@@ -122,8 +141,16 @@ def evaluate(
         )
     elif manifest is not None:
         _check_predicted(path, manifest, run)
-    metrics, files = evaluate_run(run, predictions=path, overwrite=overwrite)
+    metrics, files = evaluate_run(
+        run,
+        predictions=path,
+        overwrite=overwrite,
+        prevalences=prevalences,
+        columns=columns,
+        cuts=cuts,
+    )
     print_metrics(metrics, console)
+    print_assessments(metrics, console)
     if manifest is None and not (run / FOLDS).exists():
         files += _judge_form(run, console, overwrite=overwrite)
     return written + files
@@ -147,6 +174,27 @@ def _judge_form(run: Path, console: Console, *, overwrite: bool) -> list[Path]:
     write_logistic(run, [rows], config)
     predictions = read_predictions(run / PREDICTIONS)
     return written + compare_sides(run, predictions, config, console)
+
+
+def _manifest_columns(
+    run: Path, manifest: Path | None, names: list[str]
+) -> dict[str, pd.Series]:
+    """Columns of the manifest by image; of the run's own where none is given."""
+    if not names:
+        return {}
+    config = load_config(run / CONFIG)
+    if manifest is None:
+        rows = manifest_rows(config, Console(quiet=True))
+    else:
+        rows = other_rows(run, manifest, config, labelled=True)
+    for name in names:
+        if name not in rows:
+            there = sorted(set(map(str, rows)) - NO_SUBGROUPS)
+            raise UserError(
+                f"--subgroup: expected a column of the manifest: {', '.join(there)}. "
+                f"Received: {name!r}"
+            )
+    return {name: rows.set_index("image")[name] for name in names}
 
 
 def _check_predicted(path: Path, manifest: Path, run: Path) -> None:

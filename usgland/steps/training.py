@@ -14,6 +14,13 @@ from usgland.data.splits import (
     make_splits,
     splits_table,
 )
+from usgland.evaluation.calibration import (
+    apply_calibration,
+    describe_calibration,
+    fit_calibration,
+    read_calibration,
+    write_calibration,
+)
 from usgland.evaluation.evaluate import forced_leaks, metrics_of
 from usgland.evaluation.operating_point import (
     choose_operating_point,
@@ -23,6 +30,7 @@ from usgland.evaluation.operating_point import (
 from usgland.evaluation.predictions import read_predictions
 from usgland.evaluation.tables import print_metrics
 from usgland.runs import (
+    CALIBRATION,
     CONFIG,
     ENVIRONMENT,
     FOLDS,
@@ -50,7 +58,7 @@ OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
 
 
 def fit(run: Path, config: Config | None, console: Console) -> None:
-    """Trains a model, chooses its operating point, prints its validation figures.
+    """Trains, calibrates, chooses the operating point, prints validation figures.
 
     The test part is not read, only checked with the rest of the manifest.
 
@@ -74,6 +82,10 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
             train_companions(run, config, console, fit, THRESHOLD)
         fit_run(run, rows, console)
     val = predict_rows(load_model(run), rows[rows["role"] == "val"])
+    calibration = fit_calibration(val, config.evaluation.calibration)
+    write_calibration(run / CALIBRATION, calibration)
+    console.print(describe_calibration(calibration), highlight=False, soft_wrap=True)
+    val = apply_calibration(val, calibration)
     threshold = choose_operating_point(val, config.evaluation.operating_point)
     write_thresholds(run / THRESHOLD, threshold)
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
@@ -148,6 +160,8 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
     whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
     write_json(run / ENVIRONMENT, whole)
+    calibrations = {part.name: read_calibration(part / CALIBRATION) for part in parts}
+    write_calibration(run / CALIBRATION, {"folds": calibrations})
     thresholds = {part.name: read_thresholds(part / THRESHOLD) for part in parts}
     write_thresholds(run / THRESHOLD, {"folds": thresholds})
     return pd.concat(table[table["role"] == "test"] for table in tables)
