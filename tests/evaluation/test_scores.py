@@ -1,8 +1,10 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from sklearn.exceptions import UndefinedMetricWarning
 
 from usgland.evaluation.scores import (
     FIGURES,
@@ -50,7 +52,11 @@ def sklearn_figures(labels, probabilities, threshold):
 
 
 def likelihood_ratios(labels, predictions):
-    positive, negative = sklearn_metrics.class_likelihood_ratios(labels, predictions)
+    with warnings.catch_warnings():  # where a resample has no false positive
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        positive, negative = sklearn_metrics.class_likelihood_ratios(
+            labels, predictions
+        )
     return {
         "positive_likelihood_ratio": positive,
         "negative_likelihood_ratio": negative,
