@@ -7,6 +7,7 @@ import click
 from usgland import __version__
 from usgland.cli.reading import readers
 from usgland.cli.results import evaluate, predict
+from usgland.cli.sample_size import samplesize
 from usgland.cli.serving import export
 from usgland.cli.settings import config
 from usgland.cli.training import cv, fit
@@ -35,5 +36,5 @@ def cli(context: click.Context, verbose: bool) -> None:
     context.obj = verbose
 
 
-for command in (fit, cv, predict, evaluate, readers, export, config):
+for command in (fit, cv, predict, evaluate, readers, samplesize, export, config):
     cli.add_command(command)
