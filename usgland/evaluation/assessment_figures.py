@@ -11,7 +11,7 @@ from usgland.evaluation.tables import NAMES, UNITS, format_figure
 
 ROW_INCHES = 0.34  # of a group in the plot of subgroups
 # Of the axis of net benefit, in heights of the curve; the legend stands above it.
-LOW, HIGH = 0.12, 1.45
+LOW, HIGH = 0.12, 1.75
 
 
 def reliability_figure(metrics: dict[str, Any]) -> Figure:
@@ -83,15 +83,16 @@ def decision_curve_figure(metrics: dict[str, Any], curves: dict[str, Any]) -> Fi
         axes.set(xlim=(0, 1), ylim=(-LOW * top, HIGH * top))
         axes.set_xlabel("Threshold on P(malignant) to act")
         axes.set_ylabel("Net benefit, true positives a case")
-        axes.set_title(f"per {unit}, n = {curve['n']}", fontsize=11)
+        axes.set_title(
+            f"per {unit}, n = {curve['n']}, prevalence {curve['prevalence']:.3g}",
+            fontsize=10,
+        )
         axes.grid(color="0.9", linewidth=0.6)
-        axes.legend(fontsize=8, title="act on", title_fontsize=8, ncols=2)
-    curve = curves["patient"]
-    what = "given" if curve["given"] else "of the patients here"
-    figure.supxlabel(
-        f"Role {metrics['role']}. Prevalence {curve['prevalence']:.3g} ({what}).",
-        fontsize=8,
-    )
+        axes.legend(
+            fontsize=8, title="act on", title_fontsize=8, ncols=2, loc="upper right"
+        )
+    what = "given" if curves["patient"]["given"] else "that of the cases here"
+    figure.supxlabel(f"Role {metrics['role']}. The prevalence is {what}.", fontsize=8)
     return figure
 
 
