@@ -22,6 +22,7 @@ THRESHOLD = "threshold.json"
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 FIGURES = "figures"
+TABLES = "tables"
 CHECKPOINT = "checkpoint"
 FOLDS = "folds"  # of cross-validation: a run directory each
 ALONE = "alone"  # of a run with image and form: models of either, same split

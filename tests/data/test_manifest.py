@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from usgland.config import DataSettings
-from usgland.data.manifest import load_manifest
+from usgland.data.manifest import excluded_rows, load_manifest
 from usgland.errors import UserError
 
 
@@ -316,7 +316,7 @@ def test_such_a_column_may_be_mapped(folder):
 def test_no_rows_are_an_error(folder):
     with pytest.raises(UserError, match=r"expected a row an image. Received: no rows$"):
         load(folder, HEADER)
-    with pytest.raises(UserError, match=r"no rows but those of data.ignore_labels"):
+    with pytest.raises(UserError, match=r"no rows but those left out: label normal"):
         load(folder, HEADER + "a.png,1,normal\n", ignore_labels="normal")
     message = r"expected rows with `label` = 5 \(data.where\). Received: '0', '1'"
     with pytest.raises(UserError, match=message):
@@ -353,3 +353,21 @@ def test_conflicts_in_public_data_are_found(shared):
         "benign_433",
         "malignant_145",
     ]
+
+
+def test_rows_with_a_reason_of_their_own_are_left_out_and_told_apart(folder):
+    header = "image,patient_id,label,exclusion"
+    rows = [
+        "a.png,P1,benign,",
+        "b.png,P2,malignant,poor image",
+        "c.png,P3,normal,",
+    ]
+    path = folder / "manifest.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    settings = DataSettings(ignore_labels=("normal",))
+    assert load_manifest(path, settings)["image"].to_list() == ["a.png"]
+    left_out = excluded_rows(path, settings)
+    assert dict(zip(left_out["patient_id"], left_out["reason"], strict=True)) == {
+        "P2": "poor image",
+        "P3": "label normal (data.ignore_labels)",
+    }

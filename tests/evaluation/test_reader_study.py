@@ -178,7 +178,9 @@ def test_another_unit_is_compared_unpaired_and_said_so(run, calls_on_run):
         unit="image",
     )
     tests = [test for test in study["tests"] if "the model" in test["question"]]
-    assert {test["method"] for test in tests} == {"Fisher, exact, unpaired"}
+    assert {test["method"] for test in tests} == {
+        "z, clustered by patient, unpaired; interval: normal, likewise"
+    }
     assert all(test["n_a"] < test["n_b"] for test in tests)
     assert "UNPAIRED: readers judged patients, the model images" in study_markdown(
         study

@@ -20,6 +20,7 @@ KNOWN = (
     "split",
     "fold",
     "histology",
+    "exclusion",
     "synthetic",
 )
 # Columns that are made here and in `splits`.

@@ -17,6 +17,7 @@ import pandas as pd
 from usgland.config import DataSettings
 from usgland.data.columns import choose_columns
 from usgland.data.conflicts import find_given_conflicts
+from usgland.data.exclusions import exclusion_reasons
 from usgland.data.forms import check_form_columns, join_forms, read_forms
 from usgland.data.images import check_images
 from usgland.data.tables import (
@@ -97,29 +98,34 @@ def load_manifest(
     return rows
 
 
+def excluded_rows(path: Path, settings: DataSettings) -> pd.DataFrame:
+    """The rows that a run leaves out: `patient_id` and `reason`, one row an image."""
+    rows = choose_columns(read_table(path), settings, path, labelled=False)
+    reasons = exclusion_reasons(rows, settings)
+    left_out = rows.loc[reasons != "", ["patient_id"]]
+    return left_out.assign(reason=reasons[reasons != ""])
+
+
 def _choose_rows(
     rows: pd.DataFrame, settings: DataSettings, path: Path
 ) -> pd.DataFrame:
-    """Applies `where` and `ignore_labels`."""
+    """Leaves out what `exclusion_reasons` names."""
     for column, value in settings.where.items():
-        if column not in rows:  # other images than those that the filter was made for
-            continue
-        keep = [normalize_word(one) == normalize_word(value) for one in rows[column]]
-        if not any(keep):
+        found = {normalize_word(one) for one in rows.get(column, ())}
+        # A column that is absent: other images than those the filter was made for.
+        if column in rows and normalize_word(value) not in found:
             values = ", ".join(map(repr, sorted(set(rows[column]))[:8]))
             raise UserError(
                 f"{path}: expected rows with `{column}` = {value} (data.where). "
                 f"Received: {values or 'no rows'}"
             )
-        rows = rows[keep]
-    ignored = {normalize_word(word) for word in settings.ignore_labels}
-    rows = rows[[normalize_word(one) not in ignored for one in rows["label"]]]
-    if rows.empty:
+    reasons = exclusion_reasons(rows, settings)
+    if not (reasons == "").any():
         raise UserError(
             f"{path}: expected a row an image. Received: no rows"
-            + (" but those of data.ignore_labels" if ignored else "")
+            + (f" but those left out: {reasons.iloc[0]}" if len(rows) else "")
         )
-    return rows.reset_index(drop=True)
+    return rows[reasons == ""].reset_index(drop=True)
 
 
 def _read_labels(

@@ -25,9 +25,8 @@ from usgland.evaluation.figures import save_figure
 from usgland.evaluation.predictions import patient_predictions
 from usgland.evaluation.reliability import assess_calibration
 from usgland.evaluation.subgroups import subgroup_figures
-from usgland.evaluation.tables import TABLES_FOLDER
 from usgland.runs import FIGURES as FIGURES_FOLDER
-from usgland.runs import write_text
+from usgland.runs import TABLES, write_text
 
 
 def assess(
@@ -105,6 +104,6 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
         save_figure(figure, written[-1])
     for name, text in texts.items():
         stem, _, kind = name.partition(".")
-        written.append(run / TABLES_FOLDER / f"{stem}{suffix}.{kind}")
+        written.append(run / TABLES / f"{stem}{suffix}.{kind}")
         write_text(written[-1], text)
     return written

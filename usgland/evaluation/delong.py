@@ -90,11 +90,12 @@ def delong_interval(
         )
     found, covariance = delong_covariance(labels, scores, patient_ids=patient_ids)
     area, variance = float(found[0]), float(covariance[0, 0])
+    clustered = has_clusters(patient_ids)
     if not variance > 0:
-        reason = f"none: {no_variance(variance, patient_ids is not None)}"
+        reason = f"none: {no_variance(variance, clustered)}"
         return Interval(np.nan, np.nan, reason, 0)
     half = float(norm.ppf((1 + level) / 2)) * variance**0.5
-    method = variance_name(patient_ids is not None)
+    method = variance_name(clustered)
     return Interval(max(0.0, area - half), min(1.0, area + half), method, 0)
 
 
@@ -158,6 +159,12 @@ def covariance_of_areas(
     both = _unbiased(len(owners)) * malignant @ benign.T
     pairs = placed.malignant.shape[1] * placed.benign.shape[1]
     return (within_malignant + within_benign + both + both.T) / (2 * pairs) ** 2
+
+
+def has_clusters(patient_ids: ArrayLike | None) -> bool:
+    """Whether any patient has several cases; otherwise the plain formulas hold."""
+    ids = np.asarray([] if patient_ids is None else patient_ids)
+    return len(np.unique(ids)) < len(ids)
 
 
 def variance_name(clustered: bool) -> str:

@@ -21,13 +21,14 @@ from usgland.evaluation.operating_point import apply_threshold, read_thresholds
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.scores import FIGURES, confusion, score
 from usgland.evaluation.subgroups import group_names
-from usgland.evaluation.tables import TABLES_FOLDER, write_tables
+from usgland.evaluation.tables import write_tables
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
     HISTORY,
     METRICS,
     PREDICTIONS,
+    TABLES,
     THRESHOLD,
     find_run,
     read_json,
@@ -104,7 +105,7 @@ def evaluate_run(
     )
     written = _write_figures(run, rows, metrics, environment, suffix)
     written += write_assessments(metrics, run, suffix)
-    written += write_tables(metrics, run / TABLES_FOLDER, f"metrics{suffix}")
+    written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
     write_json(target, metrics)
     return metrics, [*written, target]
 

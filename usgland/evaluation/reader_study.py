@@ -10,11 +10,12 @@ from scipy.stats import binomtest
 from usgland.config import EvaluationSettings
 from usgland.evaluation.agreement import cohen_agreement, fleiss_agreement
 from usgland.evaluation.bootstrap import percentile_interval, resample_patients
+from usgland.evaluation.families import holm
 from usgland.evaluation.reader_averages import average_readers
 from usgland.evaluation.reader_model import ModelCases
-from usgland.evaluation.reader_tests import SHARES, holm, paired_shares, unpaired_shares
 from usgland.evaluation.readers import Readings
 from usgland.evaluation.scores import confusion, figures_of_counts, kinds_of_cases
+from usgland.evaluation.shares import SHARES, paired_shares, unpaired_shares
 
 MODEL = "Model"
 # In the order in which tables show them; the balanced accuracy is what the paper's
@@ -185,20 +186,28 @@ def _tests(
     A family is one question and one figure, over the readers.
     """
     labels = readings.cases["label"].to_numpy()
+    ids = readings.cases["patient_id"].to_numpy()
     tests: list[dict[str, Any]] = []
     for figure in SHARES:
         if len(readings.conditions) == 2:
             pairs = zip(readings.calls["with"], readings.calls["without"], strict=True)
-            found = [paired_shares(figure, labels, a, b) for a, b in pairs]
+            found = [
+                paired_shares(figure, labels, a, b, patient_ids=ids) for a, b in pairs
+            ]
             tests += _family("with against without clinical data", figure, found)
         if against is None:
             continue
         true, said = against["label"].to_numpy(), against["prediction"].to_numpy()
         for condition in readings.conditions:
             found = [
-                paired_shares(figure, labels, calls, said)
+                paired_shares(figure, labels, calls, said, patient_ids=ids)
                 if unit == readings.unit
-                else unpaired_shares(figure, (labels, calls), (true, said))
+                else unpaired_shares(
+                    figure,
+                    (labels, calls),
+                    (true, said),
+                    patient_ids=(ids, against["patient_id"].to_numpy()),
+                )
                 for calls in readings.calls[condition]
             ]
             question = f"{condition} clinical data against the model"

@@ -14,7 +14,6 @@ from rich.text import Text
 from usgland.evaluation.scores import FIGURES
 from usgland.runs import write_text
 
-TABLES_FOLDER = "tables"  # of a run directory
 SYNTHETIC = "SYNTHETIC DATA: phantoms, not patients"
 UNITS = ("image", "patient")
 NAMES = {

@@ -8,6 +8,9 @@ import keras
 from keras import ops
 
 FUSIONS = ("concat", "gated", "film", "late")
+# Layers that see hundreds of channels of the image: at the form's rate they would
+# learn the few training images by heart.
+IMAGE_SIDE = ("image_summary", "image_logit")
 
 
 def fuse(

@@ -27,13 +27,13 @@ from usgland.evaluation.importance_tables import (
     print_importance,
 )
 from usgland.evaluation.predictions import read_predictions
-from usgland.evaluation.tables import TABLES_FOLDER
 from usgland.runs import (
     ALONE,
     CONFIG,
     ENVIRONMENT,
     PREDICTIONS,
     SPLITS,
+    TABLES,
     read_json,
     write_text,
 )
@@ -188,7 +188,7 @@ def _logistic_settings(
 
 
 def _write(run: Path, stem: str, markdown: str, csv: str) -> list[Path]:
-    paths = [run / TABLES_FOLDER / f"{stem}{suffix}" for suffix in (".md", ".csv")]
+    paths = [run / TABLES / f"{stem}{suffix}" for suffix in (".md", ".csv")]
     for path, text in zip(paths, (markdown, csv), strict=True):
         write_text(path, text)
     return paths

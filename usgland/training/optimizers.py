@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from usgland.config import Config, TrainSettings
+from usgland.models.fusion import IMAGE_SIDE
 
 
 def make_optimizer(
@@ -12,7 +13,7 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """The optimizer of the settings; with a form, one rate for each of two groups.
 
-    The image branch, which starts from weights that know something, learns at
+    The image side, whose branch starts from weights that know something, learns at
     `train.learning_rate`; the form's branch and what joins the two start from random
     and learn at `train.clinical_learning_rate`. `train.clip_norm` holds for each.
 
@@ -31,7 +32,8 @@ def make_optimizer(
     image = _optimizer(settings, settings.learning_rate, steps, frozen=frozen)
 
     def choose(variable: keras.Variable) -> keras.optimizers.Optimizer:
-        return image if variable.path.split("/")[0] in image_layers else form
+        layer = variable.path.split("/")[0]
+        return image if layer in (*image_layers, *IMAGE_SIDE) else form
 
     return keras.optimizers.MultiOptimizer(choose)
 

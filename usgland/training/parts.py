@@ -144,6 +144,7 @@ def make_form_batches(part: Part, settings: ModelSettings) -> Callable | None:
     features, given = tf.constant(form.features), tf.constant(form.given)
     missing = tf.constant(form.missing)[None, :]
 
+    @tf.autograph.experimental.do_not_convert
     def take(indices, seed):
         batch = tf.shape(indices)[0]
         drawn = tf.random.stateless_uniform([batch, len(names)], seed + VALUE_DRAW)

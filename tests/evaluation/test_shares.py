@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from usgland.evaluation.reader_tests import holm, paired_shares, unpaired_shares
+from usgland.evaluation.families import holm
+from usgland.evaluation.shares import paired_shares, unpaired_shares
 
 CASES = st.lists(st.tuples(*[st.integers(0, 1)] * 3), min_size=1, max_size=40)
 
@@ -26,7 +27,7 @@ def test_fishers_tea_is_judged_as_he_did():
         "sensitivity", (labels, [1, 1, 1, 0]), (labels, [1, 0, 0, 0])
     )
     assert found.p_value == pytest.approx(34 / 70)
-    assert found.method == "Fisher, exact, unpaired"
+    assert found.method == "Fisher, exact, unpaired; interval: Newcombe, unpaired"
     assert found.only_a is None
 
 

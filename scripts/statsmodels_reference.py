@@ -1,0 +1,79 @@
+r"""Writes what statsmodels says of families of P values and of paired calls.
+
+usgland runs and is tested without statsmodels, so this runs once, in an environment
+of its own:
+
+    python3.11 -m venv statsmodels
+    statsmodels/bin/pip install statsmodels==0.15.0
+    statsmodels/bin/python scripts/statsmodels_reference.py \\
+        tests/reference/statsmodels.json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import statsmodels
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+# Both right, only the first, only the second, both wrong.
+TABLES = (
+    (30, 5, 2, 3),
+    (20, 0, 6, 1),
+    (101, 59, 121, 33),
+    (10, 1, 0, 0),
+    (50, 12, 12, 4),
+    (3, 0, 0, 2),
+)
+
+
+def families() -> list[dict]:
+    """P values of several sizes of family, and what Holm makes of them."""
+    random = np.random.default_rng(1979)
+    drawn = [np.round(random.uniform(size=n) ** 3, 6).tolist() for n in (3, 6, 10)]
+    given = [[0.04], [0.01, 0.04, 0.03, 0.005], [0.02, 0.02, 0.02], [0.5, 0.9], *drawn]
+    return [
+        {"p_values": one, "holm": multipletests(one, method="holm")[1].tolist()}
+        for one in given
+    ]
+
+
+def paired_calls() -> list[dict]:
+    """Tables of two readings of the same cases, and McNemar's exact P."""
+    found = []
+    for both, only_a, only_b, neither in TABLES:
+        result = mcnemar([[both, only_a], [only_b, neither]], exact=True)
+        counts = {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither}
+        found.append({**counts, "p_value": min(1.0, float(result.pvalue))})
+    return found
+
+
+def independent_shares() -> list[dict]:
+    """Two independent shares, and Newcombe's interval of their difference."""
+    found = []
+    for right_a, n_a, right_b, n_b in ((56, 70, 48, 80), (9, 10, 3, 10), (5, 5, 0, 6)):
+        low, high = confint_proportions_2indep(
+            right_a, n_a, right_b, n_b, compare="diff", method="newcomb", alpha=0.05
+        )
+        counts = {"right_a": right_a, "n_a": n_a, "right_b": right_b, "n_b": n_b}
+        found.append({**counts, "low": float(low), "high": float(high)})
+    return found
+
+
+def main(path: Path) -> None:
+    """Writes the file."""
+    blocks = {
+        "statsmodels": statsmodels.__version__,
+        "holm": families(),
+        "mcnemar": paired_calls(),
+        "newcombe_unpaired": independent_shares(),
+    }
+    lines = [f"{json.dumps(name)}: {json.dumps(blocks[name])}" for name in blocks]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,74 @@
+"""`usgland compare`: models on the same cases, every pair with its test."""
+
+from pathlib import Path
+
+import click
+
+from usgland.startup import make_console
+
+
+@click.command()
+@click.argument(
+    "models",
+    metavar="RUN|CSV...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["image", "patient", "both"]),
+    default="both",
+    show_default=True,
+    help="What a case is.",
+)
+@click.option("--reference", help="Compare each with this one alone, by its name.")
+@click.option("--unpaired", is_flag=True, help="The models saw different patients.")
+@click.option(
+    "--test",
+    type=click.Choice(["delong", "permutation"]),
+    default="delong",
+    show_default=True,
+    help="Of the AUC.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Also test that a falls behind b by less than this, in every figure.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of drawn permutations.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder to write the tables to."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier comparison.")
+def compare(
+    models: tuple[Path, ...],
+    unit: str,
+    reference: str | None,
+    unpaired: bool,
+    test: str,
+    margin: float | None,
+    seed: int,
+    output: Path | None,
+    overwrite: bool,
+) -> None:
+    """Compare models, or other predictions, on the same test cases.
+
+    A run needs its predictions: `usgland evaluate` or `usgland cv` writes them. A CSV
+    has the columns of predictions.csv.
+    """
+    from usgland.evaluation.compare import compare_files
+    from usgland.evaluation.model_comparison import UNITS, Choices
+
+    choices = Choices(
+        units=UNITS if unit == "both" else (unit,),
+        reference=reference,
+        paired=not unpaired,
+        test=test,
+        margin=margin,
+        seed=seed,
+    )
+    for path in compare_files(
+        models, choices, make_console(), output=output, overwrite=overwrite
+    ):
+        click.echo(f"Wrote {path}")

@@ -1,0 +1,82 @@
+"""Several tests taken together: a family of P values, the folds of one run."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+
+
+class FoldsDifference(NamedTuple):
+    """The mean over folds of a difference a - b.
+
+    Attributes:
+        mean: Over the folds.
+        standard_error: Corrected for what the folds share.
+        folds: How many.
+        p_value: Two-sided, by Student's t with one degree of freedom less than folds.
+    """
+
+    mean: float
+    standard_error: float
+    folds: int
+    p_value: float
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """P values adjusted so that the whole family errs at most at its level.
+
+    Args:
+        p_values: `(tests,)`; NaN for a test that could not be made, which stays NaN
+            and does not count.
+
+    Raises:
+        ValueError: If a P value is not in [0, 1].
+
+    Reference:
+        [Holm, 1979](https://www.jstor.org/stable/4615733)
+    """
+    given = np.asarray(p_values, "float64")
+    known = given[~np.isnan(given)]
+    if given.ndim != 1 or not ((known >= 0) & (known <= 1)).all():
+        raise ValueError(f"`p_values` must be in [0, 1]. Received: {given}")
+    order = np.argsort(known, kind="stable")
+    raised = known[order] * np.arange(len(known), 0, -1)
+    adjusted = np.full(len(given), np.nan)
+    places = np.flatnonzero(~np.isnan(given))[order]
+    adjusted[places] = np.minimum(np.maximum.accumulate(raised), 1)
+    return adjusted
+
+
+def corrected_resampled_test(
+    differences: ArrayLike, test_share: float
+) -> FoldsDifference:
+    """Tests the mean difference over the folds of a cross-validation.
+
+    Its folds share most of their training cases, so that their differences vary less
+    than independent ones would; the variance is raised for it.
+
+    Args:
+        differences: `(folds,)`: a - b on the test cases of each fold, of all rounds.
+        test_share: Test cases over training cases of a fold.
+
+    Raises:
+        ValueError: If there are fewer than two folds.
+
+    Reference:
+        [Nadeau and Bengio, 2003](https://doi.org/10.1023/A:1024068626366), section 3.
+    """
+    given = np.asarray(differences, "float64")
+    if given.ndim != 1 or len(given) < 2:
+        raise ValueError(
+            f"`differences` must be of two folds or more. Received: {len(given)}"
+        )
+    folds = len(given)
+    error = float(np.sqrt((1 / folds + test_share) * given.var(ddof=1)))
+    mean = float(given.mean())
+    p_value = np.nan
+    if error > 0:
+        p_value = float(2 * student.sf(abs(mean) / error, folds - 1))
+    elif mean == 0:
+        p_value = 1.0
+    return FoldsDifference(mean, error, folds, p_value)

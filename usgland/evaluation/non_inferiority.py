@@ -1,0 +1,51 @@
+"""Whether one model falls behind another by less than a margin."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class NonInferiority(NamedTuple):
+    """Whether a falls behind b by less than a margin.
+
+    Attributes:
+        margin: By how much a may fall behind, in the unit of the figure.
+        p_value: One-sided, of the hypothesis that a falls behind by it or more.
+        low: Lower bound of a - b, at the one-sided `level`.
+        level: One-sided: 0.975 for a two-sided interval of 0.95.
+        shown: Whether `low` is above -margin; None where that cannot be said.
+        method: How it was made.
+    """
+
+    margin: float
+    p_value: float
+    low: float
+    level: float
+    shown: bool | None
+    method: str
+
+
+def check_margin(margin: float | None) -> None:
+    """Refuses what is no margin of non-inferiority.
+
+    Raises:
+        ValueError: If it is not in (0, 1).
+    """
+    if margin is not None and not 0 < margin < 1:
+        raise ValueError(f"`margin` must be in (0, 1). Received: {margin}")
+
+
+def judge_non_inferiority(
+    margin: float, p_value: float, low: float, level: float, method: str
+) -> NonInferiority:
+    """Reads a lower bound and a margin together.
+
+    Args:
+        margin: By how much a may fall behind.
+        p_value: One-sided.
+        low: Lower bound of the two-sided interval of a - b.
+        level: Of that interval.
+        method: How they were made.
+    """
+    shown = None if np.isnan(low) else bool(low > -margin)
+    return NonInferiority(margin, p_value, low, (1 + level) / 2, shown, method)

@@ -1,0 +1,128 @@
+"""Intervals of the difference of two shares: paired or not, by case or by patient."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm
+
+Bounds = tuple[float, float]
+
+
+def newcombe_paired(
+    right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], level: float
+) -> Bounds:
+    """Interval of the difference of two paired shares, from two Wilson intervals.
+
+    Reference:
+        [Newcombe, 1998](https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22%3C2635::AID-SIM954%3E3.0.CO;2-C),
+        method 10.
+    """
+    cases = len(right_a)
+    both = int((right_a & right_b).sum())
+    neither = int((~right_a & ~right_b).sum())
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    product = (
+        (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    )
+    phi = 0.0
+    if product > 0:
+        cross = float(both * neither - only_a * only_b)
+        # Continuity correction, for a positive association only.
+        cross = max(cross - cases / 2, 0) if cross > 0 else cross
+        phi = cross / product**0.5
+    return _from_wilson(right_a, right_b, phi, level)
+
+
+def newcombe_unpaired(
+    right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], level: float
+) -> Bounds:
+    """Interval of the difference of two independent shares, from two Wilson intervals.
+
+    Reference:
+        [Newcombe, 1998](https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I),
+        method 10.
+    """
+    return _from_wilson(right_a, right_b, 0.0, level)
+
+
+def clustered_variance(values: ArrayLike, patient_ids: ArrayLike) -> float:
+    """Variance of a mean over cases whose patients have several of them.
+
+    Args:
+        values: `(cases,)`: 0 or 1 for a share, -1 to 1 for a paired difference.
+        patient_ids: `(cases,)`.
+
+    Returns:
+        NaN for one patient; 0 where all patients have the same mean.
+
+    Reference:
+        [Rao and Scott, 1992](https://doi.org/10.2307/2532311), equation 1; of paired
+        differences as in [Obuchowski,
+        1998](https://doi.org/10.1002/(SICI)1097-0258(19980715)17:13%3C1495::AID-SIM863%3E3.0.CO;2-I).
+    """
+    values = np.asarray(values, "float64")
+    _, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
+    patients, cases = int(patient.max()) + 1, len(values)
+    if patients < 2:
+        return float("nan")
+    apart = np.bincount(patient, values - values.sum() / cases)
+    return float(patients / (patients - 1) * (apart**2).sum() / cases**2)
+
+
+def normal_bounds(difference: float, variance: float, level: float) -> Bounds:
+    """Bounds by the normal distribution, in [-1, 1]; NaN without a variance."""
+    if not variance > 0:
+        return float("nan"), float("nan")
+    half = float(norm.ppf((1 + level) / 2)) * variance**0.5
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+def p_of_margin(
+    bounds: Callable[[float], Bounds], difference: float, margin: float
+) -> float:
+    """One-sided P of falling behind by a margin or more, that fits an interval.
+
+    It is below 0.025 where, and only where, the lower bound of the 95% interval is
+    above -margin: P is read off the level whose bound is just there.
+
+    Args:
+        bounds: Level -> bounds, wider for a higher level.
+        difference: That they are of.
+        margin: In (0, 1).
+
+    Returns:
+        In [0, 1]; 0 where even the widest interval stays clear of -margin; NaN
+        without bounds.
+    """
+    side = 0 if difference > -margin else 1
+
+    def beyond(level: float) -> float:
+        return bounds(level)[side] + margin
+
+    narrow, wide = 1e-9, 1 - 1e-9
+    if np.isnan(beyond(wide)):
+        return float("nan")
+    if beyond(narrow) * beyond(wide) >= 0:
+        level = narrow if abs(difference + margin) < 1e-6 else 1.0
+    else:
+        level = float(brentq(beyond, narrow, wide))
+    return (1 - level) / 2 if side == 0 else (1 + level) / 2
+
+
+def _from_wilson(
+    right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], phi: float, level: float
+) -> Bounds:
+    shares, bounds = [], []
+    for right in (right_a, right_b):
+        wilson = binomtest(int(right.sum()), len(right)).proportion_ci(level, "wilson")
+        shares.append(float(right.mean()))
+        bounds.append((wilson.low, wilson.high))
+    (a, b), ((low_a, high_a), (low_b, high_b)) = shares, bounds
+
+    def reach(one: float, other: float) -> float:
+        return max(0.0, one**2 - 2 * phi * one * other + other**2) ** 0.5
+
+    low = a - b - reach(a - low_a, high_b - b)
+    return float(low), float(a - b + reach(high_a - a, b - low_b))

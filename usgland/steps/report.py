@@ -1,0 +1,70 @@
+"""`report`: joins evaluated runs, their manifest and the writer of reports."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import Config, load_config
+from usgland.data.manifest import excluded_rows
+from usgland.data.sources import manifest_rows
+from usgland.errors import UserError
+from usgland.evaluation.report import write_report
+from usgland.evaluation.report_flow import Excluded
+from usgland.runs import CONFIG, find_run
+
+
+def report(
+    runs: list[Path], console: Console, *, images: bool = True, overwrite: bool = False
+) -> list[Path]:
+    """Writes the report of the first run; the others stand beside it.
+
+    Args:
+        runs: Evaluated runs.
+        console: Told what could not be shown.
+        images: Whether the gallery of errors shows images, which are patients'.
+        overwrite: Whether an earlier report may be replaced.
+
+    Returns:
+        The files written.
+    """
+    run = runs[0]
+    config = load_config(find_run(run) / CONFIG)
+    paths, excluded = _manifest(config, console)
+    return write_report(
+        run,
+        others=runs[1:],
+        images=paths if images else None,
+        excluded=excluded,
+        overwrite=overwrite,
+    )
+
+
+def _manifest(
+    config: Config, console: Console
+) -> tuple[dict[str, str] | None, list[Excluded]]:
+    """Paths of images and what was left out, where the manifest is still there."""
+    try:
+        rows = manifest_rows(config, Console(quiet=True))
+        left_out = pd.DataFrame(columns=["patient_id", "reason"])
+        if config.data.manifest is not None:
+            left_out = excluded_rows(config.data.manifest, config.data)
+    except UserError as error:
+        reason = str(error).splitlines()[0]
+        console.print(
+            f"The manifest cannot be read any more, so the report has no images and no "
+            f"rows left out: {reason}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return None, []
+    paths = dict(zip(rows["image"], rows["image_path"], strict=True))
+    excluded = [
+        Excluded(str(reason), len(part), part["patient_id"].nunique())
+        for reason, part in _by_reason(left_out)
+    ]
+    return ({k: v for k, v in paths.items() if v} or None), excluded
+
+
+def _by_reason(left_out: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(k), part) for k, part in left_out.groupby("reason", sort=False)]
