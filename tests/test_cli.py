@@ -158,6 +158,16 @@ def test_evaluate_scores_the_test_part_once(run):
     call("evaluate", run, "--overwrite")
 
 
+def test_a_subgroup_that_is_no_column_is_named_before_anything_is_predicted(run):
+    before = files_in(run)
+    [line] = fail("evaluate", run, "--overwrite", "--subgroup", "device")
+    assert "--subgroup: expected a column of the manifest" in line
+    assert line.endswith("Received: 'device'")
+    [line] = fail("evaluate", run, "--overwrite", "--subgroup", "age:60,40")
+    assert "ascending numbers" in line
+    assert files_in(run) == before
+
+
 def test_predict_takes_images_without_labels_and_patients(run, data, tmp_path):
     rows = [{"image": row["image"]} for row in read_csv(data)]
     new = write_csv(data.parent / "new.csv", rows)
@@ -296,6 +306,14 @@ def test_cross_validation_goes_on_where_it_was_interrupted(
         tested = {row["image"] for row in part if row["role"] == "test"}
         assert tested == {image for image, one in folds.items() if one == fold}
     assert "Thresholds on P(malignant), by fold" in call("evaluate", run)
+    stdout = call("evaluate", run, "--overwrite", "--subgroup", "label")
+    assert "By label, per patient" in stdout
+    groups = read_csv(run / "tables" / "subgroups.csv")
+    assert {row["group"] for row in groups} == {"0", "1"}
+    assert set(json.loads((run / "calibration.json").read_text())["folds"]) == {
+        "0",
+        "1",
+    }
     [line] = fail("predict", run)
     assert "Expected a run with one model. Received the cross-validation" in line
     [line] = fail("cv", "--resume", "--runs-dir", runs)

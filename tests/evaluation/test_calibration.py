@@ -136,6 +136,11 @@ def test_a_separated_validation_part_promises_no_more_than_its_number_of_cases()
         assert found["slope"] == pytest.approx(np.log(21) / 2, rel=1e-5)
         assert found["intercept"] == pytest.approx(0, abs=1e-6)
         assert found["limit"] is None
+        assert found["log_loss_after"] < found["log_loss_before"]
+    # Surer than 21/22 already: it is made less so, and the log loss rises.
+    sure = fit_calibration(rows.assign(logit=2 * rows["logit"]), "temperature")
+    assert sure["slope"] == pytest.approx(np.log(21) / 4, rel=1e-5)
+    assert "higher on purpose, as so few images" in describe_calibration(sure)
 
 
 @pytest.mark.parametrize("method", ["temperature", "platt"])

@@ -192,7 +192,7 @@ def test_a_slope_without_bound_is_said():
     found = assess_calibration(rows, SETTINGS)["slope"]
     assert found["value"] > 0
     assert np.isnan(found["high"])
-    assert found["method"].startswith("none: separated in ")
+    assert found["method"].startswith("none: the labels are separated in ")
 
 
 def test_one_label_has_no_slope():

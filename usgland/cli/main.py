@@ -9,6 +9,7 @@ from usgland.cli.comparing import compare
 from usgland.cli.reading import readers
 from usgland.cli.reporting import report
 from usgland.cli.results import evaluate, predict
+from usgland.cli.sample_size import samplesize
 from usgland.cli.serving import export
 from usgland.cli.settings import config
 from usgland.cli.training import cv, fit
@@ -37,5 +38,8 @@ def cli(context: click.Context, verbose: bool) -> None:
     context.obj = verbose
 
 
-for command in (fit, cv, predict, evaluate, compare, readers, report, export, config):
+for command in (
+    *(fit, cv, predict, evaluate, compare, readers, report),
+    *(samplesize, export, config),
+):
     cli.add_command(command)

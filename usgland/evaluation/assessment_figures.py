@@ -10,7 +10,8 @@ from usgland.evaluation.figures import COLOURS, MARKERS, STYLES, new_figure
 from usgland.evaluation.tables import NAMES, UNITS, format_figure
 
 ROW_INCHES = 0.34  # of a group in the plot of subgroups
-ROOM = 0.05  # below a net benefit of 0, as a share of the prevalence's height
+# Of the axis of net benefit, in heights of the curve; the legend stands above it.
+LOW, HIGH = 0.12, 1.75
 
 
 def reliability_figure(metrics: dict[str, Any]) -> Figure:
@@ -20,7 +21,7 @@ def reliability_figure(metrics: dict[str, Any]) -> Figure:
         metrics: synthetic, role, confidence_level, and calibration as
             `assess_calibration` gives it for each unit.
     """
-    figure, both = new_figure((8.2, 4.9), 2, metrics["synthetic"])
+    figure, both = new_figure((8.2, 4.5), 2, metrics["synthetic"])
     level = f"{100 * metrics['confidence_level']:g}%"
     for axes, unit in zip(both, UNITS, strict=True):
         part = metrics["calibration"][unit]
@@ -33,6 +34,7 @@ def reliability_figure(metrics: dict[str, Any]) -> Figure:
         axes.text(
             0.03,
             0.97,
+            f"{_bins_text(part['curve'])}\n"
             f"slope {format_figure(part['slope'])}\n"
             f"in the large {format_figure(part['intercept_in_the_large'])}\n"
             f"ECE {part['ece_equal_count']['value']:.3f}, by chance "
@@ -44,8 +46,8 @@ def reliability_figure(metrics: dict[str, Any]) -> Figure:
             bbox={"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85},
         )
     figure.supxlabel(
-        f"Role {metrics['role']}. Bins of equal numbers of cases, n beside each; bars: "
-        f"{level} Wilson intervals.",
+        f"Role {metrics['role']}. Bins of equal numbers of cases; bars: {level} Wilson "
+        "intervals.",
         fontsize=8,
     )
     return figure
@@ -76,19 +78,21 @@ def decision_curve_figure(metrics: dict[str, Any], curves: dict[str, Any]) -> Fi
         axes.plot(
             threshold, curve["treat_none"], color="0.25", linestyle=":", label="none"
         )
-        top = max(curve["prevalence"], np.nanmax(curve["model"]), 0.01)
-        axes.set(xlim=(0, 1), ylim=(-2 * ROOM * top - ROOM / 10, top * (1 + 2 * ROOM)))
+        known = [one for one in curve["model"] if one == one]
+        top = max(curve["prevalence"], 0.01, *known)
+        axes.set(xlim=(0, 1), ylim=(-LOW * top, HIGH * top))
         axes.set_xlabel("Threshold on P(malignant) to act")
         axes.set_ylabel("Net benefit, true positives a case")
-        axes.set_title(f"per {unit}, n = {curve['n']}", fontsize=11)
+        axes.set_title(
+            f"per {unit}, n = {curve['n']}, prevalence {curve['prevalence']:.3g}",
+            fontsize=10,
+        )
         axes.grid(color="0.9", linewidth=0.6)
-        axes.legend(fontsize=8, title="act on", title_fontsize=8, loc="upper right")
-    curve = curves["patient"]
-    what = "given" if curve["given"] else "of the patients here"
-    figure.supxlabel(
-        f"Role {metrics['role']}. Prevalence {curve['prevalence']:.3g} ({what}).",
-        fontsize=8,
-    )
+        axes.legend(
+            fontsize=8, title="act on", title_fontsize=8, ncols=2, loc="upper right"
+        )
+    what = "given" if curves["patient"]["given"] else "that of the cases here"
+    figure.supxlabel(f"Role {metrics['role']}. The prevalence is {what}.", fontsize=8)
     return figure
 
 
@@ -139,15 +143,13 @@ def _draw_bins(axes: Axes, unit: str, curve: list[dict[str, Any]]) -> None:
         linewidth=1.2,
         capsize=2.5,
     )
-    for one in curve:
-        axes.annotate(
-            str(one["n"]),
-            (one["mean_probability"], one["share"]),
-            xytext=(5, -10),
-            textcoords="offset points",
-            fontsize=7,
-            zorder=7,
-        )
+
+
+def _bins_text(curve: list[dict[str, Any]]) -> str:
+    """How many cases the bins hold: their points may lie too close for labels."""
+    counts = sorted({one["n"] for one in curve})
+    several = f" to {counts[-1]}" if len(counts) > 1 else ""
+    return f"{len(curve)} bins of {counts[0]}{several} cases"
 
 
 def _draw_row(axes: Axes, row: int, figure: dict[str, Any], small: bool) -> None:

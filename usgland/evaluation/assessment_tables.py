@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from usgland.evaluation.subgroups import FIGURES as SHOWN
 from usgland.evaluation.tables import NAMES, SYNTHETIC, UNITS, format_figure
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # in Markdown
@@ -36,10 +37,14 @@ def print_assessments(metrics: dict[str, Any], console: Console) -> None:
     console.print(table)
     for column, part in metrics["subgroups"].items():
         table = Table(title=f"By {column}, per patient", title_justify="left")
-        for number, head in enumerate(_subgroup_heads("patient")):
-            table.add_column(head, justify="right" if number else "left")
-        for cells in _subgroup_rows(part["patient"]["groups"]):
-            table.add_row(*cells)
+        table.add_column("")
+        table.add_column("benign +\nmalignant", justify="right")
+        for name in SHOWN:
+            table.add_column(NAMES[name], justify="right")
+        for one in part["patient"]["groups"]:
+            counts = f"{one['n_benign']} + {one['n_malignant']}"
+            figures = (_short(one["figures"][name]) for name in SHOWN)
+            table.add_row(_group_name(one), counts, *figures)
         console.print(table)
         for note in _subgroup_notes(part):
             console.print(note, highlight=False, markup=False, soft_wrap=True)
@@ -63,8 +68,15 @@ def calibration_markdown(metrics: dict[str, Any]) -> str:
         ]
         heads = ["n", "mean P(malignant)", "malignant", "share (Wilson interval)"]
         lines += ["", f"Bins of equal counts, per {unit}:", "", *_markdown(heads, rows)]
-    methods = {found[unit][name]["method"] for unit in UNITS for name in RIGHT}
-    lines += ["", *(f"- {one[0].upper()}{one[1:]}." for one in sorted(methods))]
+    lines += [
+        "",
+        *(
+            f"- Interval, {RIGHT[name].partition(' (')[0].lower()} per {unit}: "
+            f"{found[unit][name]['method']}."
+            for name in RIGHT
+            for unit in UNITS
+        ),
+    ]
     lines.append(
         "- ECE is never below 0; `by chance` is its mean for a perfectly calibrated "
         "model on as many cases. Wilson intervals take cases for independent."
@@ -123,7 +135,8 @@ def decision_curve_markdown(metrics: dict[str, Any]) -> str:
                 at = curve["threshold"].index(threshold)
                 one = {"value": curve["model"][at]}
                 one |= {key: curve[key][at] for key in ("low", "high")}
-                everybody = f"{curve['treat_all'][at]:.3f}"
+                # Adding 0 turns -0.000 into 0.000.
+                everybody = f"{round(curve['treat_all'][at], 3) + 0.0:.3f}"
                 rows.append((f"{threshold:g}", format_figure(one), everybody, "0.000"))
             lines += [title, "", *_markdown(heads, rows), ""]
     lines.append(
@@ -192,14 +205,27 @@ def _calibration_rows(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _subgroup_heads(unit: str) -> list[str]:
-    names = ("sensitivity", "specificity", "roc_auc")
-    return ["", f"{unit}s", "benign", "malignant", *(NAMES[name] for name in names)]
+    return ["", f"{unit}s", "benign", "malignant", *(NAMES[name] for name in SHOWN)]
+
+
+def _group_name(group: dict[str, Any]) -> str:
+    return f"{group['group']}{' (!)' if group['small'] else ''}"
+
+
+def _short(figure: dict[str, Any]) -> str:
+    """Value above its bounds, with two digits: several columns fit the terminal."""
+    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    if value is None or value != value:
+        return "undefined"
+    if low is None or low != low:
+        return f"{value:.2f}\n(no interval)"
+    return f"{value:.2f}\n({low:.2f} to {high:.2f})"
 
 
 def _subgroup_rows(groups: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
-            f"{one['group']}{' (!)' if one['small'] else ''}",
+            _group_name(one),
             *(str(one[key]) for key in ("n", "n_benign", "n_malignant")),
             *(format_figure(figure) for figure in one["figures"].values()),
         )
@@ -252,6 +278,11 @@ def _csv(
     )
     writer.writeheader()
     for row in rows:
-        known = {key: "" if one != one else one for key, one in row.items()}
-        writer.writerow(shared | known)
+        writer.writerow(shared | {key: _cell(one) for key, one in row.items()})
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None or value != value else value

@@ -209,7 +209,8 @@ def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
         most = max((values == np.inf).sum(), (values == -np.inf).sum())
         # Half of what a bound leaves outside: then the bound itself is finite.
         if most > (1 - level) / 4 * len(values) or not len(finite):
-            reason = f"none: separated in {infinite.sum()} of {len(values)} resamples"
+            count = f"{infinite.sum()} of {len(values)} resamples"
+            reason = f"none: the labels are separated in {count}"
             return Interval(np.nan, np.nan, reason, undefined)
         # So few lie outside both bounds, wherever they are.
         values = np.clip(values, finite.min(), finite.max())

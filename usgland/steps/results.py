@@ -41,7 +41,10 @@ from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows
 
 # Columns of checked rows that make no groups worth looking at.
-NO_SUBGROUPS = {"image", "image_path", "patient_id", "label", "sha256", "role", "fold"}
+NO_SUBGROUPS = {
+    *("image", "image_path", "mask", "mask_path", "patient_id", "group_id"),
+    *("label", "sha256", "role", "fold", "csv_row", "synthetic"),
+}
 
 
 def predict(
