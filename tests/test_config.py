@@ -242,7 +242,12 @@ def test_every_packaged_file_opens_with_its_command_and_lists_only_differences(p
     load_config(path)
     defaults = dict(leaves(yaml.safe_load(dump_config(Config()))))
     changed = dict(leaves(yaml.safe_load(text) or {}))
-    same = [name for name, value in changed.items() if defaults[name] == value]
+    # A schema of its own names every column, those that are alike as well.
+    same = [
+        name
+        for name, value in changed.items()
+        if defaults.get(name) == value and not name.startswith("clinical.columns.")
+    ]
     assert same == []
 
 

@@ -20,6 +20,8 @@ from usgland.settings import (
     read_yaml,
 )
 
+PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
+Target = Annotated[float, pydantic.Field(gt=0, lt=1)]
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 # A run's settings shall mean the same from every folder.
@@ -186,7 +188,18 @@ class EvaluationSettings(Settings):
     # What the validation part makes of a logit: logit / T, or slope and intercept.
     calibration: Literal["none", "temperature", "platt"] = "temperature"
     # Where the validation part puts the threshold on P(malignant), calibrated.
-    operating_point: Literal["youden", "half"] = "youden"
+    operating_point: PointMethod = "youden"
+    # Further points whose figures are shown beside.
+    further_points: tuple[PointMethod, ...] = ("sensitivity", "specificity")
+    target_sensitivity: Target = 0.95  # of the point `sensitivity`
+    target_specificity: Target = 0.95
+    # Of the point `cost`: how often worse a malignant case called benign is than a
+    # benign one called malignant, at this share of malignant cases (null: as found).
+    cost_ratio: pydantic.PositiveFloat = 5.0
+    prevalence: Target | None = None
+    prevalences: tuple[Target, ...] = ()  # at which predictive values are also given
+    proportion_interval: Literal["wilson", "clopper_pearson"] = "wilson"
+    bootstrap: Literal["percentile", "bca"] = "percentile"
     confidence_level: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.95
     bootstrap_resamples: pydantic.NonNegativeInt = 2000
     seed: Seed = 0

@@ -88,7 +88,7 @@ def test_a_report_needs_no_other_file_and_shows_what_the_run_has(tmp_path):
     assert "SYNTHETIC" not in html
     assert "723,009" in html and "3.05 MB" in html
     assert "usgland fit &lt;b&gt;" in html  # escaped, not run
-    assert html.count("data:image/png") == 2
+    assert html.count("data:image/png") == 4
     metrics = json.loads((run / "metrics.json").read_text())
     assert f"{metrics['patient']['figures']['roc_auc']['value']:.3f} (" in html
     card = (run / "model_card.md").read_text()

@@ -1,17 +1,21 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from sklearn.exceptions import UndefinedMetricWarning
 
 from usgland.evaluation.scores import (
     FIGURES,
     confusion,
     figures_of_counts,
+    predictive_values,
     roc_points,
     score,
     weighted_auc,
 )
+from usgland.evaluation.undefined import undefined_reason
 
 
 def draw(seed, cases=60, patients=25):
@@ -27,14 +31,35 @@ def sklearn_figures(labels, probabilities, threshold):
     return {
         "sensitivity": sklearn_metrics.recall_score(labels, predictions),
         "specificity": sklearn_metrics.recall_score(labels, predictions, pos_label=0),
+        "ppv": sklearn_metrics.precision_score(labels, predictions),
+        "npv": sklearn_metrics.precision_score(labels, predictions, pos_label=0),
         "accuracy": sklearn_metrics.accuracy_score(labels, predictions),
         "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(
             labels, predictions
         ),
         "f1": sklearn_metrics.f1_score(labels, predictions),
+        "f1_macro": sklearn_metrics.f1_score(labels, predictions, average="macro"),
+        "mcc": sklearn_metrics.matthews_corrcoef(labels, predictions),
         "cohen_kappa": sklearn_metrics.cohen_kappa_score(labels, predictions),
         "jaccard": sklearn_metrics.jaccard_score(labels, predictions),
         "roc_auc": sklearn_metrics.roc_auc_score(labels, probabilities),
+        "average_precision": sklearn_metrics.average_precision_score(
+            labels, probabilities
+        ),
+        "brier": sklearn_metrics.brier_score_loss(labels, probabilities),
+        **likelihood_ratios(labels, predictions),
+    }
+
+
+def likelihood_ratios(labels, predictions):
+    with warnings.catch_warnings():  # where a resample has no false positive
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        positive, negative = sklearn_metrics.class_likelihood_ratios(
+            labels, predictions
+        )
+    return {
+        "positive_likelihood_ratio": positive,
+        "negative_likelihood_ratio": negative,
     }
 
 
@@ -88,9 +113,40 @@ def undefined(figures):
 
 def test_one_class_leaves_undefined_what_needs_two():
     malignant = score([1, 1], [0.2, 0.9], 0.5)
-    assert undefined(malignant) == {"specificity", "balanced_accuracy", "roc_auc"}
+    ratios = {"positive_likelihood_ratio", "negative_likelihood_ratio"}
+    both = {"balanced_accuracy", "roc_auc", "mcc"} | ratios
+    assert undefined(malignant) == {"specificity"} | both
     benign = score([0, 0], [0.2, 0.9], 0.5)
-    assert undefined(benign) == {"sensitivity", "balanced_accuracy", "roc_auc"}
+    assert undefined(benign) == {"sensitivity", "average_precision"} | both
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "name", "reason"),
+    [
+        ([1, 1], [0.2, 0.9], "specificity", "no benign case"),
+        ([0, 0], [0.2, 0.9], "roc_auc", "no malignant case"),
+        ([0, 1], [0.2, 0.3], "ppv", "no case is called malignant"),
+        ([0, 1], [0.8, 0.9], "npv", "no case is called benign"),
+        ([0, 1], [0.2, 0.9], "positive_likelihood_ratio", "no benign case is called"),
+        ([0, 1], [0.8, 0.9], "negative_likelihood_ratio", "is called benign"),
+        ([0, 1], [0.8, 0.9], "mcc", "all cases get one decision"),
+        ([0, 0], [0.2, 0.3], "f1", "no case is malignant or called so"),
+        ([0, 0], [0.2, 0.3], "cohen_kappa", "all cases have one label and one"),
+    ],
+)
+def test_an_undefined_figure_says_why(labels, probabilities, name, reason):
+    value = score(labels, probabilities, 0.5)[name]
+    assert math.isnan(value)
+    assert reason in undefined_reason(name, labels, value)
+    assert undefined_reason("accuracy", labels, 0.5) == ""
+
+
+def test_predictive_values_follow_bayes():
+    # Altman and Bland 1994: sensitivity .90, specificity .63 at a prevalence of .25.
+    ppv, npv = predictive_values(0.90, 0.63, 0.25)
+    assert (round(float(ppv), 2), round(float(npv), 2)) == (0.45, 0.95)
+    with pytest.raises(ValueError, match="`prevalence` must be in"):
+        predictive_values(0.9, 0.6, 1.0)
 
 
 def test_nothing_malignant_nor_called_so_leaves_f1_jaccard_and_kappa_undefined():

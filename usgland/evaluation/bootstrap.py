@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 
 from usgland.evaluation.scores import (
+    OF_PROBABILITIES,
     checked_cases,
     figures_of_counts,
+    figures_of_probabilities,
     kinds_of_cases,
-    weighted_auc,
 )
 
 # Weights held at a time for the AUC of resamples, 32 MB.
@@ -77,13 +79,51 @@ def bootstrap_figures(
     counts = np.zeros((len(ids), 4))
     np.add.at(counts, (patient, kinds), 1)
     figures = figures_of_counts(drawn @ counts)
+    return figures | _of_probabilities(labels, probabilities, drawn, patient)
+
+
+def jackknife_figures(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    patient_ids: ArrayLike,
+) -> dict[str, NDArray[np.float64]]:
+    """Every figure without one patient after the other, for `bca_interval`.
+
+    Args:
+        labels: As in `bootstrap_figures`.
+        probabilities: As in `bootstrap_figures`.
+        threshold: As in `bootstrap_figures`.
+        patient_ids: As in `bootstrap_figures`.
+
+    Returns:
+        Name -> `(patients,)`; NaN where undefined.
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
+    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
+    counts = np.zeros((len(ids), 4))
+    np.add.at(counts, (patient, kinds), 1)
+    kept = 1 - np.eye(len(ids))
+    figures = figures_of_counts(kept @ counts)
+    return figures | _of_probabilities(labels, probabilities, kept, patient)
+
+
+def _of_probabilities(
+    labels: NDArray, probabilities: NDArray, drawn: NDArray, patient: NDArray
+) -> dict[str, NDArray[np.float64]]:
+    """The figures that need probabilities, a part of the resamples at a time."""
     step = max(1, CHUNK // len(labels))
-    chunks = [
-        weighted_auc(labels, probabilities, drawn[start : start + step][:, patient])
-        for start in range(0, resamples, step)
+    parts = [
+        figures_of_probabilities(
+            labels, probabilities, drawn[start : start + step][:, patient]
+        )
+        for start in range(0, len(drawn), step)
     ]
-    figures["roc_auc"] = np.concatenate(chunks) if chunks else np.empty(0)
-    return figures
+    return {
+        name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0)
+        for name in OF_PROBABILITIES
+    }
 
 
 def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval:
@@ -110,3 +150,39 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     method = f"percentile bootstrap over patients, {len(values)} resamples, seed {seed}"
     return Interval(float(low), float(high), method, undefined)
+
+
+def bca_interval(
+    values: NDArray, value: float, jackknife: NDArray, *, level: float, seed: int
+) -> Interval:
+    """The bias-corrected and accelerated bootstrap interval of one figure.
+
+    Like `percentile_interval`, but its quantiles are moved by how far the resamples
+    lie to one side of the figure and by how its spread changes with its value.
+
+    Args:
+        values: `(resamples,)`, NaN where undefined, which are left out and counted.
+        value: The figure itself.
+        jackknife: `(patients,)`: the figure without each patient; NaN where undefined.
+        level: Confidence level in (0, 1).
+        seed: Of the draw, for the record.
+
+    Reference:
+        [Efron, 1987](https://doi.org/10.1080/01621459.1987.10478410)
+    """
+    plain = percentile_interval(values, level=level, seed=seed)
+    defined = values[~np.isnan(values)]
+    known = jackknife[~np.isnan(jackknife)]
+    if plain.low != plain.low or len(known) < 2:
+        return plain
+    share = ((defined < value).sum() + (defined == value).sum() / 2) / len(defined)
+    apart = known.mean() - known
+    spread = float((apart**2).sum())
+    if not 0 < share < 1 or spread == 0:
+        return plain  # nothing to correct by
+    bias, acceleration = norm.ppf(share), (apart**3).sum() / (6 * spread**1.5)
+    ends = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    moved = norm.cdf(bias + ends / (1 - acceleration * ends))
+    low, high = np.quantile(defined, moved)
+    method = plain.method.replace("percentile", "BCa")
+    return Interval(float(low), float(high), method, plain.undefined)

@@ -9,7 +9,6 @@ import pandas as pd
 from usgland.config import Config, EvaluationSettings, load_config
 from usgland.errors import UserError
 from usgland.evaluation.assessments import assess, write_assessments
-from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
 from usgland.evaluation.figures import (
     confusion_figure,
     history_figure,
@@ -19,9 +18,9 @@ from usgland.evaluation.figures import (
 )
 from usgland.evaluation.operating_point import apply_threshold, read_thresholds
 from usgland.evaluation.predictions import patient_predictions, read_predictions
-from usgland.evaluation.scores import FIGURES, confusion, score
 from usgland.evaluation.subgroups import group_names
 from usgland.evaluation.tables import write_tables
+from usgland.evaluation.unit_metrics import point_metrics, unit_metrics
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
@@ -128,8 +127,10 @@ def metrics_of(
     Returns:
         synthetic, role, threshold (a number, or fold -> number), confidence_level,
         and for each of `image` and `patient`: n, n_benign, n_malignant, n_patients,
-        confusion `[[tn, fp], [fn, tp]]`, and figures: name -> value, low, high,
-        method, undefined_resamples. NaN where undefined.
+        confusion `[[tn, fp], [fn, tp]]`, figures: name -> value, low, high, method,
+        reason, undefined_resamples, NaN where undefined, and prevalences: a number
+        as text -> ppv and npv, likewise. points: one dict a further operating point,
+        see `point_metrics`.
 
     Raises:
         ValueError: If there are no rows, or rows of several roles.
@@ -150,8 +151,9 @@ def metrics_of(
         "role": roles[0],
         "threshold": threshold,
         "confidence_level": settings.confidence_level,
-        "image": _unit_metrics(images, settings),
-        "patient": _unit_metrics(patients, settings),
+        "image": unit_metrics(images, settings),
+        "patient": unit_metrics(patients, settings),
+        "points": point_metrics(rows, thresholds, settings),
     }
 
 
@@ -160,40 +162,6 @@ def forced_leaks(config: Config) -> list[str]:
     if config.model.inputs == "image":
         return []
     return [n for n in config.clinical.allow_leaks if n in config.clinical.used()]
-
-
-def _unit_metrics(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
-    labels, probabilities = rows["label"].to_numpy(), rows["probability"].to_numpy()
-    threshold, patient_ids = rows["threshold"].to_numpy(), rows["patient_id"].to_numpy()
-    values = score(labels, probabilities, threshold)
-    resampled = bootstrap_figures(
-        labels,
-        probabilities,
-        threshold,
-        patient_ids.astype(str),
-        resamples=settings.bootstrap_resamples,
-        seed=settings.seed,
-    )
-    figures = {}
-    for name in FIGURES:
-        interval = percentile_interval(
-            resampled[name], level=settings.confidence_level, seed=settings.seed
-        )
-        figures[name] = {
-            "value": values[name],
-            "low": interval.low,
-            "high": interval.high,
-            "method": interval.method,
-            "undefined_resamples": interval.undefined,
-        }
-    return {
-        "n": len(rows),
-        "n_benign": int((labels == 0).sum()),
-        "n_malignant": int((labels == 1).sum()),
-        "n_patients": int(rows["patient_id"].nunique()),
-        "confusion": confusion(labels, rows["prediction"]).tolist(),
-        "figures": figures,
-    }
 
 
 def _write_figures(

@@ -12,14 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.scores import score
 from usgland.runs import read_json, write_json
 
-METHODS = ("youden", "half")
+METHODS = ("youden", "half", "sensitivity", "specificity", "cost")
 
 
-def choose_threshold(labels: ArrayLike, probabilities: ArrayLike, method: str) -> float:
+def choose_threshold(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    method: str,
+    settings: EvaluationSettings | None = None,
+) -> float:
     """Chooses the P(malignant) from which, itself included, a case is malignant.
 
     Args:
@@ -27,7 +33,10 @@ def choose_threshold(labels: ArrayLike, probabilities: ArrayLike, method: str) -
         probabilities: `(cases,)`, in [0, 1].
         method: `"youden"`: the cut with the largest sensitivity + specificity - 1,
             placed midway between the probabilities on its two sides; of several such
-            cuts, the one nearest to 0.5. `"half"`: 0.5.
+            cuts, the one nearest to 0.5. `"half"`: 0.5. `"sensitivity"`: the highest
+            cut that reaches the target. `"specificity"`: the lowest one. `"cost"`:
+            the cut of the least expected cost.
+        settings: Targets, cost ratio and prevalence; None for the defaults.
 
     Returns:
         Threshold in (0, 1).
@@ -56,17 +65,49 @@ def choose_threshold(labels: ArrayLike, probabilities: ArrayLike, method: str) -
     thresholds = _cuts(np.unique(probabilities))
     tp = _called(probabilities[labels == 1], thresholds)
     fp = _called(probabilities[labels == 0], thresholds)
+    settings = settings or EvaluationSettings()
+    if method == "sensitivity":  # at the lowest cut all are called malignant
+        return float(thresholds[tp >= settings.target_sensitivity * malignant].max())
+    if method == "specificity":
+        right = benign - fp >= settings.target_specificity * benign
+        return float(thresholds[right].min())
     index = tp * benign - fp * malignant  # Youden's times both: ties are exact
+    if method == "cost":
+        share = settings.prevalence or malignant / (malignant + benign)
+        missed = settings.cost_ratio * share * (malignant - tp) / malignant
+        index = -(missed + (1 - share) * fp / benign)
     best = thresholds[index == index.max()]
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def choose_operating_point(rows: pd.DataFrame, method: str) -> dict[str, Any]:
+def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
+    """Chooses the operating point of the settings, and the further ones.
+
+    Args:
+        rows: As in `choose_operating_point`.
+        settings: Which points.
+
+    Returns:
+        What `choose_operating_point` gives, with `further`: one such dict a point.
+    """
+    chosen = choose_operating_point(rows, settings.operating_point, settings)
+    further = [
+        choose_operating_point(rows, method, settings)
+        for method in settings.further_points
+        if method != settings.operating_point
+    ]
+    return chosen | {"further": further}
+
+
+def choose_operating_point(
+    rows: pd.DataFrame, method: str, settings: EvaluationSettings | None = None
+) -> dict[str, Any]:
     """Chooses the threshold on validation images, and says what it was chosen on.
 
     Args:
         rows: Predictions, one row an image: patient_id, role, label, probability.
         method: As in `choose_threshold`.
+        settings: As in `choose_threshold`.
 
     Returns:
         What `threshold.json` holds: threshold, method, unit, role, n_images,
@@ -88,7 +129,7 @@ def choose_operating_point(rows: pd.DataFrame, method: str) -> dict[str, Any]:
         )
     labels = rows["label"].to_numpy()
     probabilities = rows["probability"].to_numpy("float64")
-    threshold = choose_threshold(labels, probabilities, method)
+    threshold = choose_threshold(labels, probabilities, method, settings)
     figures = score(labels, probabilities, threshold)
     return {
         "threshold": threshold,
@@ -125,6 +166,26 @@ def read_thresholds(path: Path) -> dict[str, Any]:
     thresholds = read_json(path)
     _check(path, thresholds)
     return thresholds
+
+
+def point_names(thresholds: dict[str, Any]) -> list[str]:
+    """The methods of the further points that were stored; none by older versions."""
+    first = thresholds
+    if "folds" in thresholds:
+        first = next(iter(thresholds["folds"].values()))
+    return [point["method"] for point in first.get("further", [])]
+
+
+def further_point(thresholds: dict[str, Any], name: str) -> dict[str, Any]:
+    """One of the further points, in the form that `apply_threshold` takes."""
+    if "folds" in thresholds:
+        return {
+            "folds": {
+                fold: further_point(one, name)
+                for fold, one in thresholds["folds"].items()
+            }
+        }
+    return next(one for one in thresholds["further"] if one["method"] == name)
 
 
 def apply_threshold(rows: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:

@@ -11,13 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 FIGURES = (
     "sensitivity",
     "specificity",
+    "ppv",
+    "npv",
     "accuracy",
     "balanced_accuracy",
     "f1",
+    "f1_macro",
     "cohen_kappa",
+    "mcc",
     "jaccard",
+    "positive_likelihood_ratio",
+    "negative_likelihood_ratio",
     "roc_auc",
+    "average_precision",
+    "brier",
 )
+# Those that need probabilities, not only decisions.
+OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
@@ -49,29 +59,29 @@ def score(
             or `(cases,)`, as in cross-validation.
 
     Returns:
-        Name -> value. NaN where undefined: sensitivity without malignant cases,
-        specificity without benign ones, balanced accuracy and AUC without either,
-        F1 and Jaccard where nothing is malignant nor called so, kappa where all
-        cases have one label and one prediction.
+        Name -> value, NaN where undefined; `usgland.evaluation.undefined` says why.
 
     Raises:
         ValueError: If the arguments differ in length or are out of range.
 
     Reference:
         Jaccard, accuracy and F1: equations 1 to 3 of the paper, F1 of the malignant
-        class. Kappa: [Cohen, 1960](https://doi.org/10.1177/001316446002000104).
+        class; macro F1 is the mean over both. Kappa: [Cohen,
+        1960](https://doi.org/10.1177/001316446002000104). MCC: [Matthews,
+        1975](https://doi.org/10.1016/0005-2795(75)90109-9). Brier score: [Brier,
+        1950](https://doi.org/10.1175/1520-0493(1950)078%3C0001:VOFEIT%3E2.0.CO;2).
     """
     labels, probabilities = checked_cases(labels, probabilities)
     predictions = probabilities >= np.asarray(threshold, "float64")
     counts = confusion(labels, predictions).reshape(1, 4)
     figures = figures_of_counts(counts)
     once = np.ones((1, len(labels)))
-    figures["roc_auc"] = weighted_auc(labels, probabilities, once)
+    figures |= figures_of_probabilities(labels, probabilities, once)
     return {name: float(figures[name][0]) for name in FIGURES}
 
 
 def figures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
-    """All figures but the AUC.
+    """All figures of decisions.
 
     Args:
         counts: `(sets, 4)`: tn, fp, fn, tp of each set of cases.
@@ -86,15 +96,103 @@ def figures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
         observed = (tp + tn) / n
         # By whole numbers: a chance of exactly 1 must give 0 / 0.
         chance = malignant * (tp + fp) + benign * (tn + fn)
+        f1, f1_benign = 2 * tp / (2 * tp + fp + fn), 2 * tn / (2 * tn + fp + fn)
+        product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+        # A ratio with 0 below it has no value to put into a table.
+        positive = np.where(fp > 0, sensitivity / (1 - specificity), np.nan)
         return {
             "sensitivity": sensitivity,
             "specificity": specificity,
+            "ppv": tp / (tp + fp),
+            "npv": tn / (tn + fn),
             "accuracy": observed,
+            "f1_macro": (f1 + f1_benign) / 2,
+            "mcc": (tp * tn - fp * fn) / np.sqrt(product),
+            "positive_likelihood_ratio": positive,
+            "negative_likelihood_ratio": np.where(
+                tn > 0, (1 - sensitivity) / specificity, np.nan
+            ),
             "balanced_accuracy": (sensitivity + specificity) / 2,
-            "f1": 2 * tp / (2 * tp + fp + fn),
+            "f1": f1,
             "cohen_kappa": ((tp + tn) * n - chance) / (n * n - chance),
             "jaccard": tp / (tp + fp + fn),
         }
+
+
+def predictive_values(
+    sensitivity: ArrayLike, specificity: ArrayLike, prevalence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positive and negative predictive value where other shares are malignant.
+
+    Args:
+        sensitivity: `(sets,)`, in [0, 1].
+        specificity: `(sets,)`, in [0, 1].
+        prevalence: Share of malignant cases, in (0, 1).
+
+    Returns:
+        Both, `(sets,)`; NaN where nothing is called so.
+
+    Raises:
+        ValueError: If the prevalence is out of range.
+
+    Reference:
+        [Altman and Bland, 1994](https://doi.org/10.1136/bmj.309.6947.102)
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f"`prevalence` must be in (0, 1). Received: {prevalence}")
+    sensitivity, specificity = np.asarray(sensitivity), np.asarray(specificity)
+    tp, fn = prevalence * sensitivity, prevalence * (1 - sensitivity)
+    tn, fp = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return tp / (tp + fp), tn / (tn + fn)
+
+
+def figures_of_probabilities(
+    labels: NDArray, probabilities: NDArray, weights: NDArray
+) -> dict[str, NDArray[np.float64]]:
+    """The figures of `OF_PROBABILITIES`, for many weightings of the same cases.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`.
+        weights: `(sets, cases)`: how often each case stands in each set.
+
+    Returns:
+        Name -> `(sets,)`; NaN where a set lacks a class that the figure needs.
+
+    Reference:
+        Average precision as in scikit-learn: precision at each threshold, weighted by
+        the recall it adds; no interpolation.
+    """
+    benign, malignant = _sums_by_threshold(labels, probabilities, weights)
+    below = np.cumsum(benign, axis=1) - benign / 2
+    total = malignant.sum(axis=1)
+    error = (probabilities - labels) ** 2
+    # From the highest threshold down.
+    found = np.cumsum(malignant[:, ::-1], axis=1)
+    called = found + np.cumsum(benign[:, ::-1], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(called > 0, found / called, 0.0)
+        return {
+            "roc_auc": (malignant * below).sum(axis=1) / (total * benign.sum(axis=1)),
+            "average_precision": (malignant[:, ::-1] * precision).sum(axis=1) / total,
+            "brier": weights @ error / weights.sum(axis=1),
+        }
+
+
+def _sums_by_threshold(
+    labels: NDArray, probabilities: NDArray, weights: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Weights of benign and malignant cases by ascending distinct probability."""
+    order = np.argsort(probabilities, kind="stable")
+    malignant = labels[order] == 1
+    ordered = probabilities[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    weights = weights[:, order]
+    return (
+        np.add.reduceat(weights * ~malignant, starts, axis=1),
+        np.add.reduceat(weights * malignant, starts, axis=1),
+    )
 
 
 def weighted_auc(
@@ -113,13 +211,7 @@ def weighted_auc(
     Returns:
         `(sets,)`; NaN where a set lacks one class.
     """
-    order = np.argsort(probabilities, kind="stable")
-    malignant = labels[order] == 1
-    ordered = probabilities[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    weights = weights[:, order]
-    benign = np.add.reduceat(weights * ~malignant, starts, axis=1)
-    positive = np.add.reduceat(weights * malignant, starts, axis=1)
+    benign, positive = _sums_by_threshold(labels, probabilities, weights)
     below = np.cumsum(benign, axis=1) - benign / 2
     pairs = positive.sum(axis=1) * benign.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -19,12 +19,20 @@ UNITS = ("image", "patient")
 NAMES = {
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "f1": "F1",
+    "f1_macro": "F1, macro",
     "cohen_kappa": "Cohen's kappa",
+    "mcc": "MCC",
     "jaccard": "Jaccard",
+    "positive_likelihood_ratio": "LR+",
+    "negative_likelihood_ratio": "LR-",
     "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
 }
 COST_NAMES = {
     "training_seconds": "training took {:,.0f} s",
@@ -177,7 +185,31 @@ def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     for label, word in enumerate(("Benign", "Malignant")):
         image, patient = (_called(metrics[unit]["confusion"], label) for unit in UNITS)
         rows.append((f"{word}, called right", image, patient))
+    for prevalence in metrics["image"].get("prevalences", {}):
+        for name in ("ppv", "npv"):
+            image, patient = (
+                format_figure(metrics[unit]["prevalences"][prevalence][name])
+                for unit in UNITS
+            )
+            percent = f"{100 * float(prevalence):g}%"
+            rows.append((f"{NAMES[name]} if {percent} malignant", image, patient))
+    for point in metrics.get("points", []):
+        for name in ("sensitivity", "specificity"):
+            image, patient = (format_figure(point[unit][name]) for unit in UNITS)
+            rows.append((f"{NAMES[name]} at {_point(point)}", image, patient))
     return rows
+
+
+def _point(point: dict[str, Any]) -> str:
+    """The name of a further operating point, with its threshold."""
+    names = {
+        "youden": "Youden",
+        "half": "0.5",
+        "sensitivity": "high sens.",
+        "specificity": "high spec.",
+        "cost": "least cost",
+    }
+    return names[point["method"]]
 
 
 def _called(counts: list[list[int]], label: int) -> str:

@@ -179,6 +179,8 @@ def _alone(config: Config, inputs: str, run: Path) -> Config:
     return config.model_copy(
         update={
             "model": config.model.model_copy(update={"inputs": inputs}),
+            # Alone, the image branch has nobody to lean on: it learns.
+            "train": config.train.model_copy(update={"freeze_image": False}),
             "split": config.split.model_copy(update={"file": run / SPLITS}),
         }
     )

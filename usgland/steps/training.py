@@ -23,7 +23,7 @@ from usgland.evaluation.calibration import (
 )
 from usgland.evaluation.evaluate import forced_leaks, metrics_of
 from usgland.evaluation.operating_point import (
-    choose_operating_point,
+    choose_points,
     read_thresholds,
     write_thresholds,
 )
@@ -86,7 +86,7 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
     write_calibration(run / CALIBRATION, calibration)
     console.print(describe_calibration(calibration), highlight=False, soft_wrap=True)
     val = apply_calibration(val, calibration)
-    threshold = choose_operating_point(val, config.evaluation.operating_point)
+    threshold = choose_points(val, config.evaluation)
     write_thresholds(run / THRESHOLD, threshold)
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
     metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)

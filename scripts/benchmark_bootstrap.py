@@ -1,0 +1,42 @@
+"""Times the intervals of all figures: 2,000 resamples of 2,000 rows.
+
+python scripts/benchmark_bootstrap.py [--rows 2000] [--resamples 2000]
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from usgland.config import EvaluationSettings
+from usgland.evaluation.intervals import figure_intervals
+
+
+def main() -> None:
+    """Prints processor seconds of each kind of bootstrap, the best of three."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--resamples", type=int, default=2000)
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    patients = rng.integers(0, options.rows // 3, options.rows)
+    labels = patients % 2
+    probabilities = np.clip(0.25 * labels + rng.uniform(0, 0.75, options.rows), 0, 1)
+    for kind in ("percentile", "bca"):
+        settings = EvaluationSettings(
+            bootstrap_resamples=options.resamples, bootstrap=kind
+        )
+        seconds = []
+        for _ in range(3):
+            start = time.process_time()
+            figure_intervals(labels, probabilities, 0.5, patients.astype(str), settings)
+            seconds.append(time.process_time() - start)
+        print(
+            f"{kind}: {min(seconds):.2f} s of processor time for "
+            f"{options.resamples} resamples of {options.rows} rows of "
+            f"{len(set(patients))} patients, all figures"
+        )
+
+
+if __name__ == "__main__":
+    main()

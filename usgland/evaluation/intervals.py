@@ -1,0 +1,156 @@
+"""The interval of each figure, by the method that fits its cases.
+
+Where every patient is one case, shares have the interval of a proportion and the AUC
+that of DeLong. Where patients have several images, and for all other figures,
+patients are drawn with replacement (`usgland.evaluation.bootstrap`).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+from usgland.config import EvaluationSettings
+from usgland.evaluation.bootstrap import (
+    Interval,
+    bca_interval,
+    bootstrap_figures,
+    jackknife_figures,
+    percentile_interval,
+)
+from usgland.evaluation.delong import delong_interval, has_clusters
+from usgland.evaluation.scores import FIGURES, checked_cases, confusion, score
+from usgland.evaluation.undefined import undefined_reason
+
+PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
+CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
+
+
+def figure_intervals(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    patient_ids: ArrayLike,
+    settings: EvaluationSettings,
+) -> dict[str, dict[str, Any]]:
+    """Every figure of `FIGURES` with its interval.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        threshold: One, or `(cases,)`.
+        patient_ids: `(cases,)`: who each case belongs to.
+        settings: Level, methods, resamples and seed.
+
+    Returns:
+        Name -> value, low, high, method, reason (why value or interval is not
+        defined, else "") and undefined_resamples.
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    values = score(labels, probabilities, threshold)
+    clustered = has_clusters(patient_ids)
+    calls = (probabilities >= np.asarray(threshold, "float64")).astype(int)
+    shares = {} if clustered else _shares(labels, calls)
+    cases = (labels, probabilities, threshold, patient_ids)
+    level, seed = settings.confidence_level, settings.seed
+    drawn = bootstrap_figures(*cases, resamples=settings.bootstrap_resamples, seed=seed)
+    without = jackknife_figures(*cases) if settings.bootstrap == "bca" else None
+    found = {}
+    for name in FIGURES:
+        reason = undefined_reason(name, labels, values[name])
+        if reason:
+            interval = Interval(np.nan, np.nan, f"none: {reason}", 0)
+        elif name in shares:
+            interval = proportion_interval(
+                *shares[name], level=level, method=settings.proportion_interval
+            )
+        elif name == "roc_auc" and not clustered:
+            interval = auc_interval(labels, probabilities, level=level)
+        elif without is not None:
+            interval = bca_interval(
+                drawn[name], values[name], without[name], level=level, seed=seed
+            )
+        else:
+            interval = percentile_interval(drawn[name], level=level, seed=seed)
+        found[name] = {
+            "value": values[name],
+            "low": interval.low,
+            "high": interval.high,
+            "method": interval.method,
+            "reason": reason or interval.method.partition("none: ")[2],
+            "undefined_resamples": interval.undefined,
+        }
+    return found
+
+
+def proportion_interval(
+    successes: int, cases: int, *, level: float, method: str = "wilson"
+) -> Interval:
+    """The interval of a share of independent cases.
+
+    Args:
+        successes: How many.
+        cases: Of how many, 1 or more.
+        level: Confidence level in (0, 1).
+        method: `"wilson"`: covers `level` on average; `"clopper_pearson"`: never
+            covers less, and so is wider.
+
+    Raises:
+        ValueError: If `method` is neither, or the counts are out of range.
+
+    Reference:
+        [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953); [Clopper and
+        Pearson, 1934](https://doi.org/10.1093/biomet/26.4.404)
+    """
+    if method not in PROPORTION_METHODS:
+        raise ValueError(
+            f"`method` must be one of {list(PROPORTION_METHODS)}. Received: {method!r}"
+        )
+    if not 0 <= successes <= cases or cases < 1:
+        raise ValueError(
+            "`successes` must be from 0 to `cases`, 1 or more. "
+            f"Received: {successes} of {cases}"
+        )
+    found = binomtest(successes, cases).proportion_ci(level, CENTILES[method])
+    return Interval(float(found.low), float(found.high), PROPORTION_METHODS[method], 0)
+
+
+def auc_interval(
+    labels: ArrayLike, probabilities: ArrayLike, *, level: float
+) -> Interval:
+    """The interval of the AUC of independent cases.
+
+    DeLong's; of an AUC of 1 or 0, whose variance that puts at 0, the bound from
+    disjoint pairs instead: k = min(malignant, benign) pairs that share no case are
+    independent, each right with the probability that the AUC estimates, and all were
+    right; so the AUC is not below `((1 - level) / 2) ** (1 / k)`, the bound of Clopper
+    and Pearson for k of k. It is conservative, as most pairs go unused.
+
+    Args:
+        labels: `(cases,)`, 0 or 1, both among them.
+        probabilities: `(cases,)`.
+        level: Confidence level in (0, 1).
+    """
+    labels = np.asarray(labels)
+    area = score(labels, probabilities, 0.5)["roc_auc"]
+    if area not in (0.0, 1.0):
+        return delong_interval(labels, probabilities, level=level)
+    pairs = int(min((labels == 1).sum(), (labels == 0).sum()))
+    bound = ((1 - level) / 2) ** (1 / pairs)
+    method = f"exact, of {pairs} disjoint pairs, as DeLong's variance is 0"
+    if area == 1:
+        return Interval(bound, 1.0, method, 0)
+    return Interval(0.0, 1 - bound, method, 0)
+
+
+def _shares(labels: np.ndarray, calls: np.ndarray) -> dict[str, tuple[int, int]]:
+    """Figures that are shares of cases: how many, of how many."""
+    (tn, fp), (fn, tp) = confusion(labels, calls).tolist()
+    return {
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "ppv": (tp, tp + fp),
+        "npv": (tn, tn + fn),
+        "accuracy": (tp + tn, len(labels)),
+    }
