@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scipy.special import expit
-from scipy.special import logit as logit_of
 
 from usgland.errors import UserError
 from usgland.models.classifier import INPUT, LOGIT, PROBABILITY
@@ -67,7 +66,7 @@ def _module(
     model: keras.Model, calibration: Mapping[str, Any]
 ) -> tuple[tf.Module, tf.types.experimental.Callable]:
     """A plain TensorFlow object: no Keras is needed to load it."""
-    to_logit = keras.Model(model.input, model.get_layer(LOGIT).output)
+    to_logit = _to_logit(model)
     specs = {
         tensor.name: tf.TensorSpec([None], tensor.dtype, name=tensor.name)
         for tensor in model.inputs
@@ -85,6 +84,10 @@ def _module(
     return module, serve
 
 
+def _to_logit(model: keras.Model) -> keras.Model:
+    return keras.Model(model.input, model.get_layer(LOGIT).output)
+
+
 def _calibrate(logit: Any, calibration: Mapping[str, Any]) -> Any:
     return calibration["slope"] * logit + calibration["intercept"]
 
@@ -98,8 +101,9 @@ def _check_parity(
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
     batch = {name: tf.constant(values) for name, values in cases.items()}
     given = batch if isinstance(model.input, dict) else batch[INPUT]
-    probability = np.asarray(model(given, training=False), "float64")[:, 0]
-    expected = expit(_calibrate(logit_of(probability), calibration))
+    # Not from the probability: in float32 that of a logit of 17 is 1.
+    logit = np.asarray(_to_logit(model)(given, training=False), "float64")[:, 0]
+    expected = expit(_calibrate(logit, calibration))
     received = served(**batch)[PROBABILITY].numpy()
     difference = float(np.abs(expected - received).max())
     if not difference <= TOLERANCE:
