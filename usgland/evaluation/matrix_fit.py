@@ -103,9 +103,7 @@ def fitting_f1_kinds(f1: Bounds, matrices: Iterable[Matrix]) -> tuple[str, ...]:
     if not arrays:
         return ()
     figures = matrix_figures(*arrays)
-    return tuple(
-        kind for kind in F1_KINDS if _within(figures[f"f1 {kind}"], f1).any()
-    )
+    return tuple(kind for kind in F1_KINDS if _within(figures[f"f1 {kind}"], f1).any())
 
 
 def fitting_sizes(
