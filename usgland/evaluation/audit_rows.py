@@ -1,7 +1,7 @@
 """Findings about rows of figures: the numbers of cases, F1, AUC."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from usgland.evaluation.audit_file import AuditFile, CasesStated, FigureRow
 from usgland.evaluation.matrix_fit import (
