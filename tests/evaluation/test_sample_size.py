@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from usgland.errors import UserError
 from usgland.evaluation.sample_size import (
     auc_standard_error,
     benign_for,
@@ -105,5 +106,5 @@ def test_what_is_out_of_range_is_named():
         cases_for_auc(0.4, 0.1, 0.5, level=0.95)
     with pytest.raises(ValueError, match=r"`auc` must be in \(0, 1\). Received: 1"):
         cases_for_auc(1.0, 0.1, 0.5, level=0.95)
-    with pytest.raises(ValueError, match="at most 10000000 cases. Received: more"):
+    with pytest.raises(UserError, match="10,000,000 cases are enough for. Received: "):
         cases_for_proportion(0.5, 1e-5, level=0.95, method="wilson")

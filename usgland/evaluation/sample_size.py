@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import beta, norm
 
+from usgland.errors import UserError
+
 LARGEST = 10_000_000  # cases; an answer beyond is none
 
 
@@ -103,14 +105,21 @@ def patients_for(malignant: int, benign: int, prevalence: float) -> int:
 
 
 def fewest(enough: Callable[[int], bool], start: int = 1) -> int:
-    """The smallest number that is enough, where larger ones are as well."""
+    """The smallest number that is enough, where larger ones are as well.
+
+    Raises:
+        UserError: If it is larger than `LARGEST`.
+    """
     high = max(start, 1)
-    while not enough(high):
-        high *= 2
-        if high > LARGEST:
-            raise ValueError(
-                f"`width` or `power` must need at most {LARGEST} cases. Received: more"
+    # A start beyond it is not tried: that alone could take minutes.
+    while high > LARGEST or not enough(high):
+        if high >= LARGEST:
+            raise UserError(
+                f"Expected a width or a difference that {LARGEST:,} cases are enough "
+                "for. Received: one that needs more. Ask for a wider interval or a "
+                "larger difference"
             )
+        high = min(2 * high, LARGEST)
     low = 0
     while high - low > 1:
         middle = (low + high) // 2
