@@ -27,7 +27,7 @@ def test_the_band_is_that_of_curves_drawn_one_by_one():
 
 
 def test_one_patient_of_a_class_gives_what_bounds_it_can():
-    rates, low, high = roc_band(
+    _, low, high = roc_band(
         [0, 1], [0.2, 0.9], ["a", "b"], resamples=40, level=0.9, seed=0
     )
     assert (high >= low).all() and high.max() == pytest.approx(1)

@@ -194,9 +194,9 @@ def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
             percent = f"{100 * float(prevalence):g}%"
             rows.append((f"{NAMES[name]} if {percent} malignant", image, patient))
     for point in metrics.get("points", []):
-        for name in ("sensitivity", "specificity"):
+        for name, short in (("sensitivity", "Sens."), ("specificity", "Spec.")):
             image, patient = (format_figure(point[unit][name]) for unit in UNITS)
-            rows.append((f"{NAMES[name]} at {_point(point)}", image, patient))
+            rows.append((f"{short} at {_point(point)}", image, patient))
     return rows
 
 
