@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -84,6 +84,7 @@ def test_patients_are_those_among_whom_the_cases_are_expected():
     width=st.floats(0.05, 0.9),
     method=st.sampled_from(list(NAMES)),
 )
+@example(share=5e-324, width=0.5, method="clopper-pearson")
 def test_narrower_intervals_need_more_and_a_share_as_much_as_its_rest(
     share, width, method
 ):

@@ -33,7 +33,8 @@ def proportion_width(share: float, cases: int, *, level: float, method: str) -> 
         spread = share * (1 - share) / cases + z2 / (4 * cases**2)
         return 2 * math.sqrt(z2 * spread) / (1 + z2 / cases)
     if method == "clopper-pearson":
-        low = beta.ppf(tail, count, cases - count + 1) if count > 0 else 0.0
+        # Of a count next to 0 SciPy's quantile overflows; it is 0 long before.
+        low = beta.ppf(tail, count, cases - count + 1) if count > 1e-9 else 0.0
         high = beta.isf(tail, count + 1, cases - count) if count < cases else 1.0
         return float(high - low)
     raise ValueError(
