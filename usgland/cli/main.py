@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from usgland import __version__
+from usgland.cli.auditing import audit
 from usgland.cli.comparing import compare
 from usgland.cli.reading import readers
 from usgland.cli.reporting import report
@@ -37,5 +38,16 @@ def cli(context: click.Context, verbose: bool) -> None:
     context.obj = verbose
 
 
-for command in (fit, cv, predict, evaluate, compare, readers, report, export, config):
+for command in (
+    fit,
+    cv,
+    predict,
+    evaluate,
+    compare,
+    readers,
+    report,
+    export,
+    config,
+    audit,
+):
     cli.add_command(command)
