@@ -14,6 +14,7 @@ from usgland.evaluation.printed import Bounds, Rounding, printed_bounds
 def audit_tables(file: AuditFile) -> list[Finding]:
     """Checks the sums and P values of every table, and what is printed twice."""
     sums, p_values = [], []
+    nearest: dict[str, tuple[str, float]] = {}
     for name, table in file.tables.items():
         for row_name, row in table.rows.items():
             where = f"{name}, {row_name}"
@@ -21,8 +22,21 @@ def audit_tables(file: AuditFile) -> list[Finding]:
                 sums.append(_sum(where, table, row.counts))
             if row.p is not None:
                 p_values.append(_p_value(where, table, row, row.p, file.rounding))
+                tests = recomputed(row, table.n, file.rounding)
+                nearest |= _nearest(where, row.p, tests)
     repeated = [_repeated(*one) for one in file.repeated.items()]
-    return [*sums, *_summary(p_values), *p_values, *repeated]
+    return [*sums, *_summary(p_values, nearest), *p_values, *repeated]
+
+
+def _nearest(
+    where: str, p: str, tests: dict[str, Bounds]
+) -> dict[str, tuple[str, float]]:
+    """The recomputed P that a printed one is nearest to."""
+    printed = printed_bounds(p)
+    if not tests or not printed.low > 0:
+        return {}
+    ends = [end for one in tests.values() for end in one]
+    return {where: (p, min(ends, key=lambda end: abs(end - float(p))))}
 
 
 def recomputed(
@@ -108,7 +122,9 @@ def _p_value(
     return Finding("p_value", where, False, text, tuple(texts))
 
 
-def _summary(p_values: list[Finding]) -> list[Finding]:
+def _summary(
+    p_values: list[Finding], nearest: dict[str, tuple[str, float]]
+) -> list[Finding]:
     """How many of the P values fit, before they are listed."""
     misfits = sum(not one.fits for one in p_values)
     if len(p_values) < 2 or not misfits:
@@ -118,8 +134,15 @@ def _summary(p_values: list[Finding]) -> list[Finding]:
         f"{many} of the {len(p_values)} printed P values can be obtained from the "
         "printed counts, means and SDs by the tests tried"
     )
-    tried = ("chi-square, with Yates, Fisher, likelihood ratio; Student, Welch",)
-    return [Finding("p_value", "All tables", False, text, tried)]
+    tried = ["chi-square, with Yates, Fisher, likelihood ratio; Student, Welch"]
+    apart = {one.where for one in p_values if not one.fits} & set(nearest)
+    if apart:
+        # By their difference, as who reads the two would compare them.
+        off = {w: abs(float(nearest[w][0]) - nearest[w][1]) for w in apart}
+        where = min(off, key=lambda one: off[one])
+        printed, found = nearest[where]
+        tried.append(f"closest: {where}, {printed} against {format_small(found)}")
+    return [Finding("p_value", "All tables", False, text, tuple(tried))]
 
 
 def _repeated(name: str, places: dict[str, str]) -> Finding:
