@@ -1,6 +1,10 @@
 """Which interval a figure gets, against SciPy, hand arithmetic and simulation."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +22,13 @@ from usgland.evaluation.intervals import (
     auc_interval,
     figure_intervals,
     proportion_interval,
+    ratio_interval,
 )
 from usgland.evaluation.scores import FIGURES, score
+from usgland.evaluation.unit_metrics import unit_metrics
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "statsmodels.json"
+STATSMODELS = json.loads(REFERENCE.read_text(encoding="utf-8"))
 
 
 def settings_of(**changes):
@@ -163,6 +172,89 @@ def test_the_jackknife_leaves_each_patient_out():
         expected = score(labels[kept], probabilities[kept], 0.5)
         one = {name: values[number] for name, values in found.items()}
         assert one == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "f1", "brier", "sensitivity"])
+def test_bca_moves_the_same_resamples_as_scipy_does(name):
+    # SciPy's own draws go through ours: the bounds agree to the last digits.
+    labels, probabilities, ids = draw(seed=3, patients=40)
+
+    def figure(index, axis=-1):
+        sets = np.atleast_2d(index.astype(int))
+        found = [score(labels[one], probabilities[one], 0.5)[name] for one in sets]
+        return np.array(found).reshape(index.shape[:-1])
+
+    reference = bootstrap(
+        (np.arange(40),),
+        figure,
+        method="BCa",
+        n_resamples=300,
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    left_out = jackknife_figures(labels, probabilities, 0.5, ids.astype(int))[name]
+    value = score(labels, probabilities, 0.5)[name]
+    values = reference.bootstrap_distribution
+    found = bca_interval(values, value, left_out, level=0.95, seed=0)
+    assert found[:2] == pytest.approx(tuple(reference.confidence_interval), rel=1e-9)
+
+
+@pytest.mark.parametrize("one", STATSMODELS["proportions"], ids=str)
+def test_intervals_of_a_proportion_are_those_of_statsmodels(one):
+    level = one["level"]
+    for method in ("wilson", "clopper_pearson"):
+        found = proportion_interval(
+            one["successes"], one["cases"], level=level, method=method
+        )
+        assert (found.low, found.high) == pytest.approx(tuple(one[method]), abs=1e-9)
+
+
+@pytest.mark.parametrize("one", STATSMODELS["ratios"], ids=str)
+def test_intervals_of_likelihood_ratios_are_those_of_statsmodels(one):
+    counts = np.array([[one["tn"], one["fp"]], [one["fn"], one["tp"]]])
+    for name in ("positive", "negative"):
+        found = ratio_interval(f"{name}_likelihood_ratio", counts, level=0.95)
+        assert (found.low, found.high) == pytest.approx(tuple(one[name]))
+
+
+def test_a_likelihood_ratio_of_0_has_no_interval_and_says_why():
+    counts = np.array([[8, 2], [0, 10]])
+    found = ratio_interval("negative_likelihood_ratio", counts, level=0.95)
+    assert np.isnan(found.low)
+    assert found.method == "none: no malignant case is called benign"
+
+
+def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
+    labels, probabilities, ids = draw(images=2)
+    for kind in ("percentile", "bca"):
+        settings = settings_of(prevalences=(0.1,), bootstrap=kind)
+        rows = pd.DataFrame(
+            {
+                "label": labels,
+                "probability": probabilities,
+                "threshold": 0.5,
+                "prediction": (probabilities >= 0.5).astype(int),
+                "patient_id": ids,
+            }
+        )
+        found = unit_metrics(rows, settings)
+        figures, pair = found["figures"], found["prevalences"]["0.1"]
+        sensitivity, specificity = (
+            figures[name]["value"] for name in ("sensitivity", "specificity")
+        )
+        called = 0.1 * sensitivity + 0.9 * (1 - specificity)
+        assert pair["ppv"]["value"] == pytest.approx(0.1 * sensitivity / called)
+        for one in pair.values():
+            assert one["low"] < one["value"] < one["high"]
+            assert kind in one["method"].lower()
+        assert unit_metrics(rows[labels == 1], settings)["prevalences"]["0.1"]["npv"][
+            "reason"
+        ] == ("no benign case")
+        nobody = rows.assign(threshold=1.0, prediction=0)
+        pair = unit_metrics(nobody, settings)["prevalences"]["0.1"]
+        assert pair["ppv"]["reason"] == "no case is called malignant"
+        assert pair["npv"]["value"] == pytest.approx(0.9)
+        assert pair["npv"]["reason"].startswith("the same value in all")
 
 
 CASES = st.lists(

@@ -6,20 +6,27 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
-from usgland.evaluation.intervals import figure_intervals
-from usgland.evaluation.operating_point import (
-    apply_threshold,
-    further_point,
-    point_names,
+from usgland.evaluation.bootstrap import (
+    Interval,
+    bootstrap_figures,
+    jackknife_figures,
 )
+from usgland.evaluation.intervals import (
+    as_figure,
+    figure_intervals,
+    resampled_interval,
+)
+from usgland.evaluation.operating_point import AIMS, apply_threshold, further_points
 from usgland.evaluation.predictions import patient_predictions
-from usgland.evaluation.scores import confusion, predictive_values
+from usgland.evaluation.scores import (
+    OF_PROBABILITIES,
+    confusion,
+    predictive_values,
+)
+from usgland.evaluation.undefined import UNDEFINED, undefined_reason
 
 # Labels, probabilities, thresholds and patients, `(cases,)` each.
 Cases = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-# Shown for a further point; those of probabilities are the same at every point.
-POINT_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 
 def unit_metrics(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
@@ -57,23 +64,22 @@ def point_metrics(
         settings: Of the intervals.
 
     Returns:
-        One dict a point: method, threshold (a number, or fold -> number), image and
-        patient: name -> figure, for the names of `POINT_FIGURES`, and confusion.
+        One dict a point: method, what it aimed at, threshold (a number, or fold ->
+        number), and image and patient: as `unit_metrics`, without the figures of
+        probabilities, which are the same at every point.
     """
     points = []
-    for name in point_names(thresholds):
-        point = further_point(thresholds, name)
-        threshold: Any = point.get("threshold")
+    for point in further_points(thresholds):
         if "folds" in point:
-            threshold = {k: one["threshold"] for k, one in point["folds"].items()}
-        found: dict[str, Any] = {"method": name, "threshold": threshold}
-        units = {"image": rows, "patient": patient_predictions(rows)}
-        for unit, cases in units.items():
-            called = apply_threshold(cases, point)
-            figures = figure_intervals(*_cases(called), settings)
-            found[unit] = {one: figures[one] for one in POINT_FIGURES} | {
-                "confusion": confusion(called["label"], called["prediction"]).tolist()
-            }
+            threshold: Any = {k: one["threshold"] for k, one in point["folds"].items()}
+        else:
+            threshold = point["threshold"]
+        aims = {name: point[name] for name in AIMS if name in point}
+        found = {"method": point["method"], **aims, "threshold": threshold}
+        for unit, cases in (("image", rows), ("patient", patient_predictions(rows))):
+            found[unit] = unit_metrics(apply_threshold(cases, point), settings)
+            for name in OF_PROBABILITIES:
+                del found[unit]["figures"][name]
         points.append(found)
     return points
 
@@ -95,31 +101,32 @@ def _at_prevalences(
     """Predictive values where other shares are malignant; bootstrap over patients."""
     if not settings.prevalences:
         return {}
-    drawn = bootstrap_figures(
-        *cases, resamples=settings.bootstrap_resamples, seed=settings.seed
-    )
+    seed, resamples = settings.seed, settings.bootstrap_resamples
+    value = {name: figure["value"] for name, figure in figures.items()}
+    drawn = bootstrap_figures(*cases, resamples=resamples, seed=seed)
+    without = jackknife_figures(*cases) if settings.bootstrap == "bca" else None
+    lacking = [
+        undefined_reason(name, cases[0], value[name])
+        for name in ("sensitivity", "specificity")
+    ]
     found = {}
     for prevalence in settings.prevalences:
-        values, resampled = (
+        values, resampled, left_out = (
             predictive_values(one["sensitivity"], one["specificity"], prevalence)
-            for one in (
-                {name: figure["value"] for name, figure in figures.items()},
-                drawn,
-            )
+            for one in (value, drawn, without or drawn)
         )
         pair = {}
-        for name, value, draws in zip(("ppv", "npv"), values, resampled, strict=True):
-            interval = percentile_interval(
-                draws, level=settings.confidence_level, seed=settings.seed
-            )
-            reason = "" if value == value else "no case is called so"
-            pair[name] = {
-                "value": float(value),
-                "low": interval.low,
-                "high": interval.high,
-                "method": interval.method,
-                "reason": reason,
-                "undefined_resamples": interval.undefined,
-            }
+        for i, name in enumerate(("ppv", "npv")):
+            reason = lacking[0] or lacking[1] or UNDEFINED[name][0]
+            interval = Interval(np.nan, np.nan, f"none: {reason}", 0)
+            if values[i] == values[i]:
+                interval = resampled_interval(
+                    resampled[i],
+                    float(values[i]),
+                    left_out[i] if without else None,
+                    level=settings.confidence_level,
+                    seed=seed,
+                )
+            pair[name] = as_figure(float(values[i]), interval)
         found[f"{prevalence:g}"] = pair
     return found
