@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.evaluate import metrics_of
+from usgland.evaluation.model_comparison import Choices, compare_models
 from usgland.evaluation.operating_point import read_thresholds
 from usgland.evaluation.predictions import read_predictions
 from usgland.runs import ENVIRONMENT, PREDICTIONS, THRESHOLD, read_json
@@ -29,6 +30,7 @@ def main(runs: Path, parts: Iterable[str]) -> None:
         "breastmnist": show_breastmnist,
         "across": show_across,
         "breast": show_breast,
+        "forms": show_forms,
         "backbones": show_backbones,
     }
     for part in parts or tables:
@@ -98,6 +100,47 @@ def show_breast(runs: Path) -> None:
         folds = [auc for rows in tables for auc in _fold_aucs(rows)]
         pooled = [roc_auc_score(rows["label"], rows["probability"]) for rows in tables]
         print(f"| {start} | {len(folds)} | {_spread(folds)} | {_spread(pooled)} |")
+
+
+def show_forms(runs: Path) -> None:
+    """Image, form and both on BrEaST: five rounds of five folds, paired by patient."""
+    names = {
+        "image and form": "",
+        "image alone": "alone/image/",
+        "form alone": "alone/clinical/",
+        "form, logistic": "alone/logistic/",
+        "demographic, logistic": "alone/logistic_demographic/",
+    }
+    tables = {}
+    for name, folder in names.items():
+        rounds = [
+            read_predictions(runs / f"forms-{number}" / f"{folder}{PREDICTIONS}")
+            for number in ROUNDS
+        ]
+        tables[name] = pd.concat(
+            rows[rows["role"] == "test"].assign(fold=f"{number}-" + rows["fold"])
+            for number, rows in enumerate(rounds)
+        ).reset_index(drop=True)
+    found = compare_models(
+        tables,
+        dict.fromkeys(tables),
+        Choices(units=("patient",), reference="image and form"),
+    )
+    pairs = {pair["a"]: pair for pair in found["patient"]["pairs"]}
+    print("| model | pooled AUC a round, mean (range) | this minus both | P |")
+    print("|---|---|---|---|")
+    for name, rows in tables.items():
+        aucs = [
+            roc_auc_score(part["label"], part["logit"])
+            for _, part in rows.groupby(rows["fold"].str[0])
+        ]
+        pair, difference, p_value = pairs.get(name), "", ""
+        if pair:
+            difference = (
+                f"{pair['difference']:+.3f} ({pair['low']:+.3f} to {pair['high']:+.3f})"
+            )
+            p_value = f"{pair['p_value']:.3f}"
+        print(f"| {name} | {_spread(aucs)} | {difference} | {p_value} |")
 
 
 def show_backbones(runs: Path) -> None:

@@ -271,6 +271,7 @@ def test_export_numbers_its_models(run, tmp_path):
     assert line == "Error: --name: expected the name of a folder. Received: '../x'"
 
 
+@pytest.mark.slow
 def test_cross_validation_goes_on_where_it_was_interrupted(
     home, tiny_manifest, tmp_path, monkeypatch
 ):

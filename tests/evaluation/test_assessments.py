@@ -55,6 +55,23 @@ def test_every_part_is_written_as_figure_markdown_and_csv(evaluated):
     assert all(path.stat().st_size > 100 for path in written)
 
 
+def test_what_only_an_earlier_evaluation_was_asked_for_is_removed(evaluated):
+    run, _, written = evaluated
+    other = run / "figures" / "subgroup_device_val.png"  # of another role
+    other.touch()
+    _, again = evaluate_run(run, overwrite=True)
+    gone = {path.name for path in set(written) - set(again)}
+    assert gone == {
+        "decision_curve_prevalence_0.1.png",
+        "subgroup_device.png",
+        "subgroup_age.png",
+        "subgroups.md",
+        "subgroups.csv",
+    }
+    assert not any(path.exists() for path in set(written) - set(again))
+    assert all(path.exists() for path in (*again, other))
+
+
 def test_synthetic_data_are_marked_in_every_table_and_figure(evaluated):
     run, metrics, _ = evaluated
     for stem in ("calibration", "decision_curve", "subgroups"):

@@ -9,11 +9,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from usgland.config import EvaluationSettings
+from usgland.evaluation.recalibration import recalibration
 from usgland.evaluation.reliability import (
     assess_calibration,
     equal_count_edges,
     expected_calibration_error,
-    recalibration,
     reliability_curve,
 )
 
@@ -148,6 +148,19 @@ def test_nearly_separated_logits_converge():
     labels = np.r_[np.zeros(30, int), np.ones(31, int)]
     slope, _ = recalibration(labels, logits, np.ones((1, 61)))
     assert slope[0] == pytest.approx(slope_by_scikit_learn(labels, logits), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [10, 100, 500])
+def test_logits_whose_probabilities_are_0_and_1_have_their_shift(scale):
+    # The curvature is 0 almost everywhere.
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 40)
+    logits = scale * rng.normal(labels + 1.0, 1, 40)
+    weights = rng.integers(0, 3, (30, 40))
+    _, shifts = recalibration(labels, logits, weights)
+    for shift, weight in zip(shifts, weights, strict=True):
+        mean = np.average(expit(logits + shift), weights=weight)
+        assert mean == pytest.approx(np.average(labels, weights=weight), abs=1e-12)
 
 
 def test_the_interval_of_the_slope_is_that_of_patients_drawn_with_all_images():

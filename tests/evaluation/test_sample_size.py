@@ -79,7 +79,7 @@ def test_patients_are_those_among_whom_the_cases_are_expected():
 
 @settings(max_examples=50, deadline=None)
 @given(
-    share=st.floats(0, 1),
+    share=st.integers(0, 1000).map(lambda part: part / 1000),
     width=st.floats(0.05, 0.9),
     method=st.sampled_from(list(NAMES)),
 )

@@ -1,6 +1,8 @@
 """Networks by name: sizes, scaling, and where their weights come from."""
 
+import http.server
 import shutil
+import threading
 import urllib.error
 import urllib.request
 
@@ -351,8 +353,8 @@ def no_network(monkeypatch, tmp_path):
     """No network and nothing cached; gives the addresses that were asked for."""
     asked = []
 
-    def refuse(request, timeout):
-        asked.append(request.full_url)
+    def refuse(request, timeout):  # an address
+        asked.append(request)
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
@@ -397,8 +399,35 @@ def test_what_keras_has_cached_is_not_asked_for(no_network, tmp_path, monkeypatc
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / name).touch()
-    backbones._check_download(f"mobilenet_v2/{name}")
+    assert backbones._fetch(f"mobilenet_v2/{name}") == tmp_path / "models" / name
     assert no_network == []
+    with pytest.raises(UserError, match="cannot be read as such; delete it and"):
+        load_weights(None, "mobilenet_v2", "imagenet", 0.35)
+
+
+class Broken(http.server.BaseHTTPRequestHandler):
+    """Promises more bytes than it sends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"half of it")
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_download_that_breaks_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with http.server.HTTPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(backbones, "KERAS_WEIGHTS", address)
+        with pytest.raises(UserError, match="Received: IncompleteRead") as error:
+            load_weights(None, "vgg16", "imagenet", 1.0)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "models").exists()
 
 
 def test_mobilenet_v2_names_a_width_without_imagenet_weights():

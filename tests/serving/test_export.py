@@ -132,6 +132,26 @@ def test_the_export_repeats_what_predict_writes_for_a_ragged_batch(
     np.testing.assert_allclose(served["probability"], predicted, atol=1e-5)
 
 
+def test_a_network_that_is_very_sure_is_exported_with_its_calibration(
+    model, rows, contents, tmp_path
+):
+    # In float32 the probabilities of such logits are nearly 1, or 1.
+    sure = keras.models.clone_model(model)
+    sure.set_weights(model.get_weights())
+    bias = sure.get_layer("logit").bias
+    bias.assign(bias + 16)
+    fit = {"slope": 0.25, "intercept": -3.0}
+    folder = export_model(sure, tmp_path / "mine", {"image_bytes": contents}, fit)
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    logits = predict_rows(sure, rows)["logit"].to_numpy("float64")
+    assert logits.min() > 10 and logits.max() > 17
+    np.testing.assert_allclose(
+        served(image_bytes=tf.constant(contents))["probability"],
+        1 / (1 + np.exp(3 - logits / 4)),
+        atol=1e-5,
+    )
+
+
 @pytest.mark.slow
 def test_a_process_without_our_package_and_keras_gives_the_same_probabilities(
     exported, images, predicted, tmp_path

@@ -26,7 +26,7 @@ from usgland.evaluation.predictions import patient_predictions
 from usgland.evaluation.reliability import assess_calibration
 from usgland.evaluation.subgroups import subgroup_figures
 from usgland.runs import FIGURES as FIGURES_FOLDER
-from usgland.runs import TABLES, write_text
+from usgland.runs import METRICS, TABLES, read_json, write_text
 
 
 def assess(
@@ -73,6 +73,9 @@ def assess(
 def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[Path]:
     """Writes the figures and tables of what `assess` added to `metrics`.
 
+    Those of subgroups and prevalences that only an earlier evaluation was asked for
+    are removed: a report would show them beside figures they do not belong to.
+
     Args:
         metrics: With synthetic, role and confidence_level as well.
         run: The run directory.
@@ -83,12 +86,9 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
     """
     figures = {"calibration": reliability_figure(metrics)}
     for curves in metrics["decision_curve"]:
-        curve = curves["patient"]
-        given = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
-        figures[f"decision_curve{given}"] = decision_curve_figure(metrics, curves)
+        figures[_curve_stem(curves)] = decision_curve_figure(metrics, curves)
     for column in metrics["subgroups"]:
-        name = "".join(one if one.isalnum() else "_" for one in column)
-        figures[f"subgroup_{name}"] = subgroup_figure(metrics, column)
+        figures[_subgroup_stem(column)] = subgroup_figure(metrics, column)
     texts = {
         "calibration.md": calibration_markdown(metrics),
         "calibration.csv": calibration_csv(metrics),
@@ -98,6 +98,7 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
     if metrics["subgroups"]:
         texts["subgroups.md"] = subgroups_markdown(metrics)
         texts["subgroups.csv"] = subgroups_csv(metrics)
+    _remove_earlier(run, suffix)
     written = []
     for name, figure in figures.items():
         written.append(run / FIGURES_FOLDER / f"{name}{suffix}.png")
@@ -107,3 +108,30 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
         written.append(run / TABLES / f"{stem}{suffix}.{kind}")
         write_text(written[-1], text)
     return written
+
+
+def _remove_earlier(run: Path, suffix: str) -> None:
+    """Removes what `write_assessments` writes only if asked to, in metrics.json."""
+    path = (run / METRICS).with_stem(f"{Path(METRICS).stem}{suffix}")
+    earlier = read_json(path) if path.exists() else {}
+    names = [
+        f"{FIGURES_FOLDER}/{_subgroup_stem(column)}{suffix}.png"
+        for column in earlier.get("subgroups", {})
+    ]
+    names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv")]
+    names += [
+        f"{FIGURES_FOLDER}/{_curve_stem(curves)}{suffix}.png"
+        for curves in earlier.get("decision_curve", [])[1:]
+    ]
+    for name in names:
+        (run / name).unlink(missing_ok=True)
+
+
+def _subgroup_stem(column: str) -> str:
+    return "subgroup_" + "".join(one if one.isalnum() else "_" for one in column)
+
+
+def _curve_stem(curves: dict[str, Any]) -> str:
+    curve = curves["patient"]
+    given = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
+    return f"decision_curve{given}"

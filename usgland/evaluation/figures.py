@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from usgland.errors import UserError
 from usgland.evaluation.predictions import patient_predictions
+from usgland.evaluation.roc_band import roc_band
 from usgland.evaluation.scores import roc_points
 from usgland.evaluation.tables import UNITS, format_figure
 from usgland.runs import write_whole
@@ -29,6 +30,7 @@ COLOURS = {"image": "#0072B2", "patient": "#D55E00"}
 STYLES = {"image": "-", "patient": "--"}
 MARKERS = {"image": "o", "patient": "s"}
 RED = "#B00000"
+BAND_RESAMPLES = 1000
 BAND_INCHES = 0.42  # that says SYNTHETIC DATA
 WORDS = ("benign", "malignant")
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
@@ -43,7 +45,9 @@ def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """
     figure, (axes,) = new_figure((5.2, 5.3), 1, metrics["synthetic"])
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
-    for unit, cases in zip(UNITS, (rows, patient_predictions(rows)), strict=True):
+    patients = patient_predictions(rows)
+    _draw_band(axes, patients, metrics)
+    for unit, cases in zip(UNITS, (rows, patients), strict=True):
         _draw_roc(axes, unit, cases, metrics[unit])
     axes.set_aspect("equal")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -54,7 +58,8 @@ def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     axes.legend(
         loc="lower right",
         fontsize=8,
-        title=f"AUC with {level} interval; marker: operating point",
+        title=f"AUC with {level} interval; marker: operating point; shaded:\n"
+        f"{level} of the sensitivity per patient at each specificity",
         title_fontsize=7.5,
         framealpha=0.9,
     )
@@ -214,6 +219,22 @@ def new_figure(
                 zorder=5,
             )
     return figure, both
+
+
+def _draw_band(axes: Axes, patients: pd.DataFrame, metrics: dict[str, Any]) -> None:
+    part = metrics["patient"]
+    if not part["n_benign"] or not part["n_malignant"]:
+        return
+    rates, low, high = roc_band(
+        patients["label"],
+        patients["probability"],
+        patients["patient_id"],
+        resamples=BAND_RESAMPLES,
+        level=metrics["confidence_level"],
+        seed=0,
+    )
+    # The edge, as a shade alone is lost on a bad printer.
+    axes.fill_between(rates, low, high, facecolor="0.88", edgecolor="0.6", lw=0.7)
 
 
 def _draw_roc(axes: Axes, unit: str, cases: pd.DataFrame, part: dict[str, Any]) -> None:

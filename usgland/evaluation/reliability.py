@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from scipy.stats import binomtest
 
 from usgland.config import EvaluationSettings
@@ -18,14 +17,12 @@ from usgland.evaluation.bootstrap import (
     percentile_interval,
     resample_patients,
 )
+from usgland.evaluation.recalibration import recalibration
 from usgland.evaluation.scores import checked_cases
 
 BINS = 10  # at most
 CASES_A_BIN = 10  # at least, of equal-count bins; of fewer, a share says little
 SIMULATIONS = 1000
-STEPS = 100  # of Newton's method, at most; it takes about 8
-LARGEST_STEP = 3.0  # in the logit's standard deviations
-CONVERGED = 1e-9
 SEPARATED = "none: the logits separate the labels, so the slope has no bound"
 
 
@@ -127,50 +124,6 @@ def expected_calibration_error(
     return float(_errors(labels[None], probabilities, edges)[0])
 
 
-def recalibration(
-    labels: NDArray, logits: NDArray, weights: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Calibration slope and calibration-in-the-large, for many weightings at once.
-
-    The slope is that of a logistic regression of the label on the logit: 1 is right,
-    less says that probabilities are too extreme. Calibration-in-the-large is the
-    intercept with the slope fixed at 1: 0 is right, above it says that they are too
-    low.
-
-    Args:
-        labels: `(cases,)`, 0 or 1.
-        logits: `(cases,)`.
-        weights: `(sets, cases)`: how often each case stands in each set.
-
-    Returns:
-        Both `(sets,)`. The slope is infinite where the logits separate the labels,
-        negative so the wrong way round. NaN where a set has one label, the slope
-        also where all logits are equal.
-
-    Reference:
-        [Cox, 1958](https://doi.org/10.1093/biomet/45.3-4.562); [Van Calster et al.,
-        2019](https://doi.org/10.1186/s12916-019-1466-7).
-    """
-    labels, logits = np.asarray(labels), np.asarray(logits, "float64")
-    weights = np.asarray(weights, "float64")
-    malignant, total = weights @ labels, weights.sum(axis=1)
-    both = (malignant > 0) & (malignant < total)
-    slope, in_the_large = np.full((2, len(weights)), np.nan)
-    if not both.any():
-        return slope, in_the_large
-    in_the_large[both] = _newton(labels, logits, weights[both], offset=True)[0]
-    lowest, highest = _ranges(labels, logits, weights)
-    differ = both & (lowest.min(axis=0) < highest.max(axis=0))
-    right = differ & (highest[0] <= lowest[1])
-    wrong = differ & (highest[1] <= lowest[0])
-    slope[right], slope[wrong] = np.inf, -np.inf
-    rest = differ & ~right & ~wrong
-    if rest.any():
-        scale = float(np.std(logits))
-        slope[rest] = _newton(labels, logits / scale, weights[rest])[1] / scale
-    return slope, in_the_large
-
-
 def _recalibration(
     rows: pd.DataFrame, settings: EvaluationSettings
 ) -> dict[str, dict[str, Any]]:
@@ -215,52 +168,6 @@ def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
         # So few lie outside both bounds, wherever they are.
         values = np.clip(values, finite.min(), finite.max())
     return percentile_interval(values, level=level, seed=settings.seed)
-
-
-def _ranges(
-    labels: NDArray, logits: NDArray, weights: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest logit of each label in each set, each `(2, sets)`."""
-    order = np.argsort(logits, kind="stable")
-    ordered, there = logits[order], weights[:, order] > 0
-    lowest, highest = np.empty((2, 2, len(weights)))
-    for label in (0, 1):
-        own = there & (labels[order] == label)
-        lowest[label] = ordered[own.argmax(axis=1)]
-        highest[label] = ordered[::-1][own[:, ::-1].argmax(axis=1)]
-    return lowest, highest
-
-
-def _newton(
-    labels: NDArray, logits: NDArray, weights: NDArray, *, offset: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Intercept and slope of weighted logistic regressions, NaN where not reached.
-
-    With `offset` the slope stays 1 and the intercept alone is fitted.
-    """
-    share = weights @ labels / weights.sum(axis=1)
-    intercept = np.zeros(len(weights)) if offset else np.log(share / (1 - share))
-    slope = np.full(len(weights), 1.0 if offset else 0.0)
-    size = np.full(len(weights), np.inf)
-    for _ in range(STEPS):
-        chance = expit(intercept[:, None] + slope[:, None] * logits)
-        error = weights * (labels - chance)
-        curvature = weights * chance * (1 - chance)
-        g0, h00 = error.sum(axis=1), curvature.sum(axis=1)
-        if offset:
-            step0, step1 = g0 / h00, np.zeros(len(weights))
-        else:
-            g1, h01, h11 = error @ logits, curvature @ logits, curvature @ logits**2
-            determinant = h00 * h11 - h01**2
-            step0 = (h11 * g0 - h01 * g1) / determinant
-            step1 = (h00 * g1 - h01 * g0) / determinant
-        size = np.maximum(np.abs(step0), np.abs(step1))
-        shorter = np.minimum(1.0, LARGEST_STEP / np.maximum(size, 1e-300))
-        intercept, slope = intercept + shorter * step0, slope + shorter * step1
-        if not (size > CONVERGED * (1 + np.abs(intercept) + np.abs(slope))).any():
-            break
-    reached = size <= 1e-6 * (1 + np.abs(intercept) + np.abs(slope))
-    return np.where(reached, intercept, np.nan), np.where(reached, slope, np.nan)
 
 
 def _bins(probabilities: NDArray, edges: ArrayLike) -> NDArray[np.int64]:

@@ -56,13 +56,13 @@ PARTS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("decision_curve.md", ""),
         ("decision_curve.png", "Net benefit"),
     ],
-    "Subgroups": [("subgroups.md", ""), ("subgroups.png", "Figures by subgroup")],
+    "Subgroups": [("subgroups.md", ""), ("subgroup_*.png", "Figures by subgroup")],
     "Comparisons": [
         ("additions.md", ""),
         ("importance.md", ""),
         ("comparison.md", ""),
     ],
-    "Readers": [("readers.md", ""), ("readers.png", "Readers and model")],
+    "Readers": [("readers.md", ""), ("readers*.png", "Readers and model")],
     "Where the model looked": [("saliency.md", ""), ("saliency.png", "Heat maps")],
 }
 
@@ -174,13 +174,13 @@ def _summary(
 def _part(run: Path, files: Sequence[tuple[str, str]]) -> str:
     """The tables and pictures of one section that are there."""
     shown = []
-    for name, caption in files:
+    for pattern, caption in files:
         for folder in (run / TABLES, run / FIGURES, run / "readers"):
-            path = folder / name
-            if path.exists() and path.suffix == ".md":
-                shown.append(markdown(path.read_text(encoding="utf-8")))
-            elif path.exists():
-                shown.append(picture(path, caption))
+            for path in sorted(folder.glob(pattern)):
+                if path.suffix == ".md":
+                    shown.append(markdown(path.read_text(encoding="utf-8")))
+                else:
+                    shown.append(picture(path, caption))
     return "".join(shown)
 
 

@@ -1,5 +1,6 @@
 """Networks by name, each with the pixel scaling that its weights expect."""
 
+import http.client
 import os
 import urllib.request
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 from usgland.errors import UserError
 from usgland.models.squeezenet import squeezenet
 from usgland.models.weights import read_arrays, squeezenet1_1_arrays
+from usgland.runs import write_whole
 
 # Where keras.applications fetches its weights from, asked before it does.
 KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -61,13 +63,19 @@ def _application(network: Callable, file: str, *, has_alpha: bool = False) -> di
                 "`model.alpha`: with `model.weights=imagenet`, expected one of "
                 f"{IMAGENET_ALPHAS}. Received: {alpha}"
             )
-        _check_download(file.format(alpha=float(alpha)))
-        source = network(
-            input_shape=(224, 224, 3),
-            weights="imagenet",
-            include_top=False,
-            **options(alpha),
-        )
+        path = _fetch(file.format(alpha=float(alpha)))
+        try:
+            source = network(
+                input_shape=(224, 224, 3),
+                weights=str(path),
+                include_top=False,
+                **options(alpha),
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"Expected ImageNet weights in {path}. Received a file that cannot be "
+                "read as such; delete it and repeat the command"
+            ) from error
         return model_arrays(source)
 
     return {"build": build, "imagenet": imagenet}
@@ -220,18 +228,25 @@ def _assign(
         variable.assign(array)
 
 
-def _check_download(file: str) -> None:
-    """Turns 'no network' into one line; keras.applications raises a bare error."""
-    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-    if (folder / Path(file).name).exists():
-        return
+def _fetch(file: str) -> Path:
+    """The path of a file of keras.applications, fetched into Keras' cache if need be.
+
+    Not by Keras, which raises a bare error where the connection breaks.
+    """
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    path = home / "models" / Path(file).name
+    if path.exists():
+        return path
     address = KERAS_WEIGHTS + file
-    request = urllib.request.Request(address, method="HEAD")
     try:
-        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
+        with urllib.request.urlopen(address, timeout=CONNECT_SECONDS) as answer:
+            content = answer.read()  # a length that is not kept is an IncompleteRead
+    except (OSError, http.client.HTTPException) as error:
         raise UserError(
             f"Expected ImageNet weights in the cache of Keras or from {address}. "
             f"Received: {error}. Bring that file from a connected machine and put it "
-            f"into {folder}, or set `model.weights=null`"
+            f"into {path.parent}, or set `model.weights=null`"
         ) from error
+    with write_whole(path) as temporary:
+        temporary.write_bytes(content)
+    return path

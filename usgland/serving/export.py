@@ -5,20 +5,26 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import expit
 
 from usgland.errors import UserError
-from usgland.models.classifier import INPUT, PROBABILITY
+from usgland.models.classifier import INPUT, LOGIT, PROBABILITY
 
 # Largest difference in probability between a run's model and its export.
 TOLERANCE = 1e-5
+UNCALIBRATED = {"slope": 1.0, "intercept": 0.0}
 
 
 def export_model(
-    model: keras.Model, folder: Path, cases: Mapping[str, Sequence]
+    model: keras.Model,
+    folder: Path,
+    cases: Mapping[str, Sequence],
+    calibration: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes `folder/<next number>`, which appears whole or not at all.
 
@@ -31,6 +37,8 @@ def export_model(
         model: A saved classifier.
         folder: Home of the model's versions, e.g. `saved_models/squeeze`.
         cases: Inputs, by name, on which both must agree before it is published.
+        calibration: Gives `slope` and `intercept`, by which the served logit is the
+            model's; None: none.
 
     Returns:
         The folder of the new version.
@@ -41,9 +49,9 @@ def export_model(
     temporary = folder / f".{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        module, signature = _module(model)
+        module, signature = _module(model, calibration or UNCALIBRATED)
         tf.saved_model.save(module, str(temporary), signatures=signature)
-        _check_parity(model, temporary, cases)
+        _check_parity(model, temporary, cases, calibration or UNCALIBRATED)
         return _publish(temporary, folder)
     except (OSError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -54,8 +62,11 @@ def export_model(
             folder.rmdir()  # Only if it is empty: nothing was published there.
 
 
-def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callable]:
+def _module(
+    model: keras.Model, calibration: Mapping[str, Any]
+) -> tuple[tf.Module, tf.types.experimental.Callable]:
     """A plain TensorFlow object: no Keras is needed to load it."""
+    to_logit = _to_logit(model)
     specs = {
         tensor.name: tf.TensorSpec([None], tensor.dtype, name=tensor.name)
         for tensor in model.inputs
@@ -64,7 +75,8 @@ def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callab
     @tf.function(input_signature=[specs])
     def serve(inputs):
         given = inputs if isinstance(model.input, dict) else inputs[INPUT]
-        return {PROBABILITY: model(given, training=False)[:, 0]}
+        logit = to_logit(given, training=False)[:, 0]
+        return {PROBABILITY: tf.sigmoid(_calibrate(logit, calibration))}
 
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
@@ -72,13 +84,26 @@ def _module(model: keras.Model) -> tuple[tf.Module, tf.types.experimental.Callab
     return module, serve
 
 
+def _to_logit(model: keras.Model) -> keras.Model:
+    return keras.Model(model.input, model.get_layer(LOGIT).output)
+
+
+def _calibrate(logit: Any, calibration: Mapping[str, Any]) -> Any:
+    return calibration["slope"] * logit + calibration["intercept"]
+
+
 def _check_parity(
-    model: keras.Model, folder: Path, cases: Mapping[str, Sequence]
+    model: keras.Model,
+    folder: Path,
+    cases: Mapping[str, Sequence],
+    calibration: Mapping[str, Any],
 ) -> None:
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
     batch = {name: tf.constant(values) for name, values in cases.items()}
     given = batch if isinstance(model.input, dict) else batch[INPUT]
-    expected = np.asarray(model(given, training=False))[:, 0]
+    # Not from the probability: in float32 that of a logit of 17 is 1.
+    logit = np.asarray(_to_logit(model)(given, training=False), "float64")[:, 0]
+    expected = expit(_calibrate(logit, calibration))
     received = served(**batch)[PROBABILITY].numpy()
     difference = float(np.abs(expected - received).max())
     if not difference <= TOLERANCE:

@@ -20,6 +20,7 @@ from usgland.evaluation.additions import (
     additions_markdown,
     print_additions,
 )
+from usgland.evaluation.calibration import read_calibration
 from usgland.evaluation.importance import importance_table
 from usgland.evaluation.importance_tables import (
     importance_csv,
@@ -29,6 +30,7 @@ from usgland.evaluation.importance_tables import (
 from usgland.evaluation.predictions import read_predictions
 from usgland.runs import (
     ALONE,
+    CALIBRATION,
     CONFIG,
     ENVIRONMENT,
     PREDICTIONS,
@@ -148,7 +150,11 @@ def measure_importance(
         model = load_model(part)
         ids = rows["patient_id"].to_numpy()
         seed = config.evaluation.seed + number
-        logits.append(permuted_logits(model, read_part(model, rows), ids, seed=seed))
+        permuted = permuted_logits(model, read_part(model, rows), ids, seed=seed)
+        # As predictions are: the folds' logits are ranked together.
+        fit = read_calibration(part / CALIBRATION)
+        slope, intercept = fit["slope"], fit["intercept"]
+        logits.append({n: slope * one + intercept for n, one in permuted.items()})
         cases.append(rows[["patient_id", "label"]].assign(fold=number))
         keras.backend.clear_session()
     joined = {

@@ -7,9 +7,10 @@ from rich.console import Console
 
 from usgland.config import load_config
 from usgland.data.sources import run_rows
+from usgland.evaluation.calibration import read_calibration
 from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values
-from usgland.runs import CONFIG, MODEL, find_run
+from usgland.runs import CALIBRATION, CONFIG, MODEL, find_run
 from usgland.serving.export import export_model
 from usgland.steps.models import load_model
 
@@ -28,4 +29,5 @@ def export(run: Path, models_dir: Path, name: str) -> Path:
         cases[INPUT] = [Path(path).read_bytes() for path in rows["image_path"]]
     if ENCODING in names:
         cases |= form_values(rows, model.get_layer(ENCODING).columns)
-    return export_model(model, models_dir / name, cases)
+    calibration = read_calibration(run / CALIBRATION)
+    return export_model(model, models_dir / name, cases, calibration)

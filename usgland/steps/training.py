@@ -1,5 +1,6 @@
 """`fit` and `cross_validate`: join the steps that lead to a trained run."""
 
+import functools
 from pathlib import Path
 
 import keras
@@ -28,7 +29,7 @@ from usgland.evaluation.operating_point import (
     write_thresholds,
 )
 from usgland.evaluation.predictions import read_predictions
-from usgland.evaluation.tables import print_metrics
+from usgland.evaluation.tables import format_figure, print_metrics
 from usgland.runs import (
     CALIBRATION,
     CONFIG,
@@ -57,7 +58,9 @@ from usgland.training.predict import predict_rows
 OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
 
 
-def fit(run: Path, config: Config | None, console: Console) -> None:
+def fit(
+    run: Path, config: Config | None, console: Console, *, brief: bool = False
+) -> None:
     """Trains, calibrates, chooses the operating point, prints validation figures.
 
     The test part is not read, only checked with the rest of the manifest.
@@ -66,6 +69,7 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
         run: The run directory to make, or to finish.
         config: Settings of a new run, or None to finish the one that is there.
         console: Where progress and the table are shown.
+        brief: Whether the validation AUC stands for the table.
     """
     is_new = config is not None
     if config is None:
@@ -79,7 +83,8 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
     _describe(rows, console)
     with removed_if_empty(run, is_new):
         if has_companions(config):
-            train_companions(run, config, console, fit, THRESHOLD)
+            beside = functools.partial(fit, brief=True)
+            train_companions(run, config, console, beside, THRESHOLD)
         fit_run(run, rows, console)
     val = predict_rows(load_model(run), rows[rows["role"] == "val"])
     calibration = fit_calibration(val, config.evaluation.calibration)
@@ -91,7 +96,11 @@ def fit(run: Path, config: Config | None, console: Console) -> None:
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
     metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
     metrics["forced_leaks"] = forced_leaks(config)
-    print_metrics(metrics, console)
+    if brief:
+        auc = format_figure(metrics["patient"]["figures"]["roc_auc"])
+        console.print(f"Validation AUC per patient: {auc}", highlight=False)
+    else:
+        print_metrics(metrics, console)
 
 
 def cross_validate(run: Path, config: Config | None, console: Console) -> None:
@@ -132,7 +141,7 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
             if not part.exists():
                 prepare_run(part, _of_one_fold(config), splits_table(roles))
             if not (part / THRESHOLD).exists():
-                fit(part, None, console)
+                fit(part, None, console, brief=True)
             predict(part, console)
             keras.backend.clear_session()
     pooled = _pool_folds(run, list(rounds))

@@ -1,0 +1,119 @@
+"""The line through reliability: slope and intercept of labels on logits."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+STEPS = 100  # of Newton's method, at most; it takes about 8
+LARGEST_STEP = 3.0  # in the logit's standard deviations
+CONVERGED = 1e-9
+
+
+def recalibration(
+    labels: NDArray, logits: NDArray, weights: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Calibration slope and calibration-in-the-large, for many weightings at once.
+
+    The slope is that of a logistic regression of the label on the logit: 1 is right,
+    less says that probabilities are too extreme. Calibration-in-the-large is the
+    intercept with the slope fixed at 1: 0 is right, above it says that they are too
+    low.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        logits: `(cases,)`.
+        weights: `(sets, cases)`: how often each case stands in each set.
+
+    Returns:
+        Both `(sets,)`. The slope is infinite where the logits separate the labels,
+        negative so the wrong way round. NaN where a set has one label, the slope
+        also where all logits are equal.
+
+    Reference:
+        [Cox, 1958](https://doi.org/10.1093/biomet/45.3-4.562); [Van Calster et al.,
+        2019](https://doi.org/10.1186/s12916-019-1466-7).
+    """
+    labels, logits = np.asarray(labels), np.asarray(logits, "float64")
+    weights = np.asarray(weights, "float64")
+    malignant, total = weights @ labels, weights.sum(axis=1)
+    both = (malignant > 0) & (malignant < total)
+    slope, in_the_large = np.full((2, len(weights)), np.nan)
+    if not both.any():
+        return slope, in_the_large
+    in_the_large[both] = _shift(labels, logits, weights[both])
+    lowest, highest = _ranges(labels, logits, weights)
+    differ = both & (lowest.min(axis=0) < highest.max(axis=0))
+    right = differ & (highest[0] <= lowest[1])
+    wrong = differ & (highest[1] <= lowest[0])
+    slope[right], slope[wrong] = np.inf, -np.inf
+    rest = differ & ~right & ~wrong
+    if rest.any():
+        scale = float(np.std(logits))
+        slope[rest] = _newton(labels, logits / scale, weights[rest])[1] / scale
+    return slope, in_the_large
+
+
+def _ranges(
+    labels: NDArray, logits: NDArray, weights: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest logit of each label in each set, each `(2, sets)`."""
+    order = np.argsort(logits, kind="stable")
+    ordered, there = logits[order], weights[:, order] > 0
+    lowest, highest = np.empty((2, 2, len(weights)))
+    for label in (0, 1):
+        own = there & (labels[order] == label)
+        lowest[label] = ordered[own.argmax(axis=1)]
+        highest[label] = ordered[::-1][own[:, ::-1].argmax(axis=1)]
+    return lowest, highest
+
+
+def _shift(labels: NDArray, logits: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """Intercepts with the slope held at 1: there is one for any logits.
+
+    Newton's steps, kept between bounds: of logits far from 0 the curvature may be 0.
+    """
+    total = weights.sum(axis=1)
+    share = weights @ labels / total
+    even = np.log(share / (1 - share))
+    low, high = even - logits.max(), even - logits.min()
+    shift = np.clip(0.0, low, high)
+    for _ in range(STEPS):
+        chance = expit(shift[:, None] + logits)
+        excess = (weights * (chance - labels)).sum(axis=1)
+        curvature = (weights * chance * (1 - chance)).sum(axis=1)
+        low, high = np.where(excess < 0, shift, low), np.where(excess < 0, high, shift)
+        step = excess / np.maximum(curvature, 1e-100)
+        middle = (low + high) / 2
+        target = np.where(
+            (shift - step > low) & (shift - step < high), shift - step, middle
+        )
+        open_sets = np.abs(excess) > 1e-13 * total
+        shift = np.where(open_sets, target, shift)
+        if not open_sets.any():
+            break
+    return np.asarray(shift)
+
+
+def _newton(
+    labels: NDArray, logits: NDArray, weights: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Intercept and slope of weighted logistic regressions, NaN where not reached."""
+    share = weights @ labels / weights.sum(axis=1)
+    intercept, slope = np.log(share / (1 - share)), np.zeros(len(weights))
+    size = np.full(len(weights), np.inf)
+    for _ in range(STEPS):
+        chance = expit(intercept[:, None] + slope[:, None] * logits)
+        error = weights * (labels - chance)
+        curvature = weights * chance * (1 - chance)
+        g0, h00 = error.sum(axis=1), curvature.sum(axis=1)
+        g1, h01, h11 = error @ logits, curvature @ logits, curvature @ logits**2
+        determinant = h00 * h11 - h01**2
+        step0 = (h11 * g0 - h01 * g1) / determinant
+        step1 = (h00 * g1 - h01 * g0) / determinant
+        size = np.maximum(np.abs(step0), np.abs(step1))
+        shorter = np.minimum(1.0, LARGEST_STEP / np.maximum(size, 1e-300))
+        intercept, slope = intercept + shorter * step0, slope + shorter * step1
+        if not (size > CONVERGED * (1 + np.abs(intercept) + np.abs(slope))).any():
+            break
+    reached = size <= 1e-6 * (1 + np.abs(intercept) + np.abs(slope))
+    return np.where(reached, intercept, np.nan), np.where(reached, slope, np.nan)
