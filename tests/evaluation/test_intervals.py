@@ -118,7 +118,7 @@ def test_perfect_shares_have_a_bound_where_cases_are_independent():
     assert "10 disjoint pairs" in found["roc_auc"]["method"]
     turned = auc_interval(labels, 1 - labels, level=0.95)
     assert (turned.low, turned.high) == pytest.approx((0, 1 - 0.025**0.1))
-    assert found["f1"]["reason"].startswith("the same value in all")
+    assert found["f1"]["reason"].startswith("the same value in every")
 
 
 def test_what_is_not_defined_has_a_reason_instead():
@@ -254,7 +254,7 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
         pair = unit_metrics(nobody, settings)["prevalences"]["0.1"]
         assert pair["ppv"]["reason"] == "no case is called malignant"
         assert pair["npv"]["value"] == pytest.approx(0.9)
-        assert pair["npv"]["reason"].startswith("the same value in all")
+        assert pair["npv"]["reason"].startswith("the same value in every")
 
 
 CASES = st.lists(

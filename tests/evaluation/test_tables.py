@@ -103,8 +103,8 @@ def test_left_out_resamples_and_missing_intervals_are_explained(metrics):
     figures["ppv"] |= {"method": "none: for another", "value": None}
     text = " ".join(printed(changed).split())
     assert "Resamples left out as undefined per image: F1 7." in text
-    assert "No interval per patient: MCC, ROC AUC (for a reason)." in text
-    assert "Undefined per patient: PPV (for another)." in text
+    assert "No interval per patient: MCC, ROC AUC: for a reason." in text
+    assert "Undefined per patient: PPV: for another." in text
 
 
 def test_every_unit_says_which_interval_each_figure_has(metrics):
@@ -150,6 +150,16 @@ def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
         assert re.search(words, text)
     markdown = metrics_markdown(complete)
     assert "| At sensitivity 0.95: | threshold 0.2000 | threshold 0.2000 |" in markdown
+
+
+def test_what_several_points_lack_is_said_once(complete):
+    for point in complete["points"]:
+        for unit in ("image", "patient"):
+            point[unit]["figures"]["npv"] |= {"method": "none: for a reason"}
+            point[unit]["figures"]["ppv"] |= {"method": "none: x", "value": None}
+    text = " ".join(printed(complete).split())
+    assert "No interval at one of these points or more: NPV: for a reason." in text
+    assert "Undefined at one of these points or more: PPV: x." in text
 
 
 def test_points_of_folds_name_no_single_threshold(complete):

@@ -153,7 +153,7 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
     if not len(defined):
         return Interval(np.nan, np.nan, "none: undefined in every resample", undefined)
     if np.ptp(defined) < ROUNDING:
-        reason = f"none: the same value in all {len(defined)} resamples"
+        reason = "none: the same value in every resample"
         return Interval(np.nan, np.nan, reason, undefined)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     method = f"percentile bootstrap over patients, {len(values)} resamples, seed {seed}"

@@ -11,7 +11,7 @@ NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "f1": "F1",
-    "f1_macro": "F1, macro",
+    "f1_macro": "F1 (macro)",
     "cohen_kappa": "Cohen's kappa",
     "mcc": "MCC",
     "jaccard": "Jaccard",
@@ -38,4 +38,4 @@ def point_name(point: dict[str, Any]) -> str:
         share = point["prevalence"]
         at = "" if share is None else f", {100 * share:g}% malignant"
         return f"cost {point['cost_ratio']:g} : 1{at}"
-    return {"youden": "Youden's index", "half": "one half"}.get(method, method)
+    return {"youden": "Youden's index", "half": "threshold 0.5"}.get(method, method)

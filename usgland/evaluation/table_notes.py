@@ -1,5 +1,6 @@
 """What stands below the table of figures: how they were made, and what lacks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from usgland.evaluation.figure_names import NAMES, POINT_FIGURES, UNITS, point_name
@@ -10,6 +11,8 @@ COST_NAMES = {
     "model_megabytes": "model size {:.2f} MB",
     "parameters": "{:,.0f} parameters",
 }
+# Names of figures, each with what `metrics.json` says of it.
+Figures = Sequence[tuple[str, dict[str, Any]]]
 
 
 def metrics_notes(metrics: dict[str, Any]) -> list[str]:
@@ -27,16 +30,21 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
         *_interval_methods(metrics),
     ]
     for unit in UNITS:
-        notes += _lacking(metrics[unit]["figures"], f"per {unit}")
+        figures = list(metrics[unit]["figures"].items())
+        notes += _lacking(figures, f"per {unit}") + _left_out(figures, f"per {unit}")
     points = metrics.get("points", [])
     if points:
         notes.append(
             "Each point was placed on validation; here it reaches what the table shows."
         )
-    for point in points:
-        for unit in UNITS:
-            shown = {name: point[unit]["figures"][name] for name in POINT_FIGURES}
-            notes += _lacking(shown, f"at {point_name(point)}, per {unit}")
+    # Many points share few reasons: said once.
+    shown = [
+        (name, point[unit]["figures"][name])
+        for name in POINT_FIGURES
+        for point in points
+        for unit in UNITS
+    ]
+    notes += _lacking(shown, "at one of these points or more")
     missing = metrics.get("points_missing", [])
     if missing:
         notes.append(
@@ -90,26 +98,30 @@ def _methods(figures: dict[str, dict[str, Any]]) -> str:
     return "; ".join([*parts, f"{most} for all others"])
 
 
-def _lacking(figures: dict[str, dict[str, Any]], where: str) -> list[str]:
+def _lacking(figures: Figures, where: str) -> list[str]:
     """Which figures, or intervals, are not defined, and why."""
     notes = []
     for word, is_undefined in (("Undefined", True), ("No interval", False)):
-        reasons: dict[str, list[str]] = {}
-        for name, figure in figures.items():
+        reasons: dict[str, dict[str, None]] = {}  # the inner: names, once each
+        for name, figure in figures:
             value = figure["value"]
             undefined = value is None or value != value
             if figure["method"].startswith("none") and undefined == is_undefined:
                 reason = figure["method"].removeprefix("none: ")
-                reasons.setdefault(reason, []).append(NAMES[name])
+                reasons.setdefault(reason, {})[NAMES[name]] = None
         if reasons:
-            parts = [f"{', '.join(names)} ({one})" for one, names in reasons.items()]
+            parts = [f"{', '.join(names)}: {one}" for one, names in reasons.items()]
             notes.append(f"{word} {where}: {'; '.join(parts)}.")
-    left_out = {
-        NAMES[name]: figure["undefined_resamples"]
-        for name, figure in figures.items()
-        if figure["undefined_resamples"] and not figure["method"].startswith("none")
-    }
-    if left_out:
-        parts = [f"{name} {count}" for name, count in left_out.items()]
-        notes.append(f"Resamples left out as undefined {where}: {', '.join(parts)}.")
     return notes
+
+
+def _left_out(figures: Figures, where: str) -> list[str]:
+    """In how many resamples a figure was not defined, where it has an interval."""
+    parts = [
+        f"{NAMES[name]} {figure['undefined_resamples']}"
+        for name, figure in figures
+        if figure["undefined_resamples"] and not figure["method"].startswith("none")
+    ]
+    if not parts:
+        return []
+    return [f"Resamples left out as undefined {where}: {', '.join(parts)}."]
