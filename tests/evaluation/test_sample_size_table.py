@@ -95,6 +95,11 @@ def test_the_command_prints_the_table_and_refuses_nonsense():
     assert "Clopper-Pearson" in done.stdout
     done = CliRunner().invoke(cli, ["samplesize", "--auc", "0.4"])
     assert done.exit_code == 2
-    done = CliRunner().invoke(cli, ["samplesize", "--other-auc", "0.9"])
-    assert done.exit_code == 1
-    assert len(done.stderr.splitlines()) == 1
+    for wrong in (
+        ("--other-auc", "0.9"),
+        ("--width", "1e-7"),
+        ("--other-sensitivity", "0.89999"),
+    ):
+        done = CliRunner().invoke(cli, ["samplesize", *wrong])
+        assert done.exit_code == 1
+        assert len(done.stderr.splitlines()) == 1

@@ -12,6 +12,7 @@ from usgland.cli.results import evaluate, predict
 from usgland.cli.sample_size import samplesize
 from usgland.cli.serving import export
 from usgland.cli.settings import config
+from usgland.cli.table_one import table1
 from usgland.cli.training import cv, fit
 from usgland.errors import UserError
 
@@ -40,6 +41,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 for command in (
     *(fit, cv, predict, evaluate, compare, readers, report),
-    *(samplesize, export, config),
+    *(table1, samplesize, export, config),
 ):
     cli.add_command(command)

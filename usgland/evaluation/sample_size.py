@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import beta, norm
 
+from usgland.errors import UserError
+
 LARGEST = 10_000_000  # cases; an answer beyond is none
 
 
@@ -31,7 +33,8 @@ def proportion_width(share: float, cases: int, *, level: float, method: str) -> 
         spread = share * (1 - share) / cases + z2 / (4 * cases**2)
         return 2 * math.sqrt(z2 * spread) / (1 + z2 / cases)
     if method == "clopper-pearson":
-        low = beta.ppf(tail, count, cases - count + 1) if count > 0 else 0.0
+        # Of a count next to 0 SciPy's quantile overflows; it is 0 long before.
+        low = beta.ppf(tail, count, cases - count + 1) if count > 1e-9 else 0.0
         high = beta.isf(tail, count + 1, cases - count) if count < cases else 1.0
         return float(high - low)
     raise ValueError(
@@ -103,14 +106,21 @@ def patients_for(malignant: int, benign: int, prevalence: float) -> int:
 
 
 def fewest(enough: Callable[[int], bool], start: int = 1) -> int:
-    """The smallest number that is enough, where larger ones are as well."""
+    """The smallest number that is enough, where larger ones are as well.
+
+    Raises:
+        UserError: If it is larger than `LARGEST`.
+    """
     high = max(start, 1)
-    while not enough(high):
-        high *= 2
-        if high > LARGEST:
-            raise ValueError(
-                f"`width` or `power` must need at most {LARGEST} cases. Received: more"
+    # A start beyond it is not tried: that alone could take minutes.
+    while high > LARGEST or not enough(high):
+        if high >= LARGEST:
+            raise UserError(
+                f"Expected a width or a difference that {LARGEST:,} cases are enough "
+                "for. Received: one that needs more. Ask for a wider interval or a "
+                "larger difference"
             )
+        high = min(2 * high, LARGEST)
     low = 0
     while high - low > 1:
         middle = (low + high) // 2

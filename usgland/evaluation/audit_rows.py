@@ -1,0 +1,241 @@
+"""Findings about rows of figures: the numbers of cases, F1, AUC."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from usgland.evaluation.audit_file import AuditFile, CasesStated, FigureRow
+from usgland.evaluation.matrix_fit import (
+    F1_KINDS,
+    Matrix,
+    fitting_f1_kinds,
+    fitting_matrices,
+    fitting_prevalences,
+    fitting_sizes,
+)
+from usgland.evaluation.printed import Bounds, printed_bounds
+
+SHOWN = 3  # numbers of cases that are named
+
+
+class Finding(NamedTuple):
+    """One thing that was checked.
+
+    Attributes:
+        kind: `cases`, `matrix`, `f1`, `auc`, `comparison`, `sum`, `p_value`, `repeated`.
+        where: In the paper.
+        fits: Whether the printed figures agree with what was tried.
+        text: What was found, a sentence.
+        tried: What was tried, each a sentence.
+    """
+
+    kind: Literal[
+        "cases", "matrix", "f1", "auc", "comparison", "sum", "p_value", "repeated"
+    ]
+    where: str
+    fits: bool
+    text: str
+    tried: tuple[str, ...] = ()
+
+
+class Fit(NamedTuple):
+    """The matrices of one row at the numbers of cases that are taken for it."""
+
+    malignant: int
+    benign: int
+    matrices: tuple[Matrix, ...]
+
+
+def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
+    """Checks every row of figures, those of the same cases together.
+
+    Returns:
+        The findings, and row -> its matrices, of rows that have any.
+    """
+    findings: list[Finding] = []
+    fits: dict[str, Fit] = {}
+    for name, stated in file.cases.items():
+        rows = {key: row for key, row in file.rows.items() if row.cases == name}
+        if stated.malignant is None:
+            found, fitted = _alone(rows, file)
+        else:
+            found, fitted = _together(name, rows, stated, file)
+        findings += found
+        fits |= fitted
+    return [*findings, *_f1_kinds(file, fits), *_aucs(file)], fits
+
+
+def bounds_of(row: FigureRow, file: AuditFile) -> dict[str, Bounds]:
+    """Figure -> bounds of a row; without the AUC, which may be of a whole curve."""
+    printed = {name: text for name, text in row.printed().items() if name != "auc"}
+    return {name: printed_bounds(text, file.rounding) for name, text in printed.items()}
+
+
+def _together(
+    name: str, rows: Mapping[str, FigureRow], stated: CasesStated, file: AuditFile
+) -> tuple[list[Finding], dict[str, Fit]]:
+    """Rows on the same cases, whose numbers are stated."""
+    malignant, benign = stated.malignant or 0, stated.benign or 0
+    size = f"{malignant} malignant + {benign} benign {stated.unit}s"
+    bounds = {key: bounds_of(row, file) for key, row in rows.items()}
+    fits = _at(bounds, malignant, benign)
+    misfits = [key for key in rows if key not in fits]
+    if not misfits:
+        text = f"can be obtained from the stated {size}"
+        found = [
+            Finding("cases", key, True, text, _matrix_texts(fits[key])) for key in rows
+        ]
+        return found, fits
+    who = f"{name} ({', '.join(misfits)})" if misfits != [name] else name
+    sizes = fitting_sizes(list(bounds.values()), file.largest)
+    sizes.sort(key=lambda one: (abs(one[0] - malignant) + abs(one[1] - benign), one))
+    tried = [
+        f"{malignant} + {benign} as stated: no matrix for {', '.join(misfits)}",
+        f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}",
+    ]
+    if not sizes:
+        found, fitted = _alone(rows, file)
+        text = f"cannot be obtained from the stated {size}, nor together from others"
+        return [Finding("cases", who, False, text, tuple(tried)), *found], fitted
+    nearest = sizes[0]
+    fits = _at(bounds, *nearest)
+    text = (
+        f"cannot be obtained from the stated {size}. The nearest numbers that give "
+        f"{'every row' if len(rows) > 1 else 'the row'} are {nearest[0]} malignant + "
+        f"{nearest[1]} benign"
+    )
+    if sum(nearest) > malignant + benign:
+        text += (
+            f", more than the {malignant + benign} {stated.unit}s: the unit is another"
+        )
+        text += ", such as the image" if stated.unit == "patient" else ""
+    tried += [one for key in rows for one in _matrix_texts(fits[key], f"{key}: ")]
+    return [Finding("cases", who, False, text, tuple(tried))], fits
+
+
+def _alone(
+    rows: Mapping[str, FigureRow], file: AuditFile
+) -> tuple[list[Finding], dict[str, Fit]]:
+    """Rows whose numbers of cases are not known, each by itself."""
+    findings, fits = [], {}
+    for key, row in rows.items():
+        bounds = bounds_of(row, file)
+        sizes = sorted(fitting_sizes([bounds], file.largest), key=lambda one: sum(one))
+        tried = [f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}"]
+        if sizes:
+            fits |= _at({key: bounds}, *sizes[0])
+            text = f"can be obtained; the fewest cases are {sizes[0][0]} malignant + "
+            text += f"{sizes[0][1]} benign"
+            tried += _matrix_texts(fits[key])
+            findings.append(Finding("matrix", key, True, text, tuple(tried)))
+            continue
+        prevalences = fitting_prevalences(bounds)
+        if prevalences is None:
+            text = "cannot be obtained from one confusion matrix at any prevalence"
+            tried.append("every prevalence, any number of cases: none fits")
+            tried += _without_one(bounds)
+        else:
+            text = (
+                "cannot be obtained from one confusion matrix of up to "
+                f"{file.largest} + {file.largest} cases"
+            )
+            tried.append(
+                "every prevalence, any number of cases: not excluded at a prevalence "
+                f"of {prevalences.low:.1%} to {prevalences.high:.1%}"
+            )
+        tried.append("means over several test sets or folds: not tried")
+        findings.append(Finding("matrix", key, False, text, tuple(tried)))
+    return findings, fits
+
+
+def _without_one(bounds: Mapping[str, Bounds]) -> list[str]:
+    """Which single figure the others would fit without."""
+    texts = []
+    for name in ("accuracy", "f1", "kappa"):
+        others = {key: one for key, one in bounds.items() if key != name}
+        if name in bounds and len(others) > 2:
+            found = fitting_prevalences(others)
+            at = "still none fits"
+            if found is not None:
+                at = f"a prevalence of {found.low:.1%} to {found.high:.1%} is left"
+            texts.append(f"without {name}: {at}")
+    return texts
+
+
+def _at(
+    bounds: Mapping[str, Mapping[str, Bounds]], malignant: int, benign: int
+) -> dict[str, Fit]:
+    found = {k: fitting_matrices(one, malignant, benign) for k, one in bounds.items()}
+    return {k: Fit(malignant, benign, tuple(one)) for k, one in found.items() if one}
+
+
+def _sizes(sizes: list[tuple[int, int]]) -> str:
+    if not sizes:
+        return "none fits"
+    shown = ", ".join(f"{a} + {b}" for a, b in sizes[:SHOWN])
+    return f"{len(sizes)} fit, first {shown}" if len(sizes) > SHOWN else f"{shown} fit"
+
+
+def _matrix_texts(fit: Fit, start: str = "") -> tuple[str, ...]:
+    return tuple(
+        f"{start}sensitivity {one.tp}/{fit.malignant}, specificity "
+        f"{one.tn}/{fit.benign}"
+        for one in fit.matrices[:SHOWN]
+    )
+
+
+def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
+    """Whether one kind of F1 serves all rows."""
+    kinds = {}
+    for key, fit in fits.items():
+        f1 = bounds_of(file.rows[key], file).get("f1")
+        if f1 is not None:
+            kinds[key] = fitting_f1_kinds(f1, fit.matrices)
+    if len(kinds) < 2:
+        return []
+    tried = tuple(f"{key}: {' or '.join(found)}" for key, found in kinds.items())
+    shared = [kind for kind in F1_KINDS if all(kind in one for one in kinds.values())]
+    if shared:
+        text = f"F1 of every row can be {' or '.join(shared)}"
+        return [Finding("f1", "F1", True, text, tried)]
+    named = [
+        f"binary (of the malignant class) in {_only(kinds, {'binary'})}",
+        f"macro in {_only(kinds, {'macro', 'weighted'})}",
+    ]
+    text = "F1 cannot be of one kind: it is " + " and ".join(named)
+    return [Finding("f1", "F1", False, text, tried)]
+
+
+def _only(kinds: Mapping[str, tuple[str, ...]], allowed: set[str]) -> str:
+    names = [key for key, found in kinds.items() if set(found) <= allowed]
+    return "; ".join(names) or "no row alone"
+
+
+def _aucs(file: AuditFile) -> list[Finding]:
+    """Whether each AUC is the balanced accuracy of its row's one point."""
+    equal, other = [], []
+    for key, row in file.rows.items():
+        if row.auc is None:
+            continue
+        bounds = bounds_of(row, file)
+        auc = printed_bounds(row.auc, file.rounding)
+        sides = [bounds["sensitivity"], bounds["specificity"]]
+        low, high = (sum(getattr(s, end) for s in sides) / 2 for end in ("low", "high"))
+        if auc.low <= high and low <= auc.high:
+            equal.append(f"{key}: {row.auc}")
+        else:
+            other.append((key, row.auc, (low + high) / 2))
+    found = []
+    if equal:
+        text = (
+            f"{len(equal)} of {len(equal) + len(other)} AUCs equal (sensitivity + "
+            "specificity) / 2, the balanced accuracy of one point, not the area under "
+            "a curve of many thresholds"
+        )
+        found.append(Finding("auc", "AUC", False, text, tuple(equal)))
+    for key, printed, balanced in other if equal else ():
+        text = (
+            f"AUC {printed} cannot be obtained from the row's one point, which gives "
+            f"{balanced:.4f}"
+        )
+        found.append(Finding("auc", key, False, text, ("balanced accuracy",)))
+    return found

@@ -1,0 +1,222 @@
+"""Which confusion matrices can give printed figures, for given numbers of cases.
+
+The test of means that cannot be (GRIM), carried over to confusion matrices: with few
+cases few values of a share exist. Where the number is not known, or none fits, every
+prevalence is tried at once, by bounds that hold for any number of cases.
+
+Reference:
+    [Brown and Heathers, 2017](https://doi.org/10.1177/1948550616673876)
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgland.evaluation.printed import Bounds
+
+F1_KINDS = ("binary", "macro", "weighted")
+# In the order in which they are looked at; `auc` is that of one point of the curve.
+FIGURES = ("sensitivity", "specificity", "accuracy", "auc", "kappa", "f1")
+CELLS = 100_000  # of the odds of being malignant
+LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.01% to 99.99%
+
+
+class Matrix(NamedTuple):
+    """The counts of one confusion matrix."""
+
+    tp: int
+    fn: int
+    tn: int
+    fp: int
+
+
+def matrix_figures(
+    tp: NDArray, fn: NDArray, tn: NDArray, fp: NDArray
+) -> dict[str, NDArray[np.float64]]:
+    """Every figure that is checked, F1 by its kind as `f1 macro`.
+
+    Args:
+        tp: Malignant cases called malignant, any shape; all counts above 0 a class.
+        fn: Malignant called benign.
+        tn: Benign called benign.
+        fp: Benign called malignant.
+
+    Returns:
+        Name -> values of the same shape; NaN where undefined. The AUC is the area
+        under the two lines from the corners to the one point: the balanced accuracy.
+    """
+    tp, fn, tn, fp = (np.asarray(one, "float64") for one in (tp, fn, tn, fp))
+    malignant, benign = tp + fn, tn + fp
+    n = malignant + benign
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = malignant * (tp + fp) + benign * (tn + fn)
+        f1, f1_benign = 2 * tp / (2 * tp + fp + fn), 2 * tn / (2 * tn + fp + fn)
+        return {
+            "sensitivity": tp / malignant,
+            "specificity": tn / benign,
+            "accuracy": (tp + tn) / n,
+            "auc": (tp / malignant + tn / benign) / 2,
+            "kappa": ((tp + tn) * n - chance) / (n * n - chance),
+            "f1 binary": f1,
+            "f1 macro": (f1 + f1_benign) / 2,
+            "f1 weighted": (malignant * f1 + benign * f1_benign) / n,
+        }
+
+
+def fitting_counts(cases: int, share: Bounds) -> range:
+    """The counts of `cases` whose share may be printed so."""
+    first = max(0, int(np.ceil(share.low * cases)))
+    last = min(cases, int(np.floor(share.high * cases)))
+    return range(first, last + 1)
+
+
+def fitting_matrices(
+    printed: Mapping[str, Bounds], malignant: int, benign: int
+) -> list[Matrix]:
+    """All matrices of these numbers of cases that give every printed figure.
+
+    Args:
+        printed: Figure of `FIGURES` -> bounds. F1 may be of any of `F1_KINDS`.
+        malignant: Cases, at least 1.
+        benign: Cases, at least 1.
+    """
+    anything = Bounds(0.0, 1.0)
+    tp = np.array(fitting_counts(malignant, printed.get("sensitivity", anything)), int)
+    tn = np.array(fitting_counts(benign, printed.get("specificity", anything)), int)
+    tp, tn = (one.ravel() for one in np.meshgrid(tp, tn, indexing="ij"))
+    figures = matrix_figures(tp, malignant - tp, tn, benign - tn)
+    fits = np.full(len(tp), True)
+    for name, bounds in printed.items():
+        kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
+        fits &= np.any([_within(figures[kind], bounds) for kind in kinds], axis=0)
+    return [
+        Matrix(int(a), malignant - int(a), int(b), benign - int(b))
+        for a, b in zip(tp[fits], tn[fits], strict=True)
+    ]
+
+
+def fitting_f1_kinds(f1: Bounds, matrices: Iterable[Matrix]) -> tuple[str, ...]:
+    """The kinds of F1 that any of the matrices gives as printed."""
+    arrays = [np.array(one) for one in zip(*matrices, strict=True)]
+    if not arrays:
+        return ()
+    figures = matrix_figures(*arrays)
+    return tuple(kind for kind in F1_KINDS if _within(figures[f"f1 {kind}"], f1).any())
+
+
+def fitting_sizes(
+    rows: Sequence[Mapping[str, Bounds]], largest: int
+) -> list[tuple[int, int]]:
+    """Numbers of malignant and benign cases for which every row has a matrix.
+
+    Args:
+        rows: Printed figures of several readers or models on the same cases.
+        largest: Of either number.
+    """
+    sides = []
+    for name in ("sensitivity", "specificity"):
+        shares = [row[name] for row in rows if name in row]
+        sides.append(
+            [
+                cases
+                for cases in range(1, largest + 1)
+                if all(len(fitting_counts(cases, share)) for share in shares)
+            ]
+        )
+    return [
+        (malignant, benign)
+        for malignant in sides[0]
+        for benign in sides[1]
+        if all(fitting_matrices(row, malignant, benign) for row in rows)
+    ]
+
+
+def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
+    """Prevalences at which one confusion matrix of any size may give the figures.
+
+    Looks at every odds of being malignant in turn, with bounds of each figure that
+    hold for all of a small cell of odds and all of the printed sensitivity and
+    specificity. None is proof that no matrix fits; a range is where none was excluded.
+
+    Args:
+        printed: Figure of `FIGURES` -> bounds; sensitivity and specificity among them.
+
+    Returns:
+        The lowest and highest prevalence not excluded, or None.
+
+    Raises:
+        ValueError: If sensitivity or specificity is missing.
+
+    Reference:
+        For odds o, sensitivity s and specificity t, the figures are
+        2 (s + t - 1) / (s + t + (1 - t) / o + (1 - s) o) for kappa and
+        2 s / (1 + s + (1 - t) / o) for F1; all grow with s and with t.
+    """
+    if not {"sensitivity", "specificity"} <= set(printed):
+        raise ValueError(
+            "`printed` needs sensitivity and specificity. Received: "
+            f"{', '.join(printed) or 'nothing'}"
+        )
+    edges = np.exp(np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, CELLS + 1))
+    low_odds, high_odds = edges[:-1], edges[1:]
+    corners = [
+        (
+            float(np.clip(getattr(printed["sensitivity"], side), 0, 1)),
+            float(np.clip(getattr(printed["specificity"], side), 0, 1)),
+        )
+        for side in ("low", "high")
+    ]
+    low = _cell_bounds(*corners[0], low_odds, high_odds, 0)
+    high = _cell_bounds(*corners[1], low_odds, high_odds, 1)
+    fits = np.full(CELLS, True)
+    for name, bounds in printed.items():
+        kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
+        fits &= np.any(
+            [(low[k] <= bounds.high) & (high[k] >= bounds.low) for k in kinds], axis=0
+        )
+    if not fits.any():
+        return None
+    lowest, highest = low_odds[fits].min(), high_odds[fits].max()
+    return Bounds(float(lowest / (1 + lowest)), float(highest / (1 + highest)))
+
+
+def _cell_bounds(
+    sensitivity: float,
+    specificity: float,
+    low_odds: NDArray,
+    high_odds: NDArray,
+    upper: int,
+) -> dict[str, NDArray | float]:
+    """The lower (0) or upper (1) bound of every figure in every cell of odds."""
+    missed, false = 1 - sensitivity, 1 - specificity
+    # What a figure falls with is taken at its largest for a lower bound.
+    grows, falls = (high_odds, low_odds) if upper else (low_odds, high_odds)
+    ends = [one / (1 + one) for one in (low_odds, high_odds)]
+    choose = np.maximum if upper else np.minimum
+    youden = sensitivity + specificity - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Each term at its own end of the cell: wider than the truth, never narrower.
+        shrinks = false / grows + missed * falls
+        widens = false / falls + missed * grows
+        spread = shrinks if youden >= 0 else widens
+        kappa = 2 * youden / (sensitivity + specificity + spread)
+        f1 = 2 * sensitivity / (1 + sensitivity + false / grows)
+        f1_benign = 2 * specificity / (1 + specificity + missed * falls)
+        weighted = [p * f1 + (1 - p) * f1_benign for p in ends]
+    accuracy = [p * sensitivity + (1 - p) * specificity for p in ends]
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "accuracy": choose(*accuracy),
+        "auc": (sensitivity + specificity) / 2,
+        "kappa": kappa,
+        "f1 binary": f1,
+        "f1 macro": (f1 + f1_benign) / 2,
+        "f1 weighted": choose(*weighted),
+    }
+
+
+def _within(values: NDArray, bounds: Bounds) -> NDArray[np.bool_]:
+    return np.asarray((values >= bounds.low) & (values <= bounds.high))

@@ -1,0 +1,53 @@
+"""Printed numbers: which values may stand behind the decimals that are shown."""
+
+import re
+from typing import Literal, NamedTuple
+
+# How the last decimal came about; `either` where the paper does not say.
+Rounding = Literal["rounded", "truncated", "either"]
+ROUNDINGS: tuple[Rounding, ...] = ("rounded", "truncated", "either")
+# Binary fractions stand beside decimal ones; far below any printed decimal.
+SLACK = 1e-9
+
+
+class Bounds(NamedTuple):
+    """The values that may be printed so; both ends belong to them."""
+
+    low: float
+    high: float
+
+    def hold(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
+    """The values that may stand behind a printed number.
+
+    Half a unit of the last decimal may go up or down, as programs differ in it. A
+    value that would be printed so is never left out.
+
+    Args:
+        text: As printed: `0.850` has three decimals, `97.2%` one of a percent, and
+            `<0.05` or `>0.99` name all values on that side of it.
+        rounding: One of `ROUNDINGS`.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    found = re.fullmatch(r"([<>]?)(-?\d+(?:\.(\d+))?)(%?)", text.replace(" ", ""))
+    if not found or rounding not in ROUNDINGS:
+        raise ValueError(
+            "expected a number as printed, such as '0.850', '97.2%' or '<0.05', and "
+            f"rounding among {list(ROUNDINGS)}. Received: {text!r}, {rounding!r}"
+        )
+    side, number, decimals, percent = found.groups()
+    scale = 0.01 if percent else 1.0
+    value, unit = float(number) * scale, scale * 10.0 ** -len(decimals or "")
+    if side:
+        return Bounds(-float("inf"), value) if side == "<" else Bounds(value, 1e300)
+    down = up = unit / 2
+    if rounding != "rounded":
+        # Truncation moves towards 0: a value is at most a unit larger in size.
+        outer, inner = unit, (unit / 2 if rounding == "either" else 0.0)
+        down, up = (outer, inner) if value < 0 else (inner, outer)
+    return Bounds(value - down - SLACK, value + up + SLACK)

@@ -1,0 +1,111 @@
+"""`table1`: joins a manifest, one row an image, and the table of its patients."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from usgland.config import DataSettings
+from usgland.data.columns import choose_columns
+from usgland.data.exclusions import exclusion_reasons
+from usgland.data.forms import MISSING
+from usgland.data.phantom import is_synthetic
+from usgland.data.tables import (
+    ROW,
+    Problem,
+    check_columns,
+    normalize_word,
+    raise_problems,
+    read_table,
+    show_rows,
+)
+from usgland.errors import UserError
+
+# Columns that describe files and parts, not patients.
+NOT_SHOWN = {
+    "image",
+    "mask",
+    "patient_id",
+    "group_id",
+    "split",
+    "fold",
+    "exclusion",
+    "synthetic",
+    ROW,
+}
+MOST_WORDS = 12  # a text column with more is left out unless it is asked for
+
+
+def patients_of(
+    manifest: Path, settings: DataSettings, by: str, columns: Sequence[str]
+) -> tuple[pd.DataFrame, list[str], bool]:
+    """One row a patient, of the rows that a run would use.
+
+    Args:
+        manifest: The CSV.
+        settings: Other column names, filters, labels to leave out.
+        by: The column of the groups.
+        columns: Those to show; empty: all that have few words or are numbers.
+
+    Returns:
+        The patients, with texts, "" where missing; the columns to show; and whether
+        they are phantoms.
+
+    Raises:
+        UserError: If a column is missing, a value differs within a patient, or there
+            are fewer than two groups.
+    """
+    rows = choose_columns(read_table(manifest), settings, manifest, labelled=True)
+    rows = rows[exclusion_reasons(rows, settings) == ""]
+    found = [str(name) for name in rows.columns]
+    check_columns(manifest, [by, *columns], found, "Name columns of the manifest")
+    shown = list(columns) or [
+        name
+        for name in found
+        if name not in {*NOT_SHOWN, by} and _is_worth_showing(rows[name])
+    ]
+    texts = rows[[by, *shown]].map(_known)
+    texts = texts.assign(patient_id=rows["patient_id"], **{ROW: rows[ROW]})
+    problems: list[Problem] = []
+    for name in (by, *(columns or ())):
+        problems += _differing(texts, name)
+    raise_problems(str(manifest), problems)
+    # Of columns nobody asked for, those that vary within a patient describe images.
+    shown = [name for name in shown if columns or not _differing(texts, name)]
+    patients = texts.drop_duplicates("patient_id")
+    if patients[by].replace("", pd.NA).nunique() < 2:
+        raise UserError(
+            f"{manifest}: `{by}`: expected two groups of patients or more. Received: "
+            f"{', '.join(sorted(set(patients[by]))) or 'none'}"
+        )
+    marked = "synthetic" in rows and bool((rows["synthetic"] == "1").any())
+    return patients, shown, marked or is_synthetic(manifest)
+
+
+def _known(value: object) -> str:
+    text = str(value).strip()
+    return "" if normalize_word(text) in MISSING else text
+
+
+def _is_worth_showing(values: pd.Series) -> bool:
+    known = values[values.map(_known) != ""]
+    numbers = pd.to_numeric(known, errors="coerce")
+    return bool(len(known)) and (
+        known.nunique() <= MOST_WORDS or not numbers.isna().any()
+    )
+
+
+def _differing(rows: pd.DataFrame, name: str) -> list[Problem]:
+    counts = rows.groupby("patient_id")[name].nunique()
+    problems: list[Problem] = []
+    for patient in counts[counts > 1].index:
+        same = rows[rows["patient_id"] == patient]
+        problems.append(
+            (
+                int(same[ROW].min()),
+                f"patient {patient!r}: {name}: expected one value. Received: "
+                f"{', '.join(map(repr, dict.fromkeys(same[name])))} "
+                f"({show_rows(same[ROW])})",
+            )
+        )
+    return problems
