@@ -1,5 +1,6 @@
 """Which interval a figure gets, against SciPy, hand arithmetic and simulation."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, bootstrap, norm
+from scipy.special import expit
+from scipy.stats import beta, binom, bootstrap, norm
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.bootstrap import (
@@ -21,6 +23,7 @@ from usgland.evaluation.delong import delong_interval
 from usgland.evaluation.intervals import (
     auc_interval,
     figure_intervals,
+    predictive_interval,
     proportion_interval,
     ratio_interval,
     resampled_interval,
@@ -267,6 +270,87 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
         assert pair["ppv"]["reason"] == "no case is called malignant"
         assert pair["npv"]["value"] == pytest.approx(0.9)
         assert pair["npv"]["reason"].startswith("the same value in every")
+
+
+@pytest.mark.parametrize("prevalence", [0.03, 0.5])
+def test_predictive_values_of_independent_cases_have_the_logit_interval(prevalence):
+    # By the variances of Mercaldo et al., equations of sensitivity and specificity.
+    tn, fp, fn, tp = 80, 12, 9, 51
+    sensitivity, specificity = tp / 60, tn / 92
+    odds = prevalence / (1 - prevalence)
+    spread = {
+        "ppv": (1 - sensitivity) / sensitivity / 60
+        + specificity / (1 - specificity) / 92,
+        "npv": sensitivity / (1 - sensitivity) / 60
+        + (1 - specificity) / specificity / 92,
+    }
+    middle = {
+        "ppv": np.log(odds * sensitivity / (1 - specificity)),
+        "npv": np.log(specificity / (1 - sensitivity) / odds),
+    }
+    for name in ("ppv", "npv"):
+        found = predictive_interval(
+            name, np.array([[tn, fp], [fn, tp]]), prevalence, level=0.9
+        )
+        half = 1.6448536269514722 * spread[name] ** 0.5
+        expected = [expit(middle[name] - half), expit(middle[name] + half)]
+        assert found[:2] == pytest.approx(expected)
+        assert found.method == "logit (Mercaldo)"
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "specificity"), [(0.97, 0.97), (0.97, 0.9), (0.9, 0.97)]
+)
+def test_predictive_intervals_cover_what_they_say_over_all_tables(
+    sensitivity, specificity
+):
+    # Every table of 21 malignant and 20 benign patients, by its probability.
+    right, wrong = 0.1 * sensitivity, 0.9 * (1 - specificity)
+    truth = {
+        "ppv": right / (right + wrong),
+        "npv": 0.9 * specificity / (0.9 * specificity + 0.1 * (1 - sensitivity)),
+    }
+    inside, there = dict.fromkeys(truth, 0.0), dict.fromkeys(truth, 0.0)
+    for tp, tn in itertools.product(range(10, 22), range(10, 21)):
+        chance = binom.pmf(tp, 21, sensitivity) * binom.pmf(tn, 20, specificity)
+        counts = np.array([[tn, 20 - tn], [21 - tp, tp]])
+        for name, value in truth.items():
+            found = predictive_interval(name, counts, 0.1, level=0.95)
+            there[name] += chance
+            inside[name] += chance * (found.low <= value <= found.high)
+    for name in truth:
+        assert there[name] == pytest.approx(1, abs=1e-3)
+        assert 0.94 < inside[name] < 0.99
+
+
+def test_a_predictive_value_of_1_has_a_bound_where_cases_are_independent():
+    counts = np.array([[18, 2], [0, 21]])
+    found = predictive_interval("npv", counts, 0.1, level=0.95)
+    assert (found.high, found.method) == (1, "adjusted logit (Mercaldo)")
+    # By hand: 1.96^2 / 2 = 1.9207 more in each cell.
+    missed, right = 1.9207 / 24.8415, 19.9207 / 23.8415
+    variance = 1 / 1.9207 - 1 / 24.8415 + 1 / 19.9207 - 1 / 23.8415
+    odds = 9 * right / missed / np.exp(1.959964 * variance**0.5)
+    assert found.low == pytest.approx(odds / (1 + odds), abs=1e-4)
+    with pytest.raises(ValueError, match="`name` must be one of .*Received: 'f1'"):
+        predictive_interval("f1", counts, 0.1, level=0.95)
+
+
+def test_independent_patients_get_the_logit_interval_in_the_metrics():
+    labels, probabilities, ids = draw()
+    rows = pd.DataFrame(
+        {
+            "label": labels,
+            "probability": probabilities,
+            "threshold": 0.5,
+            "prediction": (probabilities >= 0.5).astype(int),
+            "patient_id": ids,
+        }
+    )
+    pair = unit_metrics(rows, settings_of(prevalences=(0.1,)))["prevalences"]["0.1"]
+    for one in pair.values():
+        assert one["method"] == "logit (Mercaldo)"
+        assert one["low"] < one["value"] < one["high"]
 
 
 CASES = st.lists(

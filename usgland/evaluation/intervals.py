@@ -1,7 +1,8 @@
 """The interval of each figure, by the method that fits its cases.
 
 Where every patient is one case, shares have the interval of a proportion, likelihood
-ratios that of their logarithm and the AUC that of DeLong. Where patients have several
+ratios that of their logarithm, predictive values at a given prevalence that of their
+logit and the AUC that of DeLong. Where patients have several
 images, and for all other figures, patients are drawn with replacement
 (`usgland.evaluation.bootstrap`).
 """
@@ -30,6 +31,7 @@ RATIOS = {
     "positive_likelihood_ratio": (1, "malignant"),
     "negative_likelihood_ratio": (0, "benign"),
 }
+CALLED = {"npv": 0, "ppv": 1}  # column of the confusion matrix
 CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
 
 
@@ -143,6 +145,51 @@ def ratio_interval(name: str, counts: np.ndarray, *, level: float) -> Interval:
     half = norm.ppf((1 + level) / 2) * variance**0.5
     low, high = np.exp([middle - half, middle + half])
     return Interval(float(low), float(high), "log (Simel)", 0)
+
+
+def predictive_interval(
+    name: str, counts: np.ndarray, prevalence: float, *, level: float
+) -> Interval:
+    """The interval of a predictive value at a given prevalence, independent cases.
+
+    On the logit scale. Where only cases of one label are called so, the value is 0 or
+    1 and has no logit: then k^2 / 2 is added to every cell, k the quantile of the
+    level, and the interval is stretched to hold the value itself. To do so for any
+    other 0 of the table pulls the value towards 1/2 and covers much less than `level`.
+
+    Args:
+        name: `"ppv"` or `"npv"`.
+        counts: `[[tn, fp], [fn, tp]]`: both labels, and a case that is called so.
+        prevalence: Share of malignant cases, in (0, 1).
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If `name` is neither.
+
+    Reference:
+        [Mercaldo et al., 2007](https://doi.org/10.1002/sim.2677), standard and
+        adjusted logit.
+    """
+    if name not in CALLED:
+        raise ValueError(f"`name` must be one of {list(CALLED)}. Received: {name!r}")
+    column, cells = CALLED[name], np.asarray(counts, "float64")
+    value = _share_of(column, cells[:, column] / cells.sum(axis=1), prevalence)
+    quantile, method = norm.ppf((1 + level) / 2), "logit (Mercaldo)"
+    if not cells[:, column].all():
+        method, cells = "adjusted logit (Mercaldo)", cells + quantile**2 / 2
+    called, totals = cells[:, column], cells.sum(axis=1)
+    half = quantile * (1 / called - 1 / totals).sum() ** 0.5
+    ends = [
+        _share_of(column, called / totals * np.array([1, ratio]), prevalence)
+        for ratio in np.exp([-half, half])
+    ]
+    return Interval(min(*ends, value), max(*ends, value), method, 0)
+
+
+def _share_of(label: int, called: np.ndarray, prevalence: float) -> float:
+    """Share of a label among the called, from how often each label is called so."""
+    parts = called * np.array([1 - prevalence, prevalence])
+    return float(parts[label] / parts.sum())
 
 
 def proportion_interval(

@@ -11,9 +11,11 @@ from usgland.evaluation.bootstrap import (
     bootstrap_figures,
     jackknife_figures,
 )
+from usgland.evaluation.delong import has_clusters
 from usgland.evaluation.intervals import (
     as_figure,
     figure_intervals,
+    predictive_interval,
     resampled_interval,
 )
 from usgland.evaluation.operating_point import AIMS, apply_threshold, further_points
@@ -98,35 +100,68 @@ def _at_prevalences(
     cases: Cases,
     settings: EvaluationSettings,
 ) -> dict[str, dict[str, Any]]:
-    """Predictive values where other shares are malignant; bootstrap over patients."""
-    if not settings.prevalences:
-        return {}
-    seed, resamples = settings.seed, settings.bootstrap_resamples
+    """Predictive values where other shares are malignant."""
     value = {name: figure["value"] for name, figure in figures.items()}
-    drawn = bootstrap_figures(*cases, resamples=resamples, seed=seed)
-    without = jackknife_figures(*cases) if settings.bootstrap == "bca" else None
     lacking = [
         undefined_reason(name, cases[0], value[name])
         for name in ("sensitivity", "specificity")
     ]
     found = {}
     for prevalence in settings.prevalences:
-        values, resampled, left_out = (
-            predictive_values(one["sensitivity"], one["specificity"], prevalence)
-            for one in (value, drawn, without or drawn)
+        values = predictive_values(
+            value["sensitivity"], value["specificity"], prevalence
         )
+        intervals = _predictive_intervals(values, cases, prevalence, settings)
         pair = {}
         for i, name in enumerate(("ppv", "npv")):
             reason = lacking[0] or lacking[1] or UNDEFINED[name][0]
             interval = Interval(np.nan, np.nan, f"none: {reason}", 0)
             if values[i] == values[i]:
-                interval = resampled_interval(
-                    resampled[i],
-                    float(values[i]),
-                    left_out[i] if without else None,
-                    level=settings.confidence_level,
-                    seed=seed,
-                )
+                interval = intervals[name]
             pair[name] = as_figure(float(values[i]), interval)
         found[f"{prevalence:g}"] = pair
     return found
+
+
+def _predictive_intervals(
+    values: tuple[np.ndarray, np.ndarray],
+    cases: Cases,
+    prevalence: float,
+    settings: EvaluationSettings,
+) -> dict[str, Interval]:
+    """By the logit where cases are independent, else by bootstrap over patients.
+
+    Of `values`, PPV and NPV, those that are not NaN.
+    """
+    level, seed = settings.confidence_level, settings.seed
+    pairs = [(i, n) for i, n in enumerate(("ppv", "npv")) if values[i] == values[i]]
+    if not pairs:
+        return {}
+    if not has_clusters(cases[3]):
+        counts = confusion(cases[0], (cases[1] >= cases[2]).astype(int))
+        return {
+            name: predictive_interval(name, counts, prevalence, level=level)
+            for _, name in pairs
+        }
+    resamples = settings.bootstrap_resamples
+    drawn = bootstrap_figures(*cases, resamples=resamples, seed=seed)
+    resampled = _at_prevalence(drawn, prevalence)
+    left_out = None
+    if settings.bootstrap == "bca":
+        left_out = _at_prevalence(jackknife_figures(*cases), prevalence)
+    return {
+        name: resampled_interval(
+            resampled[i],
+            float(values[i]),
+            None if left_out is None else left_out[i],
+            level=level,
+            seed=seed,
+        )
+        for i, name in pairs
+    }
+
+
+def _at_prevalence(
+    figures: dict[str, np.ndarray], prevalence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    return predictive_values(figures["sensitivity"], figures["specificity"], prevalence)
