@@ -193,6 +193,14 @@ def test_further_points_are_chosen_beside_the_first_once_each():
     assert further_points({"threshold": 0.5}) == []  # of an older version
 
 
+def test_youden_and_both_targets_are_shown_whatever_the_point_of_decision():
+    for method in ("half", "youden"):
+        found = choose_points(val_rows(), EvaluationSettings(operating_point=method))
+        methods = {one["method"] for one in (found, *found["further"])}
+        assert methods == {method, "youden", "sensitivity", "specificity"}
+        assert len(found["further"]) + 1 == len(methods)
+
+
 def test_one_class_leaves_out_the_further_points_that_need_two():
     settings = EvaluationSettings(operating_point="half")
     benign = val_rows()[:3]

@@ -91,6 +91,8 @@ def test_what_is_undefined_is_said(missing):
     figure = {"value": 0.9721, "low": 0.9, "high": 1.0}
     assert format_figure(figure) == "0.972 (0.900 to 1.000)"
     assert format_figure(figure | {"low": missing}) == "0.972 (no interval)"
+    ratio = {"value": 26.0, "low": 3.766, "high": 179.508}
+    assert format_figure(ratio) == "26.0 (3.766 to 179.5)"
     assert format_figure(dict.fromkeys(figure, missing)) == "undefined"
 
 
@@ -145,6 +147,8 @@ def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
         r"At sensitivity 0\.95: +│ +threshold 0\.2000 │ +threshold 0\.2000",
         r"At cost 5 : 1, 10% +│ +threshold 0\.6000",
         r"PPV if 5% malignant",
+        r"Intervals at a given prevalence per image: percentile bootstrap",
+        r"Intervals at a given prevalence per patient: logit \(Mercaldo\)\.",
         "Operating points that were not chosen on validation",
     ):
         assert re.search(words, text)

@@ -32,6 +32,7 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
     for unit in UNITS:
         figures = list(metrics[unit]["figures"].items())
         notes += _lacking(figures, f"per {unit}") + _left_out(figures, f"per {unit}")
+        notes += _at_prevalences(metrics[unit].get("prevalences", {}), unit)
     points = metrics.get("points", [])
     if points:
         notes.append(
@@ -96,6 +97,18 @@ def _methods(figures: dict[str, dict[str, Any]]) -> str:
     most = max(names, key=lambda method: len(names[method]))
     parts = [f"{k} for {', '.join(v)}" for k, v in names.items() if k != most]
     return "; ".join([*parts, f"{most} for all others"])
+
+
+def _at_prevalences(
+    prevalences: dict[str, dict[str, dict[str, Any]]], unit: str
+) -> list[str]:
+    """How predictive values at given prevalences got their intervals, or why not."""
+    figures = [one for pair in prevalences.values() for one in pair.items()]
+    where = f"at a given prevalence per {unit}"
+    methods = dict.fromkeys(figure["method"] for _, figure in figures)
+    made = [method for method in methods if not method.startswith("none")]
+    notes = [f"Intervals {where}: {'; '.join(made)}."] if made else []
+    return notes + _lacking(figures, where) + _left_out(figures, where)
 
 
 def _lacking(figures: Figures, where: str) -> list[str]:

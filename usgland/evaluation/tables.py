@@ -132,8 +132,13 @@ def format_figure(figure: dict[str, Any]) -> str:
     if value is None:
         return "undefined"
     if low is None or high is None:
-        return f"{value:.3f} (no interval)"
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+        return f"{_number(value)} (no interval)"
+    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    """Three decimals; one where 10 or more, as likelihood ratios may be."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _known(value: float | None) -> float | None:
