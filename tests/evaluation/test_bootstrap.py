@@ -114,7 +114,8 @@ def test_percentile_interval_agrees_with_scipy():
     [
         ([], "none: 0 bootstrap resamples", 0),
         ([np.nan, np.nan], "none: undefined in every resample", 2),
-        ([1.0, 1.0, np.nan], "none: the same value in every resample", 1),
+        ([1.0] * 40 + [np.nan], "none: the same value in every resample", 1),
+        ([0.5, 1.0] * 9 + [np.nan] * 2, "none: undefined in 2 of 20 resamples", 2),
     ],
 )
 def test_resamples_without_spread_give_no_interval_and_say_why(

@@ -139,7 +139,8 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
 
     It has no bounds where no resample differs from another: of 21 patients called
     right, every resample has a sensitivity of 1, which is no evidence that the next
-    patient will be.
+    patient will be. Nor where the figure is undefined in more of them than the level
+    leaves outside: where those would lie is not known.
 
     Args:
         values: `(resamples,)`, NaN where undefined, which are left out and counted.
@@ -152,6 +153,9 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
     undefined = len(values) - len(defined)
     if not len(defined):
         return Interval(np.nan, np.nan, "none: undefined in every resample", undefined)
+    if undefined > (1 - level) * len(values):
+        reason = f"none: undefined in {undefined} of {len(values)} resamples"
+        return Interval(np.nan, np.nan, reason, undefined)
     if np.ptp(defined) < ROUNDING:
         reason = "none: the same value in every resample"
         return Interval(np.nan, np.nan, reason, undefined)
