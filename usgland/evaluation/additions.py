@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
+from usgland.evaluation.comparison_tables import format_p
 from usgland.evaluation.delong import delong_covariance
 from usgland.evaluation.predictions import patient_predictions
 from usgland.evaluation.tables import SYNTHETIC, print_synthetic
@@ -141,7 +142,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             if model["p_value"] == model["p_value"]:
                 low, high = model["difference_low"], model["difference_high"]
                 difference += f" ({low:+.3f} to {high:+.3f})"
-                p_value = f"{model['p_value']:.3f}"
+                p_value = format_p(model["p_value"])
         rows.append((model["name"], auc, difference, p_value))
     return rows
 

@@ -21,7 +21,7 @@ class Finding(NamedTuple):
     """One thing that was checked.
 
     Attributes:
-        kind: `cases`, `matrix`, `f1`, `auc`, `comparison`, `sum`, `p_value`, `repeated`.
+        kind: What was checked.
         where: In the paper.
         fits: Whether the printed figures agree with what was tried.
         text: What was found, a sentence.
@@ -85,11 +85,12 @@ def _together(
             Finding("cases", key, True, text, _matrix_texts(fits[key])) for key in rows
         ]
         return found, fits
-    who = f"{name} ({', '.join(misfits)})" if misfits != [name] else name
+    missed = "any row" if len(misfits) == len(rows) > 1 else "; ".join(misfits)
+    who = f"Cases `{name}`: {'; '.join(rows)}"
     sizes = fitting_sizes(list(bounds.values()), file.largest)
     sizes.sort(key=lambda one: (abs(one[0] - malignant) + abs(one[1] - benign), one))
     tried = [
-        f"{malignant} + {benign} as stated: no matrix for {', '.join(misfits)}",
+        f"{malignant} + {benign} as stated: no matrix for {missed}",
         f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}",
     ]
     if not sizes:
@@ -116,7 +117,8 @@ def _alone(
     rows: Mapping[str, FigureRow], file: AuditFile
 ) -> tuple[list[Finding], dict[str, Fit]]:
     """Rows whose numbers of cases are not known, each by itself."""
-    findings, fits = [], {}
+    findings: list[Finding] = []
+    fits: dict[str, Fit] = {}
     for key, row in rows.items():
         bounds = bounds_of(row, file)
         sizes = sorted(fitting_sizes([bounds], file.largest), key=lambda one: sum(one))
@@ -140,7 +142,7 @@ def _alone(
             )
             tried.append(
                 "every prevalence, any number of cases: not excluded at a prevalence "
-                f"of {prevalences.low:.1%} to {prevalences.high:.1%}"
+                f"of {prevalences.low:.2%} to {prevalences.high:.2%}"
             )
         tried.append("means over several test sets or folds: not tried")
         findings.append(Finding("matrix", key, False, text, tuple(tried)))

@@ -51,7 +51,7 @@ def recomputed(
     if differences[0] < 0 < differences[1]:
         differences.append(0.0)
     tests: dict[str, Bounds] = {}
-    for name, test in MOMENT_TESTS.items():
+    for test in MOMENT_TESTS.values():
         values = [
             test(Moments(d, max(0.0, s), n[0]), Moments(0.0, max(0.0, t), n[1]))
             for d, s, t in product(differences, sds[0], sds[1])

@@ -92,8 +92,8 @@ def evaluate_run(
         )
     config = load_config(run / CONFIG)
     settings = settings or config.evaluation
-    prevalences = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
-    settings = settings.model_copy(update={"prevalences": prevalences})
+    wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
+    settings = settings.model_copy(update={"prevalences": wanted})
     environment = read_json(run / ENVIRONMENT)
     synthetic = _read_synthetic(run / ENVIRONMENT, environment)
     rows = _rows_of(read_predictions(path), role, path)
@@ -106,9 +106,7 @@ def evaluate_run(
         name: group_names(values.reindex(rows["image"]), (cuts or {}).get(name, ()))
         for name, values in (columns or {}).items()
     }
-    metrics |= assess(
-        rows, thresholds, settings, prevalences=prevalences, groups=groups
-    )
+    metrics |= assess(rows, thresholds, settings, prevalences=wanted, groups=groups)
     written = _write_figures(run, rows, metrics, environment, suffix)
     written += write_assessments(metrics, run, suffix)
     written += write_tables(metrics, run / TABLES, f"metrics{suffix}")

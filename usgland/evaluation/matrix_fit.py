@@ -173,9 +173,8 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
     fits = np.full(CELLS, True)
     for name, bounds in printed.items():
         kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
-        fits &= np.any(
-            [(low[k] <= bounds.high) & (high[k] >= bounds.low) for k in kinds], axis=0
-        )
+        overlaps = [(low[k] <= bounds.high) & (high[k] >= bounds.low) for k in kinds]
+        fits &= np.stack([np.asarray(one) for one in overlaps]).any(axis=0)
     if not fits.any():
         return None
     lowest, highest = low_odds[fits].min(), high_odds[fits].max()

@@ -10,6 +10,8 @@ from usgland.data.manifest import excluded_rows
 from usgland.data.phantom import cached_phantoms
 from usgland.data.sources import manifest_rows
 from usgland.errors import UserError
+from usgland.evaluation.compare import compare_files
+from usgland.evaluation.model_comparison import Choices
 from usgland.evaluation.report import write_report
 from usgland.evaluation.report_flow import Excluded
 from usgland.evaluation.table_one import table_one
@@ -38,6 +40,8 @@ def report(
     paths, excluded = _manifest(config, console)
     if paths is not None or config.model.inputs == "clinical":
         _write_table_one(run, config)
+    if len(runs) > 1:
+        _compare(runs, console)
     return write_report(
         run,
         others=runs[1:],
@@ -45,6 +49,15 @@ def report(
         excluded=excluded,
         overwrite=overwrite,
     )
+
+
+def _compare(runs: list[Path], console: Console) -> None:
+    """The paired tests of the runs, where they were tested on the same cases."""
+    quiet, tables = Console(quiet=True), runs[0] / TABLES
+    try:
+        compare_files(runs, Choices(), quiet, output=tables, overwrite=True)
+    except UserError as error:
+        console.print(f"Not compared: {error}", highlight=False, soft_wrap=True)
 
 
 def _write_table_one(run: Path, config: Config) -> None:

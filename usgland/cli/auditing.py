@@ -1,0 +1,27 @@
+"""`usgland audit`: what published figures can and cannot come from."""
+
+from pathlib import Path
+
+import click
+
+from usgland.startup import make_console
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder to write the findings to."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
+def audit(file: Path | None, output: Path | None, overwrite: bool) -> None:
+    """Check which cases and tests can give published figures.
+
+    FILE is a YAML of printed figures; without it, those of the paper,
+    configs/audit_paper.yaml, whose head says how to write one.
+    """
+    from usgland.evaluation.audit import audit_published
+
+    for path in audit_published(
+        file, make_console(), output=output, overwrite=overwrite
+    ):
+        click.echo(f"Wrote {path}")
