@@ -92,8 +92,8 @@ def evaluate_run(
         )
     config = load_config(run / CONFIG)
     settings = settings or config.evaluation
-    prevalences = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
-    settings = settings.model_copy(update={"prevalences": prevalences})
+    wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
+    settings = settings.model_copy(update={"prevalences": wanted})
     environment = read_json(run / ENVIRONMENT)
     synthetic = _read_synthetic(run / ENVIRONMENT, environment)
     rows = _rows_of(read_predictions(path), role, path)
