@@ -8,9 +8,10 @@ from rich.console import Console
 from usgland.errors import UserError
 from usgland.evaluation.audit_claims import audit_comparisons
 from usgland.evaluation.audit_file import AuditFile, paper_path, read_audit_file
-from usgland.evaluation.audit_rows import audit_rows, bounds_of
+from usgland.evaluation.audit_rows import audit_rows
 from usgland.evaluation.audit_tables import audit_tables
 from usgland.evaluation.audit_text import audit_markdown, print_audit
+from usgland.evaluation.printed import printed_value
 from usgland.runs import write_json, write_text
 
 STEM = "audit"
@@ -79,11 +80,8 @@ def _predictive_values(file: AuditFile) -> list[dict[str, Any]]:
     """
     values = []
     for name, row in file.rows.items():
-        bounds = bounds_of(row, file)
-        sensitivity, specificity = (
-            (bounds[key].low + bounds[key].high) / 2
-            for key in ("sensitivity", "specificity")
-        )
+        sensitivity = printed_value(row.sensitivity)
+        specificity = printed_value(row.specificity)
         for prevalence in file.prevalences:
             true = prevalence * sensitivity
             false = (1 - prevalence) * (1 - specificity)

@@ -91,7 +91,7 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
                 tests[found[0].test] = Bounds(min(values), max(values))
     printed = printed_bounds(one.p, file.rounding)
     hits = [name for name, p in tests.items() if _overlap(p, printed)]
-    tried = tuple(f"{name}: P {_range(p)}" for name, p in tests.items())
+    tried = tuple(f"{name}: P {format_range(p)}" for name, p in tests.items())
     shares = " against ".join(_shares(one.figure, fit) for fit in (a, b))
     if not paired:
         shares += ", on different cases"
@@ -103,7 +103,7 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
             f"P {one.p} cannot be obtained from {shares}",
             tried,
         )
-    text = f"P {one.p} can be obtained from {shares} by {', '.join(hits)}"
+    text = f"P {one.p} can be obtained from {shares} by {'; '.join(hits)}"
     return Finding("comparison", where, True, text, tried)
 
 
@@ -138,7 +138,8 @@ def _overlap(a: Bounds, b: Bounds) -> bool:
     return a.low <= b.high and b.low <= a.high
 
 
-def _range(p: Bounds) -> str:
+def format_range(p: Bounds) -> str:
+    """`0.016`, or `0.016 to 0.019`."""
     low, high = format_small(p.low), format_small(p.high)
     return low if low == high else f"{low} to {high}"
 

@@ -12,7 +12,7 @@ from usgland.evaluation.matrix_fit import (
     fitting_prevalences,
     fitting_sizes,
 )
-from usgland.evaluation.printed import Bounds, printed_bounds
+from usgland.evaluation.printed import Bounds, printed_bounds, printed_value
 
 SHOWN = 3  # numbers of cases that are named
 
@@ -225,7 +225,8 @@ def _aucs(file: AuditFile) -> list[Finding]:
         if auc.low <= high and low <= auc.high:
             equal.append(f"{key}: {row.auc}")
         else:
-            other.append((key, row.auc, (low + high) / 2))
+            point = printed_value(row.sensitivity) + printed_value(row.specificity)
+            other.append((key, row.auc, point / 2))
     found = []
     if equal:
         text = (

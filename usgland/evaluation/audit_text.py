@@ -7,6 +7,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from usgland.evaluation.audit_tables import ALL
+
+P_TITLE = "P values that cannot be obtained from their rows"
+P_HEADS = ("Printed", "Recomputed")
 NOTE = (
     "What cannot be obtained from the printed figures may come from other cases, other "
     "tests, a mean over several test sets, or a misprint: only the authors know."
@@ -21,11 +25,19 @@ def print_audit(found: dict[str, Any], console: Console) -> None:
         console: Where to.
     """
     console.print(Text(f"{found['title']}: {_counts(found)}", style="bold"))
-    for number, one in enumerate(_misfits(found), start=1):
+    for number, one in enumerate(_listed(found), start=1):
         console.print(Text(f"\n{number}. {one['where']}", style="bold"))
-        console.print(Padding(Text(f"{_sentence(one)}"), (0, 0, 0, 3)))
+        console.print(Padding(Text(_sentence(one)), (0, 0, 0, 3)))
         for text in one["tried"]:
             console.print(Padding(Text(f"- {text}", style="dim"), (0, 0, 0, 3)))
+    if _p_values(found):
+        console.print()
+        table = Table(title=P_TITLE, title_justify="left", title_style="bold")
+        for head in P_HEADS:
+            table.add_column(head)
+        for cells in _p_values(found):
+            table.add_row(*cells)
+        console.print(table)
     fitting = _fitting(found)
     if fitting:
         console.print(Text(f"\nNothing against {len(fitting)} others:", style="bold"))
@@ -42,9 +54,12 @@ def print_audit(found: dict[str, Any], console: Console) -> None:
 def audit_markdown(found: dict[str, Any]) -> str:
     """The same as Markdown."""
     lines = [f"**{found['title']}: {_counts(found)}**", ""]
-    for number, one in enumerate(_misfits(found), start=1):
+    for number, one in enumerate(_listed(found), start=1):
         lines.append(f"{number}. **{one['where']}**: {_sentence(one)}")
         lines += [f"   - {text}" for text in one["tried"]]
+    if _p_values(found):
+        lines += ["", f"**{P_TITLE}**", "", f"| {' | '.join(P_HEADS)} |", "|---|---|"]
+        lines += [f"| {' | '.join(cells)} |" for cells in _p_values(found)]
     if _fitting(found):
         lines += ["", f"**Nothing against {len(_fitting(found))} others**", ""]
         lines += [f"- {one['where']}: {one['text']}." for one in _fitting(found)]
@@ -58,6 +73,23 @@ def audit_markdown(found: dict[str, Any]) -> str:
 
 def _misfits(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in found["findings"] if not one["fits"]]
+
+
+def _listed(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The findings that are numbered: those of P values of tables stand in one."""
+    return [
+        one
+        for one in _misfits(found)
+        if one["kind"] != "p_value" or one["where"] == ALL
+    ]
+
+
+def _p_values(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{one['where']}: {one['text'].split(' cannot')[0]}", "; ".join(one["tried"]))
+        for one in _misfits(found)
+        if one["kind"] == "p_value" and one["where"] != ALL
+    ]
 
 
 def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:

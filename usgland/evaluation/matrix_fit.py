@@ -173,8 +173,10 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
     fits = np.full(CELLS, True)
     for name, bounds in printed.items():
         kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
-        overlaps = [(low[k] <= bounds.high) & (high[k] >= bounds.low) for k in kinds]
-        fits &= np.stack([np.asarray(one) for one in overlaps]).any(axis=0)
+        possible = np.full(CELLS, False)
+        for kind in kinds:
+            possible |= (low[kind] <= bounds.high) & (high[kind] >= bounds.low)
+        fits &= possible
     if not fits.any():
         return None
     lowest, highest = low_odds[fits].min(), high_odds[fits].max()

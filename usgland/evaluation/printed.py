@@ -8,6 +8,7 @@ Rounding = Literal["rounded", "truncated", "either"]
 ROUNDINGS: tuple[Rounding, ...] = ("rounded", "truncated", "either")
 # Binary fractions stand beside decimal ones; far below any printed decimal.
 SLACK = 1e-9
+PRINTED = re.compile(r"([<>]?)(-?\d+(?:\.(\d+))?)(%?)")
 
 
 class Bounds(NamedTuple):
@@ -34,7 +35,7 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
     Raises:
         ValueError: If it is no such text.
     """
-    found = re.fullmatch(r"([<>]?)(-?\d+(?:\.(\d+))?)(%?)", text.replace(" ", ""))
+    found = PRINTED.fullmatch(text.replace(" ", ""))
     if not found or rounding not in ROUNDINGS:
         raise ValueError(
             "expected a number as printed, such as '0.850', '97.2%' or '<0.05', and "
@@ -51,3 +52,9 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
         outer, inner = unit, (unit / 2 if rounding == "either" else 0.0)
         down, up = (outer, inner) if value < 0 else (inner, outer)
     return Bounds(value - down - SLACK, value + up + SLACK)
+
+
+def printed_value(text: str) -> float:
+    """The number itself, of a text that `printed_bounds` takes."""
+    number = text.replace(" ", "").lstrip("<>")
+    return float(number.rstrip("%")) * (0.01 if number.endswith("%") else 1)
