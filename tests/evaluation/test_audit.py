@@ -7,6 +7,7 @@ from scipy.stats import binomtest, fisher_exact, ttest_ind_from_stats
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
+from usgland.evaluation import audit_file
 from usgland.evaluation.audit import find_all
 from usgland.evaluation.audit_claims import Right, mcnemar_bounds
 from usgland.evaluation.audit_file import paper_path, read_audit_file
@@ -181,3 +182,22 @@ def test_the_command_prints_and_writes_and_does_not_overwrite(tmp_path):
     again = CliRunner().invoke(cli, ["audit", "--output", str(output)])
     assert again.exit_code == 1
     assert "An audit is not overwritten" in again.output
+
+
+def test_an_installation_without_the_file_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(audit_file, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+    monkeypatch.setattr(audit_file.importlib.metadata, "files", lambda name: None)
+    with pytest.raises(UserError, match="Received: none. Name a file: `usgland audit"):
+        paper_path()
+
+
+def test_figures_that_fit_the_stated_cases_are_no_finding(tmp_path):
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "title: x\ncases: {c: {malignant: 20, benign: 21}}\nrows: {r: {cases: c, "
+        "sensitivity: '0.90', specificity: '0.86', accuracy: '0.88'}}\n",
+        encoding="utf-8",
+    )
+    (found,) = find_all(read_audit_file(path))["findings"]
+    assert found["fits"]
+    assert found["tried"] == ("sensitivity 18/20, specificity 18/21",)
