@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from usgland.cli.main import cli
 
@@ -191,6 +192,20 @@ def test_a_model_of_both_is_exported_with_its_form(run, home):
         halo=tf.constant(["", "Y"]),
     )["probability"]
     assert answer.shape == (2,)
+    # What TensorFlow Serving puts in where a client leaves an input out.
+    saved = saved_model_pb2.SavedModel()
+    path = home / "models" / "both" / "1" / "saved_model.pb"
+    saved.ParseFromString(path.read_bytes())
+    (graph,) = saved.meta_graphs
+    defaults = graph.signature_def["serving_default"].defaults
+    assert set(defaults) == {"image_bytes", "age", "density", "halo"}
+    left_out = signature(
+        image_bytes=tf.constant([content, content]),
+        age=tf.constant([float("nan")]),  # one value stands for all rows
+        density=tf.constant([""]),
+        halo=tf.constant([""]),
+    )
+    assert float(left_out["probability"][0]) == float(left_out["probability"][1])
 
 
 def test_the_form_alone_is_trained_without_images(home):
