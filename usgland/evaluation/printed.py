@@ -44,7 +44,7 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
     scale = 0.01 if percent else 1.0
     value, unit = float(number) * scale, scale * 10.0 ** -len(decimals or "")
     if side:
-        return Bounds(-float("inf"), value) if side == "<" else Bounds(value, 1e300)
+        return Bounds(-float("inf"), value) if side == "<" else Bounds(value, float("inf"))
     down = up = unit / 2
     if rounding != "rounded":
         # Truncation moves towards 0: a value is at most a unit larger in size.
