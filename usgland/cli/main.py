@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from usgland import __version__
+from usgland.cli.auditing import audit
 from usgland.cli.comparing import compare
 from usgland.cli.reading import readers
 from usgland.cli.reporting import report
@@ -41,6 +42,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 for command in (
     *(fit, cv, predict, evaluate, compare, readers, report),
-    *(table1, samplesize, export, config),
+    *(table1, samplesize, audit, export, config),
 ):
     cli.add_command(command)

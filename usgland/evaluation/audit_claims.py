@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 
 from usgland.evaluation.association import chi_square, chi_square_yates, fisher
 from usgland.evaluation.audit_file import AuditFile, Comparison
@@ -23,8 +23,10 @@ class Right(NamedTuple):
     cases: int
 
 
-def mcnemar_bounds(a: Sequence[Right], b: Sequence[Right]) -> Bounds:
-    """The smallest and largest P of McNemar's exact test over all pairings.
+def mcnemar_bounds(
+    a: Sequence[Right], b: Sequence[Right], *, exact: bool = True
+) -> Bounds:
+    """The smallest and largest P of McNemar's test over all pairings.
 
     How often two readers are right fixes how many more cases one has right, not how
     many they differ in; that lies between two bounds in each class.
@@ -32,13 +34,15 @@ def mcnemar_bounds(a: Sequence[Right], b: Sequence[Right]) -> Bounds:
     Args:
         a: Of the first reader, one element a class that the figure counts.
         b: Of the second on the same cases.
+        exact: By the binomial distribution; else by chi-square without correction,
+            which gives the smaller P.
 
     Raises:
         ValueError: If the cases differ or more are right than there are.
 
     Reference:
-        [McNemar, 1947](https://doi.org/10.1007/BF02295996), by the binomial
-        distribution; the bounds of the discordant pairs are Frechet's.
+        [McNemar, 1947](https://doi.org/10.1007/BF02295996); the bounds of the
+        discordant pairs are Frechet's.
     """
     least = most = 0  # cases that only a has right
     for one, other in zip(a, b, strict=True):
@@ -52,13 +56,19 @@ def mcnemar_bounds(a: Sequence[Right], b: Sequence[Right]) -> Bounds:
         least += max(0, one.right - other.right)
         most += min(one.right, one.cases - other.right)
     more = sum(one.right - other.right for one, other in zip(a, b, strict=True))
-    p_values = []
-    for only_a in range(least, most + 1):
-        differing = 2 * only_a - more
-        p_values.append(
-            float(binomtest(only_a, differing).pvalue) if differing else 1.0
-        )
+    test = _mcnemar_exact if exact else _mcnemar_chi_square
+    p_values = [test(only_a, only_a - more) for only_a in range(least, most + 1)]
     return Bounds(min(p_values), max(p_values))
+
+
+def _mcnemar_exact(only_a: int, only_b: int) -> float:
+    differing = only_a + only_b
+    return float(binomtest(only_a, differing).pvalue) if differing else 1.0
+
+
+def _mcnemar_chi_square(only_a: int, only_b: int) -> float:
+    differing = only_a + only_b
+    return float(chi2.sf((only_a - only_b) ** 2 / differing, 1)) if differing else 1.0
 
 
 def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
@@ -76,22 +86,11 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
     a, b = fits[one.a], fits[one.b]
     pairs = list(product(a.matrices, b.matrices))
     paired = file.rows[one.a].cases == file.rows[one.b].cases
-    if paired:
-        bounds = [
-            mcnemar_bounds(_right(one.figure, x), _right(one.figure, y))
-            for x, y in pairs
-        ]
-        tests = {"McNemar, exact, over all pairings": _hull(bounds)}
-    else:
-        tests = {}
-        for test in UNPAIRED:
-            found = [test(_table(one.figure, x, y)) for x, y in pairs]
-            values = [each.p_value for each in found if each.p_value == each.p_value]
-            if values:
-                tests[found[0].test] = Bounds(min(values), max(values))
+    tests = _paired_tests(one.figure, pairs) if paired else {}
+    tests |= _unpaired_tests(one.figure, pairs)
     printed = printed_bounds(one.p, file.rounding)
     hits = [name for name, p in tests.items() if _overlap(p, printed)]
-    tried = tuple(f"{name}: P {_range(p)}" for name, p in tests.items())
+    tried = tuple(f"{name}: P {format_range(p)}" for name, p in tests.items())
     shares = " against ".join(_shares(one.figure, fit) for fit in (a, b))
     if not paired:
         shares += ", on different cases"
@@ -103,8 +102,39 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
             f"P {one.p} cannot be obtained from {shares}",
             tried,
         )
-    text = f"P {one.p} can be obtained from {shares} by {', '.join(hits)}"
+    text = f"P {one.p} can be obtained from {shares} by {'; '.join(hits)}"
     return Finding("comparison", where, True, text, tried)
+
+
+def _paired_tests(
+    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+) -> dict[str, Bounds]:
+    """Test -> its P values over all pairings of the same cases."""
+    tests = {}
+    for name, exact in (("exact", True), ("chi-square", False)):
+        bounds = [
+            mcnemar_bounds(_right(figure, x), _right(figure, y), exact=exact)
+            for x, y in pairs
+        ]
+        low, high = (
+            choose(getattr(one, end) for one in bounds)
+            for choose, end in ((min, "low"), (max, "high"))
+        )
+        tests[f"McNemar, {name}, over all pairings"] = Bounds(low, high)
+    return tests
+
+
+def _unpaired_tests(
+    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+) -> dict[str, Bounds]:
+    """Test -> its P values as if the cases were different ones."""
+    tests = {}
+    for test in UNPAIRED:
+        found = [test(_table(figure, x, y)) for x, y in pairs]
+        values = [each.p_value for each in found if each.p_value == each.p_value]
+        if values:
+            tests[found[0].test] = Bounds(min(values), max(values))
+    return tests
 
 
 def _right(figure: str, one: Matrix) -> list[Right]:
@@ -130,19 +160,16 @@ def _shares(figure: str, fit: Fit) -> str:
     return f"{right}/{cases}"
 
 
-def _hull(bounds: Sequence[Bounds]) -> Bounds:
-    return Bounds(min(one.low for one in bounds), max(one.high for one in bounds))
-
-
 def _overlap(a: Bounds, b: Bounds) -> bool:
     return a.low <= b.high and b.low <= a.high
 
 
-def _range(p: Bounds) -> str:
+def format_range(p: Bounds) -> str:
+    """Both ends, or one number where they would be written alike."""
     low, high = format_small(p.low), format_small(p.high)
     return low if low == high else f"{low} to {high}"
 
 
 def format_small(value: float) -> str:
-    """`0.016`; in powers of ten below 0.001, as the size may be what matters."""
-    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.0e}"
+    """`0.016`; in powers of ten below 0.0005, as the size may be what matters."""
+    return f"{value:.3f}" if value >= 0.0005 or value == 0 else f"{value:.0e}"

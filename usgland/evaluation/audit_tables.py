@@ -1,11 +1,12 @@
 """Findings about published tables: sums, P values, what is printed twice."""
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from usgland.evaluation.association import COUNT_TESTS, MOMENT_TESTS, Moments
-from usgland.evaluation.audit_claims import format_small
+from usgland.evaluation.audit_claims import format_range
 from usgland.evaluation.audit_file import AuditFile, PublishedTable, TableRow
 from usgland.evaluation.audit_rows import Finding
 from usgland.evaluation.printed import Bounds, Rounding, printed_bounds
@@ -13,7 +14,8 @@ from usgland.evaluation.printed import Bounds, Rounding, printed_bounds
 
 def audit_tables(file: AuditFile) -> list[Finding]:
     """Checks the sums and P values of every table, and what is printed twice."""
-    sums, p_values = [], []
+    sums: list[Finding] = []
+    p_values: list[_Compared] = []
     for name, table in file.tables.items():
         for row_name, row in table.rows.items():
             where = f"{name}, {row_name}"
@@ -22,7 +24,8 @@ def audit_tables(file: AuditFile) -> list[Finding]:
             if row.p is not None:
                 p_values.append(_p_value(where, table, row, row.p, file.rounding))
     repeated = [_repeated(*one) for one in file.repeated.items()]
-    return [*sums, *_summary(p_values), *p_values, *repeated]
+    listed = [one.finding for one in p_values]
+    return [*sums, *_summary(p_values), *listed, *repeated]
 
 
 def recomputed(
@@ -51,7 +54,7 @@ def recomputed(
     if differences[0] < 0 < differences[1]:
         differences.append(0.0)
     tests: dict[str, Bounds] = {}
-    for name, test in MOMENT_TESTS.items():
+    for test in MOMENT_TESTS.values():
         values = [
             test(Moments(d, max(0.0, s), n[0]), Moments(0.0, max(0.0, t), n[1]))
             for d, s, t in product(differences, sds[0], sds[1])
@@ -80,45 +83,53 @@ def _sum(
     return Finding("sum", where, True, "the counts sum to n")
 
 
+class _Compared(NamedTuple):
+    """A printed P value with its finding and how far the nearest test is from it."""
+
+    finding: Finding
+    apart: float  # NaN where no test could be computed
+
+
 def _p_value(
     where: str, table: PublishedTable, row: TableRow, p: str, rounding: Rounding
-) -> Finding:
+) -> _Compared:
     tests = recomputed(row, table.n, rounding)
     printed = printed_bounds(p, rounding)
-    texts = [
-        f"{name} {format_small(one.low)}"
-        + ("" if one.low == one.high else f" to {format_small(one.high)}")
-        for name, one in tests.items()
-    ]
+    texts = [f"{name} {format_range(one)}" for name, one in tests.items()]
     if row.moments is not None:
         texts.append("Mann-Whitney needs the values themselves")
     if not tests:
         text = f"P {p} cannot be checked from what is printed"
-        return Finding("p_value", where, True, text, tuple(texts))
-    hits = [
-        name
+        return _Compared(Finding("p_value", where, True, text, tuple(texts)), np.nan)
+    gaps = {
+        name: max(0.0, one.low - printed.high, printed.low - one.high)
         for name, one in tests.items()
-        if one.low <= printed.high and printed.low <= one.high
-    ]
-    if hits:
-        text = f"P {p} is that of {', '.join(hits)}"
-        return Finding("p_value", where, True, text, tuple(texts))
+    }
+    hits = [name for name, gap in gaps.items() if gap == 0]
     source = "counts" if row.counts is not None else "means and SDs"
     text = f"P {p} cannot be obtained from the {source}"
-    return Finding("p_value", where, False, text, tuple(texts))
+    if hits:
+        text = f"P {p} is that of {'; '.join(hits)}"
+    finding = Finding("p_value", where, bool(hits), text, tuple(texts))
+    return _Compared(finding, min(gaps.values()))
 
 
-def _summary(p_values: list[Finding]) -> list[Finding]:
+def _summary(compared: list[_Compared]) -> list[Finding]:
     """How many of the P values fit, before they are listed."""
-    misfits = sum(not one.fits for one in p_values)
-    if len(p_values) < 2 or not misfits:
+    misfits = [one for one in compared if not one.finding.fits]
+    if len(compared) < 2 or not misfits:
         return []
-    many = "none" if misfits == len(p_values) else str(len(p_values) - misfits)
+    fitting = len(compared) - len(misfits)
     text = (
-        f"{many} of the {len(p_values)} printed P values can be obtained from the "
-        "printed counts, means and SDs by the tests tried"
+        f"{fitting or 'none'} of the {len(compared)} printed P values can be obtained "
+        "from the printed counts, means and SDs by the tests tried"
     )
-    tried = ("chi-square, with Yates, Fisher, likelihood ratio; Student, Welch",)
+    nearest = min(misfits, key=lambda one: one.apart).finding
+    tried = (
+        "chi-square without and with Yates, Fisher, likelihood ratio; Student, Welch",
+        f"the nearest is {nearest.where}: {nearest.text.partition(' cannot')[0]}, and "
+        f"{', '.join(nearest.tried[:2])}",
+    )
     return [Finding("p_value", "All tables", False, text, tried)]
 
 

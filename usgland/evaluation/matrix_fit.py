@@ -21,7 +21,7 @@ F1_KINDS = ("binary", "macro", "weighted")
 # In the order in which they are looked at; `auc` is that of one point of the curve.
 FIGURES = ("sensitivity", "specificity", "accuracy", "auc", "kappa", "f1")
 CELLS = 100_000  # of the odds of being malignant
-LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.01% to 99.99%
+LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.013% to 99.987%
 # Parts of the printed sensitivity and specificity, where few cells are left.
 PARTS = 16
 FEW_CELLS = 2_000
@@ -160,7 +160,8 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
 
     Looks at every odds of being malignant in turn, with bounds of each figure that
     hold for all of a small cell of odds and all of the printed sensitivity and
-    specificity, and again in smaller parts of these where few cells are left. None is proof that no matrix fits; a range is where none was excluded.
+    specificity, and again in smaller parts of these where few cells are left. None is
+    proof that no matrix fits; a range is where none was excluded.
 
     Args:
         printed: Figure of `FIGURES` -> bounds; sensitivity and specificity among them.
@@ -202,11 +203,13 @@ def _boxes(
     sensitivity: Bounds, specificity: Bounds, parts: int
 ) -> list[tuple[Bounds, Bounds]]:
     """Cuts what the two may be into `parts` squared boxes that meet at their edges."""
-    cut = []
-    for share in (sensitivity, specificity):
-        ends = np.clip(np.linspace(share.low, share.high, parts + 1), 0, 1)
-        cut.append([Bounds(float(a), float(b)) for a, b in pairwise(ends)])
-    return list(product(*cut))
+
+    def cut(share: Bounds) -> list[Bounds]:
+        low, high = np.clip(share, 0, 1)
+        ends = np.linspace(low, high, parts + 1).tolist()
+        return [Bounds(a, b) for a, b in pairwise(ends)]
+
+    return list(product(cut(sensitivity), cut(specificity)))
 
 
 def _may_give(
@@ -220,10 +223,11 @@ def _may_give(
     high = _cell_bounds(box[0].high, box[1].high, low_odds, high_odds, 1)
     fits = np.full(len(low_odds), True)
     for name, bounds in printed.items():
-        fits &= np.any(
-            [(low[k] <= bounds.high) & (high[k] >= bounds.low) for k in _kinds(name)],
-            axis=0,
-        )
+        reached = [
+            np.asarray(low[one] <= bounds.high) & np.asarray(high[one] >= bounds.low)
+            for one in _kinds(name)
+        ]
+        fits &= np.any(np.stack(reached), axis=0)
     return fits
 
 
