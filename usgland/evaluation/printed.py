@@ -54,7 +54,8 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
     if rounding != "rounded":
         # Truncation moves towards 0: a value is at most a unit larger in size.
         outer, inner = unit, (unit / 2 if rounding == "either" else 0.0)
-        down, up = (outer, inner) if value < 0 else (inner, outer)
+        down = outer if value <= 0 else inner  # 0 is printed of either sign
+        up = outer if value >= 0 else inner
     return Bounds(value - down - SLACK, value + up + SLACK)
 
 
