@@ -191,3 +191,12 @@ def test_prevalences_need_both_shares():
         fitting_prevalences({"accuracy": printed_bounds("0.5")})
     with pytest.raises(ValueError, match="Received: nothing"):
         fitting_prevalences({})
+
+
+def test_a_limit_takes_all_counts_on_its_side():
+    printed = bounds_of({"sensitivity": ">0.79", "specificity": "<0.3"})
+    found = {(one.tp, one.tn) for one in fitting_matrices(printed, 5, 5)}
+    assert found == {(4, 0), (4, 1), (5, 0), (5, 1)}
+    beyond = bounds_of({"sensitivity": "97.2", "specificity": "0.5"})  # no percent sign
+    assert fitting_matrices(beyond, 5, 5) == []
+    assert fitting_prevalences(printed) is not None

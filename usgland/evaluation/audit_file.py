@@ -151,8 +151,9 @@ def read_audit_file(path: Path) -> AuditFile:
     try:
         return AuditFile.model_validate(settings)
     except pydantic.ValidationError as error:
-        names = _known_names(AuditFile)
-        wrong = "; ".join(describe_problem(one, names) for one in error.errors())
+        wrong = "; ".join(
+            describe_problem(one, _known_names(one["loc"])) for one in error.errors()
+        )
         raise UserError(f"{path}: {wrong}") from error
 
 
@@ -180,6 +181,9 @@ def paper_path() -> Path:
     )
 
 
-def _known_names(model: type[pydantic.BaseModel]) -> list[str]:
-    parts = (model, CasesStated, FigureRow, Comparison, PublishedTable, TableRow)
-    return [name for part in parts for name in part.model_fields]
+def _known_names(where: tuple[int | str, ...]) -> list[str]:
+    """What may stand in place of the last name of a dotted one."""
+    parts = (CasesStated, FigureRow, Comparison, PublishedTable, TableRow)
+    models = parts if len(where) > 1 else (AuditFile,)
+    names = [name for model in models for name in model.model_fields]
+    return [".".join(map(str, (*where[:-1], name))) for name in names]

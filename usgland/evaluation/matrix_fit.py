@@ -72,8 +72,10 @@ def matrix_figures(
 
 def fitting_counts(cases: int, share: Bounds) -> range:
     """The counts of `cases` whose share may be printed so."""
-    first = max(0, int(np.ceil(share.low * cases)))
-    last = min(cases, int(np.floor(share.high * cases)))
+    low, high = max(0.0, share.low), min(1.0, share.high)  # a limit has no other end
+    if low > high:
+        return range(0)
+    first, last = int(np.ceil(low * cases)), int(np.floor(high * cases))
     return range(first, last + 1)
 
 
