@@ -1,7 +1,6 @@
 """What `usgland audit` finds in the paper, and how it shows and writes it."""
 
 import json
-import os
 import subprocess
 import sys
 import sysconfig
@@ -201,12 +200,13 @@ def test_an_installed_package_audits_the_paper(tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "-q", "--no-deps", source]
     subprocess.run(pip, check=True, timeout=300)
-    environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
+    # The packages that it needs are those of this environment, after its own.
+    own = next((tmp_path / "venv").glob("lib/*/site-packages"))
+    (own / "shared.pth").write_text(sysconfig.get_path("purelib"))
     command = "from usgland.cli.main import cli; cli(['audit'])"
     done = subprocess.run(
         [python, "-P", "-c", command],
         cwd=tmp_path,
-        env=environment,
         capture_output=True,
         text=True,
         check=True,
