@@ -16,7 +16,7 @@ from usgland.evaluation.evaluate import metrics_of
 from usgland.evaluation.model_comparison import Choices, compare_models
 from usgland.evaluation.operating_point import read_thresholds
 from usgland.evaluation.predictions import read_predictions
-from usgland.runs import ENVIRONMENT, PREDICTIONS, THRESHOLD, read_json
+from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD, read_json
 
 SEEDS = range(3)
 ROUNDS = range(5)
@@ -30,6 +30,7 @@ def main(runs: Path, parts: Iterable[str]) -> None:
         "breastmnist": show_breastmnist,
         "across": show_across,
         "breast": show_breast,
+        "choice": show_choice,
         "forms": show_forms,
         "backbones": show_backbones,
     }
@@ -100,6 +101,19 @@ def show_breast(runs: Path) -> None:
         folds = [auc for rows in tables for auc in _fold_aucs(rows)]
         pooled = [roc_auc_score(rows["label"], rows["probability"]) for rows in tables]
         print(f"| {start} | {len(folds)} | {_spread(folds)} | {_spread(pooled)} |")
+
+
+def show_choice(runs: Path) -> None:
+    """How image and form are joined: mean AUC of the folds' validation parts."""
+    print("| image branch, fusion | validation AUC of folds, mean (range) |")
+    print("|---|---|")
+    for name in ("joint", "late", "frozen"):
+        aucs = []
+        for fold in sorted((runs / f"choice-{name}" / FOLDS).iterdir()):
+            rows = read_predictions(fold / PREDICTIONS)
+            rows = rows[rows["role"] == "val"]
+            aucs.append(roc_auc_score(rows["label"], rows["logit"]))
+        print(f"| {name} | {_spread(aucs)} |")
 
 
 def show_forms(runs: Path) -> None:

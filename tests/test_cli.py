@@ -261,6 +261,50 @@ def test_a_run_without_calibration_predicts_what_the_network_says(run, home):
     shutil.rmtree(older)
 
 
+def test_report_shows_the_run_its_patients_and_its_errors(run, home):
+    if not (run / "metrics.json").exists():
+        call("evaluate", run)
+    stdout = call("report", run)
+    assert stdout == f"Wrote {run / 'report.html'}\nWrote {run / 'model_card.md'}\n"
+    html = (run / "report.html").read_text()
+    for name in (
+        "Flow of patients",
+        "Results",
+        "Worst errors",
+        "Checklist: CLAIM 2024",
+    ):
+        assert f"<h2>{name}</h2>" in html
+    [line] = fail("report", run)
+    assert "Add --overwrite to make it again" in line
+    call("report", run, "--no-images", "--overwrite")
+    assert "<h2>Worst errors</h2>" not in (run / "report.html").read_text()
+
+
+def test_a_report_of_two_runs_compares_them(run, tmp_path):
+    if not (run / "metrics.json").exists():
+        call("evaluate", run)
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    call("report", other, run, "--overwrite")
+    html = (other / "report.html").read_text()
+    assert "<h2>Comparisons</h2>" in html and "DeLong" in html
+    assert (other / "tables" / "comparison.csv").exists()
+
+
+def test_a_report_without_its_images_says_so(run, elsewhere, tmp_path):
+    if not (run / "metrics.json").exists():
+        call("evaluate", run)
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = (other / "config.yaml").read_text().splitlines()
+    moved = [
+        line if "manifest:" not in line else "  manifest: /gone.csv" for line in config
+    ]
+    (other / "config.yaml").write_text("\n".join(moved) + "\n")
+    stdout = call("report", other, "--overwrite")
+    assert "The manifest cannot be read any more" in stdout
+
+
 def test_export_numbers_its_models(run, tmp_path):
     models = tmp_path / "models"
     stdout = call("export", run, "--models-dir", models)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -15,6 +16,8 @@ def load_steps(name: str, verbose: bool) -> ModuleType:
     if not verbose:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
+        # Its Python side, which warns of graphs that are traced more than once.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with contextlib.nullcontext() if verbose else _native_stderr_hidden():
         steps = importlib.import_module(f"usgland.steps.{name}")
         from usgland.training.device import allow_memory_growth

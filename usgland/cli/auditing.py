@@ -1,4 +1,4 @@
-"""`usgland audit`: whether published figures can come from one another."""
+"""`usgland audit`: what published figures can and cannot come from."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from usgland.startup import make_console
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for audit.json and audit.md.",
+    "--output", type=click.Path(path_type=Path), help="Folder to write the findings to."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
 def audit(file: Path | None, output: Path | None, overwrite: bool) -> None:
-    """Check published diagnostic figures, by default those of the paper.
+    """Check which cases and tests can give published figures.
 
-    FILE is a YAML of what is printed; configs/audit_paper.yaml explains it. Findings
-    are the result and no failure: the exit code is 0.
+    FILE is a YAML of printed figures; without it, those of the paper,
+    configs/audit_paper.yaml, whose head says how to write one.
     """
-    from usgland.evaluation.audit import make_audit
+    from usgland.evaluation.audit import audit_published
 
-    for path in make_audit(file, make_console(), output=output, overwrite=overwrite):
+    for path in audit_published(
+        file, make_console(), output=output, overwrite=overwrite
+    ):
         click.echo(f"Wrote {path}")

@@ -42,6 +42,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 for command in (
     *(fit, cv, predict, evaluate, compare, readers, report),
-    *(table1, samplesize, audit, export, config),
+    *(audit, table1, samplesize, export, config),
 ):
     cli.add_command(command)

@@ -89,6 +89,7 @@ def fit(
     quoted = shlex.quote(str(run))
     _show_next(
         (f"usgland evaluate {quoted}", "scores the test part, for the first time"),
+        (f"usgland report {quoted}", "then: everything in one file"),
         (f"usgland predict {quoted} --manifest NEW.csv", "other images"),
         (f"usgland export {quoted}", "a SavedModel for TF Serving"),
     )
@@ -121,7 +122,10 @@ def cv(
         steps.cross_validate(run, config, make_console())
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
     quoted = shlex.quote(str(run))
-    _show_next((f"usgland evaluate {quoted}", "pooled figures over all folds"))
+    _show_next(
+        (f"usgland evaluate {quoted}", "pooled figures over all folds"),
+        (f"usgland report {quoted}", "then: everything in one file"),
+    )
 
 
 def _choose_run(

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import norm
 
-from usgland.evaluation.delong import delong_covariance
+from usgland.evaluation.comparison_tables import format_p
+from usgland.evaluation.comparisons import delong_test
+from usgland.evaluation.intervals import auc_interval
 from usgland.evaluation.predictions import patient_predictions
 from usgland.evaluation.tables import SYNTHETIC, print_synthetic
 
 BOTH = "image and form"
+# What a model has only against another.
+COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 HEADS = ("", "AUC per patient", "both minus this", "P")
 
 
@@ -47,20 +50,25 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
         if one[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
             raise ValueError(f"`tables` must be of the same patients. Received: {name}")
     labels = first["label"].to_numpy()
-    scores = np.stack([aligned[name]["logit"].to_numpy() for name in names])
-    aucs, covariance = delong_covariance(labels, scores)
-    both = names.index(BOTH)
-    quantile = float(norm.ppf((1 + level) / 2))
+    both = aligned[BOTH]["logit"].to_numpy()
     models = []
-    for number, name in enumerate(names):
-        error = float(np.sqrt(covariance[number, number]))
-        row = {
+    for name, one in aligned.items():
+        scores = one["logit"].to_numpy()
+        interval = auc_interval(labels, one["probability"].to_numpy(), level=level)
+        found = delong_test(labels, both, scores, level=level)
+        model = {
             "name": name,
-            "auc": float(aucs[number]),
-            "low": max(0.0, float(aucs[number]) - quantile * error),
-            "high": min(1.0, float(aucs[number]) + quantile * error),
+            "auc": found.auc_b,
+            "low": interval.low,
+            "high": interval.high,
+            "difference": found.difference,
+            "difference_low": found.low,
+            "difference_high": found.high,
+            "p_value": found.p_value,
         }
-        models.append(row | _difference(aucs, covariance, both, number, quantile))
+        if name == BOTH:
+            model |= dict.fromkeys(COMPARED, np.nan)
+        models.append(model)
     return {
         "synthetic": bool((next(iter(tables.values()))["synthetic"] == "1").any()),
         "n_patients": len(labels),
@@ -69,22 +77,6 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
         "level": level,
         "models": models,
     }
-
-
-def _difference(
-    aucs: np.ndarray, covariance: np.ndarray, a: int, b: int, quantile: float
-) -> dict[str, float]:
-    names = ("difference", "difference_low", "difference_high", "p_value")
-    if a == b:
-        return dict.fromkeys(names, np.nan)
-    difference = float(aucs[a] - aucs[b])
-    variance = float(covariance[a, a] + covariance[b, b] - 2 * covariance[a, b])
-    if not variance > 0:
-        return dict(zip(names, (difference, np.nan, np.nan, np.nan), strict=True))
-    error = variance**0.5
-    p_value = float(2 * norm.sf(abs(difference) / error))
-    low, high = difference - quantile * error, difference + quantile * error
-    return dict(zip(names, (difference, low, high, p_value), strict=True))
 
 
 def print_additions(found: dict[str, Any], console: Console) -> None:
@@ -141,7 +133,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             if model["p_value"] == model["p_value"]:
                 low, high = model["difference_low"], model["difference_high"]
                 difference += f" ({low:+.3f} to {high:+.3f})"
-                p_value = f"{model['p_value']:.3f}"
+                p_value = format_p(model["p_value"])
         rows.append((model["name"], auc, difference, p_value))
     return rows
 

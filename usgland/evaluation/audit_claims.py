@@ -171,5 +171,7 @@ def format_range(p: Bounds) -> str:
 
 
 def format_small(value: float) -> str:
-    """`0.016`; in powers of ten below 0.0005, as the size may be what matters."""
-    return f"{value:.3f}" if value >= 0.0005 or value == 0 else f"{value:.0e}"
+    """Three figures; in powers of ten below 0.0005, as the size may be what matters."""
+    if value >= 0.1 or value == 0:
+        return f"{value:.3f}"
+    return f"{value:.3g}" if value >= 0.0005 else f"{value:.0e}"

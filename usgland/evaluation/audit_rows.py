@@ -90,8 +90,9 @@ def _together(
     who = f"{name}, {some} rows" if len(rows) > 1 else misfits[0]
     sizes = fitting_sizes(list(bounds.values()), file.largest)
     sizes.sort(key=lambda one: (abs(one[0] - malignant) + abs(one[1] - benign), one))
+    missed = "any row" if some == "all" and len(rows) > 1 else "; ".join(misfits)
     tried = [
-        f"{malignant} + {benign} as stated: no matrix for {'; '.join(misfits)}",
+        f"{malignant} + {benign} as stated: no matrix for {missed}",
         f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}",
     ]
     if not sizes:

@@ -142,7 +142,7 @@ def describe_calibration(calibration: dict[str, Any]) -> str:
             f"intercept {calibration['intercept']:+.3f}"
         )
     limit = f"; {calibration['limit']}" if calibration["limit"] else ""
-    if calibration["log_loss_after"] > calibration["log_loss_before"]:
+    if calibration["log_loss_after"] - calibration["log_loss_before"] >= 0.0005:
         limit += "; higher on purpose, as so few images cannot promise more"
     return (
         f"Calibrated by {what}, on {calibration['n_images']} validation images: "

@@ -62,7 +62,8 @@ def evaluate_run(
             column `synthetic` of "1" marks phantoms that a real run was applied to.
         settings: Resamples, level and seed; None for those of the run.
         overwrite: Whether figures that are there already may be made again.
-        prevalences: Others, in (0, 1), at which net benefit is given.
+        prevalences: Others, in (0, 1), at which predictive values and net benefit
+            are given, beside those of the settings.
         columns: Name -> values by image, for figures of subgroups.
         cuts: Name -> where its bands of numbers begin; see `group_names`.
 
@@ -87,6 +88,8 @@ def evaluate_run(
         )
     config = load_config(run / CONFIG)
     settings = settings or config.evaluation
+    wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
+    settings = settings.model_copy(update={"prevalences": wanted})
     environment = read_json(run / ENVIRONMENT)
     synthetic = _read_synthetic(run / ENVIRONMENT, environment)
     rows = _rows_of(read_predictions(path), role, path)
@@ -99,9 +102,7 @@ def evaluate_run(
         name: group_names(values.reindex(rows["image"]), (cuts or {}).get(name, ()))
         for name, values in (columns or {}).items()
     }
-    metrics |= assess(
-        rows, thresholds, settings, prevalences=prevalences, groups=groups
-    )
+    metrics |= assess(rows, thresholds, settings, prevalences=wanted, groups=groups)
     written = _write_figures(run, rows, metrics, environment, suffix)
     written += write_assessments(metrics, run, suffix)
     written += write_tables(metrics, run / TABLES, f"metrics{suffix}")

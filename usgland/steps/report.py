@@ -7,11 +7,17 @@ from rich.console import Console
 
 from usgland.config import Config, load_config
 from usgland.data.manifest import excluded_rows
+from usgland.data.phantom import cached_phantoms
 from usgland.data.sources import manifest_rows
 from usgland.errors import UserError
+from usgland.evaluation.compare import compare_files
+from usgland.evaluation.model_comparison import Choices
 from usgland.evaluation.report import write_report
 from usgland.evaluation.report_flow import Excluded
-from usgland.runs import CONFIG, find_run
+from usgland.evaluation.table_one import table_one
+from usgland.evaluation.table_one_files import show_table_one
+from usgland.runs import CONFIG, METRICS, TABLES, find_run
+from usgland.steps.table_one import patients_of
 
 
 def report(
@@ -30,13 +36,40 @@ def report(
     """
     run = runs[0]
     config = load_config(find_run(run) / CONFIG)
+    find_run(run, METRICS)
     paths, excluded = _manifest(config, console)
+    if paths is not None or config.model.inputs == "clinical":
+        _write_table_one(run, config)
+    if len(runs) > 1:
+        _compare(runs, console)
     return write_report(
         run,
         others=runs[1:],
         images=paths if images else None,
         excluded=excluded,
         overwrite=overwrite,
+    )
+
+
+def _compare(runs: list[Path], console: Console) -> None:
+    """The paired tests of the runs, where they were tested on the same cases."""
+    quiet, tables = Console(quiet=True), runs[0] / TABLES
+    try:
+        compare_files(runs, Choices(), quiet, output=tables, overwrite=True)
+    except UserError as error:
+        console.print(f"Not compared: {error}", highlight=False, soft_wrap=True)
+
+
+def _write_table_one(run: Path, config: Config) -> None:
+    """Table 1 of the patients whom the run used, by label."""
+    manifest = config.data.manifest or cached_phantoms()
+    patients, shown, synthetic = patients_of(manifest, config.data, "label", [])
+    show_table_one(
+        table_one(patients, "label", shown),
+        Console(quiet=True),
+        synthetic=synthetic,
+        output=run / TABLES,
+        overwrite=True,
     )
 
 

@@ -69,18 +69,20 @@ def fit(
         run: The run directory to make, or to finish.
         config: Settings of a new run, or None to finish the one that is there.
         console: Where progress and the table are shown.
-        brief: Whether the validation AUC stands for the table.
+        brief: Whether the validation AUC stands for the table, and nothing is said
+            of the data: the run is one of several on the same.
     """
     is_new = config is not None
+    told = Console(quiet=True) if brief else console
     if config is None:
         config = load_config(find_run(run, SPLITS) / CONFIG)
-        rows = run_rows(run, config, console)
+        rows = run_rows(run, config, told)
     else:
-        rows = manifest_rows(config, console, ("split", "fold"))
+        rows = manifest_rows(config, told, ("split", "fold"))
         rows = make_splits(rows, config.split)
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
-    _describe(rows, console)
+    _describe(rows, told)
     with removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(fit, brief=True)
