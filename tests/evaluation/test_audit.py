@@ -165,6 +165,25 @@ def test_the_command_shows_findings_first_in_80_columns():
     assert agreeing > max(at for at, line in enumerate(lines) if line[:3] == "45.")
 
 
+def printed_lines(text):
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_the_documentation_shows_what_the_command_prints():
+    text = (ROOT / "docs" / "audit.md").read_text()
+    shown = text.split("## The paper")[1].split("```")[1].strip("\n")
+    printed = printed_lines(call().stdout)
+    missing = [one for one in printed_lines(shown) if one not in printed]
+    assert missing == []
+
+
+def test_the_example_of_the_documentation_is_a_file(tmp_path):
+    text = (ROOT / "docs" / "audit.md").read_text()
+    path = tmp_path / "example.yaml"
+    path.write_text(text.split("```yaml")[1].split("```")[0])
+    assert "A paper: 1 finding in 6 checks" in call(path).stdout
+
+
 def test_json_and_markdown_are_written_and_not_overwritten(tmp_path):
     done = call("--output", tmp_path / "out")
     assert "Wrote" in done.stdout

@@ -72,7 +72,7 @@ def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:
         others.append(
             {
                 "kind": "sum",
-                "where": f"{len(sums)} rows of tables",
+                "where": f"Sums of {len(sums)} row{'' if len(sums) == 1 else 's'}",
                 "text": "the counts sum to n",
                 "tried": (),
             }
@@ -99,7 +99,8 @@ def _indented(text: str, style: str = "") -> Padding:
 
 def _counts(found: dict[str, Any]) -> str:
     misfits = len(_misfits(found))
-    return f"{misfits} findings in {len(found['findings'])} checks"
+    plural = "" if misfits == 1 else "s"
+    return f"{misfits} finding{plural} in {len(found['findings'])} checks"
 
 
 def _rounding(found: dict[str, Any]) -> str:
