@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from usgland.cli.main import cli
 from usgland.evaluation.audit import find_all
-from usgland.evaluation.audit_file import AuditFile, paper_path, read_audit_file
+from usgland.evaluation.audit_file import paper_path, read_audit_file
 from usgland.evaluation.audit_rows import Finding
 
 ROOT = Path(__file__).parents[2]
@@ -134,12 +134,6 @@ def test_predictive_values_are_those_of_bayes_by_hand(audited):
         0.1458 / (0.1458 + 0.0476)
     )  # .15 .972; .85 .056
     assert model["npv"] == pytest.approx(0.8024 / (0.8024 + 0.0042))
-
-
-def test_a_limit_has_no_predictive_values():
-    row = {"cases": "x", "sensitivity": ">0.9", "specificity": "0.5"}
-    given = {"title": "A", "prevalences": [0.5], "cases": {"x": {}}, "rows": {"r": row}}
-    assert find_all(AuditFile.model_validate(given))["predictive"] == []
 
 
 def test_the_words_stay_neutral(paper):

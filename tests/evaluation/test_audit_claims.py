@@ -142,6 +142,26 @@ def test_a_comparison_of_a_row_without_a_matrix_says_so():
     assert found.fits
 
 
+def test_a_comparison_that_too_many_matrices_fit_says_so():
+    size = {"malignant": 1000, "benign": 1000}
+    row = {"cases": "x", "sensitivity": "0.90", "specificity": "0.8"}
+    compared = {"a": "A", "b": "B", "p": "0.03"}
+    file = AuditFile.model_validate(
+        {
+            "title": "A paper",
+            "cases": {"x": size},
+            "rows": {"A": row, "B": row | {"sensitivity": "0.85"}},
+            "comparisons": [
+                compared | {"figure": "accuracy"},
+                compared | {"figure": "sensitivity"},
+            ],
+        }
+    )
+    both, one = audit_comparisons(file, audit_rows(file)[1])
+    assert both.fits and "was not checked: more than 2,000 pairs" in both.text
+    assert one.tried[0].startswith("McNemar, exact, over all pairings: P ")
+
+
 def test_small_p_values_show_their_size():
     shown = [format_small(p) for p in (0.25, 0.01614, 0.00096, 0.0004, 2e-10, 0)]
     assert shown == ["0.250", "0.0161", "0.00096", "4e-04", "2e-10", "0.000"]

@@ -54,6 +54,8 @@ def test_a_file_of_another_paper_is_read(tmp_path):
             "unknown setting.*the nearest is `rows.A.f1`",
         ),
         ({"rows": {"A": ROW | {"cases": "none"}}}, "expected one of all, not none"),
+        ({"rows": {"A": ROW | {"f1": ">0.9"}}}, "not a limit. Received: '>0.9'"),
+        ({"cases": {"all": {"malignant": 9, "benign": 9999}}}, "equal to 5000"),
         ({"rows": {"A": {"cases": "all"}}}, "sensitivity.*Field required"),
         ({"cases": {"all": {"malignant": 3}}}, "malignant and benign, or neither"),
         ({"cases": {"all": {"unit": "lobe"}}}, "'patient', 'image' or 'lesion'"),

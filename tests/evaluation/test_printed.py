@@ -54,7 +54,8 @@ def test_a_value_that_is_printed_so_is_never_left_out(value, decimals, how):
 def test_the_number_itself_is_read_back():
     assert printed_value("97.2%") == pytest.approx(0.972)
     assert printed_value("-0.25") == pytest.approx(-0.25)
-    assert math.isnan(printed_value("<0.05"))
+    with pytest.raises(ValueError, match="not a limit. Received: '<0.05'"):
+        printed_value("<0.05")
 
 
 @pytest.mark.parametrize(

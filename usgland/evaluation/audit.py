@@ -79,8 +79,6 @@ def _predictive_values(file: AuditFile) -> list[dict[str, Any]]:
     for name, row in file.rows.items():
         sensitivity = printed_value(row.sensitivity)
         specificity = printed_value(row.specificity)
-        if sensitivity != sensitivity or specificity != specificity:  # as `>0.9`
-            continue
         for prevalence in file.prevalences:
             ppv, npv = predictive_values(sensitivity, specificity, prevalence)
             one = {"row": name, "prevalence": prevalence}

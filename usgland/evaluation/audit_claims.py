@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest, chi2
+from scipy.stats import binom, chi2
 
 from usgland.evaluation.association import chi_square, chi_square_yates, fisher
 from usgland.evaluation.audit_file import AuditFile, Comparison
@@ -13,6 +13,7 @@ from usgland.evaluation.audit_rows import Finding, Fit
 from usgland.evaluation.matrix_fit import Matrix
 from usgland.evaluation.printed import Bounds, printed_bounds
 
+PAIRS = 2_000  # of matrices; more of them bound no P
 UNPAIRED = (chi_square, chi_square_yates, fisher)
 
 
@@ -56,19 +57,16 @@ def mcnemar_bounds(
         least += max(0, one.right - other.right)
         most += min(one.right, one.cases - other.right)
     more = sum(one.right - other.right for one, other in zip(a, b, strict=True))
-    test = _mcnemar_exact if exact else _mcnemar_chi_square
-    p_values = [test(only_a, only_a - more) for only_a in range(least, most + 1)]
-    return Bounds(min(p_values), max(p_values))
-
-
-def _mcnemar_exact(only_a: int, only_b: int) -> float:
+    only_a = np.arange(least, most + 1)
+    only_b = only_a - more
     differing = only_a + only_b
-    return float(binomtest(only_a, differing).pvalue) if differing else 1.0
-
-
-def _mcnemar_chi_square(only_a: int, only_b: int) -> float:
-    differing = only_a + only_b
-    return float(chi2.sf((only_a - only_b) ** 2 / differing, 1)) if differing else 1.0
+    if exact:  # By the symmetry of the binomial distribution of 1/2.
+        tail = binom.cdf(np.minimum(only_a, only_b), differing, 0.5)
+        p_values = np.where(differing > 0, np.minimum(1.0, 2 * tail), 1.0)
+    else:
+        squared = (only_a - only_b) ** 2 / np.maximum(differing, 1)
+        p_values = chi2.sf(squared, 1)
+    return Bounds(float(p_values.min()), float(p_values.max()))
 
 
 def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
@@ -84,7 +82,12 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
         text = f"P {one.p} cannot be checked: no matrix for {' and '.join(missing)}"
         return Finding("comparison", where, True, text)
     a, b = fits[one.a], fits[one.b]
-    pairs = list(product(a.matrices, b.matrices))
+    # Matrices of a row that agree in what is compared are one.
+    sides = [{tuple(_right(one.figure, x)): x for x in fit.matrices} for fit in (a, b)]
+    if len(sides[0]) * len(sides[1]) > PAIRS:
+        text = f"P {one.p} was not checked: more than {PAIRS:,} pairs of matrices fit"
+        return Finding("comparison", where, True, text)
+    pairs = list(product(sides[0].values(), sides[1].values()))
     paired = file.rows[one.a].cases == file.rows[one.b].cases
     tests = _paired_tests(one.figure, pairs) if paired else {}
     tests |= _unpaired_tests(one.figure, pairs)

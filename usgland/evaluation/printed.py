@@ -60,12 +60,12 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
 
 
 def printed_value(text: str) -> float:
-    """The number as it stands; NaN for `<0.05`, which names none.
+    """The number as it stands, without what its decimals leave open.
 
     Raises:
-        ValueError: As `printed_bounds`.
+        ValueError: As `printed_bounds`, or if it is a limit such as `<0.05`.
     """
     bounds = printed_bounds(text, "rounded")
     if not np.isfinite(bounds).all():
-        return float("nan")
+        raise ValueError(f"expected a figure, not a limit. Received: {text!r}")
     return (bounds.low + bounds.high) / 2
