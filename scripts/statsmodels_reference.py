@@ -1,4 +1,4 @@
-r"""Writes what statsmodels says of families of P values and of paired calls.
+r"""Writes what statsmodels says of P values, paired calls, shares and their ratios.
 
 usgland runs and is tested without statsmodels, so this runs once, in an environment
 of its own:
@@ -17,7 +17,10 @@ import numpy as np
 import statsmodels
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    proportion_confint,
+)
 
 # Both right, only the first, only the second, both wrong.
 TABLES = (
@@ -63,6 +66,33 @@ def independent_shares() -> list[dict]:
     return found
 
 
+def proportions() -> list[dict]:
+    """Shares, and their intervals of Wilson and of Clopper and Pearson."""
+    found = []
+    for successes, cases in ((0, 7), (1, 1), (35, 36), (34, 36), (20, 20), (412, 1000)):
+        for level in (0.9, 0.95):
+            one = {"successes": successes, "cases": cases, "level": level}
+            for name, theirs in (("wilson", "wilson"), ("clopper_pearson", "beta")):
+                ends = proportion_confint(successes, cases, 1 - level, theirs)
+                one[name] = [float(end) for end in ends]
+            found.append(one)
+    return found
+
+
+def likelihood_ratios() -> list[dict]:
+    """Confusion matrices, and intervals of both ratios on the log scale."""
+    found = []
+    for tn, fp, fn, tp in ((34, 2, 1, 35), (17, 4, 6, 14), (90, 60, 30, 45)):
+        one = {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
+        for name, malignant, benign in (("positive", tp, fp), ("negative", fn, tn)):
+            ends = confint_proportions_2indep(
+                malignant, tp + fn, benign, tn + fp, compare="ratio", method="log"
+            )
+            one[name] = [float(end) for end in ends]
+        found.append(one)
+    return found
+
+
 def main(path: Path) -> None:
     """Writes the file."""
     blocks = {
@@ -70,6 +100,8 @@ def main(path: Path) -> None:
         "holm": families(),
         "mcnemar": paired_calls(),
         "newcombe_unpaired": independent_shares(),
+        "proportions": proportions(),
+        "ratios": likelihood_ratios(),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(blocks[name])}" for name in blocks]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

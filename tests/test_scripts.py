@@ -139,4 +139,6 @@ def test_test_runs_pytest_with_its_arguments(checkout):
     done, calls = run(checkout, "test", "-m", "slow")
     assert done.returncode == 0, done.stderr
     assert "--requirement requirements-dev.lock" in calls
-    assert calls.splitlines()[-1] == "-m pytest -m slow"
+    assert calls.splitlines()[-1] == (
+        "-m pytest --numprocesses auto --dist loadfile -m slow"
+    )

@@ -189,8 +189,8 @@ class EvaluationSettings(Settings):
     calibration: Literal["none", "temperature", "platt"] = "temperature"
     # Where the validation part puts the threshold on P(malignant), calibrated.
     operating_point: PointMethod = "youden"
-    # Further points whose figures are shown beside.
-    further_points: tuple[PointMethod, ...] = ("sensitivity", "specificity")
+    # Further points whose figures are shown beside; the one above is not shown twice.
+    further_points: tuple[PointMethod, ...] = ("youden", "sensitivity", "specificity")
     target_sensitivity: Target = 0.95  # of the point `sensitivity`
     target_specificity: Target = 0.95
     # Of the point `cost`: how often worse a malignant case called benign is than a

@@ -75,7 +75,7 @@ def test_every_figure_has_its_interval_and_method(run):
             # Of the run's settings, 40 and 3, not of the defaults.
             assert figure["method"] in (
                 "percentile bootstrap over patients, 40 resamples, seed 3",
-                *(("Wilson", "DeLong") if unit == "patient" else ()),
+                *(("Wilson", "DeLong", "log (Simel)") if unit == "patient" else ()),
             )
 
 

@@ -5,11 +5,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_curve
 
+from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.operating_point import (
     apply_threshold,
     choose_operating_point,
+    choose_points,
     choose_threshold,
+    chosen_point,
+    further_points,
     read_thresholds,
     write_thresholds,
 )
@@ -61,6 +65,72 @@ def test_a_threshold_is_inside_0_and_1_and_as_good_as_any(probabilities):
     assert reached == float(probabilities[1] > probabilities[0])
 
 
+def shares(labels, probabilities, threshold):
+    labels, called = np.array(labels), np.array(probabilities) >= threshold
+    return called[labels == 1].mean(), 1 - called[labels == 0].mean()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("target", [0.55, 0.8, 0.95])
+def test_a_fixed_sensitivity_is_reached_at_the_best_specificity(seed, target):
+    # Against a search of all thresholds, one by one.
+    rng = np.random.default_rng(seed)
+    labels = np.r_[np.ones(20, int), np.zeros(20, int)]
+    probabilities = np.clip(0.3 * labels + rng.uniform(0.01, 0.69, 40), 0, 1).round(2)
+    settings = EvaluationSettings(target_sensitivity=target, target_specificity=target)
+    grid = [shares(labels, probabilities, t) for t in np.arange(0.005, 1, 0.01)]
+    found = choose_threshold(labels, probabilities, "sensitivity", settings)
+    best = max(spec for sens, spec in grid if round(sens * 20) >= 20 * target - 1e-9)
+    assert shares(labels, probabilities, found)[1] == pytest.approx(best)
+    assert shares(labels, probabilities, found)[0] >= target - 1e-9
+    found = choose_threshold(labels, probabilities, "specificity", settings)
+    best = max(sens for sens, spec in grid if round(spec * 20) >= 20 * target - 1e-9)
+    assert shares(labels, probabilities, found)[0] == pytest.approx(best)
+    assert shares(labels, probabilities, found)[1] >= target - 1e-9
+
+
+def test_seven_of_a_hundred_reach_a_target_of_007_whatever_its_floating_point():
+    labels = np.r_[np.ones(100, int), 0]
+    probabilities = np.r_[np.full(7, 0.9), np.full(93, 0.1), 0.5]
+    settings = EvaluationSettings(target_sensitivity=0.07)
+    assert 0.07 * 100 > 7
+    found = choose_threshold(labels, probabilities, "sensitivity", settings)
+    assert found == pytest.approx(0.7)
+
+
+def test_a_target_out_of_reach_gives_the_nearest_threshold():
+    # A malignant case of probability 0 is called benign at every threshold.
+    assert choose_threshold([1, 1, 0], [0.0, 0.8, 0.4], "sensitivity") < 0.4
+    assert choose_threshold([1, 0, 0], [0.8, 1.0, 0.4], "specificity") > 0.8
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("ratio", "prevalence"), [(5, None), (0.2, None), (3, 0.1)])
+def test_the_point_of_least_cost_has_the_least_cost_of_all(seed, ratio, prevalence):
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(0, 2, 40)]
+    probabilities = np.clip(0.3 * labels + rng.uniform(0.01, 0.69, 42), 0, 1).round(2)
+    share = labels.mean() if prevalence is None else prevalence
+
+    def cost(threshold):
+        sensitivity, specificity = shares(labels, probabilities, threshold)
+        return ratio * share * (1 - sensitivity) + (1 - share) * (1 - specificity)
+
+    settings = EvaluationSettings(cost_ratio=ratio, prevalence=prevalence)
+    found = choose_threshold(labels, probabilities, "cost", settings)
+    least = min(cost(threshold) for threshold in np.arange(0.005, 1, 0.01))
+    assert cost(found) == pytest.approx(least)
+
+
+def test_equal_costs_at_even_shares_are_youdens_index():
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 50)
+    probabilities = rng.uniform(size=50).round(2)
+    settings = EvaluationSettings(cost_ratio=1, prevalence=0.5)
+    found = choose_threshold(labels, probabilities, "cost", settings)
+    assert found == choose_threshold(labels, probabilities, "youden")
+
+
 def test_half_is_half_even_of_one_class():
     assert choose_threshold([1, 1], [0.9, 0.8], "half") == 0.5
 
@@ -100,6 +170,55 @@ def test_the_operating_point_says_what_it_was_chosen_on():
     }
 
 
+def test_a_point_says_what_it_aimed_at():
+    settings = EvaluationSettings(target_sensitivity=0.9, prevalence=0.2)
+    for method, aim in {
+        "sensitivity": {"target": 0.9},
+        "specificity": {"target": 0.95},
+        "cost": {"cost_ratio": 5.0, "prevalence": 0.2},
+        "half": {},
+    }.items():
+        found = choose_operating_point(val_rows(), method, settings)
+        assert chosen_point(found) == {"method": method, **aim}
+    assert chosen_point({"threshold": 0.5}) is None
+
+
+def test_further_points_are_chosen_beside_the_first_once_each():
+    points = ("sensitivity", "youden", "half", "sensitivity")
+    settings = EvaluationSettings(further_points=points)
+    found = choose_points(val_rows(), settings)
+    assert found["method"] == "youden"
+    methods = [one["method"] for one in further_points(found)]
+    assert methods == ["sensitivity", "half"]
+    assert further_points({"threshold": 0.5}) == []  # of an older version
+
+
+def test_youden_and_both_targets_are_shown_whatever_the_point_of_decision():
+    for method in ("half", "youden"):
+        found = choose_points(val_rows(), EvaluationSettings(operating_point=method))
+        methods = {one["method"] for one in (found, *found["further"])}
+        assert methods == {method, "youden", "sensitivity", "specificity"}
+        assert len(found["further"]) + 1 == len(methods)
+
+
+def test_one_class_leaves_out_the_further_points_that_need_two():
+    settings = EvaluationSettings(operating_point="half")
+    benign = val_rows()[:3]
+    assert choose_points(benign, settings)["further"] == []
+    with pytest.raises(UserError, match="3 benign and 0 malignant"):
+        choose_points(benign, EvaluationSettings())
+
+
+def test_points_of_folds_are_those_that_every_fold_has():
+    one = choose_points(val_rows(), EvaluationSettings())
+    other = one | {"further": one["further"][1:]}
+    (found,) = further_points({"folds": {"0": one, "1": other}})
+    assert (found["method"], found["target"]) == ("specificity", 0.95)
+    rows = pd.DataFrame({"fold": ["0", "1"], "probability": [0.5, 0.99]})
+    expected = one["further"][1]["threshold"]
+    assert apply_threshold(rows, found)["threshold"].tolist() == [expected] * 2
+
+
 def test_the_operating_point_is_never_chosen_on_the_test_part():
     rows = val_rows().assign(role=["val"] * 4 + ["test"])
     with pytest.raises(ValueError, match=r"role val. Received: \['test', 'val'\]"):
@@ -132,6 +251,9 @@ def test_thresholds_survive_the_file(tmp_path):
         ({"folds": {}}, "None"),
         ({"folds": {"0": {"threshold": 0.5}, "1": {"threshold": 7.0}}}, "7.0"),
         ({"folds": {"0": {}}}, "None"),
+        ({"threshold": 0.5, "further": [{"threshold": 1.5}]}, "1.5"),
+        ({"threshold": 0.5, "further": "youden"}, "'youden'"),
+        ({"folds": {"0": {"threshold": 0.5, "further": [{}]}}}, "None"),
     ],
 )
 def test_a_file_without_usable_thresholds_is_named(tmp_path, content, received):
@@ -142,6 +264,13 @@ def test_a_file_without_usable_thresholds_is_named(tmp_path, content, received):
         read_thresholds(path)
     with pytest.raises(UserError, match=message):
         write_thresholds(tmp_path / "threshold.json", content)
+
+
+def test_a_further_point_without_a_method_is_named(tmp_path):
+    path = tmp_path / "threshold.json"
+    path.write_text('{"threshold": 0.5, "further": [{"threshold": 0.4}]}')
+    with pytest.raises(UserError, match="`further`: expected a `method` .*ed: None"):
+        read_thresholds(path)
 
 
 def test_a_damaged_file_is_named(tmp_path):

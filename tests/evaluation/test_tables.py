@@ -91,16 +91,106 @@ def test_what_is_undefined_is_said(missing):
     figure = {"value": 0.9721, "low": 0.9, "high": 1.0}
     assert format_figure(figure) == "0.972 (0.900 to 1.000)"
     assert format_figure(figure | {"low": missing}) == "0.972 (no interval)"
+    ratio = {"value": 26.0, "low": 3.766, "high": 179.508}
+    assert format_figure(ratio) == "26.0 (3.766 to 179.5)"
     assert format_figure(dict.fromkeys(figure, missing)) == "undefined"
 
 
 def test_left_out_resamples_and_missing_intervals_are_explained(metrics):
     changed = copy.deepcopy(metrics)
     changed["image"]["figures"]["f1"]["undefined_resamples"] = 7
-    changed["patient"]["figures"]["roc_auc"]["method"] = "none: for a reason"
+    figures = changed["patient"]["figures"]
+    for name in ("roc_auc", "mcc"):
+        figures[name] |= {"method": "none: for a reason", "low": None}
+    figures["ppv"] |= {"method": "none: for another", "value": None}
     text = " ".join(printed(changed).split())
-    assert "Up to 7 resamples of a figure undefined, left out." in text
-    assert "No interval: for a reason." in text
+    assert "Resamples left out as undefined per image: F1 7." in text
+    assert "No interval per patient: MCC, ROC AUC: for a reason." in text
+    assert "Undefined per patient: PPV: for another." in text
+
+
+def test_every_unit_says_which_interval_each_figure_has(metrics):
+    text = " ".join(printed(metrics).split())
+    bootstrap = "percentile bootstrap over patients, 40 resamples, seed 3"
+    assert f"Intervals per image: {bootstrap}." in text
+    assert (
+        "Intervals per patient: Wilson for Sensitivity, Specificity, PPV, NPV, "
+        "Accuracy; log (Simel) for LR+, LR-; DeLong for ROC AUC; "
+        f"{bootstrap} for all others."
+    ) in text
+
+
+@pytest.fixture
+def complete(predictions, settings):
+    """Figures of a run with two further points, and at two other prevalences."""
+    chosen = {"threshold": 0.45, "method": "youden"}
+    chosen["further"] = [
+        {"threshold": 0.2, "method": "sensitivity", "target": 0.95},
+        {"threshold": 0.6, "method": "cost", "cost_ratio": 5.0, "prevalence": 0.1},
+    ]
+    settings = settings.model_copy(update={"prevalences": (0.05, 0.3)})
+    rows = predictions[predictions["role"] == "test"]
+    return metrics_of(rows, chosen, settings, synthetic=True)
+
+
+def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
+    text = printed(complete)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Threshold on P(malignant): 0.4500 (Youden's index, on validation)" in text
+    for unit in ("image", "patient"):
+        for pair in complete[unit]["prevalences"].values():
+            assert format_figure(pair["ppv"]) in text
+        for point in complete["points"]:
+            for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1"):
+                assert format_figure(point[unit]["figures"][name]) in text
+    for words in (
+        r"At sensitivity 0\.95: +│ +threshold 0\.2000 │ +threshold 0\.2000",
+        r"At cost 5 : 1, 10% +│ +threshold 0\.6000",
+        r"PPV if 5% malignant",
+        r"Intervals at a given prevalence per image: percentile bootstrap",
+        r"Intervals at a given prevalence per patient: logit \(Mercaldo\)\.",
+        "Operating points that were not chosen on validation",
+    ):
+        assert re.search(words, text)
+    markdown = metrics_markdown(complete)
+    assert "| At sensitivity 0.95: | threshold 0.2000 | threshold 0.2000 |" in markdown
+
+
+def test_what_several_points_lack_is_said_once(complete):
+    for point in complete["points"]:
+        for unit in ("image", "patient"):
+            point[unit]["figures"]["npv"] |= {"method": "none: for a reason"}
+            point[unit]["figures"]["ppv"] |= {"method": "none: x", "value": None}
+    text = " ".join(printed(complete).split())
+    assert "No interval at one of these points or more: NPV: for a reason." in text
+    assert "Undefined at one of these points or more: PPV: x." in text
+
+
+def test_points_of_folds_name_no_single_threshold(complete):
+    complete["points"][0]["threshold"] = {"0": 0.2, "1": 0.3}
+    assert "one threshold a fold" in printed(complete)
+    assert "0:0.2 1:0.3" in metrics_csv(complete)
+
+
+def test_csv_has_every_point_and_prevalence(complete):
+    rows = list(csv.DictReader(io.StringIO(metrics_csv(complete))))
+    points = {row["operating_point"] for row in rows}
+    assert points == {
+        "Youden's index",
+        "sensitivity 0.95",
+        "cost 5 : 1, 10% malignant",
+    }
+    of_probabilities = {"roc_auc", "average_precision", "brier"}
+    for point in points:
+        part = [row for row in rows if row["operating_point"] == point]
+        figures = {row["figure"] for row in part if not row["prevalence"]}
+        expected = set(FIGURES)
+        if point != "Youden's index":
+            expected -= of_probabilities
+        assert figures == expected
+        assert {row["prevalence"] for row in part} == {"", "0.05", "0.3"}
+    lacking = [row for row in rows if row["method"].startswith("none: ")]
+    assert all(row["reason"] == row["method"][6:] for row in lacking)
 
 
 def test_the_table_of_a_file_equals_that_in_memory(metrics, tmp_path):

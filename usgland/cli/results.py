@@ -66,7 +66,7 @@ def predict(
     "prevalences",
     multiple=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Net benefit also where this share of cases is malignant. Repeatable.",
+    help="PPV, NPV, net benefit also where this share is malignant. Repeatable.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace earlier figures.")
 @click.pass_obj

@@ -11,11 +11,21 @@ from usgland.evaluation.audit_file import AuditFile, PublishedTable, TableRow
 from usgland.evaluation.audit_rows import Finding
 from usgland.evaluation.printed import Bounds, Rounding, printed_bounds
 
+ALL = "All tables"
+
+
+class Checked(NamedTuple):
+    """A P value that was recomputed, and how near the nearest test came."""
+
+    finding: Finding
+    gap: float
+    closest: str
+
 
 def audit_tables(file: AuditFile) -> list[Finding]:
     """Checks the sums and P values of every table, and what is printed twice."""
     sums: list[Finding] = []
-    p_values: list[_Compared] = []
+    p_values: list[Checked] = []
     for name, table in file.tables.items():
         for row_name, row in table.rows.items():
             where = f"{name}, {row_name}"
@@ -24,8 +34,7 @@ def audit_tables(file: AuditFile) -> list[Finding]:
             if row.p is not None:
                 p_values.append(_p_value(where, table, row, row.p, file.rounding))
     repeated = [_repeated(*one) for one in file.repeated.items()]
-    listed = [one.finding for one in p_values]
-    return [*sums, *_summary(p_values), *listed, *repeated]
+    return [*sums, *_summary(p_values), *(one.finding for one in p_values), *repeated]
 
 
 def recomputed(
@@ -83,54 +92,55 @@ def _sum(
     return Finding("sum", where, True, "the counts sum to n")
 
 
-class _Compared(NamedTuple):
-    """A printed P value with its finding and how far the nearest test is from it."""
-
-    finding: Finding
-    apart: float  # NaN where no test could be computed
-
-
 def _p_value(
     where: str, table: PublishedTable, row: TableRow, p: str, rounding: Rounding
-) -> _Compared:
+) -> Checked:
     tests = recomputed(row, table.n, rounding)
     printed = printed_bounds(p, rounding)
     texts = [f"{name} {format_range(one)}" for name, one in tests.items()]
     if row.moments is not None:
         texts.append("Mann-Whitney needs the values themselves")
-    if not tests:
-        text = f"P {p} cannot be checked from what is printed"
-        return _Compared(Finding("p_value", where, True, text, tuple(texts)), np.nan)
     gaps = {
-        name: max(0.0, one.low - printed.high, printed.low - one.high)
+        name: max(one.low - printed.high, printed.low - one.high, 0.0)
         for name, one in tests.items()
     }
     hits = [name for name, gap in gaps.items() if gap == 0]
-    source = "counts" if row.counts is not None else "means and SDs"
-    text = f"P {p} cannot be obtained from the {source}"
-    if hits:
-        text = f"P {p} is that of {'; '.join(hits)}"
-    finding = Finding("p_value", where, bool(hits), text, tuple(texts))
-    return _Compared(finding, min(gaps.values()))
+    text = f"P {p} is that of {'; '.join(hits)}"
+    if not hits:
+        source = "counts" if row.counts is not None else "means and SDs"
+        text = f"P {p} cannot be obtained from the {source}"
+    if not tests:
+        text = f"P {p} cannot be checked from what is printed"
+    finding = Finding("p_value", where, bool(hits) or not tests, text, tuple(texts))
+    closest = min(gaps, key=lambda name: gaps[name], default="")
+    near = (
+        f"{where}, {closest} {format_range(tests[closest])} against {p}"
+        if tests
+        else ""
+    )
+    return Checked(finding, gaps.get(closest, float("inf")), near)
 
 
-def _summary(compared: list[_Compared]) -> list[Finding]:
+def _summary(checked: list[Checked]) -> list[Finding]:
     """How many of the P values fit, before they are listed."""
-    misfits = [one for one in compared if not one.finding.fits]
-    if len(compared) < 2 or not misfits:
+    known = [one for one in checked if one.closest]
+    misfits = sum(not one.finding.fits for one in known)
+    if len(known) < 2 or not misfits:
         return []
-    fitting = len(compared) - len(misfits)
+    many = "none" if misfits == len(known) else str(len(known) - misfits)
     text = (
-        f"{fitting or 'none'} of the {len(compared)} printed P values can be obtained "
-        "from the printed counts, means and SDs by the tests tried"
+        f"{many} of the {len(known)} printed P values can be obtained from the printed "
+        "counts, means and SDs by the tests tried"
     )
-    nearest = min(misfits, key=lambda one: one.apart).finding
+    nearest = min(
+        (one for one in known if not one.finding.fits), key=lambda one: one.gap
+    )
     tried = (
-        "chi-square without and with Yates, Fisher, likelihood ratio; Student, Welch",
-        f"the nearest is {nearest.where}: {nearest.text.partition(' cannot')[0]}, and "
-        f"{', '.join(nearest.tried[:2])}",
+        "of counts: chi-square without and with Yates, Fisher, likelihood ratio",
+        "of means and SDs, for every value that is printed so: Student, Welch",
+        f"the closest: {nearest.closest}",
     )
-    return [Finding("p_value", "All tables", False, text, tried)]
+    return [Finding("p_value", ALL, False, text, tried)]
 
 
 def _repeated(name: str, places: dict[str, str]) -> Finding:

@@ -7,12 +7,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from usgland.evaluation.audit_tables import ALL
+
+P_TITLE = "P values that cannot be obtained from their rows"
+P_HEADS = ("Printed", "Recomputed")
 NOTE = (
     "What cannot be obtained from the printed figures may come from other cases, other "
     "tests, a mean over several test sets, or a misprint: only the authors know."
 )
-# What was tried is a list of numbers there, and stands in the sentence.
-RUN_ON = ("auc", "comparison", "p_value")
 
 
 def print_audit(found: dict[str, Any], console: Console) -> None:
@@ -23,16 +25,24 @@ def print_audit(found: dict[str, Any], console: Console) -> None:
         console: Where to.
     """
     console.print(Text(f"{found['title']}: {_counts(found)}", style="bold"))
-    for number, one in enumerate(_misfits(found), start=1):
+    for number, one in enumerate(_listed(found), start=1):
         console.print(Text(f"\n{number}. {one['where']}", style="bold"))
         console.print(_indented(_sentence(one)))
-        for text in _listed(one):
+        for text in one["tried"]:
             console.print(_indented(f"- {text}", style="dim"))
+    if _p_values(found):
+        console.print()
+        table = Table(title=P_TITLE, title_justify="left", title_style="bold")
+        for head in P_HEADS:
+            table.add_column(head)
+        for cells in _p_values(found):
+            table.add_row(*map(Text, cells))
+        console.print(table)
     fitting = _fitting(found)
     if fitting:
         console.print(Text(f"\nNothing against {len(fitting)} others:", style="bold"))
         for one in fitting:
-            console.print(_indented(f"{one['where']}: {one['text']}{_in_line(one)}."))
+            console.print(_indented(f"{one['where']}: {one['text']}."))
     if found["predictive"]:
         console.print()
         console.print(_predictive_table(found))
@@ -42,15 +52,15 @@ def print_audit(found: dict[str, Any], console: Console) -> None:
 def audit_markdown(found: dict[str, Any]) -> str:
     """The same as Markdown."""
     lines = [f"**{found['title']}: {_counts(found)}**", ""]
-    for number, one in enumerate(_misfits(found), start=1):
+    for number, one in enumerate(_listed(found), start=1):
         lines.append(f"{number}. **{one['where']}**: {_sentence(one)}")
-        lines += [f"   - {text}" for text in _listed(one)]
+        lines += [f"   - {text}" for text in one["tried"]]
+    if _p_values(found):
+        lines += ["", f"**{P_TITLE}**", "", f"| {' | '.join(P_HEADS)} |", "|---|---|"]
+        lines += [f"| {' | '.join(cells)} |" for cells in _p_values(found)]
     if _fitting(found):
         lines += ["", f"**Nothing against {len(_fitting(found))} others**", ""]
-        lines += [
-            f"- {one['where']}: {one['text']}{_in_line(one)}."
-            for one in _fitting(found)
-        ]
+        lines += [f"- {one['where']}: {one['text']}." for one in _fitting(found)]
     heads, rows = _predictive_cells(found)
     if rows:
         lines += ["", "**PPV / NPV by prevalence**", ""]
@@ -63,6 +73,23 @@ def _misfits(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in found["findings"] if not one["fits"]]
 
 
+def _listed(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The findings that are numbered: those of P values of tables stand in one."""
+    return [
+        one
+        for one in _misfits(found)
+        if one["kind"] != "p_value" or one["where"] == ALL
+    ]
+
+
+def _p_values(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{one['where']}: {one['text'].split(' cannot')[0]}", "; ".join(one["tried"]))
+        for one in _misfits(found)
+        if one["kind"] == "p_value" and one["where"] != ALL
+    ]
+
+
 def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:
     """What fits; the rows whose counts sum to n as one."""
     fitting = [one for one in found["findings"] if one["fits"]]
@@ -71,26 +98,15 @@ def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:
     if sums:
         others.append(
             {
-                "kind": "sum",
                 "where": f"Sums of {len(sums)} row{'' if len(sums) == 1 else 's'}",
                 "text": "the counts sum to n",
-                "tried": (),
             }
         )
     return others
 
 
 def _sentence(one: dict[str, Any]) -> str:
-    run_on = _in_line(one) if one["kind"] in RUN_ON else ""
-    return f"{one['text'][0].upper()}{one['text'][1:]}{run_on}."
-
-
-def _listed(one: dict[str, Any]) -> list[str]:
-    return [] if one["kind"] in RUN_ON else list(one["tried"])
-
-
-def _in_line(one: dict[str, Any]) -> str:
-    return f" ({'; '.join(one['tried'])})" if one["tried"] else ""
+    return f"{one['text'][0].upper()}{one['text'][1:]}."
 
 
 def _indented(text: str, style: str = "") -> Padding:
@@ -118,9 +134,9 @@ def _predictive_table(found: dict[str, Any]) -> Table:
         title="PPV / NPV by prevalence", title_justify="left", title_style="bold"
     )
     for head in heads:
-        table.add_column(head, justify="right" if head else "left", overflow="fold")
+        table.add_column(head, justify="right" if head else "left")
     for cells in rows:
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -1,5 +1,6 @@
 """Bootstrap intervals: patients are drawn with replacement, each with all images."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from usgland.evaluation.scores import (
     kinds_of_cases,
 )
 
-# Weights held at a time for the AUC of resamples, 32 MB.
+# Weights held at a time for the figures of probabilities, 32 MB.
 CHUNK = 4_000_000
+ROUNDING = 1e-12  # resamples that differ by less have one value
 
 
 class Interval(NamedTuple):
@@ -79,7 +81,9 @@ def bootstrap_figures(
     counts = np.zeros((len(ids), 4))
     np.add.at(counts, (patient, kinds), 1)
     figures = figures_of_counts(drawn @ counts)
-    return figures | _of_probabilities(labels, probabilities, drawn, patient)
+    step = max(1, CHUNK // len(labels))
+    chunks = (drawn[start : start + step] for start in range(0, resamples, step))
+    return figures | _of_probabilities(labels, probabilities, patient, chunks)
 
 
 def jackknife_figures(
@@ -104,21 +108,25 @@ def jackknife_figures(
     ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
     counts = np.zeros((len(ids), 4))
     np.add.at(counts, (patient, kinds), 1)
-    kept = 1 - np.eye(len(ids))
-    figures = figures_of_counts(kept @ counts)
-    return figures | _of_probabilities(labels, probabilities, kept, patient)
+    figures = figures_of_counts(counts.sum(axis=0) - counts)
+    chunks = _all_but_one(len(ids), max(1, CHUNK // len(labels)))
+    return figures | _of_probabilities(labels, probabilities, patient, chunks)
+
+
+def _all_but_one(patients: int, step: int) -> Iterator[NDArray]:
+    """How often each patient stands in each set: all but one, each in turn."""
+    for start in range(0, patients, step):
+        rows = np.arange(start, min(start + step, patients))
+        yield (rows[:, None] != np.arange(patients)).astype("float64")
 
 
 def _of_probabilities(
-    labels: NDArray, probabilities: NDArray, drawn: NDArray, patient: NDArray
+    labels: NDArray, probabilities: NDArray, patient: NDArray, chunks: Iterable[NDArray]
 ) -> dict[str, NDArray[np.float64]]:
-    """The figures that need probabilities, a part of the resamples at a time."""
-    step = max(1, CHUNK // len(labels))
+    """The figures that need probabilities, a chunk of the sets at a time."""
     parts = [
-        figures_of_probabilities(
-            labels, probabilities, drawn[start : start + step][:, patient]
-        )
-        for start in range(0, len(drawn), step)
+        figures_of_probabilities(labels, probabilities, weights[:, patient])
+        for weights in chunks
     ]
     return {
         name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0)
@@ -131,7 +139,8 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
 
     It has no bounds where no resample differs from another: of 21 patients called
     right, every resample has a sensitivity of 1, which is no evidence that the next
-    patient will be.
+    patient will be. Nor where the figure is undefined in more of them than the level
+    leaves outside: where those would lie is not known.
 
     Args:
         values: `(resamples,)`, NaN where undefined, which are left out and counted.
@@ -144,8 +153,11 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
     undefined = len(values) - len(defined)
     if not len(defined):
         return Interval(np.nan, np.nan, "none: undefined in every resample", undefined)
-    if np.ptp(defined) == 0:
-        reason = f"none: the same value in all {len(defined)} resamples"
+    if undefined > (1 - level) * len(values):
+        reason = f"none: undefined in {undefined} of {len(values)} resamples"
+        return Interval(np.nan, np.nan, reason, undefined)
+    if np.ptp(defined) < ROUNDING:
+        reason = "none: the same value in every resample"
         return Interval(np.nan, np.nan, reason, undefined)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     method = f"percentile bootstrap over patients, {len(values)} resamples, seed {seed}"
@@ -182,6 +194,8 @@ def bca_interval(
         return plain  # nothing to correct by
     bias, acceleration = norm.ppf(share), (apart**3).sum() / (6 * spread**1.5)
     ends = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    if (1 - acceleration * ends <= 0).any():
+        return plain  # beyond what the correction can express
     moved = norm.cdf(bias + ends / (1 - acceleration * ends))
     low, high = np.quantile(defined, moved)
     method = plain.method.replace("percentile", "BCa")

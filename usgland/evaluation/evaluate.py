@@ -16,7 +16,11 @@ from usgland.evaluation.figures import (
     roc_figure,
     save_figure,
 )
-from usgland.evaluation.operating_point import apply_threshold, read_thresholds
+from usgland.evaluation.operating_point import (
+    apply_threshold,
+    chosen_point,
+    read_thresholds,
+)
 from usgland.evaluation.predictions import patient_predictions, read_predictions
 from usgland.evaluation.subgroups import group_names
 from usgland.evaluation.tables import write_tables
@@ -102,7 +106,9 @@ def evaluate_run(
         name: group_names(values.reindex(rows["image"]), (cuts or {}).get(name, ()))
         for name, values in (columns or {}).items()
     }
-    metrics |= assess(rows, thresholds, settings, prevalences=wanted, groups=groups)
+    metrics |= assess(
+        rows, thresholds, settings, prevalences=prevalences, groups=groups
+    )
     written = _write_figures(run, rows, metrics, environment, suffix)
     written += write_assessments(metrics, run, suffix)
     written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
@@ -126,12 +132,14 @@ def metrics_of(
         synthetic: Whether the images are phantoms, which every report shall say.
 
     Returns:
-        synthetic, role, threshold (a number, or fold -> number), confidence_level,
-        and for each of `image` and `patient`: n, n_benign, n_malignant, n_patients,
+        synthetic, role, threshold (a number, or fold -> number), operating_point (its
+        method and aim; None where the file does not say), confidence_level, and for
+        each of `image` and `patient`: n, n_benign, n_malignant, n_patients,
         confusion `[[tn, fp], [fn, tp]]`, figures: name -> value, low, high, method,
         reason, undefined_resamples, NaN where undefined, and prevalences: a number
         as text -> ppv and npv, likewise. points: one dict a further operating point,
-        see `point_metrics`.
+        see `point_metrics`; points_missing: those of the settings that the run's
+        validation did not choose.
 
     Raises:
         ValueError: If there are no rows, or rows of several roles.
@@ -147,14 +155,20 @@ def metrics_of(
         }
     else:
         threshold = thresholds["threshold"]
+    chosen, points = chosen_point(thresholds), point_metrics(rows, thresholds, settings)
+    shown = {point["method"] for point in points} | {(chosen or {}).get("method")}
     return {
         "synthetic": synthetic,
         "role": roles[0],
         "threshold": threshold,
+        "operating_point": chosen,
         "confidence_level": settings.confidence_level,
         "image": unit_metrics(images, settings),
         "patient": unit_metrics(patients, settings),
-        "points": point_metrics(rows, thresholds, settings),
+        "points": points,
+        "points_missing": [
+            one for one in dict.fromkeys(settings.further_points) if one not in shown
+        ],
     }
 
 

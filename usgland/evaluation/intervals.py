@@ -1,15 +1,17 @@
 """The interval of each figure, by the method that fits its cases.
 
-Where every patient is one case, shares have the interval of a proportion and the AUC
-that of DeLong. Where patients have several images, and for all other figures,
-patients are drawn with replacement (`usgland.evaluation.bootstrap`).
+Where every patient is one case, shares have the interval of a proportion, likelihood
+ratios that of their logarithm, predictive values at a given prevalence that of their
+logit and the AUC that of DeLong. Where patients have several
+images, and for all other figures, patients are drawn with replacement
+(`usgland.evaluation.bootstrap`).
 """
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.bootstrap import (
@@ -24,6 +26,12 @@ from usgland.evaluation.scores import FIGURES, checked_cases, confusion, score
 from usgland.evaluation.undefined import undefined_reason
 
 PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
+# Column of the confusion matrix, and what its cases are called.
+RATIOS = {
+    "positive_likelihood_ratio": (1, "malignant"),
+    "negative_likelihood_ratio": (0, "benign"),
+}
+CALLED = {"npv": 0, "ppv": 1}  # column of the confusion matrix
 CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
 
 
@@ -67,21 +75,121 @@ def figure_intervals(
             )
         elif name == "roc_auc" and not clustered:
             interval = auc_interval(labels, probabilities, level=level)
-        elif without is not None:
-            interval = bca_interval(
-                drawn[name], values[name], without[name], level=level, seed=seed
-            )
+        elif name in RATIOS and not clustered:
+            interval = ratio_interval(name, confusion(labels, calls), level=level)
         else:
-            interval = percentile_interval(drawn[name], level=level, seed=seed)
-        found[name] = {
-            "value": values[name],
-            "low": interval.low,
-            "high": interval.high,
-            "method": interval.method,
-            "reason": reason or interval.method.partition("none: ")[2],
-            "undefined_resamples": interval.undefined,
-        }
+            left_out = None if without is None else without[name]
+            interval = resampled_interval(
+                drawn[name], values[name], left_out, level=level, seed=seed
+            )
+        found[name] = as_figure(values[name], interval)
     return found
+
+
+def as_figure(value: float, interval: Interval) -> dict[str, Any]:
+    """A figure as `metrics.json` has it; see `figure_intervals`."""
+    return {
+        "value": float(value),
+        "low": interval.low,
+        "high": interval.high,
+        "method": interval.method,
+        "reason": interval.method.partition("none: ")[2],
+        "undefined_resamples": interval.undefined,
+    }
+
+
+def resampled_interval(
+    values: np.ndarray,
+    value: float,
+    left_out: np.ndarray | None,
+    *,
+    level: float,
+    seed: int,
+) -> Interval:
+    """The BCa interval where the jackknife is given, else that of percentiles.
+
+    Args:
+        values: `(resamples,)`, NaN where undefined.
+        value: The figure itself.
+        left_out: `(patients,)`: the figure without each patient, or None.
+        level: Confidence level in (0, 1).
+        seed: Of the draw, for the record.
+    """
+    if left_out is None:
+        return percentile_interval(values, level=level, seed=seed)
+    return bca_interval(values, value, left_out, level=level, seed=seed)
+
+
+def ratio_interval(name: str, counts: np.ndarray, *, level: float) -> Interval:
+    """The interval of a likelihood ratio of independent cases, on the log scale.
+
+    Args:
+        name: Of `RATIOS`.
+        counts: `[[tn, fp], [fn, tp]]`, both labels among them.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Bounds; NaN with the reason where the ratio is 0, as its logarithm is not
+        defined.
+
+    Reference:
+        [Simel et al., 1991](https://doi.org/10.1016/0895-4356(91)90128-V)
+    """
+    column, call = RATIOS[name]
+    (benign, malignant), totals = counts[:, column], counts.sum(axis=1)
+    if not malignant:
+        reason = f"none: no malignant case is called {call}"
+        return Interval(np.nan, np.nan, reason, 0)
+    middle = np.log(malignant / totals[1]) - np.log(benign / totals[0])
+    variance = 1 / malignant - 1 / totals[1] + 1 / benign - 1 / totals[0]
+    half = norm.ppf((1 + level) / 2) * variance**0.5
+    low, high = np.exp([middle - half, middle + half])
+    return Interval(float(low), float(high), "log (Simel)", 0)
+
+
+def predictive_interval(
+    name: str, counts: np.ndarray, prevalence: float, *, level: float
+) -> Interval:
+    """The interval of a predictive value at a given prevalence, independent cases.
+
+    On the logit scale. Where only cases of one label are called so, the value is 0 or
+    1 and has no logit: then k^2 / 2 is added to every cell, k the quantile of the
+    level, and the interval is stretched to hold the value itself. To do so for any
+    other 0 of the table pulls the value towards 1/2 and covers much less than `level`.
+
+    Args:
+        name: `"ppv"` or `"npv"`.
+        counts: `[[tn, fp], [fn, tp]]`: both labels, and a case that is called so.
+        prevalence: Share of malignant cases, in (0, 1).
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If `name` is neither.
+
+    Reference:
+        [Mercaldo et al., 2007](https://doi.org/10.1002/sim.2677), standard and
+        adjusted logit.
+    """
+    if name not in CALLED:
+        raise ValueError(f"`name` must be one of {list(CALLED)}. Received: {name!r}")
+    column, cells = CALLED[name], np.asarray(counts, "float64")
+    value = _share_of(column, cells[:, column] / cells.sum(axis=1), prevalence)
+    quantile, method = norm.ppf((1 + level) / 2), "logit (Mercaldo)"
+    if not cells[:, column].all():
+        method, cells = "adjusted logit (Mercaldo)", cells + quantile**2 / 2
+    called, totals = cells[:, column], cells.sum(axis=1)
+    half = quantile * (1 / called - 1 / totals).sum() ** 0.5
+    ends = [
+        _share_of(column, called / totals * np.array([1, ratio]), prevalence)
+        for ratio in np.exp([-half, half])
+    ]
+    return Interval(min(*ends, value), max(*ends, value), method, 0)
+
+
+def _share_of(label: int, called: np.ndarray, prevalence: float) -> float:
+    """Share of a label among the called, from how often each label is called so."""
+    parts = called * np.array([1 - prevalence, prevalence])
+    return float(parts[label] / parts.sum())
 
 
 def proportion_interval(

@@ -18,6 +18,8 @@ from usgland.evaluation.scores import score
 from usgland.runs import read_json, write_json
 
 METHODS = ("youden", "half", "sensitivity", "specificity", "cost")
+AIMS = ("target", "cost_ratio", "prevalence")  # what a point may have aimed at
+ROUNDING = 1e-12  # 0.55 of 20 cases are 11, whatever 0.55 * 20 is to a computer
 
 
 def choose_threshold(
@@ -34,19 +36,22 @@ def choose_threshold(
         method: `"youden"`: the cut with the largest sensitivity + specificity - 1,
             placed midway between the probabilities on its two sides; of several such
             cuts, the one nearest to 0.5. `"half"`: 0.5. `"sensitivity"`: the highest
-            cut that reaches the target. `"specificity"`: the lowest one. `"cost"`:
-            the cut of the least expected cost.
+            cut that reaches the target; the lowest of all where none does, as a
+            malignant case has the probability 0. `"specificity"`: the lowest cut
+            that reaches it; else the highest. `"cost"`: the cut of the least expected
+            cost; of several, the one nearest to 0.5.
         settings: Targets, cost ratio and prevalence; None for the defaults.
 
     Returns:
         Threshold in (0, 1).
 
     Raises:
-        UserError: If Youden's index has only one class to be computed from.
+        UserError: If a method other than `"half"` has only one class to rest on.
         ValueError: If `method` is not one of `METHODS`.
 
     Reference:
-        [Youden, 1950](https://doi.org/10.1002/1097-0142(1950)3:1%3C32::AID-CNCR2820030106%3E3.0.CO;2-3)
+        [Youden, 1950](https://doi.org/10.1002/1097-0142(1950)3:1%3C32::AID-CNCR2820030106%3E3.0.CO;2-3);
+        cost: [Zweig and Campbell, 1993](https://doi.org/10.1093/clinchem/39.4.561).
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}")
@@ -66,17 +71,22 @@ def choose_threshold(
     tp = _called(probabilities[labels == 1], thresholds)
     fp = _called(probabilities[labels == 0], thresholds)
     settings = settings or EvaluationSettings()
-    if method == "sensitivity":  # at the lowest cut all are called malignant
-        return float(thresholds[tp >= settings.target_sensitivity * malignant].max())
+    if method == "sensitivity":
+        reached = tp / malignant >= settings.target_sensitivity - ROUNDING
+        return float(thresholds[reached].max(initial=thresholds[0]))
     if method == "specificity":
-        right = benign - fp >= settings.target_specificity * benign
-        return float(thresholds[right].min())
+        reached = 1 - fp / benign >= settings.target_specificity - ROUNDING
+        return float(thresholds[reached].min(initial=thresholds[-1]))
     index = tp * benign - fp * malignant  # Youden's times both: ties are exact
     if method == "cost":
-        share = settings.prevalence or malignant / (malignant + benign)
-        missed = settings.cost_ratio * share * (malignant - tp) / malignant
-        index = -(missed + (1 - share) * fp / benign)
-    best = thresholds[index == index.max()]
+        fn = malignant - tp
+        # As found, costs are counted; else each class is weighed to its share.
+        weights = (1.0, 1.0)
+        if settings.prevalence is not None:
+            share = settings.prevalence
+            weights = (share * benign, (1 - share) * malignant)
+        index = -(settings.cost_ratio * weights[0] * fn + weights[1] * fp)
+    best = thresholds[np.isclose(index, index.max(), rtol=ROUNDING, atol=0)]
     return float(best[np.abs(best - 0.5).argmin()])
 
 
@@ -89,12 +99,14 @@ def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str,
 
     Returns:
         What `choose_operating_point` gives, with `further`: one such dict a point.
+        Where validation has one class only, those that need both are not among them.
     """
     chosen = choose_operating_point(rows, settings.operating_point, settings)
+    both = rows["label"].nunique() == 2
     further = [
         choose_operating_point(rows, method, settings)
-        for method in settings.further_points
-        if method != settings.operating_point
+        for method in dict.fromkeys(settings.further_points)
+        if method != settings.operating_point and (both or method == "half")
     ]
     return chosen | {"further": further}
 
@@ -111,7 +123,8 @@ def choose_operating_point(
 
     Returns:
         What `threshold.json` holds: threshold, method, unit, role, n_images,
-        n_patients, sensitivity, specificity (NaN without cases of that class).
+        n_patients, sensitivity, specificity (NaN without cases of that class), and
+        what was aimed at: target, or cost_ratio and prevalence (None: as found).
 
     Raises:
         UserError: If there is no image, or only one class for Youden's index.
@@ -140,6 +153,7 @@ def choose_operating_point(
         "n_patients": int(rows["patient_id"].nunique()),
         "sensitivity": figures["sensitivity"],
         "specificity": figures["specificity"],
+        **_aim(method, settings or EvaluationSettings()),
     }
 
 
@@ -168,24 +182,35 @@ def read_thresholds(path: Path) -> dict[str, Any]:
     return thresholds
 
 
-def point_names(thresholds: dict[str, Any]) -> list[str]:
-    """The methods of the further points that were stored; none by older versions."""
+def chosen_point(thresholds: dict[str, Any]) -> dict[str, Any] | None:
+    """Method and aim of the operating point; None where the file does not say."""
     first = thresholds
     if "folds" in thresholds:
         first = next(iter(thresholds["folds"].values()))
-    return [point["method"] for point in first.get("further", [])]
+    found = {name: first[name] for name in ("method", *AIMS) if name in first}
+    return found if "method" in found else None
 
 
-def further_point(thresholds: dict[str, Any], name: str) -> dict[str, Any]:
-    """One of the further points, in the form that `apply_threshold` takes."""
-    if "folds" in thresholds:
-        return {
-            "folds": {
-                fold: further_point(one, name)
-                for fold, one in thresholds["folds"].items()
-            }
-        }
-    return next(one for one in thresholds["further"] if one["method"] == name)
+def further_points(thresholds: dict[str, Any]) -> list[dict[str, Any]]:
+    """The further operating points that were stored; none by older versions.
+
+    Returns:
+        One dict a point: method, what it aimed at, and `threshold`, or `folds` as
+        `apply_threshold` takes them. Of folds, the points that all of them have.
+    """
+    if "folds" not in thresholds:
+        return list(thresholds.get("further", []))
+    by_fold = {
+        fold: {point["method"]: point for point in one.get("further", [])}
+        for fold, one in thresholds["folds"].items()
+    }
+    found = []
+    for method, first in next(iter(by_fold.values())).items():
+        if all(method in points for points in by_fold.values()):
+            folds = {fold: points[method] for fold, points in by_fold.items()}
+            aim = {name: first[name] for name in AIMS if name in first}
+            found.append({"method": method, **aim, "folds": folds})
+    return found
 
 
 def apply_threshold(rows: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
@@ -222,7 +247,7 @@ def apply_threshold(rows: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFr
 
 
 def _cuts(distinct: np.ndarray) -> np.ndarray:
-    """Thresholds in (0, 1), one between each two neighbours and one at either end."""
+    """Thresholds in (0, 1), ascending: between neighbours, and one at either end."""
     edges = np.r_[0.0, distinct, 1.0]
     low, high = edges[:-1], edges[1:]
     middle = (low + high) / 2
@@ -238,15 +263,37 @@ def _called(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return len(probabilities) - np.searchsorted(np.sort(probabilities), thresholds)
 
 
+def _aim(method: str, settings: EvaluationSettings) -> dict[str, float | None]:
+    if method == "sensitivity":
+        return {"target": settings.target_sensitivity}
+    if method == "specificity":
+        return {"target": settings.target_specificity}
+    if method == "cost":
+        return {"cost_ratio": settings.cost_ratio, "prevalence": settings.prevalence}
+    return {}
+
+
 def _check(path: Path, thresholds: Any) -> None:
     points = [thresholds]
     if isinstance(thresholds, dict) and "folds" in thresholds:
         folds = thresholds["folds"]
         points = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
     for point in points:
-        value = point.get("threshold") if isinstance(point, dict) else point
-        if not isinstance(value, float) or not 0 < value < 1:
-            raise UserError(
-                f"{path}: expected a `threshold` in (0, 1), or one for each of "
-                f"`folds`. Received: {value!r}"
-            )
+        _check_threshold(path, point)
+        further = point.get("further", [])
+        for one in further if isinstance(further, list) else [further]:
+            _check_threshold(path, one)
+            if one.get("method") not in METHODS:
+                raise UserError(
+                    f"{path}: `further`: expected a `method` of {', '.join(METHODS)}. "
+                    f"Received: {one.get('method')!r}"
+                )
+
+
+def _check_threshold(path: Path, point: Any) -> None:
+    value = point.get("threshold") if isinstance(point, dict) else point
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise UserError(
+            f"{path}: expected a `threshold` in (0, 1), or one for each of "
+            f"`folds`. Received: {value!r}"
+        )

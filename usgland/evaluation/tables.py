@@ -11,45 +11,30 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from usgland.evaluation.figure_names import (
+    NAMES,
+    POINT_FIGURES,
+    UNITS,
+    point_name,
+)
 from usgland.evaluation.scores import FIGURES
+from usgland.evaluation.table_notes import metrics_notes
 from usgland.runs import write_text
 
 SYNTHETIC = "SYNTHETIC DATA: phantoms, not patients"
-UNITS = ("image", "patient")
-NAMES = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "f1": "F1",
-    "f1_macro": "F1, macro",
-    "cohen_kappa": "Cohen's kappa",
-    "mcc": "MCC",
-    "jaccard": "Jaccard",
-    "positive_likelihood_ratio": "LR+",
-    "negative_likelihood_ratio": "LR-",
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "brier": "Brier score",
-}
-COST_NAMES = {
-    "training_seconds": "training took {:,.0f} s",
-    "seconds_per_image": "prediction {:.4f} s an image",
-    "model_megabytes": "model size {:.2f} MB",
-    "parameters": "{:,.0f} parameters",
-}
 CSV_COLUMNS = (
     "synthetic",
     "role",
+    "operating_point",
     "unit",
     "figure",
+    "prevalence",
     "value",
     "low",
     "high",
     "confidence_level",
     "method",
+    "reason",
     "undefined_resamples",
     "n",
     "n_benign",
@@ -71,10 +56,12 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     table.add_column("")
     for unit in UNITS:
         table.add_column(_heading(metrics, unit), justify="right")
-    for cells in _rows(metrics):
-        table.add_row(*cells)
+    for section in _sections(metrics):
+        for cells in section:
+            table.add_row(*cells)
+        table.add_section()
     console.print(table)
-    for line in _notes(metrics):
+    for line in metrics_notes(metrics):
         console.print(line, highlight=False, markup=False)
 
 
@@ -96,37 +83,29 @@ def metrics_markdown(metrics: dict[str, Any]) -> str:
     heads = [_heading(metrics, unit).replace("\n", "<br>") for unit in UNITS]
     lines += [f"**{_title(metrics)}**", ""]
     lines += [f"|  | {' | '.join(heads)} |", "|---|---:|---:|"]
-    lines += [f"| {' | '.join(cells)} |" for cells in _rows(metrics)]
-    lines += ["", *(f"- {line}" for line in _notes(metrics))]
+    rows = [cells for section in _sections(metrics) for cells in section]
+    lines += [f"| {' | '.join(cells)} |" for cells in rows]
+    lines += ["", *(f"- {line}" for line in metrics_notes(metrics))]
     return "\n".join(lines) + "\n"
 
 
 def metrics_csv(metrics: dict[str, Any]) -> str:
-    """One row a unit and figure, in full precision; empty where undefined."""
+    """One row a point, unit and figure, in full precision; empty where undefined."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    threshold = metrics["threshold"]
-    if isinstance(threshold, dict):
-        threshold = " ".join(f"{fold}:{one}" for fold, one in threshold.items())
-    for unit in UNITS:
-        part = metrics[unit]
-        for name in FIGURES:
-            figure = part["figures"][name]
-            numbers = {key: _known(figure[key]) for key in ("value", "low", "high")}
-            writer.writerow(
+    chosen = {"threshold": metrics["threshold"], **{u: metrics[u] for u in UNITS}}
+    points = [chosen | (metrics.get("operating_point") or {})]
+    for point in [*points, *metrics.get("points", [])]:
+        for unit in UNITS:
+            writer.writerows(
                 {
                     "synthetic": str(metrics["synthetic"]).lower(),
                     "role": metrics["role"],
-                    "unit": unit,
-                    "figure": name,
-                    **numbers,
                     "confidence_level": metrics["confidence_level"],
-                    "method": figure["method"],
-                    "undefined_resamples": figure["undefined_resamples"],
-                    **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
-                    "threshold": threshold,
+                    **row,
                 }
+                for row in _csv_rows(point, unit)
             )
     return text.getvalue()
 
@@ -153,8 +132,13 @@ def format_figure(figure: dict[str, Any]) -> str:
     if value is None:
         return "undefined"
     if low is None or high is None:
-        return f"{value:.3f} (no interval)"
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+        return f"{_number(value)} (no interval)"
+    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    """Three decimals; one where 10 or more, as likelihood ratios may be."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _known(value: float | None) -> float | None:
@@ -175,79 +159,68 @@ def _heading(metrics: dict[str, Any], unit: str) -> str:
     )
 
 
-def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
-    rows = []
-    for name in FIGURES:
-        image, patient = (
-            format_figure(metrics[unit]["figures"][name]) for unit in UNITS
-        )
-        rows.append((NAMES[name], image, patient))
+def _sections(metrics: dict[str, Any]) -> list[list[tuple[str, str, str]]]:
+    """Rows of the table, in parts: figures, predictive values, further points."""
+    both = [metrics[unit] for unit in UNITS]
+    first = [_row(both, name) for name in FIGURES]
     for label, word in enumerate(("Benign", "Malignant")):
-        image, patient = (_called(metrics[unit]["confusion"], label) for unit in UNITS)
-        rows.append((f"{word}, called right", image, patient))
-    for prevalence in metrics["image"].get("prevalences", {}):
+        image, patient = (_called(part["confusion"], label) for part in both)
+        first.append((f"{word}, called right", image, patient))
+    return [first, _prevalence_rows(both)] + [
+        _point_rows(point) for point in metrics.get("points", [])
+    ]
+
+
+def _row(parts: list[dict[str, Any]], name: str) -> tuple[str, str, str]:
+    image, patient = (format_figure(part["figures"][name]) for part in parts)
+    return NAMES[name], image, patient
+
+
+def _prevalence_rows(parts: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    rows = []
+    for prevalence in parts[0].get("prevalences", {}):
         for name in ("ppv", "npv"):
             image, patient = (
-                format_figure(metrics[unit]["prevalences"][prevalence][name])
-                for unit in UNITS
+                format_figure(part["prevalences"][prevalence][name]) for part in parts
             )
             percent = f"{100 * float(prevalence):g}%"
             rows.append((f"{NAMES[name]} if {percent} malignant", image, patient))
-    for point in metrics.get("points", []):
-        for name, short in (("sensitivity", "Sens."), ("specificity", "Spec.")):
-            image, patient = (format_figure(point[unit][name]) for unit in UNITS)
-            rows.append((f"{short} at {_point(point)}", image, patient))
     return rows
 
 
-def _point(point: dict[str, Any]) -> str:
-    """The name of a further operating point, with its threshold."""
-    names = {
-        "youden": "Youden",
-        "half": "0.5",
-        "sensitivity": "high sens.",
-        "specificity": "high spec.",
-        "cost": "least cost",
-    }
-    return names[point["method"]]
+def _point_rows(point: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """A line that names the point and its threshold, and its figures."""
+    threshold = "one threshold a fold"
+    if not isinstance(point["threshold"], dict):
+        threshold = f"threshold {point['threshold']:.4f}"
+    parts = [point[unit] for unit in UNITS]
+    return [(f"At {point_name(point)}:", threshold, threshold)] + [
+        _row(parts, name) for name in POINT_FIGURES
+    ]
+
+
+def _csv_rows(point: dict[str, Any], unit: str) -> list[dict[str, Any]]:
+    """The figures of one operating point and unit, then its predictive values."""
+    part, threshold = point[unit], point["threshold"]
+    if isinstance(threshold, dict):
+        threshold = " ".join(f"{fold}:{one}" for fold, one in threshold.items())
+    figures = [("", name, figure) for name, figure in part["figures"].items()]
+    for prevalence, pair in part.get("prevalences", {}).items():
+        figures += [(prevalence, name, figure) for name, figure in pair.items()]
+    return [
+        {
+            "operating_point": point_name(point) if "method" in point else "",
+            "unit": unit,
+            "figure": name,
+            "prevalence": prevalence,
+            **{key: _known(figure[key]) for key in ("value", "low", "high")},
+            **{key: figure[key] for key in ("method", "reason", "undefined_resamples")},
+            **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
+            "threshold": threshold,
+        }
+        for prevalence, name, figure in figures
+    ]
 
 
 def _called(counts: list[list[int]], label: int) -> str:
     return f"{counts[label][label]} of {sum(counts[label])}"
-
-
-def _notes(metrics: dict[str, Any]) -> list[str]:
-    """What a reader needs to take the figures for what they are."""
-    threshold = metrics["threshold"]
-    if isinstance(threshold, dict):
-        points = ", ".join(f"{fold}: {one:.4f}" for fold, one in threshold.items())
-        notes = [f"Thresholds on P(malignant), by fold: {points}."]
-    else:
-        notes = [f"Threshold on P(malignant): {threshold:.4f}, for both units."]
-    images, patients = metrics["image"], metrics["patient"]
-    notes.append(
-        f"{images['n']} images of {patients['n_patients']} patients; a patient's "
-        "probability is the sigmoid of the mean logit."
-    )
-    figures = [figure for unit in UNITS for figure in metrics[unit]["figures"].values()]
-    methods = {figure["method"] for figure in figures}
-    made = sorted(method for method in methods if not method.startswith("none"))
-    none = sorted(method for method in methods if method.startswith("none"))
-    notes += [f"Intervals: {'; '.join(made)}."] if made else []
-    notes += [f"No interval: {'; '.join(one[6:] for one in none)}."] if none else []
-    undefined = max(figure["undefined_resamples"] for figure in figures)
-    if undefined:
-        notes.append(f"Up to {undefined} resamples of a figure undefined, left out.")
-    leaks = metrics.get("forced_leaks", [])
-    if leaks:
-        notes.insert(
-            0,
-            f"The form has columns that may know the label, forced by "
-            f"clinical.allow_leaks: {', '.join(leaks)}. These figures are too good.",
-        )
-    cost = metrics.get("cost", {})
-    known = [text.format(cost[key]) for key, text in COST_NAMES.items() if key in cost]
-    notes += (
-        [f"Measured on the machine of the run: {', '.join(known)}."] if known else []
-    )
-    return notes

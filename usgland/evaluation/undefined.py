@@ -12,7 +12,7 @@ UNDEFINED = {
     "npv": ("no case is called benign",),
     "balanced_accuracy": (NO_BENIGN, NO_MALIGNANT),
     "f1": ("no case is malignant or called so",),
-    "f1_macro": ("no case has, or is called, one of the labels",),
+    "f1_macro": ("one of the labels is in no case and in no decision",),
     "cohen_kappa": ("all cases have one label and one decision",),
     "mcc": (NO_BENIGN, NO_MALIGNANT, "all cases get one decision"),
     "jaccard": ("no case is malignant or called so",),

@@ -6,20 +6,29 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
-from usgland.evaluation.intervals import figure_intervals
-from usgland.evaluation.operating_point import (
-    apply_threshold,
-    further_point,
-    point_names,
+from usgland.evaluation.bootstrap import (
+    Interval,
+    bootstrap_figures,
+    jackknife_figures,
 )
+from usgland.evaluation.delong import has_clusters
+from usgland.evaluation.intervals import (
+    as_figure,
+    figure_intervals,
+    predictive_interval,
+    resampled_interval,
+)
+from usgland.evaluation.operating_point import AIMS, apply_threshold, further_points
 from usgland.evaluation.predictions import patient_predictions
-from usgland.evaluation.scores import confusion, predictive_values
+from usgland.evaluation.scores import (
+    OF_PROBABILITIES,
+    confusion,
+    predictive_values,
+)
+from usgland.evaluation.undefined import UNDEFINED, undefined_reason
 
 # Labels, probabilities, thresholds and patients, `(cases,)` each.
 Cases = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-# Shown for a further point; those of probabilities are the same at every point.
-POINT_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 
 def unit_metrics(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
@@ -57,23 +66,22 @@ def point_metrics(
         settings: Of the intervals.
 
     Returns:
-        One dict a point: method, threshold (a number, or fold -> number), image and
-        patient: name -> figure, for the names of `POINT_FIGURES`, and confusion.
+        One dict a point: method, what it aimed at, threshold (a number, or fold ->
+        number), and image and patient: as `unit_metrics`, without the figures of
+        probabilities, which are the same at every point.
     """
     points = []
-    for name in point_names(thresholds):
-        point = further_point(thresholds, name)
-        threshold: Any = point.get("threshold")
+    for point in further_points(thresholds):
         if "folds" in point:
-            threshold = {k: one["threshold"] for k, one in point["folds"].items()}
-        found: dict[str, Any] = {"method": name, "threshold": threshold}
-        units = {"image": rows, "patient": patient_predictions(rows)}
-        for unit, cases in units.items():
-            called = apply_threshold(cases, point)
-            figures = figure_intervals(*_cases(called), settings)
-            found[unit] = {one: figures[one] for one in POINT_FIGURES} | {
-                "confusion": confusion(called["label"], called["prediction"]).tolist()
-            }
+            threshold: Any = {k: one["threshold"] for k, one in point["folds"].items()}
+        else:
+            threshold = point["threshold"]
+        aims = {name: point[name] for name in AIMS if name in point}
+        found = {"method": point["method"], **aims, "threshold": threshold}
+        for unit, cases in (("image", rows), ("patient", patient_predictions(rows))):
+            found[unit] = unit_metrics(apply_threshold(cases, point), settings)
+            for name in OF_PROBABILITIES:
+                del found[unit]["figures"][name]
         points.append(found)
     return points
 
@@ -92,34 +100,68 @@ def _at_prevalences(
     cases: Cases,
     settings: EvaluationSettings,
 ) -> dict[str, dict[str, Any]]:
-    """Predictive values where other shares are malignant; bootstrap over patients."""
-    if not settings.prevalences:
-        return {}
-    drawn = bootstrap_figures(
-        *cases, resamples=settings.bootstrap_resamples, seed=settings.seed
-    )
+    """Predictive values where other shares are malignant."""
+    value = {name: figure["value"] for name, figure in figures.items()}
+    lacking = [
+        undefined_reason(name, cases[0], value[name])
+        for name in ("sensitivity", "specificity")
+    ]
     found = {}
     for prevalence in settings.prevalences:
-        values, resampled = (
-            predictive_values(one["sensitivity"], one["specificity"], prevalence)
-            for one in (
-                {name: figure["value"] for name, figure in figures.items()},
-                drawn,
-            )
+        values = predictive_values(
+            value["sensitivity"], value["specificity"], prevalence
         )
+        intervals = _predictive_intervals(values, cases, prevalence, settings)
         pair = {}
-        for name, value, draws in zip(("ppv", "npv"), values, resampled, strict=True):
-            interval = percentile_interval(
-                draws, level=settings.confidence_level, seed=settings.seed
-            )
-            reason = "" if value == value else "no case is called so"
-            pair[name] = {
-                "value": float(value),
-                "low": interval.low,
-                "high": interval.high,
-                "method": interval.method,
-                "reason": reason,
-                "undefined_resamples": interval.undefined,
-            }
+        for i, name in enumerate(("ppv", "npv")):
+            reason = lacking[0] or lacking[1] or UNDEFINED[name][0]
+            interval = Interval(np.nan, np.nan, f"none: {reason}", 0)
+            if values[i] == values[i]:
+                interval = intervals[name]
+            pair[name] = as_figure(float(values[i]), interval)
         found[f"{prevalence:g}"] = pair
     return found
+
+
+def _predictive_intervals(
+    values: tuple[np.ndarray, np.ndarray],
+    cases: Cases,
+    prevalence: float,
+    settings: EvaluationSettings,
+) -> dict[str, Interval]:
+    """By the logit where cases are independent, else by bootstrap over patients.
+
+    Of `values`, PPV and NPV, those that are not NaN.
+    """
+    level, seed = settings.confidence_level, settings.seed
+    pairs = [(i, n) for i, n in enumerate(("ppv", "npv")) if values[i] == values[i]]
+    if not pairs:
+        return {}
+    if not has_clusters(cases[3]):
+        counts = confusion(cases[0], (cases[1] >= cases[2]).astype(int))
+        return {
+            name: predictive_interval(name, counts, prevalence, level=level)
+            for _, name in pairs
+        }
+    resamples = settings.bootstrap_resamples
+    drawn = bootstrap_figures(*cases, resamples=resamples, seed=seed)
+    resampled = _at_prevalence(drawn, prevalence)
+    left_out = None
+    if settings.bootstrap == "bca":
+        left_out = _at_prevalence(jackknife_figures(*cases), prevalence)
+    return {
+        name: resampled_interval(
+            resampled[i],
+            float(values[i]),
+            None if left_out is None else left_out[i],
+            level=level,
+            seed=seed,
+        )
+        for i, name in pairs
+    }
+
+
+def _at_prevalence(
+    figures: dict[str, np.ndarray], prevalence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    return predictive_values(figures["sensitivity"], figures["specificity"], prevalence)

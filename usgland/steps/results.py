@@ -125,7 +125,8 @@ def evaluate(
         manifest: Labelled images of another source, scored instead.
         overwrite: Whether earlier figures and predictions may be replaced.
         subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
-        prevalences: Others, in (0, 1), at which net benefit is given.
+        prevalences: Others, in (0, 1), at which predictive values and net benefit
+            are given.
 
     Returns:
         The files written.

@@ -1,0 +1,41 @@
+"""What figures, units and operating points are called in tables and on plots."""
+
+from typing import Any
+
+UNITS = ("image", "patient")
+NAMES = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1",
+    "f1_macro": "F1 (macro)",
+    "cohen_kappa": "Cohen's kappa",
+    "mcc": "MCC",
+    "jaccard": "Jaccard",
+    "positive_likelihood_ratio": "LR+",
+    "negative_likelihood_ratio": "LR-",
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+}
+# Shown of the further operating points; metrics.json and the CSV file have them all.
+POINT_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+
+
+def point_name(point: dict[str, Any]) -> str:
+    """What an operating point was chosen for, such as `sensitivity 0.95`.
+
+    Args:
+        point: method, and what it aimed at, as `choose_operating_point` gives it.
+    """
+    method = point["method"]
+    if "target" in point:
+        return f"{method} {point['target']:g}"
+    if "cost_ratio" in point:
+        share = point["prevalence"]
+        at = "" if share is None else f", {100 * share:g}% malignant"
+        return f"cost {point['cost_ratio']:g} : 1{at}"
+    return {"youden": "Youden's index", "half": "threshold 0.5"}.get(method, method)
