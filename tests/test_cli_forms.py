@@ -201,6 +201,12 @@ def test_the_form_alone_is_trained_without_images(home):
     call("evaluate", home / "runs" / "form")
     metrics = json.loads((home / "runs" / "form" / "metrics.json").read_text())
     assert metrics["patient"]["n"] == metrics["image"]["n"]
+    call("export", home / "runs" / "form", "--models-dir", home / "models")
+    served = tf.saved_model.load(str(home / "models" / "form" / "1"))
+    answer = served.signatures["serving_default"](
+        age=tf.constant([50.0]), density=tf.constant(["low"]), halo=tf.constant([""])
+    )["probability"]
+    assert answer.shape == (1,)
 
 
 @pytest.mark.slow
