@@ -138,6 +138,6 @@ def _notes(found: TableOne) -> list[str]:
         f"skewness passes {SKEWED:g}; words by chi-square without correction if every "
         f"expected count is {LEAST_EXPECTED:g} or more, else by Fisher; more than two "
         "groups of numbers by ANOVA or Kruskal-Wallis.",
-        "SMD: standardized mean difference; above 0.1 is often called an imbalance. "
-        "P values are not adjusted for several columns.",
+        "SMD: standardized mean difference; above 0.1 is often called an imbalance; "
+        "empty where the groups share no value. P values are not adjusted for several columns.",
     ]
