@@ -139,5 +139,6 @@ def _notes(found: TableOne) -> list[str]:
         f"expected count is {LEAST_EXPECTED:g} or more, else by Fisher; more than two "
         "groups of numbers by ANOVA or Kruskal-Wallis.",
         "SMD: standardized mean difference; above 0.1 is often called an imbalance; "
-        "empty where the groups share no value. P values are not adjusted for several columns.",
+        "empty where the groups share no value. P values are not adjusted for "
+        "several columns.",
     ]
