@@ -27,24 +27,22 @@ def print_audit(found: dict[str, Any], console: Console) -> None:
     console.print(Text(f"{found['title']}: {_counts(found)}", style="bold"))
     for number, one in enumerate(_listed(found), start=1):
         console.print(Text(f"\n{number}. {one['where']}", style="bold"))
-        console.print(Padding(Text(_sentence(one)), (0, 0, 0, 3)))
+        console.print(_indented(_sentence(one)))
         for text in one["tried"]:
-            console.print(Padding(Text(f"- {text}", style="dim"), (0, 0, 0, 3)))
+            console.print(_indented(f"- {text}", style="dim"))
     if _p_values(found):
         console.print()
         table = Table(title=P_TITLE, title_justify="left", title_style="bold")
         for head in P_HEADS:
             table.add_column(head)
         for cells in _p_values(found):
-            table.add_row(*cells)
+            table.add_row(*map(Text, cells))
         console.print(table)
     fitting = _fitting(found)
     if fitting:
         console.print(Text(f"\nNothing against {len(fitting)} others:", style="bold"))
         for one in fitting:
-            console.print(
-                Padding(Text(f"{one['where']}: {one['text']}."), (0, 0, 0, 3))
-            )
+            console.print(_indented(f"{one['where']}: {one['text']}."))
     if found["predictive"]:
         console.print()
         console.print(_predictive_table(found))
@@ -99,7 +97,10 @@ def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:
     others = [one for one in fitting if one["kind"] != "sum"]
     if sums:
         others.append(
-            {"where": f"{len(sums)} rows of tables", "text": "the counts sum to n"}
+            {
+                "where": f"Sums of {len(sums)} row{'' if len(sums) == 1 else 's'}",
+                "text": "the counts sum to n",
+            }
         )
     return others
 
@@ -108,9 +109,14 @@ def _sentence(one: dict[str, Any]) -> str:
     return f"{one['text'][0].upper()}{one['text'][1:]}."
 
 
+def _indented(text: str, style: str = "") -> Padding:
+    return Padding(Text(text, style=style), (0, 0, 0, 3), expand=False)
+
+
 def _counts(found: dict[str, Any]) -> str:
     misfits = len(_misfits(found))
-    return f"{misfits} findings in {len(found['findings'])} checks"
+    plural = "" if misfits == 1 else "s"
+    return f"{misfits} finding{plural} in {len(found['findings'])} checks"
 
 
 def _rounding(found: dict[str, Any]) -> str:
@@ -130,7 +136,7 @@ def _predictive_table(found: dict[str, Any]) -> Table:
     for head in heads:
         table.add_column(head, justify="right" if head else "left")
     for cells in rows:
-        table.add_row(*cells)
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -139,8 +145,8 @@ def _predictive_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]
     by_row: dict[str, list[str]] = {}
     for one in found["predictive"]:
         shown = [
-            f"{one[key]:.2f}" if one[key] == one[key] else "-" for key in ("ppv", "npv")
+            f"{one[key]:.3f}" if one[key] == one[key] else "-" for key in ("ppv", "npv")
         ]
         by_row.setdefault(one["row"], []).append(" / ".join(shown))
-    heads = ["", *(f"{one:.0%}" for one in prevalences)]
+    heads = ["", *(f"{100 * one:g}%" for one in prevalences)]
     return heads, [[name, *cells] for name, cells in by_row.items()]
