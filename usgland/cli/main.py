@@ -6,6 +6,7 @@ import click
 
 from usgland import __version__
 from usgland.cli.comparing import compare
+from usgland.cli.explaining import explain
 from usgland.cli.reading import readers
 from usgland.cli.reporting import report
 from usgland.cli.results import evaluate, predict
@@ -40,6 +41,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 for command in (
     *(fit, cv, predict, evaluate, compare, readers, report),
-    *(samplesize, export, config),
+    *(explain, samplesize, export, config),
 ):
     cli.add_command(command)
