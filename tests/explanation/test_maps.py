@@ -6,45 +6,14 @@ import pytest
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.saliency import Saliency
 
-from usgland.config import load_config
+from tests.explanation.networks import SIZE, classifier
 from usgland.errors import UserError
 from usgland.explanation import maps as maps_module
 from usgland.explanation.explained import make_explained
 from usgland.explanation.maps import METHODS, make_maps
-from usgland.models.classifier import build_classifier, pixels_to_logit
+from usgland.models.classifier import pixels_to_logit
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
-SIZE = 64
-ENCODING = [
-    {
-        "name": "age_years",
-        "kind": "number",
-        "indicator": True,
-        "low": 0,
-        "high": 100,
-        "mean": 50.0,
-        "deviation": 10.0,
-    }
-]
-
-
-def classifier(inputs="image", fusion="concat"):
-    """Random weights, also of the last layer, which starts from zeros."""
-    config = load_config(
-        None,
-        [
-            f"model.inputs={inputs}",
-            f"model.fusion={fusion}",
-            "model.weights=null",
-            f"preprocessing.image_size={SIZE}",
-        ],
-    )
-    model = build_classifier(config, ENCODING)
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            layer.kernel.assign(rng.normal(scale=0.02, size=layer.kernel.shape))
-    return model
 
 
 def inputs_of(model, cases=3):

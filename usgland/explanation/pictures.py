@@ -175,7 +175,7 @@ def _legend(
     scale.set_yticks([])
     scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
     scale.tick_params(labelsize=4.5, length=1.5, pad=1)
-    text = f"evidence for {label}, 1 = the strongest pixel of this image"
+    text = f"evidence for {label}, 1 = the strongest pixel of the padded image"
     if not shown.any():
         text = f"no evidence for {label} in this image"
     scale.set_xlabel(text, fontsize=4.5, labelpad=1)

@@ -142,7 +142,7 @@ def _draw_legend(figure: Figure, total: float, label: str, colours: str) -> None
     scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
     scale.tick_params(labelsize=7, length=2, pad=1)
     scale.set_xlabel(
-        f"evidence for {label}, 1 = the strongest pixel of each image",
+        f"evidence for {label}, 1 = the strongest pixel of each padded image",
         fontsize=7,
         labelpad=1,
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import pandas as pd
 from rich.console import Console
@@ -13,6 +14,7 @@ from usgland.data.sources import run_rows
 from usgland.errors import UserError
 from usgland.evaluation.calibration import apply_calibration, read_calibration
 from usgland.evaluation.figures import save_figure
+from usgland.explanation.contributions import make_contributions
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.letterbox import (
     Letterbox,
@@ -39,7 +41,8 @@ class Subject(NamedTuple):
     Attributes:
         rows: One row an image, with predictions.
         part: What the network is fed.
-        explained: The network.
+        model: The classifier.
+        explained: Its copy for the saliency methods.
         greys: The original images, uint8 `(height, width)` each.
         masks: The lesions' masks, bool `(height, width)` each, or None.
         boxes: Where each image stands in the square.
@@ -47,6 +50,7 @@ class Subject(NamedTuple):
 
     rows: pd.DataFrame
     part: Part
+    model: keras.Model
     explained: Explained
     greys: list[np.ndarray]
     masks: list[np.ndarray | None]
@@ -102,6 +106,7 @@ def explain(
         for number in worst
     ]
     _check_free(pictures, overwrite)
+    added = form_contributions(subject, worst, console)
     written: list[Path] = []
     for method in methods:
         console.print(f"{method}: maps of {len(rows)} images", highlight=False)
@@ -109,6 +114,8 @@ def explain(
             subject.explained, subject.part.inputs(), method=method, label=label
         )
         drawn = make_cases(subject, maps)
+        for number, values in added.items():
+            drawn[number] = drawn[number]._replace(contributions=values)
         look: dict[str, Any] = {"method": method, "label": label, "colours": colours}
         for number in worst:
             path = run / HEATMAPS / f"{names[number]}_{suffix(method, label)}.png"
@@ -177,7 +184,7 @@ def read_subject(run: Path, rows: pd.DataFrame) -> Subject:
     greys = [read_grey(path) for path in rows["image_path"]]
     paths = rows["mask_path"] if "mask_path" in rows else [""] * len(rows)
     masks = [
-        read_mask(path, grey.shape) for path, grey in zip(paths, greys, strict=True)
+        read_mask(path, grey.shape[:2]) for path, grey in zip(paths, greys, strict=True)
     ]
     model = load_model(run)
     explained = make_explained(model)
@@ -185,9 +192,10 @@ def read_subject(run: Path, rows: pd.DataFrame) -> Subject:
         predict_rows(model, rows), read_calibration(run / CALIBRATION)
     )
     size = explained.whole.inputs[0].shape[1]
-    boxes = [letterbox_of(*grey.shape, size) for grey in greys]
+    boxes = [letterbox_of(grey.shape[0], grey.shape[1], size) for grey in greys]
     rows = rows.assign(probability=said["probability"], logit=said["logit"])
-    return Subject(rows, read_part(model, rows), explained, greys, masks, boxes)
+    part = read_part(model, rows)
+    return Subject(rows, part, model, explained, greys, masks, boxes)
 
 
 def make_cases(subject: Subject, maps: np.ndarray) -> list[Case]:
@@ -211,6 +219,28 @@ def make_cases(subject: Subject, maps: np.ndarray) -> list[Case]:
             strict=True,
         )
     ]
+
+
+def form_contributions(
+    subject: Subject, numbers: Sequence[int], console: Console
+) -> dict[int, dict[str, float]]:
+    """What each value of the form adds, for some cases; nothing without a form."""
+    part = subject.part
+    if part.form is None or not numbers:
+        return {}
+    chosen = list(numbers)
+    form = part.form._replace(
+        features=part.form.features[chosen], given=part.form.given[chosen]
+    )
+    some = Part(
+        None if part.pixels is None else part.pixels[chosen], part.labels[chosen], form
+    )
+    found = make_contributions(subject.model, some)
+    console.print(f"Form: {found.method}, the image held fixed", highlight=False)
+    return {
+        number: dict(zip(found.columns, map(float, values), strict=True))
+        for number, values in zip(chosen, found.values, strict=True)
+    }
 
 
 def worst_first(rows: pd.DataFrame) -> list[int]:
