@@ -57,6 +57,20 @@ METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
     show_default=True,
     help="Pictures of single cases, the greatest errors first; sheets show more.",
 )
+@click.option(
+    "--faithfulness", is_flag=True, help="Measure whether the maps can be believed."
+)
+@click.option(
+    "--other",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="With --faithfulness: a run of another seed, whose maps should be alike.",
+)
+@click.option(
+    "--shortcuts",
+    is_flag=True,
+    help="Ask the model without the lesion, with the frame alone and the like.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace earlier pictures and tables.")
 @click.pass_obj
 def explain(
@@ -68,6 +82,9 @@ def explain(
     colours: str,
     role: str,
     limit: int,
+    faithfulness: bool,
+    other: Path | None,
+    shortcuts: bool,
     overwrite: bool,
 ) -> None:
     """Draw where the model looked, and measure whether to believe it."""
@@ -80,6 +97,9 @@ def explain(
         colours=colours,
         role=role,
         limit=limit,
+        faithfulness=faithfulness,
+        other=other,
+        shortcuts=shortcuts,
         overwrite=overwrite,
     )
     for path in written:

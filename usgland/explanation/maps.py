@@ -86,7 +86,10 @@ def gradcam_graph(explained: Explained, label: str) -> Callable[..., tf.Tensor]:
     both = keras.Model(whole.input, [feature_map, whole.output])
     sign = _sign(label)
 
-    @tf.function(reduce_retracing=True)
+    # Without a signature the last, smaller batch would trace it again.
+    specs = [tf.TensorSpec(one.shape, tf.float32) for one in whole.inputs]
+
+    @tf.function(input_signature=specs)
     def maps(*tensors: tf.Tensor) -> tf.Tensor:
         given = tensors if len(tensors) > 1 else tensors[0]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
