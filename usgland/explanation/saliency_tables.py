@@ -69,8 +69,8 @@ def saliency_notes(
     count = int(table["n"].max())
     notes.append(
         f"Maps of evidence for {label}, {count} images of role {role}; means over "
-        "images. Deletion AUC: lower is better; insertion: higher. rho: rank correlation "
-        "with the maps of the network with shuffled weights, or of the other run."
+        "images. Deletion AUC: lower is better; insertion: higher. rho: rank "
+        "correlation with the maps of shuffled weights, or of the other run."
     )
     if "pointing" in measures:
         pixels = max(1, round(size * BAND))

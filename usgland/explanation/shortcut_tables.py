@@ -75,12 +75,9 @@ def notes(table: pd.DataFrame, size: int) -> list[str]:
             "with the mean grey beside it. Size, place and, but for the box, outline "
             "of what was filled can still be seen, and may tell the label."
         )
-    marked = int(table["images_marked"].max())
-    count = int(table["n"].max())
     found.append(
-        f"Frame: the outer {100 * FRAME:g}% of each side. Overlays: bright thin "
-        f"strokes and colours, in {marked} of {count} images; thin bright tissue may be "
-        "among them."
+        f"Frame: the outer {100 * FRAME:g}% of each side, the rest filled. Overlays: "
+        "bright thin strokes and colours; thin bright tissue is among them."
     )
     made = table.loc[table["low"].notna(), "interval"]
     found.append(

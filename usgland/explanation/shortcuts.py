@@ -23,7 +23,6 @@ STROKE_GREY = 190  # at least
 STROKE_RISE = 90  # grey levels above what a stroke's surroundings have
 STROKE_PIXELS = 11  # a stroke is thinner
 COLOUR_SPREAD = 60  # grey levels between the channels of a coloured pixel
-MARKED = 0.0005  # share of the pixels from which an image counts as having overlays
 NAMES = {
     "as_is": "Images as they are",
     "no_lesion": "Without the lesion",
@@ -76,7 +75,7 @@ def frame_of(box: Letterbox) -> np.ndarray:
 def find_overlays(image: np.ndarray) -> np.ndarray:
     """Text, callipers and coloured marks that a machine burned in.
 
-    Bright thin strokes, or pixels with colour. Thin bright fascia may be among them.
+    Bright thin strokes, or pixels with colour. Thin bright fascia is among them.
 
     Args:
         image: Uint8 `(height, width, 3)`, BGR.
@@ -94,7 +93,7 @@ def find_overlays(image: np.ndarray) -> np.ndarray:
 
 def without_overlays(
     grey: np.ndarray, image: np.ndarray, preprocessing: Preprocessing
-) -> tuple[np.ndarray, bool]:
+) -> np.ndarray:
     """What the network sees of an image whose overlays are painted over.
 
     Args:
@@ -103,12 +102,11 @@ def without_overlays(
         preprocessing: The model's own layer.
 
     Returns:
-        Uint8 `(size, size, 1)`, and whether there were overlays to speak of.
+        Uint8 `(size, size, 1)`.
     """
-    marks = find_overlays(image)
-    painted = cv2.inpaint(grey, marks.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    pixels = preprocessing.normalize(painted[..., None].astype("float32"))
-    return np.asarray(pixels), bool(marks.mean() >= MARKED)
+    marks = find_overlays(image).astype(np.uint8)
+    painted = cv2.inpaint(grey, marks, 3, cv2.INPAINT_TELEA)
+    return np.asarray(preprocessing.normalize(painted[..., None].astype("float32")))
 
 
 def probe_shortcuts(
@@ -125,8 +123,7 @@ def probe_shortcuts(
         settings: Of the intervals.
 
     Returns:
-        One row a probe: probe, value, low, high, n, interval and images_marked (those
-        with overlays; only of `no_overlays`).
+        One row a probe: probe, value (NaN where undefined), low, high, n and interval.
     """
     masks = [
         None if mask is None else to_square(mask, box)
@@ -145,24 +142,23 @@ def probe_shortcuts(
             for one, i in zip(pixels, numbers, strict=True)
         ]
     )
-    painted = [
-        without_overlays(
-            subject.greys[i],
-            _read_colours(subject.rows["image_path"].iloc[i]),
-            preprocessing,
-        )
-        for i in numbers
-    ]
-    made["no_overlays"] = np.stack([one for one, _ in painted])
-    marked = sum(found for _, found in painted)
-    rows = [
-        {"probe": name, **_auc(subject, numbers, made[name], settings)}
-        for name in NAMES
-        if name in made
-    ]
-    table = pd.DataFrame(rows)
-    table["images_marked"] = np.where(table["probe"] == "no_overlays", marked, -1)
-    return table
+    made["no_overlays"] = np.stack(
+        [
+            without_overlays(
+                subject.greys[i],
+                _read_colours(subject.rows["image_path"].iloc[i]),
+                preprocessing,
+            )
+            for i in numbers
+        ]
+    )
+    return pd.DataFrame(
+        [
+            {"probe": name, **_auc(subject, numbers, made[name], settings)}
+            for name in NAMES
+            if name in made
+        ]
+    )
 
 
 def _lesion_probes(pixels: np.ndarray, masks: list[Any]) -> dict[str, np.ndarray]:
