@@ -29,10 +29,10 @@ def draw(rng, place, label):
     core = np.zeros((SIZE, SIZE), "uint8")
     cv2.circle(core, centre, CORE, 1, -1)
     evidence, other = (rim, core > 0) if place == "border" else (core > 0, rim)
-    grey = np.where(oval > 0, 45.0, 110.0)
+    grey = np.where(oval > 0, 45.0, 90.0)
     if label:
-        grey[evidence] += 90
-    grey *= rng.rayleigh(0.8, grey.shape)
+        grey[evidence] = 190
+    grey *= rng.normal(1, 0.2, grey.shape)  # speckle
     return np.clip(grey, 0, 255).astype("uint8"), evidence, other
 
 
