@@ -38,9 +38,9 @@ def fail(*arguments):
     return line
 
 
-def write_images(folder, *, mask_size=None):
+def write_images(folder, *, mask_size=None, seed=0):
     """Twelve patients with an image and a mask each, 8 of them in the test part."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     rows = []
     for number in range(12):
         grey = rng.integers(60, 120, (60, 80)).astype("uint8")
@@ -54,7 +54,14 @@ def write_images(folder, *, mask_size=None):
         part = "train" if number < 2 else "val" if number < 4 else "test"
         age = str(30 + number)
         rows.append(
-            (f"case{number}.png", f"mask{number}.png", f"P{number}", label, part, age)
+            (
+                f"case{number}.png",
+                f"mask{number}.png",
+                f"P{seed}{number}",
+                label,
+                part,
+                age,
+            )
         )
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -130,7 +137,7 @@ def test_everything_at_once_and_never_twice(run):
     assert (run / "figures" / "saliency.png").exists()
     assert "are not overwritten" in fail("explain", run)
     # Single cases leave the sheets alone; drawn once, they are not drawn again.
-    call("explain", run, "--cases", "P5", "--cases", "case6", "--label", "benign")
+    call("explain", run, "--cases", "P05", "--cases", "case6", "--label", "benign")
     assert (run / "heatmaps" / "case5_gradcam_benign.png").exists()
     assert (run / "heatmaps" / "case6_gradcam_benign.png").exists()
     line = fail("explain", run, "--cases", "case5.png", "--label", "benign")
@@ -139,12 +146,27 @@ def test_everything_at_once_and_never_twice(run):
 
 def test_a_form_is_drawn_beside_the_image(tmp_path):
     both = make_run(tmp_path, "both")
-    output = call("explain", both, "--cases", "case5", "--colours", "cividis")
+    output = call("explain", both, "--limit", 1, "--colours", "cividis")
     assert "exact Shapley values, 2 coalitions of 1 columns" in output
     table = pd.read_csv(both / "tables" / "contributions.csv")
     assert list(table) == ["image", "patient_id", "label", "age_years"]
-    with Image.open(both / "heatmaps" / "case5_gradcam.png") as picture:
+    assert len(table) == 1
+    (path,) = (both / "heatmaps").glob("case*_gradcam.png")
+    with Image.open(path) as picture:
         assert picture.width > 4 * 480
+
+
+def test_images_of_another_source_have_a_folder_of_their_own(run, tmp_path):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    write_images(folder, seed=1)
+    call("explain", run, "--manifest", folder / "manifest.csv", "--limit", 0)
+    written = sorted(
+        path.name for path in (run / "explain-elsewhere").rglob("*") if path.is_file()
+    )
+    assert written == [
+        f"sheet_{order}_gradcam.png" for order in ("class", "confidence", "error")
+    ]
 
 
 def test_mistakes_are_one_line_each(run, tmp_path):

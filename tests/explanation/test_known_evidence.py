@@ -46,9 +46,7 @@ def small_network(pixels, alpha):
 @pytest.mark.parametrize("place", ["border", "interior"])
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "smoothgrad"])
 def test_the_pointing_game_finds_the_place_that_decides(place, method, monkeypatch):
-    small = BACKBONES["squeezenet1_1"]._replace(
-        build=small_network, offset=(-1.6,) * 3
-    )
+    small = BACKBONES["squeezenet1_1"]._replace(build=small_network, offset=(-1.6,) * 3)
     monkeypatch.setitem(BACKBONES, "squeezenet1_1", small._replace(scale=1 / 50))
     settings = ["model.weights=null", f"preprocessing.image_size={SIZE}"]
     model = build_classifier(load_config(None, settings))

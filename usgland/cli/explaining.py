@@ -13,6 +13,11 @@ METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="Labelled images of another source; written to RUN/explain-NAME.",
+)
+@click.option(
     "--cases",
     "--case",
     "cases",
@@ -76,6 +81,7 @@ METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
 def explain(
     verbose: bool,
     run: Path,
+    manifest: Path | None,
     cases: tuple[str, ...],
     methods: tuple[str, ...],
     label: str,
@@ -91,6 +97,7 @@ def explain(
     written = load_steps("explanation", verbose).explain(
         run,
         make_console(),
+        manifest=manifest,
         cases=cases,
         methods=methods,
         label=label,

@@ -54,7 +54,7 @@ class Subject(NamedTuple):
 
 
 def choose_cases(
-    rows: pd.DataFrame, cases: Sequence[str], role: str, run: Path
+    rows: pd.DataFrame, cases: Sequence[str], role: str, source: Path
 ) -> pd.DataFrame:
     """The rows of a role, or those of it that are asked for.
 
@@ -65,7 +65,7 @@ def choose_cases(
     if there.empty:
         counts = rows["role"].value_counts()
         raise UserError(
-            f"--role: expected one that has images in {run}: "
+            f"--role: expected one that has images in {source}: "
             f"{', '.join(f'{name} ({n})' for name, n in counts.items() if name)}. "
             f"Received: {role}"
         )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from usgland.config import Config, load_config
-from usgland.data.sources import run_rows
+from usgland.data.sources import other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.calibration import read_calibration
 from usgland.evaluation.figures import save_figure
@@ -24,7 +25,15 @@ from usgland.explanation.subject import (
     read_subject,
     worst_first,
 )
-from usgland.runs import CALIBRATION, CONFIG, FOLDS, MODEL, TABLES, find_run
+from usgland.runs import (
+    CALIBRATION,
+    CONFIG,
+    FOLDS,
+    MODEL,
+    TABLES,
+    find_run,
+    predictions_path,
+)
 from usgland.steps.models import load_model
 from usgland.steps.saliency import (
     SALIENCY,
@@ -42,6 +51,7 @@ def explain(
     run: Path,
     console: Console,
     *,
+    manifest: Path | None = None,
     cases: Sequence[str] = (),
     methods: Sequence[str] = ("gradcam",),
     label: str = "malignant",
@@ -58,6 +68,8 @@ def explain(
     Args:
         run: A run directory with a model.
         console: Where progress and tables are shown.
+        manifest: Labelled images of another source, all of them in the role `test`;
+            what is written then stands in `explain-NAME` of the run.
         cases: Images, their file names without suffix, or patients; none: all.
         methods: Of `usgland.explanation.maps.METHODS`.
         label: For which the maps are evidence, `"malignant"` or `"benign"`.
@@ -77,10 +89,19 @@ def explain(
     """
     config = _config_of(run)
     _check_options(cases, other, faithfulness=faithfulness, shortcuts=shortcuts)
-    rows = choose_cases(run_rows(run, config, console), cases, role, run)
-    planned = [] if cases else sheet_paths(run, methods, label)
-    planned += [run / name for name in SALIENCY if faithfulness]
-    planned += [run / name for name in SHORTCUTS if shortcuts]
+    if manifest is None:
+        target, rows = run, run_rows(run, config, console)
+    else:
+        # NAME as in the names of its predictions.
+        name = predictions_path(run, manifest).stem.removeprefix("predictions-")
+        target = run / f"explain-{name}"
+        rows = other_rows(run, manifest, config, labelled=True)
+    rows = choose_cases(rows, cases, role, manifest or run)
+    planned = [] if cases else sheet_paths(target, methods, label)
+    planned += [target / name for name in SALIENCY if faithfulness]
+    planned += [target / name for name in SHORTCUTS if shortcuts]
+    has_form = config.model.inputs == "both" and not cases and limit
+    planned += [target / CONTRIBUTIONS] if has_form else []
     _check_free(planned, overwrite)
     calibration = read_calibration(run / CALIBRATION)
     subject = read_subject(load_model(run), rows, calibration)
@@ -88,14 +109,15 @@ def explain(
     names = picture_names(rows["image"])
     look: dict[str, Any] = {"label": label, "colours": colours}
     pictures = {
-        (method, number): run
+        (method, number): target
         / HEATMAPS
         / f"{names[number]}_{suffix(method, label)}.png"
         for method in methods
         for number in worst
     }
     _check_free(list(pictures.values()), overwrite)
-    added, written = _contributions(run, subject, worst, console)
+    added, table = _contributions(subject, worst, console)
+    written = [write_table(table, target / CONTRIBUTIONS)] if has_form else []
     maps = {}
     for method in methods:
         console.print(f"{method}: maps of {len(rows)} images", highlight=False)
@@ -107,7 +129,7 @@ def explain(
             figure = case_figure(drawn[number], method=method, **look)
             save_figure(figure, pictures[method, number])
         if not cases:
-            written += _draw_sheets(run, drawn, {"method": method, **look})
+            written += _draw_sheets(target, drawn, {"method": method, **look})
     if limit < len(rows):
         console.print(
             f"Drew {limit} of {len(rows)} cases, the greatest errors first; --limit "
@@ -118,10 +140,10 @@ def explain(
     settings = config.evaluation
     if faithfulness:
         written += measure_saliency(
-            run, subject, maps, label, other, role, settings, console
+            target, subject, maps, label, other, role, settings, console
         )
     if shortcuts:
-        written += probe_run(run, subject, settings, console)
+        written += probe_run(target, subject, settings, console)
     return written
 
 
@@ -167,12 +189,12 @@ def _check_options(
 
 
 def _contributions(
-    run: Path, subject: Subject, numbers: Sequence[int], console: Console
-) -> tuple[dict[int, dict[str, float]], list[Path]]:
+    subject: Subject, numbers: Sequence[int], console: Console
+) -> tuple[dict[int, dict[str, float]], pd.DataFrame]:
     """What each value of the form adds to the cases that are drawn, and its table."""
     found = form_contributions(subject, numbers)
     if found is None:
-        return {}, []
+        return {}, pd.DataFrame()
     console.print(f"Form: {found.method}, the image held fixed", highlight=False)
     added = {
         number: dict(zip(found.columns, map(float, values), strict=True))
@@ -181,7 +203,7 @@ def _contributions(
     rows = subject.rows.iloc[list(numbers)]
     table = rows[["image", "patient_id", "label"]].copy()
     table[found.columns] = found.values
-    return added, [write_table(table, run / CONTRIBUTIONS)]
+    return added, table
 
 
 def _draw_sheets(run: Path, cases: list[Case], look: dict[str, Any]) -> list[Path]:
