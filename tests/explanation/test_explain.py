@@ -22,6 +22,13 @@ from usgland.explanation.sheets import sort_cases
 from usgland.explanation.subject import choose_cases, picture_names, worst_first
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
+COARSE = 50  # dots an inch, not 300
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Writing pictures takes longest; here they may have few pixels."""
+    monkeypatch.setattr("usgland.evaluation.figures.DPI", COARSE)
 
 
 def call(*arguments):
@@ -153,7 +160,7 @@ def test_a_form_is_drawn_beside_the_image(tmp_path):
     assert len(table) == 1
     (path,) = (both / "heatmaps").glob("case*_gradcam.png")
     with Image.open(path) as picture:
-        assert picture.width > 4 * 480
+        assert picture.width > 4 * 480 * COARSE / 300
 
 
 def test_images_of_another_source_have_a_folder_of_their_own(run, tmp_path):
