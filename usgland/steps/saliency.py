@@ -71,7 +71,7 @@ def measure_saliency(
     inputs = subject.part.inputs()
     found = []
     for method, values in {**maps, **baseline_maps(subject)}.items():
-        console.print(f"{method}: measured on {len(values)} images", highlight=False)
+        console.print(f"{method}: measuring {len(values)} maps", highlight=False)
         correlations = {}
         for name, network in strangers.items():
             if method in maps:
