@@ -125,6 +125,7 @@ def show_forms(runs: Path) -> None:
         "form alone": "alone/clinical/",
         "form, logistic": "alone/logistic/",
         "demographic, logistic": "alone/logistic_demographic/",
+        "image-read, logistic": "alone/logistic_image_read/",
     }
     tables = {}
     for name, folder in names.items():

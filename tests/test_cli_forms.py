@@ -293,7 +293,10 @@ def test_cross_validation_compares_on_the_same_folds_and_resumes(home, monkeypat
     assert stdout.count("Done before") == 2  # the image alone; a fold of the form
     run = home / "runs" / "cv"
     rows = {row["image"]: row["fold"] for row in read_csv(run / "predictions.csv")}
-    for beside in ("image", "clinical", "logistic", "logistic_demographic"):
+    besides = {path.name for path in (run / "alone").iterdir()}
+    logistic = {"logistic", "logistic_demographic", "logistic_image_read"}
+    assert besides == {"image", "clinical"} | logistic
+    for beside in besides:
         theirs = read_csv(run / "alone" / beside / "predictions.csv")
         assert {row["image"]: row["fold"] for row in theirs} == rows
     assert "What each side adds: 24 patients" in stdout
