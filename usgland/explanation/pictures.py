@@ -83,7 +83,8 @@ def case_figure(case: Case, *, method: str, label: str, colours: str) -> Figure:
     _show_grey(axes[1], case.grey)
     _show_map(axes[1], shown, colours, OPACITY)
     _show_map(axes[2], shown, colours, 1.0)
-    _outline(axes[1], shown >= OUTLINE_LEVEL, MAP_LINE, "--")
+    if method not in BRIGHTEST:  # a gradient is too grainy for an outline
+        _outline(axes[1], shown >= OUTLINE_LEVEL, MAP_LINE, "--")
     for one in axes[:2]:
         if case.mask is not None:
             _outline(one, case.mask, MASK_LINE, "-")
@@ -92,11 +93,18 @@ def case_figure(case: Case, *, method: str, label: str, colours: str) -> Figure:
     figure.text(
         MARGIN / size[0],
         (LEGEND + panel[1] + 0.08) / total,
-        f"{describe(case)}\n{method}: evidence for {label}",
+        f"{describe(case)}\n{method}: {meaning(method, label)}",
         fontsize=5.5,
         va="bottom",
     )
-    _legend(figure, (3 * panel[0] / size[0], total), shown, case, label, colours)
+    _legend(
+        figure,
+        (3 * panel[0] / size[0], total),
+        shown,
+        case,
+        meaning(method, label),
+        colours,
+    )
     return figure
 
 
@@ -106,6 +114,13 @@ def shown_map(values: np.ndarray, method: str) -> np.ndarray:
         return values
     top = max(float(np.percentile(values, BRIGHTEST[method])), 1e-6)
     return np.clip(values / top, 0, 1)
+
+
+def meaning(method: str, label: str) -> str:
+    """What a high value of a map says; a gradient's size has no sign."""
+    if method == "smoothgrad":
+        return "change of the logit, either way"
+    return f"evidence for {label}"
 
 
 def describe(case: Case) -> str:
@@ -163,7 +178,7 @@ def _legend(
     extent: tuple[float, float],
     shown: np.ndarray,
     case: Case,
-    label: str,
+    what: str,
     colours: str,
 ) -> None:
     """The scale of the colours, and what each line is."""
@@ -175,9 +190,9 @@ def _legend(
     scale.set_yticks([])
     scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
     scale.tick_params(labelsize=4.5, length=1.5, pad=1)
-    text = f"evidence for {label}, 1 = the strongest pixel of the padded image"
+    text = f"{what}, 1 = the strongest pixel of the padded image"
     if not shown.any():
-        text = f"no evidence for {label} in this image"
+        text = f"no {what} in this image"
     scale.set_xlabel(text, fontsize=4.5, labelpad=1)
     keys = [
         Line2D(

@@ -10,11 +10,13 @@ from matplotlib.lines import Line2D
 
 from usgland.evaluation.figures import BAND_INCHES, WORDS, new_figure
 from usgland.explanation.pictures import (
+    BRIGHTEST,
     COLOURS,
     MAP_LINE,
     MASK_LINE,
     OUTLINE_LEVEL,
     Case,
+    meaning,
     overlay_of,
     shown_map,
 )
@@ -83,10 +85,10 @@ def sheet_figure(
     figure.text(
         0.005,
         (size[1] - 0.2) / total,
-        f"{method}, evidence for {label}: {len(cases)} images, {ORDERS[order]}",
+        f"{method}, {meaning(method, label)}: {len(cases)} images, {ORDERS[order]}",
         fontsize=10,
     )
-    _draw_legend(figure, total, label, colours)
+    _draw_legend(figure, total, meaning(method, label), colours)
     return figure
 
 
@@ -95,7 +97,8 @@ def _draw_cell(axes: Axes, case: Case, method: str, colours: str) -> None:
     overlay = _resize(overlay_of(case, method, colours), scale)
     axes.imshow(overlay, interpolation="nearest")
     map_outline = _resize(shown_map(case.map, method), scale) >= OUTLINE_LEVEL
-    _outline(axes, map_outline, MAP_LINE, "--")
+    if method not in BRIGHTEST:
+        _outline(axes, map_outline, MAP_LINE, "--")
     if case.mask is not None:
         mask = _resize(case.mask.astype("float32"), scale) >= 0.5
         _outline(axes, mask, MASK_LINE, "-")
@@ -135,14 +138,14 @@ def _outline(axes: Axes, region: np.ndarray, colour: str, style: str) -> None:
         )
 
 
-def _draw_legend(figure: Figure, total: float, label: str, colours: str) -> None:
+def _draw_legend(figure: Figure, total: float, what: str, colours: str) -> None:
     scale = figure.add_axes((0.02, 0.4 / total, 0.35, 0.12 / total), label="scale")
     scale.imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS[colours], aspect="auto")
     scale.set_yticks([])
     scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
     scale.tick_params(labelsize=7, length=2, pad=1)
     scale.set_xlabel(
-        f"evidence for {label}, 1 = the strongest pixel of each padded image",
+        f"{what}, 1 = the strongest pixel of each padded image",
         fontsize=7,
         labelpad=1,
     )
