@@ -47,6 +47,9 @@ class Tiny(tf.Module):
             "image_only": tf.function(self.image_only, input_signature=[text]),
             "explain": tf.function(self.explain, input_signature=[text]),
             "from_pixels": tf.function(self.from_pixels, input_signature=[pixels]),
+            "count": tf.function(
+                self.count, input_signature=[tf.TensorSpec([], tf.int32, name="to")]
+            ),
         }
 
     def logit(self, image_bytes):
@@ -79,6 +82,11 @@ class Tiny(tf.Module):
             "probability": tf.sigmoid(self.logit(image_bytes)),
             "heatmap_bytes": tf.strings.join(["\x89PNG", image_bytes]),
         }
+
+    def count(self, to):
+        """Takes as long as it is asked to, and is no signature of rows."""
+        number = tf.while_loop(lambda i: i < to, lambda i: [i + 1], [tf.constant(0)])
+        return {"number": number[0]}
 
     def from_pixels(self, pixels):
         return {"mean": tf.reduce_mean(pixels, [1, 2]), "copy": pixels}

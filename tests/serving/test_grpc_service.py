@@ -94,7 +94,10 @@ def test_a_foreign_model_or_version_is_not_found(stub):
 def test_an_unknown_signature_is_a_failed_precondition(stub, says):
     code, text = code_of(stub.Predict, request_of("nope"), timeout=30)
     assert code == "FAILED_PRECONDITION"
-    says(text, "Expected one of: explain, from_pixels, image_only, serving_default")
+    says(
+        text,
+        "Expected one of: count, explain, from_pixels, image_only, serving_default",
+    )
 
 
 def test_wrong_inputs_are_invalid_and_named(stub, serving, says):

@@ -58,14 +58,15 @@ class Models:
         try:
             self._find()
         except OSError as error:
+            kind = "a folder of models" if file is None else "a model_config_list"
             raise UserError(
-                f"Expected a folder of models. Received: {folder} ({error.strerror}). "
-                "`usgland export RUN` writes one"
+                f"Expected {kind}. Received: {file or folder} ({error.strerror}). "
+                "`usgland export RUN` writes models"
             ) from error
         if not self.wanted:
             raise UserError(
-                f"Expected a model under {file or folder}, as NAME/VERSION/. "
-                "Received: none. `usgland export RUN` writes one"
+                f"Expected a model under {folder}, as NAME/VERSION/. Received: none. "
+                "`usgland export RUN` writes one"
             )
         await self.refresh()
 
