@@ -3,7 +3,7 @@
     usgland export runs/NAME
     python scripts/benchmark_serving.py NAME [--requests 10000] [--connections 16]
 
-Starts `usgland serve --builtin` on free ports and sends images of eight sizes, and
+More arguments go to `usgland serve`, e.g. --max-batch 1. Starts it on free ports and sends images of eight sizes, and
 among them 5% garbage that must be refused with 400. Every answer is compared with that
 of the bare signature, called in this process. Server and bare signature work in turns,
 round by round, first with one connection and then with many (the bare signature in as
@@ -163,11 +163,14 @@ def memory_of(process: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def start_server(models_dir: Path) -> tuple[subprocess.Popen, int]:
+def start_server(models_dir: Path, more: list[str]) -> tuple[subprocess.Popen, int]:
     """Starts the server; gives its process and port once it answers."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, "serve", "--builtin", "--models-dir"]
-        + [str(models_dir), "--rest-port", "0", "--grpc-port", "0"],
+        [
+            *(sys.executable, "-c", SERVE, "serve", "--builtin"),
+            *("--models-dir", str(models_dir), "--rest-port", "0", "--grpc-port", "0"),
+            *more,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -229,7 +232,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--garbage", type=float, default=0.05, help="share of requests")
-    arguments = parser.parse_args()
+    arguments, more = parser.parse_known_args()
     versions = (arguments.models_dir / arguments.name).iterdir()
     version = max(int(path.name) for path in versions if path.name.isdecimal())
     bare = Bare(arguments.models_dir / arguments.name / str(version))
@@ -246,7 +249,7 @@ def main() -> None:
             for number, wrong in zip(chosen, spoilt, strict=True)
         ]
 
-    process, port = start_server(arguments.models_dir)
+    process, port = start_server(arguments.models_dir, more)
     memory: list[float] = []
     try:
         load = Load("127.0.0.1", port, f"/v1/models/{arguments.name}:predict")

@@ -97,6 +97,9 @@ def _bound(options: ServerOptions) -> Iterator[socket.socket]:
         listening = socket.create_server(
             (options.host, options.rest_port), family=family, backlog=BACKLOG
         )
+        # asyncio leaves it out on such a socket, and each answer waits 40 ms for an
+        # acknowledgement.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
