@@ -3,13 +3,14 @@
     usgland export runs/NAME
     python scripts/benchmark_serving.py NAME [--requests 10000] [--connections 16]
 
-More arguments go to `usgland serve`, e.g. --max-batch 1. Starts it on free ports and sends images of eight sizes, and
-among them 5% garbage that must be refused with 400. Every answer is compared with that
-of the bare signature, called in this process. Server and bare signature work in turns,
-round by round, first with one connection and then with many (the bare signature in as
-many threads). Prints lost and wrong answers, the medians and 99th percentiles of both
-with their ratio, requests a second, and the server's memory after its first round and
-at its end.
+Starts `usgland serve --builtin` on free ports and sends images of six sizes as PNG and
+JPEG, and among them 5% garbage that must be refused with 400. Every answer is compared
+with that of the bare signature, called in this process. Server and bare signature work
+in turns, round by round, first with one connection and then with many (the bare
+signature in as many threads). Prints lost and wrong answers, the medians and 99th
+percentiles of both with their ratio, requests a second, and the server's memory after
+its first round and at its end. More arguments go to `usgland serve`, e.g.
+--max-batch 1.
 """
 
 import argparse
