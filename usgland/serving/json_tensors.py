@@ -197,7 +197,7 @@ def _scalar(item: Any, dtype: tf.DType, where: str) -> Any:
             "precision"
         )
     elif isinstance(item, float) and dtype.is_floating:
-        if abs(item) <= dtype.max or not math.isfinite(item):
+        if abs(item) <= float(dtype.max) or not math.isfinite(item):
             return item
         raise invalid(
             f"Cannot convert a value of {where} to {dtype.name} without loss of "
