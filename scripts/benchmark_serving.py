@@ -9,7 +9,7 @@ with that of the bare signature, called in this process. Server and bare signatu
 in turns, round by round, first with one connection and then with many (the bare
 signature in as many threads). Prints lost and wrong answers, the medians and 99th
 percentiles of both with their ratio, requests a second, and the server's memory after
-its first round and at its end. More arguments go to `usgland serve`, e.g.
+its first round, half way and at its end. More arguments go to `usgland serve`, e.g.
 --max-batch 1.
 """
 
@@ -272,8 +272,10 @@ def main() -> None:
         f"lost {load.counts['lost']}, wrong {load.counts['wrong']} of "
         f"{load.counts.total()}"
     )
+    first, half, last = memory[0], memory[len(memory) // 2], memory[-1]
     print(
-        f"memory of the server: {memory[0]:.0f} MB at first, {memory[-1]:.0f} MB last"
+        f"memory of the server: {first:.0f} MB after the first round, {half:.0f} MB "
+        f"half way, {last:.0f} MB at the end"
     )
 
 

@@ -188,6 +188,7 @@ def test_a_request_that_cannot_be_read_says_what_was_expected(
         ({"age_years": True}, "True is not of expected type: float32"),
         ({"age_years": None}, "Null is not of expected type: float32"),
         ({"age_years": 2**24 + 1}, "without loss of precision"),
+        ({"age_years": 1e39}, "without loss of precision"),
         ({"age_years": [54.0]}, "Expected age_years of shape [?]. Received: [1, 1]"),
         ({"shape": 3}, "Number is not of expected type: string"),
         ({"shape": {"b64": 3}}, "not formatted correctly for base64 data"),

@@ -31,6 +31,7 @@ LOAD_ERRORS = (
     TypeError,
     KeyError,
     RuntimeError,
+    MemoryError,
 )
 
 

@@ -21,7 +21,8 @@ from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from usgland.serving.grpc_service import SIGNATURES, metadata_response
-from usgland.serving.json_tensors import answer, parse_json, read_inputs, signature_of
+from usgland.serving.json_answers import answer
+from usgland.serving.json_tensors import parse_json, read_inputs, signature_of
 from usgland.serving.metrics import CONTENT_TYPE, PATH
 from usgland.serving.predict import Core, Target
 from usgland.serving.servable import Arrays

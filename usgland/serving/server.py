@@ -61,6 +61,9 @@ async def run_server(
         stopping = asyncio.create_task(stop.wait())
         while not http.started and not serving.done():
             await asyncio.sleep(0.01)
+        if serving.done():
+            serving.result()
+            raise UserError("Expected the REST server to start. Received: it ended")
         started(listening.getsockname()[1], grpc_port, core.catalog.served())
         await asyncio.wait(
             {serving, watching, stopping}, return_when=asyncio.FIRST_COMPLETED
