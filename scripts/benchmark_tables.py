@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from usgland.config import EvaluationSettings
+from usgland.evaluation.comparison_tables import format_p
 from usgland.evaluation.evaluate import metrics_of
 from usgland.evaluation.model_comparison import Choices, compare_models
 from usgland.evaluation.operating_point import read_thresholds
@@ -124,6 +125,7 @@ def show_forms(runs: Path) -> None:
         "form alone": "alone/clinical/",
         "form, logistic": "alone/logistic/",
         "demographic, logistic": "alone/logistic_demographic/",
+        "image-read, logistic": "alone/logistic_image_read/",
     }
     tables = {}
     for name, folder in names.items():
@@ -153,8 +155,24 @@ def show_forms(runs: Path) -> None:
             difference = (
                 f"{pair['difference']:+.3f} ({pair['low']:+.3f} to {pair['high']:+.3f})"
             )
-            p_value = f"{pair['p_value']:.3f}"
+            p_value = format_p(pair["p_value"])
         print(f"| {name} | {_spread(aucs)} | {difference} | {p_value} |")
+    _show_ceiling(tables["form, logistic"], tables["image alone"])
+
+
+def _show_ceiling(form: pd.DataFrame, image: pd.DataFrame) -> None:
+    """What the image could add, were its weight chosen on the test patients."""
+    keys = ["fold", "image"]
+    both = form.merge(image[[*keys, "logit"]], on=keys, suffixes=("", "_image"))
+    rounds = both["fold"].str[0]
+    for weight in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0):
+        logit = both["logit"] + weight * both["logit_image"]
+        aucs = [
+            roc_auc_score(both["label"][rounds == one], logit[rounds == one])
+            for one in sorted(set(rounds))
+        ]
+        print(f"\nlogistic regression + {weight} x image: {_spread(aucs)}", end="")
+    print()
 
 
 def show_backbones(runs: Path) -> None:

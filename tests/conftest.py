@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,10 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
+
+# A slow machine shall not fail an example, nor chance try others in every run.
+hypothesis.settings.register_profile("usgland", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("usgland")
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from usgland.cli.main import cli
 
@@ -191,6 +192,20 @@ def test_a_model_of_both_is_exported_with_its_form(run, home):
         halo=tf.constant(["", "Y"]),
     )["probability"]
     assert answer.shape == (2,)
+    # What TensorFlow Serving puts in where a client leaves an input out.
+    saved = saved_model_pb2.SavedModel()
+    path = home / "models" / "both" / "1" / "saved_model.pb"
+    saved.ParseFromString(path.read_bytes())
+    (graph,) = saved.meta_graphs
+    defaults = graph.signature_def["serving_default"].defaults
+    assert set(defaults) == {"image_bytes", "age", "density", "halo"}
+    left_out = signature(
+        image_bytes=tf.constant([content, content]),
+        age=tf.constant([float("nan")]),  # one value stands for all rows
+        density=tf.constant([""]),
+        halo=tf.constant([""]),
+    )
+    assert float(left_out["probability"][0]) == float(left_out["probability"][1])
 
 
 def test_the_form_alone_is_trained_without_images(home):
@@ -201,6 +216,12 @@ def test_the_form_alone_is_trained_without_images(home):
     call("evaluate", home / "runs" / "form")
     metrics = json.loads((home / "runs" / "form" / "metrics.json").read_text())
     assert metrics["patient"]["n"] == metrics["image"]["n"]
+    call("export", home / "runs" / "form", "--models-dir", home / "models")
+    served = tf.saved_model.load(str(home / "models" / "form" / "1"))
+    answer = served.signatures["serving_default"](
+        age=tf.constant([50.0]), density=tf.constant(["low"]), halo=tf.constant([""])
+    )["probability"]
+    assert answer.shape == (1,)
 
 
 @pytest.mark.slow
@@ -272,7 +293,10 @@ def test_cross_validation_compares_on_the_same_folds_and_resumes(home, monkeypat
     assert stdout.count("Done before") == 2  # the image alone; a fold of the form
     run = home / "runs" / "cv"
     rows = {row["image"]: row["fold"] for row in read_csv(run / "predictions.csv")}
-    for beside in ("image", "clinical", "logistic", "logistic_demographic"):
+    besides = {path.name for path in (run / "alone").iterdir()}
+    logistic = {"logistic", "logistic_demographic", "logistic_image_read"}
+    assert besides == {"image", "clinical"} | logistic
+    for beside in besides:
         theirs = read_csv(run / "alone" / beside / "predictions.csv")
         assert {row["image"]: row["fold"] for row in theirs} == rows
     assert "What each side adds: 24 patients" in stdout

@@ -104,6 +104,11 @@ def test_the_tables_show_it_in_80_columns_and_mark_phantoms(tables):
     assert max(map(len, text.getvalue().splitlines())) <= 80
     assert "60 patients, 30 benign, 30 malignant" in text.getvalue()
     assert additions_markdown(found).startswith("**SYNTHETIC")
+    aucs = {one["name"]: one["auc"] for one in found["models"]}
+    better = max(("image alone", "form alone"), key=aucs.get)
+    difference = aucs[BOTH] - aucs[better]
+    expected = f"- Over the better side, the {better}, both add {difference:+.3f}"
+    assert expected in additions_markdown(found)
     read = pd.read_csv(io.StringIO(additions_csv(found)))
     assert read["name"].to_list() == list(tables)
     assert read["difference"].isna().to_list() == [True, False, False]

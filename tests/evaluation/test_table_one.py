@@ -13,6 +13,7 @@ from rich.console import Console
 from scipy import stats
 
 from usgland.cli.main import cli
+from usgland.errors import UserError
 from usgland.evaluation.association import chi_square, fisher
 from usgland.evaluation.table_one import table_from_counts, table_one
 from usgland.evaluation.table_one_texts import (
@@ -214,7 +215,7 @@ def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
 def test_columns_groups_and_tests_can_be_chosen(manifest):
     stdout = call(
         *(manifest, "--by", "sex", "--columns", "age"),
-        *("--test", "age=student", "--median", "x"),
+        *("--test", "age=student", "--median", "age"),
     )
     assert "Student" in stdout and "device" not in stdout
 
@@ -226,6 +227,14 @@ def test_columns_groups_and_tests_can_be_chosen(manifest):
         (("--columns", "frame"), "patient 'P1': frame: expected one value. Received"),
         (("--by", "device"), "`device`: expected two groups of patients or more"),
         (("--test", "age=t"), "--test: expected COLUMN= and one of chi-square"),
+        (("--test", "x=fisher"), "--test: expected a column of the table, one of age"),
+        (("--median", "x"), "--median: expected a column of the table, one of age"),
+        (("--test", "age=fisher"), "--test age: expected one of welch, student, mann"),
+        (("--test", "sex=welch"), "--test sex: expected one of chi-square, yates, f"),
+        (
+            ("--median", "sex"),
+            "--median: expected a column of numbers. Received: 'sex'",
+        ),
     ],
 )
 def test_what_makes_no_table_is_named(manifest, arguments, expected):
@@ -258,6 +267,56 @@ def test_a_published_table_that_cannot_be_is_one_line(tmp_path, text, expected):
     path.write_text(text)
     line = call("--from-counts", path, code=1)
     assert expected in line and "\n" not in line
+
+
+PUBLISHED = (
+    "groups: [a, b]\nn: [9, 9]\ncounts: {sex: {m: [7, 3], f: [2, 6]}}\n"
+    "moments: {age: [[46.2, 23.8], [56.6, 8.4]]}\n"
+)
+
+
+def test_the_tests_of_published_counts_can_be_chosen(tmp_path):
+    path = tmp_path / "counts.yaml"
+    path.write_text(PUBLISHED)
+    assert "Fisher" in call("--from-counts", path)
+    chosen = call("--from-counts", path, "--test", "sex=yates", "--test", "age=student")
+    assert f"{stats.chi2_contingency([[7, 2], [3, 6]]).pvalue:.3f}" in chosen
+    age = stats.ttest_ind_from_stats(46.2, 23.8, 9, 56.6, 8.4, 9).pvalue
+    assert f"{age:.3f}" in chosen and "Student" in chosen
+
+
+def test_a_test_of_two_groups_is_not_taken_for_three():
+    rows = pd.DataFrame({"label": list("abc") * 9, "x": [str(n) for n in range(27)]})
+    with pytest.raises(UserError, match="expected two groups for student.*3 groups"):
+        table_one(rows, "label", ["x"], tests={"x": "student"})
+
+
+def test_what_published_counts_do_not_know_is_named(tmp_path):
+    path = tmp_path / "counts.yaml"
+    path.write_text(PUBLISHED)
+    line = call("--from-counts", path, "--test", "age=mann-whitney", code=1)
+    assert "expected welch or student, as ranks need the values" in line
+    line = call("--from-counts", path, "--test", "bmi=welch", code=1)
+    assert "one of sex, age. Received: 'bmi'" in line
+    assert "Expected no --by" in call("--from-counts", path, "--by", "sex", code=2)
+
+
+def test_moments_of_three_groups_say_why_they_have_no_p():
+    found = table_from_counts("abc", [9, 9, 9], {}, {"age": [(1.0, 2.0)] * 3})
+    assert found.lines[0].reason == "more than two groups"
+
+
+def test_signs_of_markup_stand_as_they_are():
+    rows = pd.DataFrame({"label": ["a", "b"] * 3, "x": ["|[bold]$", "{~^\\}", ">"] * 2})
+    found = table_one(rows, "label", ["x"])
+    assert r"x: >" in table_one_markdown(found, synthetic=False)
+    assert r"\|[bold]$" in table_one_markdown(found, synthetic=False)
+    latex = table_one_latex(found, synthetic=False)
+    assert r"\{\textasciitilde{}\textasciicircum{}\textbackslash{}\}" in latex
+    assert r"[bold]\$" in latex and "x: $>$" in latex
+    out = io.StringIO()
+    print_table_one(found, Console(file=out, width=80), synthetic=False)
+    assert "[bold]" in out.getvalue()
 
 
 def test_one_source_is_needed(manifest):

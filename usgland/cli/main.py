@@ -7,6 +7,7 @@ import click
 from usgland import __version__
 from usgland.cli.auditing import audit
 from usgland.cli.comparing import compare
+from usgland.cli.explaining import explain
 from usgland.cli.reading import readers
 from usgland.cli.reporting import report
 from usgland.cli.results import evaluate, predict
@@ -42,6 +43,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 for command in (
     *(fit, cv, predict, evaluate, compare, readers, report),
-    *(audit, table1, samplesize, export, serve, config),
+    *(explain, audit, table1, samplesize, export, serve, config),
 ):
     cli.add_command(command)

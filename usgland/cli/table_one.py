@@ -53,25 +53,32 @@ def table1(
     from usgland.config import load_config
     from usgland.errors import UserError
     from usgland.evaluation.published_counts import read_published_counts
-    from usgland.evaluation.table_one import TESTS, table_one
+    from usgland.evaluation.table_one import table_one
+    from usgland.evaluation.table_one_choices import TESTS
     from usgland.evaluation.table_one_files import show_table_one
     from usgland.steps.table_one import patients_of
 
     if from_counts is not None and manifest is not None:
         raise click.UsageError("Expected a MANIFEST or --from-counts, and not both.")
+    wanted = dict(one.partition("=")[::2] for one in tests)
+    for test in wanted.values():
+        if test not in TESTS:
+            raise UserError(
+                f"--test: expected COLUMN= and one of {', '.join(TESTS)}. "
+                f"Received: {test!r}"
+            )
     if from_counts is not None:
-        found, synthetic = read_published_counts(from_counts, seed=seed), False
+        if by != "label" or columns or medians or config_path or overrides:
+            raise click.UsageError(
+                "Expected no --by, --columns, --median, --config or --set beside "
+                "--from-counts: the file says what is shown."
+            )
+        found = read_published_counts(from_counts, tests=wanted, seed=seed)
+        synthetic = False
     elif manifest is None:
         raise click.UsageError("Expected a MANIFEST, or --from-counts FILE.")
     else:
-        wanted = dict(one.partition("=")[::2] for one in tests)
         names = [one.strip() for one in columns.split(",")] if columns else []
-        for test in wanted.values():
-            if test not in TESTS:
-                raise UserError(
-                    f"--test: expected COLUMN= and one of {', '.join(TESTS)}. "
-                    f"Received: {test!r}"
-                )
         settings = load_config(config_path, overrides).data
         patients, shown, synthetic = patients_of(manifest, settings, by, names)
         found = table_one(patients, by, shown, medians=medians, tests=wanted, seed=seed)

@@ -17,6 +17,7 @@ from usgland.evaluation.predictions import patient_predictions
 from usgland.evaluation.tables import SYNTHETIC, print_synthetic
 
 BOTH = "image and form"
+ALONE = "alone"  # how the names of the networks of one side end
 # What a model has only against another.
 COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 HEADS = ("", "AUC per patient", "both minus this", "P")
@@ -88,20 +89,17 @@ def print_additions(found: dict[str, Any], console: Console) -> None:
     for cells in _rows(found):
         table.add_row(*cells)
     console.print(table)
-    console.print(_note(found), highlight=False, markup=False)
+    for line in _notes(found):
+        console.print(line, highlight=False, markup=False)
 
 
 def additions_markdown(found: dict[str, Any]) -> str:
     """The same table as Markdown."""
     lines = [f"**{SYNTHETIC}**", ""] if found["synthetic"] else []
-    lines += [
-        f"**{_title(found)}**",
-        "",
-        "|  | AUC per patient | both minus this | P |",
-    ]
+    lines += [f"**{_title(found)}**", "", f"| {' | '.join(HEADS)} |"]
     lines += ["|---|---:|---:|---:|"]
     lines += [f"| {' | '.join(cells)} |" for cells in _rows(found)]
-    return "\n".join([*lines, "", _note(found)]) + "\n"
+    return "\n".join([*lines, "", *(f"- {line}" for line in _notes(found))]) + "\n"
 
 
 def additions_csv(found: dict[str, Any]) -> str:
@@ -138,8 +136,17 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _note(found: dict[str, Any]) -> str:
-    return (
-        f"{100 * found['level']:g}% intervals and P by DeLong, paired by patient, not "
-        "adjusted for several comparisons."
-    )
+def _notes(found: dict[str, Any]) -> list[str]:
+    """The answer in words, and how the figures were made."""
+    sides = [model for model in found["models"] if model["name"].endswith(ALONE)]
+    notes = []
+    if sides:
+        better = max(sides, key=lambda model: model["auc"])
+        named = next(row for row in _rows(found) if row[0] == better["name"])
+        p_value = f", P {named[3]}" if named[3] else ""
+        notes.append(
+            f"Over the better side, the {better['name']}, both add {named[2]}{p_value}."
+        )
+    level = f"{100 * found['level']:g}%"
+    method = f"{level} intervals and P by DeLong, paired by patient, not adjusted for"
+    return [*notes, f"{method} several comparisons."]

@@ -8,9 +8,11 @@ from rich.console import Console
 from usgland.errors import UserError
 from usgland.evaluation.audit_claims import audit_comparisons
 from usgland.evaluation.audit_file import AuditFile, paper_path, read_audit_file
-from usgland.evaluation.audit_rows import audit_rows, bounds_of
+from usgland.evaluation.audit_rows import audit_rows
 from usgland.evaluation.audit_tables import audit_tables
 from usgland.evaluation.audit_text import audit_markdown, print_audit
+from usgland.evaluation.printed import printed_value
+from usgland.evaluation.scores import predictive_values
 from usgland.runs import write_json, write_text
 
 STEM = "audit"
@@ -37,19 +39,19 @@ def audit_published(
     Raises:
         UserError: If the file cannot be used or the output exists.
     """
-    target = None if output is None else output / f"{STEM}.json"
-    if target is not None and target.exists() and not overwrite:
+    written = [output / f"{STEM}{kind}" for kind in (".md", ".json")] if output else []
+    existing = [one for one in written if one.exists()]
+    if existing and not overwrite:
         raise UserError(
-            f"An audit is not overwritten. Received {target}, which exists. Add "
+            f"An audit is not overwritten. Received {existing[0]}, which exists. Add "
             "--overwrite to make it again"
         )
     found = find_all(read_audit_file(path or paper_path()))
     print_audit(found, console)
-    if target is None:
-        return []
-    write_text(target.with_suffix(".md"), audit_markdown(found))
-    write_json(target, found)
-    return [target.with_suffix(".md"), target]
+    if written:
+        write_text(written[0], audit_markdown(found))
+        write_json(written[1], found)
+    return written
 
 
 def find_all(file: AuditFile) -> dict[str, Any]:
@@ -72,29 +74,13 @@ def find_all(file: AuditFile) -> dict[str, Any]:
 
 
 def _predictive_values(file: AuditFile) -> list[dict[str, Any]]:
-    """PPV and NPV at other prevalences, by the printed sensitivity and specificity.
-
-    Reference:
-        [Altman and Bland, 1994](https://doi.org/10.1136/bmj.309.6947.102)
-    """
+    """PPV and NPV at other prevalences, by the printed sensitivity and specificity."""
     values = []
     for name, row in file.rows.items():
-        bounds = bounds_of(row, file)
-        sensitivity, specificity = (
-            (bounds[key].low + bounds[key].high) / 2
-            for key in ("sensitivity", "specificity")
-        )
+        sensitivity = printed_value(row.sensitivity)
+        specificity = printed_value(row.specificity)
         for prevalence in file.prevalences:
-            true = prevalence * sensitivity
-            false = (1 - prevalence) * (1 - specificity)
-            well = (1 - prevalence) * specificity
-            missed = prevalence * (1 - sensitivity)
-            values.append(
-                {
-                    "row": name,
-                    "prevalence": prevalence,
-                    "ppv": true / (true + false) if true + false else float("nan"),
-                    "npv": well / (well + missed) if well + missed else float("nan"),
-                }
-            )
+            ppv, npv = predictive_values(sensitivity, specificity, prevalence)
+            one = {"row": name, "prevalence": prevalence}
+            values.append({**one, "ppv": float(ppv), "npv": float(npv)})
     return values

@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binom, chi2
 
 from usgland.evaluation.association import chi_square, chi_square_yates, fisher
 from usgland.evaluation.audit_file import AuditFile, Comparison
@@ -13,6 +13,7 @@ from usgland.evaluation.audit_rows import Finding, Fit
 from usgland.evaluation.matrix_fit import Matrix
 from usgland.evaluation.printed import Bounds, printed_bounds
 
+PAIRS = 2_000  # of matrices; more of them bound no P
 UNPAIRED = (chi_square, chi_square_yates, fisher)
 
 
@@ -23,8 +24,10 @@ class Right(NamedTuple):
     cases: int
 
 
-def mcnemar_bounds(a: Sequence[Right], b: Sequence[Right]) -> Bounds:
-    """The smallest and largest P of McNemar's exact test over all pairings.
+def mcnemar_bounds(
+    a: Sequence[Right], b: Sequence[Right], *, exact: bool = True
+) -> Bounds:
+    """The smallest and largest P of McNemar's test over all pairings.
 
     How often two readers are right fixes how many more cases one has right, not how
     many they differ in; that lies between two bounds in each class.
@@ -32,13 +35,15 @@ def mcnemar_bounds(a: Sequence[Right], b: Sequence[Right]) -> Bounds:
     Args:
         a: Of the first reader, one element a class that the figure counts.
         b: Of the second on the same cases.
+        exact: By the binomial distribution; else by chi-square without correction,
+            which gives the smaller P.
 
     Raises:
         ValueError: If the cases differ or more are right than there are.
 
     Reference:
-        [McNemar, 1947](https://doi.org/10.1007/BF02295996), by the binomial
-        distribution; the bounds of the discordant pairs are Frechet's.
+        [McNemar, 1947](https://doi.org/10.1007/BF02295996); the bounds of the
+        discordant pairs are Frechet's.
     """
     least = most = 0  # cases that only a has right
     for one, other in zip(a, b, strict=True):
@@ -52,13 +57,16 @@ def mcnemar_bounds(a: Sequence[Right], b: Sequence[Right]) -> Bounds:
         least += max(0, one.right - other.right)
         most += min(one.right, one.cases - other.right)
     more = sum(one.right - other.right for one, other in zip(a, b, strict=True))
-    p_values = []
-    for only_a in range(least, most + 1):
-        differing = 2 * only_a - more
-        p_values.append(
-            float(binomtest(only_a, differing).pvalue) if differing else 1.0
-        )
-    return Bounds(min(p_values), max(p_values))
+    only_a = np.arange(least, most + 1)
+    only_b = only_a - more
+    differing = only_a + only_b
+    if exact:  # By the symmetry of the binomial distribution of 1/2.
+        tail = binom.cdf(np.minimum(only_a, only_b), differing, 0.5)
+        p_values = np.where(differing > 0, np.minimum(1.0, 2 * tail), 1.0)
+    else:
+        squared = (only_a - only_b) ** 2 / np.maximum(differing, 1)
+        p_values = chi2.sf(squared, 1)
+    return Bounds(float(p_values.min()), float(p_values.max()))
 
 
 def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
@@ -74,24 +82,18 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
         text = f"P {one.p} cannot be checked: no matrix for {' and '.join(missing)}"
         return Finding("comparison", where, True, text)
     a, b = fits[one.a], fits[one.b]
-    pairs = list(product(a.matrices, b.matrices))
+    # Matrices of a row that agree in what is compared are one.
+    sides = [{tuple(_right(one.figure, x)): x for x in fit.matrices} for fit in (a, b)]
+    if len(sides[0]) * len(sides[1]) > PAIRS:
+        text = f"P {one.p} was not checked: more than {PAIRS:,} pairs of matrices fit"
+        return Finding("comparison", where, True, text)
+    pairs = list(product(sides[0].values(), sides[1].values()))
     paired = file.rows[one.a].cases == file.rows[one.b].cases
-    if paired:
-        bounds = [
-            mcnemar_bounds(_right(one.figure, x), _right(one.figure, y))
-            for x, y in pairs
-        ]
-        tests = {"McNemar, exact, over all pairings": _hull(bounds)}
-    else:
-        tests = {}
-        for test in UNPAIRED:
-            found = [test(_table(one.figure, x, y)) for x, y in pairs]
-            values = [each.p_value for each in found if each.p_value == each.p_value]
-            if values:
-                tests[found[0].test] = Bounds(min(values), max(values))
+    tests = _paired_tests(one.figure, pairs) if paired else {}
+    tests |= _unpaired_tests(one.figure, pairs)
     printed = printed_bounds(one.p, file.rounding)
     hits = [name for name, p in tests.items() if _overlap(p, printed)]
-    tried = tuple(f"{name}: P {_range(p)}" for name, p in tests.items())
+    tried = tuple(f"{name}: P {format_range(p)}" for name, p in tests.items())
     shares = " against ".join(_shares(one.figure, fit) for fit in (a, b))
     if not paired:
         shares += ", on different cases"
@@ -103,8 +105,39 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
             f"P {one.p} cannot be obtained from {shares}",
             tried,
         )
-    text = f"P {one.p} can be obtained from {shares} by {', '.join(hits)}"
+    text = f"P {one.p} can be obtained from {shares} by {'; '.join(hits)}"
     return Finding("comparison", where, True, text, tried)
+
+
+def _paired_tests(
+    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+) -> dict[str, Bounds]:
+    """Test -> its P values over all pairings of the same cases."""
+    tests = {}
+    for name, exact in (("exact", True), ("chi-square", False)):
+        bounds = [
+            mcnemar_bounds(_right(figure, x), _right(figure, y), exact=exact)
+            for x, y in pairs
+        ]
+        low, high = (
+            choose(getattr(one, end) for one in bounds)
+            for choose, end in ((min, "low"), (max, "high"))
+        )
+        tests[f"McNemar, {name}, over all pairings"] = Bounds(low, high)
+    return tests
+
+
+def _unpaired_tests(
+    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+) -> dict[str, Bounds]:
+    """Test -> its P values as if the cases were different ones."""
+    tests = {}
+    for test in UNPAIRED:
+        found = [test(_table(figure, x, y)) for x, y in pairs]
+        values = [each.p_value for each in found if each.p_value == each.p_value]
+        if values:
+            tests[found[0].test] = Bounds(min(values), max(values))
+    return tests
 
 
 def _right(figure: str, one: Matrix) -> list[Right]:
@@ -130,21 +163,18 @@ def _shares(figure: str, fit: Fit) -> str:
     return f"{right}/{cases}"
 
 
-def _hull(bounds: Sequence[Bounds]) -> Bounds:
-    return Bounds(min(one.low for one in bounds), max(one.high for one in bounds))
-
-
 def _overlap(a: Bounds, b: Bounds) -> bool:
     return a.low <= b.high and b.low <= a.high
 
 
-def _range(p: Bounds) -> str:
+def format_range(p: Bounds) -> str:
+    """Both ends, or one number where they would be written alike."""
     low, high = format_small(p.low), format_small(p.high)
     return low if low == high else f"{low} to {high}"
 
 
 def format_small(value: float) -> str:
-    """Three figures; in powers of ten below 0.001, as the size may be what matters."""
+    """Three figures; in powers of ten below 0.0005, as the size may be what matters."""
     if value >= 0.1 or value == 0:
         return f"{value:.3f}"
-    return f"{value:.3g}" if value >= 0.001 else f"{value:.0e}"
+    return f"{value:.3g}" if value >= 0.0005 else f"{value:.0e}"

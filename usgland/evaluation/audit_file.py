@@ -27,11 +27,20 @@ def _figure(text: str) -> str:
     return text
 
 
+def _no_limit(text: str) -> str:
+    if text[:1] in "<>":
+        raise ValueError("expected a figure, not a limit")
+    return text
+
+
 Printed = Annotated[
     str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_figure)
 ]
+Figure = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
 Count = Annotated[int, pydantic.Field(ge=0, le=100_000)]
-Cases = Annotated[int, pydantic.Field(ge=1, le=100_000)]
+Size = Annotated[int, pydantic.Field(ge=1, le=100_000)]  # of a group of a table
+# Of a class: every confusion matrix of so many is looked at.
+Cases = Annotated[int, pydantic.Field(ge=1, le=5_000)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 
@@ -53,12 +62,12 @@ class FigureRow(Settings):
     """One row of a table of diagnostic figures."""
 
     cases: str  # a name among `cases`
-    sensitivity: Printed
-    specificity: Printed
-    accuracy: Printed | None = None
-    f1: Printed | None = None
-    kappa: Printed | None = None
-    auc: Printed | None = None
+    sensitivity: Figure
+    specificity: Figure
+    accuracy: Figure | None = None
+    f1: Figure | None = None
+    kappa: Figure | None = None
+    auc: Figure | None = None
 
     def printed(self) -> dict[str, str]:
         """Figure -> its text, of those that are there."""
@@ -80,7 +89,7 @@ class TableRow(Settings):
     """One row of a published table of two or more groups."""
 
     counts: tuple[tuple[Count, ...], ...] | None = None  # a list a group
-    moments: tuple[tuple[Printed, Printed], ...] | None = None  # mean and SD a group
+    moments: tuple[tuple[Figure, Figure], ...] | None = None  # mean and SD a group
     p: Printed | None = None
 
     @pydantic.model_validator(mode="after")
@@ -96,7 +105,7 @@ class PublishedTable(Settings):
     """A published table of the groups' characteristics."""
 
     groups: Annotated[tuple[str, ...], pydantic.Field(min_length=2)]
-    n: tuple[Cases, ...]
+    n: tuple[Size, ...]
     rows: dict[str, TableRow]
 
     @pydantic.model_validator(mode="after")
@@ -151,8 +160,9 @@ def read_audit_file(path: Path) -> AuditFile:
     try:
         return AuditFile.model_validate(settings)
     except pydantic.ValidationError as error:
-        names = _known_names(AuditFile)
-        wrong = "; ".join(describe_problem(one, names) for one in error.errors())
+        wrong = "; ".join(
+            describe_problem(one, _known_names(one["loc"])) for one in error.errors()
+        )
         raise UserError(f"{path}: {wrong}") from error
 
 
@@ -180,6 +190,9 @@ def paper_path() -> Path:
     )
 
 
-def _known_names(model: type[pydantic.BaseModel]) -> list[str]:
-    parts = (model, CasesStated, FigureRow, Comparison, PublishedTable, TableRow)
-    return [name for part in parts for name in part.model_fields]
+def _known_names(where: tuple[int | str, ...]) -> list[str]:
+    """What may stand in place of the last name of a dotted one."""
+    parts = (CasesStated, FigureRow, Comparison, PublishedTable, TableRow)
+    models = parts if len(where) > 1 else (AuditFile,)
+    names = [name for model in models for name in model.model_fields]
+    return [".".join(map(str, (*where[:-1], name))) for name in names]

@@ -12,9 +12,10 @@ from usgland.evaluation.matrix_fit import (
     fitting_prevalences,
     fitting_sizes,
 )
-from usgland.evaluation.printed import Bounds, printed_bounds
+from usgland.evaluation.printed import Bounds, printed_bounds, printed_value
 
 SHOWN = 3  # numbers of cases that are named
+EVERY = "every prevalence from 0.02% to 99.98%, any number of cases"
 
 
 class Finding(NamedTuple):
@@ -85,10 +86,11 @@ def _together(
             Finding("cases", key, True, text, _matrix_texts(fits[key])) for key in rows
         ]
         return found, fits
-    missed = "any row" if len(misfits) == len(rows) > 1 else "; ".join(misfits)
-    who = f"Cases `{name}`: {'; '.join(rows)}"
+    some = "all" if len(misfits) == len(rows) else f"{len(misfits)} of {len(rows)}"
+    who = f"{name}, {some} rows" if len(rows) > 1 else misfits[0]
     sizes = fitting_sizes(list(bounds.values()), file.largest)
     sizes.sort(key=lambda one: (abs(one[0] - malignant) + abs(one[1] - benign), one))
+    missed = "any row" if some == "all" and len(rows) > 1 else "; ".join(misfits)
     tried = [
         f"{malignant} + {benign} as stated: no matrix for {missed}",
         f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}",
@@ -106,9 +108,10 @@ def _together(
     )
     if sum(nearest) > malignant + benign:
         text += (
-            f", more than the {malignant + benign} {stated.unit}s: the unit is another"
+            f", which is more than the {malignant + benign} {stated.unit}s; cases of "
+            f"another unit{', such as images,' if stated.unit == 'patient' else ''} "
+            "would fit"
         )
-        text += ", such as the image" if stated.unit == "patient" else ""
     tried += [one for key in rows for one in _matrix_texts(fits[key], f"{key}: ")]
     return [Finding("cases", who, False, text, tuple(tried))], fits
 
@@ -121,7 +124,7 @@ def _alone(
     fits: dict[str, Fit] = {}
     for key, row in rows.items():
         bounds = bounds_of(row, file)
-        sizes = sorted(fitting_sizes([bounds], file.largest), key=lambda one: sum(one))
+        sizes = sorted(fitting_sizes([bounds], file.largest), key=sum)
         tried = [f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}"]
         if sizes:
             fits |= _at({key: bounds}, *sizes[0])
@@ -133,33 +136,34 @@ def _alone(
         prevalences = fitting_prevalences(bounds)
         if prevalences is None:
             text = "cannot be obtained from one confusion matrix at any prevalence"
-            tried.append("every prevalence, any number of cases: none fits")
-            tried += _without_one(bounds)
+            tried.append(f"{EVERY}: none fits")
         else:
             text = (
                 "cannot be obtained from one confusion matrix of up to "
                 f"{file.largest} + {file.largest} cases"
             )
             tried.append(
-                "every prevalence, any number of cases: not excluded at a prevalence "
-                f"of {prevalences.low:.2%} to {prevalences.high:.2%}"
+                f"{EVERY}: not excluded from {prevalences.low:.1%} to "
+                f"{prevalences.high:.1%}"
             )
+        tried += _without_one(bounds, file.largest)
         tried.append("means over several test sets or folds: not tried")
         findings.append(Finding("matrix", key, False, text, tuple(tried)))
     return findings, fits
 
 
-def _without_one(bounds: Mapping[str, Bounds]) -> list[str]:
+def _without_one(bounds: Mapping[str, Bounds], largest: int) -> list[str]:
     """Which single figure the others would fit without."""
     texts = []
     for name in ("accuracy", "f1", "kappa"):
         others = {key: one for key, one in bounds.items() if key != name}
-        if name in bounds and len(others) > 2:
-            found = fitting_prevalences(others)
-            at = "still none fits"
-            if found is not None:
-                at = f"a prevalence of {found.low:.1%} to {found.high:.1%} is left"
-            texts.append(f"without {name}: {at}")
+        if name not in bounds or len(others) == 2:
+            continue
+        sizes = sorted(fitting_sizes([others], largest), key=sum)
+        at = _sizes(sizes) if sizes else f"none up to {largest} + {largest} fits"
+        if not sizes and fitting_prevalences(others) is None:
+            at = "none fits at any prevalence"
+        texts.append(f"without {name}: {at}")
     return texts
 
 
@@ -197,19 +201,19 @@ def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
     tried = tuple(f"{key}: {' or '.join(found)}" for key, found in kinds.items())
     shared = [kind for kind in F1_KINDS if all(kind in one for one in kinds.values())]
     if shared:
-        text = f"F1 of every row can be {' or '.join(shared)}"
+        text = f"every row can be {' or '.join(shared)}"
         return [Finding("f1", "F1", True, text, tried)]
-    named = [
-        f"binary (of the malignant class) in {_only(kinds, {'binary'})}",
-        f"macro in {_only(kinds, {'macro', 'weighted'})}",
-    ]
-    text = "F1 cannot be of one kind: it is " + " and ".join(named)
+    text = (
+        "cannot be of one kind in all rows: only binary (of the malignant class) in "
+        f"{_only(kinds, {'binary'})}; only macro or weighted in "
+        f"{_only(kinds, {'macro', 'weighted'})}"
+    )
     return [Finding("f1", "F1", False, text, tried)]
 
 
 def _only(kinds: Mapping[str, tuple[str, ...]], allowed: set[str]) -> str:
     names = [key for key, found in kinds.items() if set(found) <= allowed]
-    return "; ".join(names) or "no row alone"
+    return f"{len(names)} of {len(kinds)}"
 
 
 def _aucs(file: AuditFile) -> list[Finding]:
@@ -225,7 +229,8 @@ def _aucs(file: AuditFile) -> list[Finding]:
         if auc.low <= high and low <= auc.high:
             equal.append(f"{key}: {row.auc}")
         else:
-            other.append((key, row.auc, (low + high) / 2))
+            shares = [printed_value(one) for one in (row.sensitivity, row.specificity)]
+            other.append((key, row.auc, sum(shares) / 2))
     found = []
     if equal:
         text = (
@@ -236,8 +241,9 @@ def _aucs(file: AuditFile) -> list[Finding]:
         found.append(Finding("auc", "AUC", False, text, tuple(equal)))
     for key, printed, balanced in other if equal else ():
         text = (
-            f"AUC {printed} cannot be obtained from the row's one point, which gives "
-            f"{balanced:.4f}"
+            f"AUC {printed} is not that of the row's one point, {balanced:.4f}, as the "
+            "others are"
         )
-        found.append(Finding("auc", key, False, text, ("balanced accuracy",)))
+        tried = ("balanced accuracy of the printed sensitivity and specificity",)
+        found.append(Finding("auc", key, False, text, tried))
     return found

@@ -1,20 +1,31 @@
 """Findings about published tables: sums, P values, what is printed twice."""
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from usgland.evaluation.association import COUNT_TESTS, MOMENT_TESTS, Moments
-from usgland.evaluation.audit_claims import format_small
+from usgland.evaluation.audit_claims import format_range
 from usgland.evaluation.audit_file import AuditFile, PublishedTable, TableRow
 from usgland.evaluation.audit_rows import Finding
 from usgland.evaluation.printed import Bounds, Rounding, printed_bounds
 
+ALL = "All tables"
+
+
+class Checked(NamedTuple):
+    """A P value that was recomputed, and how near the nearest test came."""
+
+    finding: Finding
+    gap: float
+    closest: str
+
 
 def audit_tables(file: AuditFile) -> list[Finding]:
     """Checks the sums and P values of every table, and what is printed twice."""
-    sums, p_values = [], []
-    nearest: dict[str, tuple[str, float]] = {}
+    sums: list[Finding] = []
+    p_values: list[Checked] = []
     for name, table in file.tables.items():
         for row_name, row in table.rows.items():
             where = f"{name}, {row_name}"
@@ -22,21 +33,8 @@ def audit_tables(file: AuditFile) -> list[Finding]:
                 sums.append(_sum(where, table, row.counts))
             if row.p is not None:
                 p_values.append(_p_value(where, table, row, row.p, file.rounding))
-                tests = recomputed(row, table.n, file.rounding)
-                nearest |= _nearest(where, row.p, tests)
     repeated = [_repeated(*one) for one in file.repeated.items()]
-    return [*sums, *_summary(p_values, nearest), *p_values, *repeated]
-
-
-def _nearest(
-    where: str, p: str, tests: dict[str, Bounds]
-) -> dict[str, tuple[str, float]]:
-    """The recomputed P that a printed one is nearest to."""
-    printed = printed_bounds(p)
-    if not tests or not printed.low > 0:
-        return {}
-    ends = [end for one in tests.values() for end in one]
-    return {where: (p, min(ends, key=lambda end: abs(end - float(p))))}
+    return [*sums, *_summary(p_values), *(one.finding for one in p_values), *repeated]
 
 
 def recomputed(
@@ -96,53 +94,53 @@ def _sum(
 
 def _p_value(
     where: str, table: PublishedTable, row: TableRow, p: str, rounding: Rounding
-) -> Finding:
+) -> Checked:
     tests = recomputed(row, table.n, rounding)
     printed = printed_bounds(p, rounding)
-    texts = [
-        f"{name} {format_small(one.low)}"
-        + ("" if one.low == one.high else f" to {format_small(one.high)}")
-        for name, one in tests.items()
-    ]
+    texts = [f"{name} {format_range(one)}" for name, one in tests.items()]
     if row.moments is not None:
         texts.append("Mann-Whitney needs the values themselves")
+    gaps = {
+        name: max(one.low - printed.high, printed.low - one.high, 0.0)
+        for name, one in tests.items()
+    }
+    hits = [name for name, gap in gaps.items() if gap == 0]
+    text = f"P {p} is that of {'; '.join(hits)}"
+    if not hits:
+        source = "counts" if row.counts is not None else "means and SDs"
+        text = f"P {p} cannot be obtained from the {source}"
     if not tests:
         text = f"P {p} cannot be checked from what is printed"
-        return Finding("p_value", where, True, text, tuple(texts))
-    hits = [
-        name
-        for name, one in tests.items()
-        if one.low <= printed.high and printed.low <= one.high
-    ]
-    if hits:
-        text = f"P {p} is that of {', '.join(hits)}"
-        return Finding("p_value", where, True, text, tuple(texts))
-    source = "counts" if row.counts is not None else "means and SDs"
-    text = f"P {p} cannot be obtained from the {source}"
-    return Finding("p_value", where, False, text, tuple(texts))
-
-
-def _summary(
-    p_values: list[Finding], nearest: dict[str, tuple[str, float]]
-) -> list[Finding]:
-    """How many of the P values fit, before they are listed."""
-    misfits = sum(not one.fits for one in p_values)
-    if len(p_values) < 2 or not misfits:
-        return []
-    many = "none" if misfits == len(p_values) else str(len(p_values) - misfits)
-    text = (
-        f"{many} of the {len(p_values)} printed P values can be obtained from the "
-        "printed counts, means and SDs by the tests tried"
+    finding = Finding("p_value", where, bool(hits) or not tests, text, tuple(texts))
+    closest = min(gaps, key=lambda name: gaps[name], default="")
+    near = (
+        f"{where}, {closest} {format_range(tests[closest])} against {p}"
+        if tests
+        else ""
     )
-    tried = ["chi-square, with Yates, Fisher, likelihood ratio; Student, Welch"]
-    apart = {one.where for one in p_values if not one.fits} & set(nearest)
-    if apart:
-        # By their difference, as who reads the two would compare them.
-        off = {w: abs(float(nearest[w][0]) - nearest[w][1]) for w in apart}
-        where = min(off, key=lambda one: off[one])
-        printed, found = nearest[where]
-        tried.append(f"closest: {where}, {printed} against {format_small(found)}")
-    return [Finding("p_value", "All tables", False, text, tuple(tried))]
+    return Checked(finding, gaps.get(closest, float("inf")), near)
+
+
+def _summary(checked: list[Checked]) -> list[Finding]:
+    """How many of the P values fit, before they are listed."""
+    known = [one for one in checked if one.closest]
+    misfits = sum(not one.finding.fits for one in known)
+    if len(known) < 2 or not misfits:
+        return []
+    many = "none" if misfits == len(known) else str(len(known) - misfits)
+    text = (
+        f"{many} of the {len(known)} printed P values can be obtained from the printed "
+        "counts, means and SDs by the tests tried"
+    )
+    nearest = min(
+        (one for one in known if not one.finding.fits), key=lambda one: one.gap
+    )
+    tried = (
+        "of counts: chi-square without and with Yates, Fisher, likelihood ratio",
+        "of means and SDs, for every value that is printed so: Student, Welch",
+        f"the closest: {nearest.closest}",
+    )
+    return [Finding("p_value", ALL, False, text, tried)]
 
 
 def _repeated(name: str, places: dict[str, str]) -> Finding:

@@ -9,6 +9,7 @@ Reference:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,11 @@ F1_KINDS = ("binary", "macro", "weighted")
 # In the order in which they are looked at; `auc` is that of one point of the curve.
 FIGURES = ("sensitivity", "specificity", "accuracy", "auc", "kappa", "f1")
 CELLS = 100_000  # of the odds of being malignant
-LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.01% to 99.99%
+LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.013% to 99.987%
+# Parts of the printed sensitivity and specificity, where few cells are left.
+PARTS = 16
+FEW_CELLS = 2_000
+ANY = Bounds(0.0, 1.0)  # of a share that is not printed
 
 
 class Matrix(NamedTuple):
@@ -67,8 +72,10 @@ def matrix_figures(
 
 def fitting_counts(cases: int, share: Bounds) -> range:
     """The counts of `cases` whose share may be printed so."""
-    first = max(0, int(np.ceil(share.low * cases)))
-    last = min(cases, int(np.floor(share.high * cases)))
+    low, high = max(0.0, share.low), min(1.0, share.high)  # a limit has no other end
+    if low > high:
+        return range(0)
+    first, last = int(np.ceil(low * cases)), int(np.floor(high * cases))
     return range(first, last + 1)
 
 
@@ -82,19 +89,29 @@ def fitting_matrices(
         malignant: Cases, at least 1.
         benign: Cases, at least 1.
     """
-    anything = Bounds(0.0, 1.0)
-    tp = np.array(fitting_counts(malignant, printed.get("sensitivity", anything)), int)
-    tn = np.array(fitting_counts(benign, printed.get("specificity", anything)), int)
+    tp = np.array(fitting_counts(malignant, printed.get("sensitivity", ANY)), int)
+    tn = np.array(fitting_counts(benign, printed.get("specificity", ANY)), int)
     tp, tn = (one.ravel() for one in np.meshgrid(tp, tn, indexing="ij"))
-    figures = matrix_figures(tp, malignant - tp, tn, benign - tn)
-    fits = np.full(len(tp), True)
-    for name, bounds in printed.items():
-        kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
-        fits &= np.any([_within(figures[kind], bounds) for kind in kinds], axis=0)
+    fits = _give(printed, tp, malignant - tp, tn, benign - tn)
     return [
         Matrix(int(a), malignant - int(a), int(b), benign - int(b))
         for a, b in zip(tp[fits], tn[fits], strict=True)
     ]
+
+
+def _give(
+    printed: Mapping[str, Bounds], tp: NDArray, fn: NDArray, tn: NDArray, fp: NDArray
+) -> NDArray[np.bool_]:
+    """Whether each matrix gives every printed figure."""
+    figures = matrix_figures(tp, fn, tn, fp)
+    fits = np.full(figures["accuracy"].shape, True)
+    for name, bounds in printed.items():
+        fits &= np.any([_within(figures[one], bounds) for one in _kinds(name)], axis=0)
+    return fits
+
+
+def _kinds(name: str) -> list[str]:
+    return [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
 
 
 def fitting_f1_kinds(f1: Bounds, matrices: Iterable[Matrix]) -> tuple[str, ...]:
@@ -115,22 +132,29 @@ def fitting_sizes(
         rows: Printed figures of several readers or models on the same cases.
         largest: Of either number.
     """
-    sides = []
-    for name in ("sensitivity", "specificity"):
-        shares = [row[name] for row in rows if name in row]
-        sides.append(
-            [
-                cases
-                for cases in range(1, largest + 1)
-                if all(len(fitting_counts(cases, share)) for share in shares)
-            ]
-        )
-    return [
-        (malignant, benign)
-        for malignant in sides[0]
-        for benign in sides[1]
-        if all(fitting_matrices(row, malignant, benign) for row in rows)
+    fits = np.full((largest + 1, largest + 1), True)
+    fits[0] = fits[:, 0] = False
+    for row in rows:
+        fits &= _fitting_grid(row, largest)
+    return [(int(malignant), int(benign)) for malignant, benign in np.argwhere(fits)]
+
+
+def _fitting_grid(printed: Mapping[str, Bounds], largest: int) -> NDArray[np.bool_]:
+    """Whether a matrix fits, `(malignant, benign)`; all numbers of benign at once."""
+    specificity = printed.get("specificity", ANY)
+    pairs = [
+        (cases, tn)
+        for cases in range(1, largest + 1)
+        for tn in fitting_counts(cases, specificity)
     ]
+    benign, tn = np.array(pairs, int).reshape(-1, 2).T
+    fits = np.full((largest + 1, largest + 1), False)
+    for malignant in range(1, largest + 1):
+        found = fitting_counts(malignant, printed.get("sensitivity", ANY))
+        tp = np.array(found, int).reshape(-1, 1)
+        given = _give(printed, tp, malignant - tp, tn, benign - tn)
+        fits[malignant, benign[given.any(axis=0)]] = True
+    return fits
 
 
 def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
@@ -138,7 +162,8 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
 
     Looks at every odds of being malignant in turn, with bounds of each figure that
     hold for all of a small cell of odds and all of the printed sensitivity and
-    specificity. None is proof that no matrix fits; a range is where none was excluded.
+    specificity, and again in smaller parts of these where few cells are left. None is
+    proof that no matrix fits; a range is where none was excluded.
 
     Args:
         printed: Figure of `FIGURES` -> bounds; sensitivity and specificity among them.
@@ -161,24 +186,51 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
         )
     edges = np.exp(np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, CELLS + 1))
     low_odds, high_odds = edges[:-1], edges[1:]
-    corners = [
-        (
-            float(np.clip(getattr(printed["sensitivity"], side), 0, 1)),
-            float(np.clip(getattr(printed["specificity"], side), 0, 1)),
-        )
-        for side in ("low", "high")
-    ]
-    low = _cell_bounds(*corners[0], low_odds, high_odds, 0)
-    high = _cell_bounds(*corners[1], low_odds, high_odds, 1)
-    fits = np.full(CELLS, True)
-    for name, bounds in printed.items():
-        kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
-        overlaps = [(low[k] <= bounds.high) & (high[k] >= bounds.low) for k in kinds]
-        fits &= np.stack([np.asarray(one) for one in overlaps]).any(axis=0)
-    if not fits.any():
-        return None
-    lowest, highest = low_odds[fits].min(), high_odds[fits].max()
+    parts = 1
+    while True:
+        fits = np.full(len(low_odds), False)
+        for box in _boxes(printed["sensitivity"], printed["specificity"], parts):
+            fits |= _may_give(printed, box, low_odds, high_odds)
+        low_odds, high_odds = low_odds[fits], high_odds[fits]
+        if not fits.any():
+            return None
+        if parts == PARTS or len(low_odds) > FEW_CELLS:
+            break
+        parts = PARTS
+    lowest, highest = low_odds.min(), high_odds.max()
     return Bounds(float(lowest / (1 + lowest)), float(highest / (1 + highest)))
+
+
+def _boxes(
+    sensitivity: Bounds, specificity: Bounds, parts: int
+) -> list[tuple[Bounds, Bounds]]:
+    """Cuts what the two may be into `parts` squared boxes that meet at their edges."""
+
+    def cut(share: Bounds) -> list[Bounds]:
+        low, high = np.clip(share, 0, 1)
+        ends = np.linspace(low, high, parts + 1).tolist()
+        return [Bounds(a, b) for a, b in pairwise(ends)]
+
+    return list(product(cut(sensitivity), cut(specificity)))
+
+
+def _may_give(
+    printed: Mapping[str, Bounds],
+    box: tuple[Bounds, Bounds],
+    low_odds: NDArray,
+    high_odds: NDArray,
+) -> NDArray[np.bool_]:
+    """Whether no figure is out of reach, in each cell of odds."""
+    low = _cell_bounds(box[0].low, box[1].low, low_odds, high_odds, 0)
+    high = _cell_bounds(box[0].high, box[1].high, low_odds, high_odds, 1)
+    fits = np.full(len(low_odds), True)
+    for name, bounds in printed.items():
+        reached = [
+            np.asarray(low[one] <= bounds.high) & np.asarray(high[one] >= bounds.low)
+            for one in _kinds(name)
+        ]
+        fits &= np.any(np.stack(reached), axis=0)
+    return fits
 
 
 def _cell_bounds(

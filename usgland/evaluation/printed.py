@@ -3,11 +3,14 @@
 import re
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 # How the last decimal came about; `either` where the paper does not say.
 Rounding = Literal["rounded", "truncated", "either"]
 ROUNDINGS: tuple[Rounding, ...] = ("rounded", "truncated", "either")
 # Binary fractions stand beside decimal ones; far below any printed decimal.
 SLACK = 1e-9
+PRINTED = re.compile(r"([<>]?)(-?\d+(?:\.(\d+))?)(%?)", re.ASCII)
 
 
 class Bounds(NamedTuple):
@@ -34,7 +37,7 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
     Raises:
         ValueError: If it is no such text.
     """
-    found = re.fullmatch(r"([<>]?)(-?\d+(?:\.(\d+))?)(%?)", text.replace(" ", ""))
+    found = PRINTED.fullmatch(text.replace(" ", ""))
     if not found or rounding not in ROUNDINGS:
         raise ValueError(
             "expected a number as printed, such as '0.850', '97.2%' or '<0.05', and "
@@ -44,10 +47,25 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
     scale = 0.01 if percent else 1.0
     value, unit = float(number) * scale, scale * 10.0 ** -len(decimals or "")
     if side:
-        return Bounds(-float("inf"), value) if side == "<" else Bounds(value, 1e300)
+        return (
+            Bounds(-float("inf"), value) if side == "<" else Bounds(value, float("inf"))
+        )
     down = up = unit / 2
     if rounding != "rounded":
         # Truncation moves towards 0: a value is at most a unit larger in size.
         outer, inner = unit, (unit / 2 if rounding == "either" else 0.0)
-        down, up = (outer, inner) if value < 0 else (inner, outer)
+        down = outer if value <= 0 else inner  # 0 is printed of either sign
+        up = outer if value >= 0 else inner
     return Bounds(value - down - SLACK, value + up + SLACK)
+
+
+def printed_value(text: str) -> float:
+    """The number as it stands, without what its decimals leave open.
+
+    Raises:
+        ValueError: As `printed_bounds`, or if it is a limit such as `<0.05`.
+    """
+    bounds = printed_bounds(text, "rounded")
+    if not np.isfinite(bounds).all():
+        raise ValueError(f"expected a figure, not a limit. Received: {text!r}")
+    return (bounds.low + bounds.high) / 2

@@ -1,5 +1,6 @@
 """A published Table 1 as YAML: groups, sizes, counts and moments."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,9 @@ class PublishedCounts(Settings):
         return self
 
 
-def read_published_counts(path: Path, *, seed: int = 0) -> TableOne:
+def read_published_counts(
+    path: Path, *, tests: Mapping[str, str] | None = None, seed: int = 0
+) -> TableOne:
     """The table of a YAML file of published counts.
 
     Raises:
@@ -58,5 +61,5 @@ def read_published_counts(path: Path, *, seed: int = 0) -> TableOne:
         wrong = "; ".join(describe_problem(one, names) for one in error.errors())
         raise UserError(f"{path}: {wrong}") from error
     return table_from_counts(
-        given.groups, given.n, given.counts, given.moments, seed=seed
+        given.groups, given.n, given.counts, given.moments, tests=tests, seed=seed
     )

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from usgland.config import EvaluationSettings
 from usgland.evaluation.agreement import cohen_agreement, fleiss_agreement
 from usgland.evaluation.bootstrap import percentile_interval, resample_patients
+from usgland.evaluation.delong import has_clusters
 from usgland.evaluation.families import holm
 from usgland.evaluation.reader_averages import average_readers
 from usgland.evaluation.reader_model import ModelCases
@@ -137,9 +138,10 @@ def _row(
         "specificity": (right[0], of_label[0]),
         "accuracy": (right.sum(), counts.sum()),
     }
+    clustered = has_clusters(cases["patient_id"].to_numpy())
     figures = {}
     for figure in FIGURES:
-        if figure in shares:
+        if figure in shares and not clustered:
             part, whole = map(int, shares[figure])
             bounds = binomtest(part, whole).proportion_ci(level, "wilson")
             low, high, method = bounds.low, bounds.high, "Wilson"

@@ -63,7 +63,10 @@ PARTS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("comparison.md", ""),
     ],
     "Readers": [("readers.md", ""), ("readers*.png", "Readers and model")],
-    "Where the model looked": [("saliency.md", ""), ("saliency.png", "Heat maps")],
+    "Where the model looked": [
+        ("saliency.md", ""),
+        ("saliency.png", "Where the maps lie"),
+    ],
 }
 
 

@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import MonteCarloMethod, binomtest, chi2, chi2_contingency
+from scipy.stats import MonteCarloMethod, chi2, chi2_contingency
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
-from usgland.evaluation.bootstrap import (
-    Interval,
-    bootstrap_figures,
-    percentile_interval,
-)
-from usgland.evaluation.delong import delong_covariance, delong_interval
+from usgland.evaluation.delong import delong_covariance
+from usgland.evaluation.intervals import figure_intervals
 from usgland.evaluation.operating_point import apply_threshold
 from usgland.evaluation.predictions import patient_predictions
-from usgland.evaluation.scores import score
 
 FIGURES = ("sensitivity", "specificity", "roc_auc")
 MISSING = "missing"
@@ -149,56 +144,21 @@ def subgroup_figures(
 
 
 def _figures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
-    labels, level = rows["label"].to_numpy(), settings.confidence_level
-    clustered = bool(rows["patient_id"].duplicated().any())
-    values = score(labels, rows["probability"], rows["threshold"])
-    resampled = {}
-    if clustered:
-        resampled = bootstrap_figures(
-            labels,
-            rows["probability"],
-            rows["threshold"],
-            rows["patient_id"].astype(str),
-            resamples=settings.bootstrap_resamples,
-            seed=settings.seed,
-        )
-    figures = {}
-    for name in FIGURES:
-        if np.isnan(values[name]):
-            interval = Interval(np.nan, np.nan, "none: a label has no case", 0)
-        elif name == "roc_auc":
-            ids = rows["patient_id"].astype(str).to_numpy() if clustered else None
-            interval = delong_interval(
-                labels, rows["logit"].to_numpy(), level=level, patient_ids=ids
-            )
-        elif clustered:
-            interval = percentile_interval(
-                resampled[name], level=level, seed=settings.seed
-            )
-        else:
-            interval = _wilson(rows, int(name == "sensitivity"), level)
-        figures[name] = {
-            "value": values[name],
-            "low": interval.low,
-            "high": interval.high,
-            "method": interval.method,
-            "undefined_resamples": interval.undefined,
-        }
+    figures = figure_intervals(
+        rows["label"].to_numpy(),
+        rows["probability"].to_numpy(),
+        rows["threshold"].to_numpy(),
+        rows["patient_id"].to_numpy().astype(str),
+        settings,
+    )
     benign, malignant = map(int, _counts(rows))
     return {
         "n": len(rows),
         "n_benign": benign,
         "n_malignant": malignant,
         "n_patients": int(rows["patient_id"].nunique()),
-        "figures": figures,
+        "figures": {name: figures[name] for name in FIGURES},
     }
-
-
-def _wilson(rows: pd.DataFrame, label: int, level: float) -> Interval:
-    own = rows[rows["label"] == label]
-    right = int((own["prediction"] == label).sum())
-    bounds = binomtest(right, len(own)).proportion_ci(level, "wilson")
-    return Interval(float(bounds.low), float(bounds.high), "Wilson", 0)
 
 
 def _heterogeneity(

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import f_oneway, kruskal, mannwhitneyu, skew
 
+from usgland.errors import UserError
 from usgland.evaluation.association import (
     Association,
     Moments,
@@ -21,13 +22,17 @@ from usgland.evaluation.association import (
     student,
     welch,
 )
+from usgland.evaluation.mean_differences import category_smd, number_smd
+from usgland.evaluation.table_one_choices import (
+    DISTINCT,
+    TESTS,
+    check_choices,
+    check_kind,
+)
 
-# A column of numbers with fewer distinct values is one of categories.
-DISTINCT = 8
 # Beyond it, in any group, a mean says little: median and quartiles stand for it.
 SKEWED = 1.0
 LEAST_EXPECTED = 5.0  # of every cell, for the chi-square test (Cochran, 1954)
-TESTS = ("chi-square", "yates", "fisher", "welch", "student", "mann-whitney")
 
 
 class Line(NamedTuple):
@@ -100,6 +105,8 @@ def table_one(
 
     Raises:
         ValueError: If there are fewer than two groups or a test is unknown.
+        UserError: If a test or a median is asked for of a column that is not shown,
+            or of one of the other kind.
     """
     groups = tuple(sorted(set(rows[by]) - {""}))
     if len(groups) < 2:
@@ -108,12 +115,17 @@ def table_one(
     unknown = [test for test in wanted.values() if test not in TESTS]
     if unknown:
         raise ValueError(f"`tests` must be among {TESTS}. Received: {unknown[0]!r}")
+    check_choices(columns, medians, wanted, len(groups))
     lines: list[Line] = []
     for name in columns:
         values = [rows.loc[rows[by] == group, name] for group in groups]
         numbers = pd.to_numeric(rows[name][rows[name] != ""], errors="coerce")
         test = wanted.get(name, "")
-        if len(numbers) and not numbers.isna().any() and numbers.nunique() >= DISTINCT:
+        is_number = bool(
+            len(numbers) and not numbers.isna().any() and numbers.nunique() >= DISTINCT
+        )
+        check_kind(name, is_number, name in medians, test)
+        if is_number:
             lines.append(_number_line(name, values, name in medians, test))
         else:
             lines += _category_lines(name, values, test, seed)
@@ -127,6 +139,7 @@ def table_from_counts(
     counts: Mapping[str, Mapping[str, Sequence[int]]],
     moments: Mapping[str, Sequence[tuple[float, float]]],
     *,
+    tests: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> TableOne:
     """The same from what a paper printed.
@@ -136,19 +149,37 @@ def table_from_counts(
         sizes: How many are in each.
         counts: Column -> word -> one count a group.
         moments: Column -> mean and SD of each group, of all its members.
+        tests: Column -> one of `TESTS` but Mann-Whitney, where another is wanted.
         seed: Of Monte-Carlo draws.
+
+    Raises:
+        UserError: As `table_one`.
     """
+    wanted = dict(tests or {})
+    check_choices([*counts, *moments], (), wanted, len(groups))
+    for name, test in wanted.items():
+        check_kind(name, name in moments, False, test)
+        if test == "mann-whitney":
+            raise UserError(
+                f"--test {name}: expected welch or student, as ranks need the values. "
+                "Received: mann-whitney"
+            )
     lines: list[Line] = []
     for name, words in counts.items():
         table = np.array([list(one) for one in words.values()]).T
         missing = tuple(int(n) for n in np.asarray(sizes) - table.sum(axis=1))
-        lines += _lines_of_counts(name, list(words), table, missing, "", seed)
+        lines += _lines_of_counts(
+            name, list(words), table, missing, wanted.get(name, ""), seed
+        )
     for name, pairs in moments.items():
         given = [Moments(m, s, n) for (m, s), n in zip(pairs, sizes, strict=True)]
-        found = welch(*given) if len(given) == 2 else Association("", np.nan)
+        compare = student if wanted.get(name) == "student" else welch
+        found = Association("", np.nan, "more than two groups")
+        if len(given) == 2:
+            found = compare(*given)
         cells = tuple(f"{one.mean:g} ± {one.sd:g}" for one in given)
         none = (0,) * len(given)
-        lines.append(Line(name, "", cells, none, *found, _number_smd(given)))
+        lines.append(Line(name, "", cells, none, *found, number_smd(given)))
     return TableOne("patients", tuple(groups), tuple(sizes), tuple(lines))
 
 
@@ -172,7 +203,7 @@ def _number_line(
             for one in known
         )
     found = _compare_numbers(known, by_rank=by_rank, test=test)
-    smd = _number_smd([_moments(one) for one in known])
+    smd = number_smd([_moments(one) for one in known])
     return Line(name, "", cells, missing, *found, smd)
 
 
@@ -217,7 +248,7 @@ def _lines_of_counts(
     seed: int,
 ) -> list[Line]:
     found = _compare_counts(table, test, seed)
-    smd = _category_smd(table)
+    smd = category_smd(table)
     totals = table.sum(axis=1)
     lines = []
     for number, word in enumerate(words):
@@ -243,30 +274,3 @@ def _compare_counts(table: NDArray, test: str, seed: int) -> Association:
         return Association("", np.nan, "one value only")
     name = "chi-square" if expected_counts(table).min() >= LEAST_EXPECTED else "fisher"
     return chosen[name](table)
-
-
-def _number_smd(moments: Sequence[Moments]) -> float:
-    """Difference of two means in pooled standard deviations.
-
-    Reference:
-        [Yang and Dalton, 2012](https://support.sas.com/resources/papers/proceedings12/335-2012.pdf),
-        for numbers; categories, see `_category_smd`.
-    """
-    if len(moments) != 2:
-        return np.nan
-    a, b = moments
-    pooled = ((a.sd**2 + b.sd**2) / 2) ** 0.5
-    return abs(a.mean - b.mean) / pooled if pooled > 0 else np.nan
-
-
-def _category_smd(table: NDArray) -> float:
-    """Distance of two sets of shares, in their mean covariance; the same source."""
-    if len(table) != 2 or min(table.sum(axis=1)) == 0:
-        return np.nan
-    shares = table / table.sum(axis=1, keepdims=True)
-    a, b = shares[:, 1:]  # The last share follows from the others.
-    covariances = [np.diag(one) - np.outer(one, one) for one in (a, b)]
-    apart = a - b
-    mean = sum(covariances) / 2
-    squared = apart @ np.linalg.pinv(np.atleast_2d(mean)) @ apart
-    return float(np.sqrt(max(squared, 0.0)))

@@ -5,13 +5,22 @@ import io
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from usgland.evaluation.comparison_tables import format_p
-from usgland.evaluation.table_one import Line, TableOne
+from usgland.evaluation.table_one import LEAST_EXPECTED, SKEWED, Line, TableOne
 from usgland.evaluation.tables import SYNTHETIC, print_synthetic
 
 SPECIAL = str.maketrans(
-    {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "<": "$<$"}
+    {
+        **{one: f"\\{one}" for one in "%_&#${}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "<": "$<$",
+        ">": "$>$",
+    }
 )
 
 
@@ -26,9 +35,11 @@ def print_table_one(found: TableOne, console: Console, *, synthetic: bool) -> No
     print_synthetic(synthetic, console)
     table = Table()
     for number, head in enumerate(_heads(found)):
-        table.add_column(head, justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            Text(head), justify="right" if number else "left", overflow="fold"
+        )
     for line in found.lines:
-        table.add_row(*_cells(line))
+        table.add_row(*map(Text, _cells(line)))
     console.print(table)
     for note in _notes(found):
         console.print(note, highlight=False, markup=False)
@@ -38,8 +49,8 @@ def table_one_markdown(found: TableOne, *, synthetic: bool) -> str:
     """The table as Markdown."""
     lines = [f"**{SYNTHETIC}**", ""] if synthetic else []
     heads = _heads(found)
-    lines += [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    lines += [f"| {' | '.join(_cells(line))} |" for line in found.lines]
+    lines += [_markdown_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    lines += [_markdown_row(_cells(line)) for line in found.lines]
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(found))]) + "\n"
 
 
@@ -94,6 +105,11 @@ def table_one_csv(found: TableOne, *, synthetic: bool) -> str:
     return text.getvalue()
 
 
+def _markdown_row(cells: list[str]) -> str:
+    escaped = (cell.replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
 def _heads(found: TableOne) -> list[str]:
     groups = zip(found.groups, found.sizes, strict=True)
     return ["", *(f"{group}, n = {size}" for group, size in groups), "P", "test", "SMD"]
@@ -118,6 +134,11 @@ def _notes(found: TableOne) -> list[str]:
     return [
         f"Counted: {found.unit}. Numbers: mean ± SD, or median [quartiles]; words: "
         "count (percent of those known).",
-        "SMD: standardized mean difference; above 0.1 is often called an imbalance. "
-        "P values are not adjusted for several columns.",
+        "Tests, unless chosen: numbers by Welch, by Mann-Whitney where a group's "
+        f"skewness passes {SKEWED:g}; words by chi-square without correction if every "
+        f"expected count is {LEAST_EXPECTED:g} or more, else by Fisher; more than two "
+        "groups of numbers by ANOVA or Kruskal-Wallis.",
+        "SMD: standardized mean difference; above 0.1 is often called an imbalance; "
+        "empty where the groups share no value. P values are not adjusted for "
+        "several columns.",
     ]

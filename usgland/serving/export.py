@@ -1,6 +1,8 @@
 """Writes a run's model as a numbered SavedModel for TF Serving."""
 
 import contextlib
+import inspect
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -30,8 +32,10 @@ def export_model(
 
     The signature `serving_default` maps `image_bytes`, encoded images `(batch,)`, and
     of a model with a form each of its columns, `(batch,)`, strings or float32, to
-    `probability`, P(malignant) `(batch,)` float32. It holds all preprocessing and
-    needs TensorFlow alone.
+    `probability`, P(malignant) `(batch,)` float32, and its `logit`, both calibrated. It
+    holds all preprocessing and needs TensorFlow alone. With a form every input may be
+    left out: TensorFlow Serving then puts in the default, "" or NaN, that the
+    signature names.
 
     Args:
         model: A saved classifier.
@@ -71,17 +75,37 @@ def _module(
         tensor.name: tf.TensorSpec([None], tensor.dtype, name=tensor.name)
         for tensor in model.inputs
     }
+    with_form = isinstance(model.input, dict)
 
-    @tf.function(input_signature=[specs])
-    def serve(inputs):
-        given = inputs if isinstance(model.input, dict) else inputs[INPUT]
-        logit = to_logit(given, training=False)[:, 0]
-        return {PROBABILITY: tf.sigmoid(_calibrate(logit, calibration))}
+    def serve(*tensors):
+        given = dict(zip(specs, tensors, strict=True))
+        if with_form:  # An input that was left out has one value, the default.
+            rows = tf.reduce_max([tf.size(one) for one in given.values()])
+            given = {k: tf.broadcast_to(one, [rows]) for k, one in given.items()}
+        logit = to_logit(given if with_form else given[INPUT], training=False)[:, 0]
+        logit = _calibrate(logit, calibration)
+        return {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}
 
+    # Names and defaults of the signature; of a form's columns, which may be many.
+    serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=_missing(spec) if with_form else inspect.Parameter.empty,
+            )
+            for name, spec in specs.items()
+        ]
+    )
+    signature = tf.function(serve, input_signature=list(specs.values()))
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    module.serve = serve
-    return module, serve
+    module.serve = signature
+    return module, signature
+
+
+def _missing(spec: tf.TensorSpec) -> tf.Tensor:
+    return tf.constant([""] if spec.dtype == tf.string else [math.nan])
 
 
 def _to_logit(model: keras.Model) -> keras.Model:

@@ -1,11 +1,12 @@
 """What each side adds: the models beside a multimodal run, and its columns' worth.
 
 A run with image and form has a folder `alone`: the image alone and the form alone,
-run directories of the same split, and a logistic regression on the form.
+run directories of the same split, and logistic regressions on the form and its parts.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -39,7 +40,7 @@ from usgland.runs import (
     read_json,
     write_text,
 )
-from usgland.schema import ClinicalSettings
+from usgland.schema import ClinicalSettings, Role
 from usgland.steps.models import load_model
 from usgland.training.logistic import logistic_predictions
 from usgland.training.parts import read_part
@@ -50,6 +51,7 @@ NETWORKS = {"image": "image alone", "clinical": "form alone"}
 LOGISTIC = {
     "logistic": "form, logistic",
     "logistic_demographic": "demographic, logistic",
+    "logistic_image_read": "image-read, logistic",
 }
 
 
@@ -190,9 +192,10 @@ def _logistic_settings(
     settings: ClinicalSettings,
 ) -> Iterator[tuple[str, ClinicalSettings]]:
     yield "logistic", settings
-    demographic = settings.model_copy(update={"roles": ("demographic",)})
-    if demographic.used() and len(demographic.used()) < len(settings.used()):
-        yield "logistic_demographic", demographic
+    for role in get_args(Role):
+        of_role = settings.model_copy(update={"roles": (role,)})
+        if role in settings.roles and 0 < len(of_role.used()) < len(settings.used()):
+            yield f"logistic_{role}", of_role
 
 
 def _write(run: Path, stem: str, markdown: str, csv: str) -> list[Path]:

@@ -1,0 +1,39 @@
+"""Small classifiers with random weights, for the tests of this room."""
+
+import keras
+import numpy as np
+
+from usgland.config import load_config
+from usgland.models.classifier import build_classifier
+
+SIZE = 64
+ENCODING = [
+    {
+        "name": "age_years",
+        "kind": "number",
+        "indicator": True,
+        "low": 0,
+        "high": 100,
+        "mean": 50.0,
+        "deviation": 10.0,
+    }
+]
+
+
+def classifier(inputs="image", fusion="concat", encoding=None):
+    """Random weights, also of the last layer, which starts from zeros."""
+    config = load_config(
+        None,
+        [
+            f"model.inputs={inputs}",
+            f"model.fusion={fusion}",
+            "model.weights=null",
+            f"preprocessing.image_size={SIZE}",
+        ],
+    )
+    model = build_classifier(config, encoding or ENCODING)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.kernel.assign(rng.normal(scale=0.02, size=layer.kernel.shape))
+    return model

@@ -1,0 +1,108 @@
+"""Means with intervals over patients, the tables, and the verdict on a method."""
+
+import io
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import EvaluationSettings
+from usgland.explanation.faithfulness import MEASURES, mean_over_patients, summarize
+from usgland.explanation.saliency_tables import (
+    energy_figure,
+    print_saliency,
+    saliency_markdown,
+    saliency_notes,
+)
+
+SETTINGS = EvaluationSettings(bootstrap_resamples=300)
+
+
+def cases(shuffled=0.1):
+    rng = np.random.default_rng(0)
+    parts = []
+    for method in ("gradcam", "centre"):
+        rows = pd.DataFrame(
+            {
+                "image": [f"{i}.png" for i in range(20)],
+                "patient_id": [f"P{i // 2}" for i in range(20)],
+                "label": [i // 2 % 2 for i in range(20)],
+                "method": method,
+            }
+        )
+        for name in MEASURES:
+            rows[name] = rng.random(20)
+        rows["shuffled"] = shuffled if method == "gradcam" else np.nan
+        rows["other_run"] = np.nan
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_the_interval_of_a_mean_is_that_of_redrawn_patients():
+    rng = np.random.default_rng(0)
+    patients = [f"P{i // 3}" for i in range(60)]
+    values = rng.normal(size=20).repeat(3) + 0.1 * rng.normal(size=60)
+    found = mean_over_patients(values, patients, SETTINGS)
+    assert found["value"] == values.mean()
+    drawn = []
+    for _ in range(4000):
+        chosen = rng.integers(0, 20, 20)
+        drawn.append(np.concatenate([values[3 * i : 3 * i + 3] for i in chosen]).mean())
+    np.testing.assert_allclose(
+        [found["low"], found["high"]], np.quantile(drawn, [0.025, 0.975]), atol=0.1
+    )
+    assert found["n"] == 60
+
+
+def test_undefined_values_are_left_out_and_counted():
+    found = mean_over_patients(np.array([1.0, np.nan, 3.0]), ["a", "b", "c"], SETTINGS)
+    assert (found["value"], found["n"]) == (2.0, 2)
+    nothing = mean_over_patients(np.array([np.nan]), ["a"], SETTINGS)
+    assert np.isnan(nothing["value"])
+    assert nothing["interval"] == "none: no case in which it is defined"
+
+
+def test_the_summary_has_every_method_measure_and_label():
+    rows = cases()
+    found = summarize(rows, SETTINGS)
+    one = found.set_index(["method", "measure", "group"]).loc[
+        ("gradcam", "deletion", "malignant")
+    ]
+    some = rows[(rows["method"] == "gradcam") & (rows["label"] == 1)]
+    np.testing.assert_allclose(one["value"], some["deletion"].mean())
+    assert "other_run" not in set(found["measure"])
+    assert not ((found["method"] == "centre") & (found["measure"] == "shuffled")).any()
+
+
+def test_a_map_that_does_not_need_the_weights_is_called_useless():
+    for shuffled, useless in ((0.8, True), (0.2, False)):
+        table = summarize(cases(shuffled), SETTINGS)
+        notes = saliency_notes(table, label="malignant", size=224, role="test")
+        assert notes[0].startswith("USELESS: gradcam") is useless
+        text = saliency_markdown(table, notes, synthetic=True)
+        assert text.startswith("**SYNTHETIC")
+        assert ("USELESS" in text) is useless
+
+
+def test_the_tables_fit_80_columns_a_line_a_measure():
+    table = summarize(cases(), SETTINGS)
+    notes = saliency_notes(table, label="malignant", size=224, role="test")
+    console = Console(file=io.StringIO(), width=80)
+    print_saliency(table, notes, console, synthetic=False)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in set(MEASURES) - {"other_run", "shuffled"}:  # one value, or none
+        assert any(MEASURES[name] in line and "(0." in line for line in lines)
+
+
+def test_the_figure_shows_each_method_and_label_and_nothing_without_masks():
+    table = summarize(cases(), SETTINGS)
+    figure = energy_figure(table, synthetic=False)
+    names = [one.get_text() for one in figure.axes[0].get_yticklabels()]
+    assert names[:2] == ["gradcam, benign", "gradcam, malignant"]
+    without = cases()
+    without[["pointing", "overlap", "inside", "border", "outside", "padding"]] = np.nan
+    table = summarize(without, SETTINGS)
+    assert energy_figure(table, synthetic=False) is None
+    notes = saliency_notes(table, label="malignant", size=224, role="test")
+    assert any("No masks of the lesions" in note for note in notes)

@@ -1,0 +1,113 @@
+"""`usgland explain`: where a model looked, and whether to believe it."""
+
+from pathlib import Path
+
+import click
+
+from usgland.startup import load_steps, make_console
+
+# As `usgland.explanation.maps` has them, which would bring TensorFlow with it.
+METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="Labelled images of another source; written to RUN/explain-NAME.",
+)
+@click.option(
+    "--cases",
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME",
+    help="An image or a patient; by default all of the role. Repeatable.",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(METHODS),
+    default=("gradcam",),
+    show_default=True,
+    help="How the maps are made. Repeatable.",
+)
+@click.option(
+    "--label",
+    type=click.Choice(("malignant", "benign")),
+    default="malignant",
+    show_default=True,
+    help="For which the map is evidence.",
+)
+@click.option(
+    "--colours",
+    type=click.Choice(("paper", "cividis")),
+    default="paper",
+    show_default=True,
+    help="Red to blue as in the paper, or safe for the colour-blind.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(("train", "val", "test")),
+    default="test",
+    show_default=True,
+    help="Images of the run.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=24,
+    show_default=True,
+    help="Pictures of single cases, the greatest errors first; sheets show more.",
+)
+@click.option(
+    "--faithfulness", is_flag=True, help="Measure whether the maps can be believed."
+)
+@click.option(
+    "--other",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="With --faithfulness: a run of another seed, whose maps should be alike.",
+)
+@click.option(
+    "--shortcuts",
+    is_flag=True,
+    help="Ask the model without the lesion, with the frame alone and the like.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace earlier pictures and tables.")
+@click.pass_obj
+def explain(
+    verbose: bool,
+    run: Path,
+    manifest: Path | None,
+    cases: tuple[str, ...],
+    methods: tuple[str, ...],
+    label: str,
+    colours: str,
+    role: str,
+    limit: int,
+    faithfulness: bool,
+    other: Path | None,
+    shortcuts: bool,
+    overwrite: bool,
+) -> None:
+    """Draw where the model looked, and measure whether to believe it."""
+    written = load_steps("explanation", verbose).explain(
+        run,
+        make_console(),
+        manifest=manifest,
+        cases=cases,
+        methods=methods,
+        label=label,
+        colours=colours,
+        role=role,
+        limit=limit,
+        faithfulness=faithfulness,
+        other=other,
+        shortcuts=shortcuts,
+        overwrite=overwrite,
+    )
+    for path in written:
+        click.echo(f"Wrote {path}")

@@ -1,0 +1,218 @@
+"""A case as a picture: the image, the map over it, the map alone, and a legend.
+
+Every panel shows the original at its original size, one pixel of the file for one of
+the image (small images: a whole number of pixels).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from usgland.evaluation.figures import BAND_INCHES, DPI, WORDS, new_figure
+
+# The paper's: red high, blue low. Cividis reads the same without colour vision.
+COLOURS = {"paper": "jet", "cividis": "cividis"}
+OUTLINE_LEVEL = 0.5  # of the strongest pixel: where the map's outline is drawn
+OPACITY = 0.45
+SMALLEST_PANEL = 480  # pixels; smaller images are enlarged by a whole number
+# A gradient has single pixels far above the rest, which would leave the map dark.
+BRIGHTEST = {"smoothgrad": 99.0}  # percentile of the map that is shown as the top
+MARGIN, TITLE, LEGEND = 0.08, 0.42, 0.62  # inches
+NAMES = 0.75  # inches left of the bars, for the names of columns
+MAP_LINE, MASK_LINE = "white", "#00FFFF"
+
+
+class Case(NamedTuple):
+    """What is drawn of one image.
+
+    Attributes:
+        image: Its name in the manifest.
+        label: 0 benign, 1 malignant, -1 unknown.
+        probability: P(malignant).
+        grey: Uint8 `(height, width)`.
+        map: Float32 `(height, width)` in [0, 1].
+        mask: Bool `(height, width)`, or None.
+        synthetic: Whether it is a phantom.
+        contributions: Column of the form -> what it adds to the logit, or None.
+    """
+
+    image: str
+    label: int
+    probability: float
+    grey: np.ndarray
+    map: np.ndarray
+    mask: np.ndarray | None
+    synthetic: bool
+    contributions: Mapping[str, float] | None = None
+
+
+def case_figure(case: Case, *, method: str, label: str, colours: str) -> Figure:
+    """The picture of one case.
+
+    Args:
+        case: What is drawn.
+        method: Name of the saliency method.
+        label: `"malignant"` or `"benign"`: for which the map is evidence.
+        colours: Key of `COLOURS`.
+    """
+    height, width = case.grey.shape
+    enlarged = max(1, -(-SMALLEST_PANEL // width))
+    panel = (width * enlarged / DPI, height * enlarged / DPI)
+    bars = panel[0] if case.contributions is not None else 0.0
+    size = (
+        3 * panel[0] + 4 * MARGIN + (bars and bars + NAMES + MARGIN),
+        panel[1] + TITLE + LEGEND,
+    )
+    figure, axes = new_figure(size, 4 if bars else 3, case.synthetic)
+    figure.set_layout_engine("none")
+    total = size[1] + (BAND_INCHES if case.synthetic else 0.0)
+    for number, one in enumerate(axes):
+        left = MARGIN + number * (panel[0] + MARGIN) + (NAMES if number == 3 else 0.0)
+        one.set_position(
+            (left / size[0], LEGEND / total, panel[0] / size[0], panel[1] / total)
+        )
+    shown = shown_map(case.map, method)
+    for one in axes[:3]:
+        one.set_axis_off()
+    _show_grey(axes[0], case.grey)
+    _show_grey(axes[1], case.grey)
+    _show_map(axes[1], shown, colours, OPACITY)
+    _show_map(axes[2], shown, colours, 1.0)
+    if method not in BRIGHTEST:  # a gradient is too grainy for an outline
+        _outline(axes[1], shown >= OUTLINE_LEVEL, MAP_LINE, "--")
+    for one in axes[:2]:
+        if case.mask is not None:
+            _outline(one, case.mask, MASK_LINE, "-")
+    if case.contributions is not None:
+        draw_contributions(axes[3], case.contributions)
+    figure.text(
+        MARGIN / size[0],
+        (LEGEND + panel[1] + 0.08) / total,
+        f"{describe(case)}\n{method}: {meaning(method, label)}",
+        fontsize=5.5,
+        va="bottom",
+    )
+    _legend(
+        figure,
+        (3 * panel[0] / size[0], total),
+        shown,
+        case,
+        meaning(method, label),
+        colours,
+    )
+    return figure
+
+
+def shown_map(values: np.ndarray, method: str) -> np.ndarray:
+    """A map as it is drawn: a gradient is cut at a high percentile."""
+    if method not in BRIGHTEST or not values.any():
+        return values
+    top = max(float(np.percentile(values, BRIGHTEST[method])), 1e-6)
+    return np.clip(values / top, 0, 1)
+
+
+def meaning(method: str, label: str) -> str:
+    """What a high value of a map says; a gradient's size has no sign."""
+    if method == "smoothgrad":
+        return "change of the logit, either way"
+    return f"evidence for {label}"
+
+
+def describe(case: Case) -> str:
+    """Name, label and probability in one line."""
+    word = WORDS[case.label] if case.label in (0, 1) else "label unknown"
+    return f"{case.image}: {word}, P(malignant) = {case.probability:.3f}"
+
+
+def overlay_of(case: Case, method: str, colours: str) -> np.ndarray:
+    """The image with its map over it, float `(height, width, 3)` in [0, 1]."""
+    grey = np.repeat(case.grey[..., None] / 255.0, 3, axis=2)
+    coloured = colormaps[COLOURS[colours]](shown_map(case.map, method))[..., :3]
+    return (1 - OPACITY) * grey + OPACITY * coloured
+
+
+def draw_contributions(axes: Axes, contributions: Mapping[str, float]) -> None:
+    """Bars of what each value of the form adds to the logit of P(malignant)."""
+    names = list(contributions)[::-1]
+    values = [contributions[name] for name in names]
+    colours = ["#D55E00" if value > 0 else "#0072B2" for value in values]
+    axes.barh(range(len(names)), values, color=colours)
+    axes.axvline(0, color="0.3", linewidth=0.6)
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.tick_params(labelsize=4.5)
+    reach = max([abs(value) for value in values] + [0.01]) * 1.1
+    axes.set_xlim(-reach, reach)
+    axes.set_title("← benign      form      malignant →", fontsize=5)
+    axes.set_xlabel("added to the logit (Shapley value)", fontsize=5)
+
+
+def _show_grey(axes: Axes, grey: np.ndarray) -> None:
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+
+
+def _show_map(axes: Axes, values: np.ndarray, colours: str, alpha: float) -> None:
+    axes.imshow(
+        values,
+        cmap=COLOURS[colours],
+        vmin=0,
+        vmax=1,
+        alpha=alpha,
+        interpolation="nearest",
+    )
+
+
+def _outline(axes: Axes, region: np.ndarray, colour: str, style: str) -> None:
+    if region.any() and not region.all():
+        axes.contour(
+            region.astype(float), [0.5], colors=colour, linewidths=0.7, linestyles=style
+        )
+
+
+def _legend(
+    figure: Figure,
+    extent: tuple[float, float],
+    shown: np.ndarray,
+    case: Case,
+    what: str,
+    colours: str,
+) -> None:
+    """The scale of the colours, and what each line is."""
+    width, total = extent
+    scale = figure.add_axes(
+        (0.02 * width, 0.34 / total, 0.42 * width, 0.09 / total), label="scale"
+    )
+    scale.imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS[colours], aspect="auto")
+    scale.set_yticks([])
+    scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
+    scale.tick_params(labelsize=4.5, length=1.5, pad=1)
+    text = f"{what}, 1 = the strongest pixel of the padded image"
+    if not shown.any():
+        text = f"no {what} in this image"
+    scale.set_xlabel(text, fontsize=4.5, labelpad=1)
+    keys = [
+        Line2D(
+            [],
+            [],
+            color=MAP_LINE,
+            linestyle="--",
+            linewidth=0.9,
+            label=f"map at {OUTLINE_LEVEL:g}",
+        )
+    ]
+    if case.mask is not None:
+        keys.append(Line2D([], [], color=MASK_LINE, linewidth=0.9, label="lesion mask"))
+    figure.legend(
+        handles=keys,
+        loc="lower left",
+        bbox_to_anchor=(0.5 * width, 0.06 / total),
+        fontsize=4.8,
+        ncols=2,
+        facecolor="0.35",
+        labelcolor="white",
+        framealpha=1,
+    )

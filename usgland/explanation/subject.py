@@ -1,0 +1,177 @@
+"""The cases that are explained: chosen, read, and what the model says of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from usgland.errors import UserError
+from usgland.evaluation.calibration import apply_calibration
+from usgland.explanation.contributions import Contributions, make_contributions
+from usgland.explanation.explained import Explained, make_explained
+from usgland.explanation.letterbox import (
+    Letterbox,
+    letterbox_of,
+    read_grey,
+    read_mask,
+    to_original,
+)
+from usgland.explanation.pictures import Case
+from usgland.training.parts import Part, read_part
+from usgland.training.predict import predict_rows
+
+SHOWN = 5  # names in one message
+
+
+class Subject(NamedTuple):
+    """The cases that are explained, and what explains them.
+
+    Attributes:
+        rows: One row an image, with predictions.
+        part: What the network is fed.
+        model: The classifier.
+        explained: Its copy for the saliency methods.
+        greys: The original images, uint8 `(height, width)` each.
+        masks: The lesions' masks, bool `(height, width)` each, or None.
+        boxes: Where each image stands in the square.
+    """
+
+    rows: pd.DataFrame
+    part: Part
+    model: keras.Model
+    explained: Explained
+    greys: list[np.ndarray]
+    masks: list[np.ndarray | None]
+    boxes: list[Letterbox]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any image is a phantom."""
+        return bool((self.rows["synthetic"] == "1").any())
+
+
+def choose_cases(
+    rows: pd.DataFrame, cases: Sequence[str], role: str, source: Path
+) -> pd.DataFrame:
+    """The rows of a role, or those of it that are asked for.
+
+    Raises:
+        UserError: If a name is not there, or the role has no image.
+    """
+    there = rows[rows["role"] == role]
+    if there.empty:
+        counts = rows["role"].value_counts()
+        raise UserError(
+            f"--role: expected one that has images in {source}: "
+            f"{', '.join(f'{name} ({n})' for name, n in counts.items() if name)}. "
+            f"Received: {role}"
+        )
+    stems = there["image"].map(lambda name: PurePosixPath(name).stem)
+    chosen = pd.Series(False, index=there.index)
+    for name in cases:
+        found = (there["image"] == name) | (stems == name)
+        found |= there["patient_id"] == name
+        if not found.any():
+            known = ", ".join(there["image"].head(SHOWN))
+            raise UserError(
+                f"--cases: expected an image or patient of role {role}, e.g. {known}. "
+                f"Received: {name!r}"
+            )
+        chosen |= found
+    return (there[chosen] if cases else there).reset_index(drop=True)
+
+
+def read_subject(
+    model: keras.Model, rows: pd.DataFrame, calibration: dict[str, Any]
+) -> Subject:
+    """Reads images and masks, and asks the model about them.
+
+    Args:
+        model: A classifier.
+        rows: Checked rows.
+        calibration: As `read_calibration` gives it.
+
+    Raises:
+        UserError: If the model looks at no images, or a mask cannot be used.
+    """
+    explained = make_explained(model)  # says first if there is nothing to see
+    greys = [read_grey(path) for path in rows["image_path"]]
+    paths = rows["mask_path"] if "mask_path" in rows else [""] * len(rows)
+    masks = [
+        read_mask(path, grey.shape[:2]) for path, grey in zip(paths, greys, strict=True)
+    ]
+    said = apply_calibration(predict_rows(model, rows), calibration)
+    size = explained.whole.inputs[0].shape[1]
+    boxes = [letterbox_of(grey.shape[0], grey.shape[1], size) for grey in greys]
+    rows = rows.assign(probability=said["probability"], logit=said["logit"])
+    part = read_part(model, rows)
+    return Subject(rows, part, model, explained, greys, masks, boxes)
+
+
+def make_cases(
+    subject: Subject,
+    maps: np.ndarray,
+    added: Mapping[int, Mapping[str, float]],
+) -> list[Case]:
+    """What is drawn: the maps on the original images.
+
+    Args:
+        subject: The cases.
+        maps: `(cases, size, size)`.
+        added: Number of a case -> column of the form -> what it adds to the logit.
+    """
+    return [
+        Case(
+            row["image"],
+            int(row["label"]),
+            float(row["probability"]),
+            grey,
+            to_original(one, box),
+            mask,
+            row["synthetic"] == "1",
+            added.get(number),
+        )
+        for number, ((_, row), grey, one, box, mask) in enumerate(
+            zip(
+                subject.rows.iterrows(),
+                subject.greys,
+                maps,
+                subject.boxes,
+                subject.masks,
+                strict=True,
+            )
+        )
+    ]
+
+
+def form_contributions(
+    subject: Subject, numbers: Sequence[int]
+) -> Contributions | None:
+    """What each value of the form adds, for some cases; None without a form."""
+    part, chosen = subject.part, list(numbers)
+    if part.form is None or part.pixels is None or not chosen:
+        return None
+    form = part.form._replace(
+        features=part.form.features[chosen], given=part.form.given[chosen]
+    )
+    some = Part(part.pixels[chosen], part.labels[chosen], form)
+    return make_contributions(subject.model, some)
+
+
+def worst_first(rows: pd.DataFrame) -> list[int]:
+    """Numbers of the rows, the greatest error first; those without a label last."""
+    error = (rows["probability"] - rows["label"]).abs()
+    error = error.where(rows["label"] >= 0, -1.0)
+    return np.argsort(-error.to_numpy(), kind="stable").tolist()
+
+
+def picture_names(images: pd.Series) -> list[str]:
+    """A file name for each image: its own, with its folders where two have one."""
+    stems = images.map(lambda name: PurePosixPath(name.replace("\\", "/")).stem)
+    if not stems.duplicated().any():
+        return stems.to_list()
+    whole = images.str.replace(r"[\\/:]+", "_", regex=True)
+    return whole.str.replace(r"\.\w+$", "", regex=True).to_list()

@@ -1,0 +1,151 @@
+"""The second half of `explain`: measures the maps, and probes for shortcuts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import EvaluationSettings
+from usgland.errors import UserError
+from usgland.evaluation.figures import save_figure
+from usgland.explanation.explained import Explained, make_explained
+from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
+from usgland.explanation.maps import make_maps
+from usgland.explanation.randomization import rank_correlations, shuffled_network
+from usgland.explanation.saliency_tables import (
+    energy_figure,
+    print_saliency,
+    saliency_markdown,
+    saliency_notes,
+)
+from usgland.explanation.shortcut_tables import print_shortcuts, shortcuts_markdown
+from usgland.explanation.shortcuts import probe_shortcuts
+from usgland.explanation.subject import Subject
+from usgland.models.classifier import PREPROCESSING
+from usgland.runs import FIGURES, MODEL, TABLES, find_run, write_text, write_whole
+from usgland.steps.models import load_model
+
+# What `--faithfulness` and `--shortcuts` write.
+SALIENCY = (
+    f"{TABLES}/saliency.md",
+    f"{TABLES}/saliency.csv",
+    f"{TABLES}/saliency_cases.csv",
+    f"{FIGURES}/saliency.png",
+)
+SHORTCUTS = (f"{TABLES}/shortcuts.md", f"{TABLES}/shortcuts.csv")
+
+
+def measure_saliency(
+    run: Path,
+    subject: Subject,
+    maps: Mapping[str, np.ndarray],
+    label: str,
+    other: Path | None,
+    role: str,
+    settings: EvaluationSettings,
+    console: Console,
+) -> list[Path]:
+    """Measures the maps of every method, and of two that know nothing of the model.
+
+    Args:
+        run: Where the tables go.
+        subject: The cases.
+        maps: Method -> `(cases, size, size)`.
+        label: For which they are evidence.
+        other: A run whose maps are compared with these, or None.
+        role: Of the cases.
+        settings: Of the intervals.
+        console: Where the table is shown.
+
+    Returns:
+        The files written, those of `SALIENCY`.
+
+    Raises:
+        UserError: If the other run cannot be used.
+    """
+    strangers = {"shuffled": shuffled_network(subject.model)}
+    if other is not None:
+        strangers["other_run"] = _other_network(other, subject)
+    inputs = subject.part.inputs()
+    found = []
+    for method, values in {**maps, **baseline_maps(subject)}.items():
+        console.print(f"{method}: measuring {len(values)} maps", highlight=False)
+        correlations = {}
+        for name, network in strangers.items():
+            if method in maps:
+                theirs = make_maps(network, inputs, method=method, label=label)
+                correlations[name] = rank_correlations(values, theirs, subject.boxes)
+        found.append(
+            measure_maps(
+                subject, values, method=method, label=label, correlations=correlations
+            )
+        )
+    cases = pd.concat(found, ignore_index=True)
+    table = summarize(cases, settings)
+    size = subject.boxes[0].size
+    notes = saliency_notes(table, label=label, size=size, role=role)
+    print_saliency(table, notes, console, synthetic=subject.synthetic)
+    text = saliency_markdown(table, notes, synthetic=subject.synthetic)
+    write_text(run / SALIENCY[0], text)
+    written = [
+        run / SALIENCY[0],
+        write_table(table, run / SALIENCY[1]),
+        write_table(cases, run / SALIENCY[2]),
+    ]
+    figure = energy_figure(table, synthetic=subject.synthetic)
+    if figure is not None:
+        save_figure(figure, run / SALIENCY[3])
+        written.append(run / SALIENCY[3])
+    return written
+
+
+def _other_network(other: Path, subject: Subject) -> Explained:
+    """The network of another run that takes the same inputs.
+
+    Raises:
+        UserError: If it takes others.
+    """
+    find_run(other, MODEL)
+    network = make_explained(load_model(other))
+    ours, theirs = (
+        [one.shape[1:] for one in explained.whole.inputs]
+        for explained in (subject.explained, network)
+    )
+    if ours != theirs:
+        raise UserError(
+            f"--other: expected a run whose model takes the same inputs, {ours}. "
+            f"Received: {other}, which takes {theirs}"
+        )
+    return network
+
+
+def probe_run(
+    run: Path, subject: Subject, settings: EvaluationSettings, console: Console
+) -> list[Path]:
+    """Asks the model about images without their lesion and the like.
+
+    Args:
+        run: Where the tables go.
+        subject: The cases.
+        settings: Of the intervals.
+        console: Where the table is shown.
+
+    Returns:
+        The files written, those of `SHORTCUTS`.
+    """
+    preprocessing = subject.model.get_layer(PREPROCESSING)
+    table = probe_shortcuts(subject, preprocessing, settings)
+    size = subject.boxes[0].size
+    print_shortcuts(table, size, console, synthetic=subject.synthetic)
+    text = shortcuts_markdown(table, size, synthetic=subject.synthetic)
+    write_text(run / SHORTCUTS[0], text)
+    return [run / SHORTCUTS[0], write_table(table, run / SHORTCUTS[1])]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Writes a CSV, whole or not at all; gives its path."""
+    with write_whole(path) as temporary:
+        table.to_csv(temporary, index=False)
+    return path
