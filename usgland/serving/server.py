@@ -39,9 +39,9 @@ async def run_server(
 
     Args:
         options: What to serve, where and within which limits.
-        stop: Ends it when set, e.g. by `stop_on_signals`.
         started: Called with the ports of REST and gRPC and what is served, e.g.
             `["mine/3"]`, once requests are answered.
+        stop: Ends it when set, e.g. by `stop_on_signals`.
 
     Raises:
         UserError: If there is no model, or a port or a file cannot be used.
@@ -65,22 +65,25 @@ async def run_server(
             serving.result()
             raise UserError("Expected the REST server to start. Received: it ended")
         started(listening.getsockname()[1], grpc_port, core.catalog.served())
-        await asyncio.wait(
-            {serving, watching, stopping}, return_when=asyncio.FIRST_COMPLETED
-        )
+        tasks = {serving, watching, stopping}
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log("info", "draining", requests=core.admission.requests)
         await set_health(health, serving=False)
         http.should_exit = True
         # Both at once: neither takes a new request, both finish the old ones.
         await asyncio.gather(serving, rpc.stop(options.timeout_seconds))
-        for task in (watching, stopping):
-            task.cancel()
-        await asyncio.gather(watching, stopping, return_exceptions=True)
+        await _end(watching, stopping)
         await models.close()
         core.batcher.close()
         log("info", "stopped")
         if not watching.cancelled():
             watching.result()  # An error there ended the server: show it.
+
+
+async def _end(*tasks: asyncio.Task) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def stop_on_signals() -> asyncio.Event:
