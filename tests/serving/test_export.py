@@ -19,6 +19,7 @@ from usgland.errors import UserError
 from usgland.models.classifier import build_classifier
 from usgland.serving import export
 from usgland.serving.export import export_model
+from usgland.serving.limits import ServerOptions
 from usgland.training.predict import predict_rows
 
 SIZES = ((64, 64), (90, 71), (200, 33), (47, 120), (150, 151))
@@ -150,6 +151,22 @@ def test_a_network_that_is_very_sure_is_exported_with_its_calibration(
         1 / (1 + np.exp(3 - logits / 4)),
         atol=1e-5,
     )
+
+
+@pytest.mark.slow
+def test_a_served_export_gives_the_same_probabilities(
+    exported, contents, predicted, serving
+):
+    with serving.RunningServer(ServerOptions(exported.parent.parent)) as server:
+        instances = [serving.b64(content) for content in contents]
+        status, body = server.client.predict({"instances": instances}, model="mine")
+        assert status == 200
+        np.testing.assert_allclose(body["predictions"], predicted, atol=1e-5)
+        for content, probability in zip(contents, predicted, strict=True):
+            body = server.client.predict(
+                {"inputs": {"image_bytes": [serving.b64(content)]}}, model="mine"
+            )[1]
+            assert body["outputs"] == pytest.approx([probability], abs=1e-5)
 
 
 @pytest.mark.slow

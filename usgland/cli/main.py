@@ -12,7 +12,7 @@ from usgland.cli.reading import readers
 from usgland.cli.reporting import report
 from usgland.cli.results import evaluate, predict
 from usgland.cli.sample_size import samplesize
-from usgland.cli.serving import export
+from usgland.cli.serving import export, serve
 from usgland.cli.settings import config
 from usgland.cli.table_one import table1
 from usgland.cli.training import cv, fit
@@ -43,6 +43,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 for command in (
     *(fit, cv, predict, evaluate, compare, readers, report),
-    *(explain, audit, table1, samplesize, export, config),
+    *(explain, audit, table1, samplesize, export, serve, config),
 ):
     cli.add_command(command)

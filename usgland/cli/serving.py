@@ -1,6 +1,7 @@
-"""`usgland export`: a run as a model to serve."""
+"""`usgland export` and `usgland serve`: a run as a model, and models as a service."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,3 +26,88 @@ def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None
     chosen = check_name("--name", run.resolve().name if name is None else name)
     path = load_steps("serving", verbose).export(run, models_dir, chosen)
     click.echo(f"Wrote {path}")
+
+
+@click.command()
+@click.option(
+    "--models-dir",
+    type=click.Path(path_type=Path),
+    default=Path("saved_models"),
+    show_default=True,
+    help="Folder of models, as NAME/VERSION.",
+)
+@click.option(
+    "--model-config-file",
+    type=click.Path(path_type=Path),
+    help="A model_config_list of TensorFlow Serving: models, policies, labels.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="To listen on.")
+@click.option("--rest-port", default=8501, show_default=True, help="0: any free one.")
+@click.option("--grpc-port", default=8500, show_default=True, help="0: any free one.")
+@click.option(
+    "--keep-versions",
+    default="1",
+    show_default=True,
+    help="How many of the newest versions are served, or `all`.",
+)
+@click.option("--builtin", is_flag=True, help="Do not look for TensorFlow Serving.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds for one request.",
+)
+@click.option(
+    "--max-body",
+    type=click.FloatRange(0, min_open=True),
+    default=64.0,
+    show_default=True,
+    help="Megabytes of one request.",
+)
+@click.option(
+    "--max-requests",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="At one time; more get the status 429.",
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Images that run together; 1 runs every request by itself.",
+)
+@click.option(
+    "--batch-window",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Milliseconds to wait for company.",
+)
+@click.option(
+    "--poll",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks for new versions.",
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path), help="PEM file; with --tls-key."
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="Holds what clients must send as bearer token.",
+)
+@click.pass_obj
+def serve(verbose: bool, builtin: bool, **given: Any) -> None:
+    """Serve exported models over REST and gRPC, as TensorFlow Serving does.
+
+    Runs TensorFlow Serving itself where it is installed or its image is here, else
+    a built-in server for one machine. New versions are taken up as they appear.
+    """
+    steps = load_steps("serve", verbose)
+    steps.serve(steps.read_options(given), click.echo, builtin=builtin)

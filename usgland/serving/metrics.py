@@ -1,0 +1,100 @@
+"""Counts and times for Prometheus, under the names that TensorFlow Serving gives them.
+
+Its dashboards and alerts work with this server as well. What it has no name for
+starts with `usgland_`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+PATH = "/monitoring/prometheus/metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MICROSECONDS = tuple(500.0 * 2**n for n in range(17))  # 0.5 ms to 33 s
+ROWS = (1, 2, 4, 8, 16, 32)
+
+
+class RequestCount(Collector):
+    """`:tensorflow:serving:request_count`, without the library's `_total`."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def collect(self) -> Iterator[Metric]:
+        name = ":tensorflow:serving:request_count"
+        metric = Metric(name, "Requests by model and by how they ended.", "unknown")
+        for (model, status), count in sorted(self.counts.items()):
+            metric.add_sample(name, {"model_name": model, "status": status}, count)
+        yield metric
+
+
+class Metrics:
+    """All counts of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.request_count = RequestCount()
+        self.registry.register(self.request_count)
+        self.request_latency = Histogram(
+            ":tensorflow:serving:request_latency",
+            "Microseconds from a request to its answer.",
+            ("model_name", "API", "entrypoint"),
+            buckets=MICROSECONDS,
+            registry=self.registry,
+        )
+        self.runtime_latency = Histogram(
+            ":tensorflow:serving:runtime_latency",
+            "Microseconds of one run of a model.",
+            ("model_name", "API", "runtime"),
+            buckets=MICROSECONDS,
+            registry=self.registry,
+        )
+        self.batch_rows = Histogram(
+            "usgland_batch_rows",
+            "Cases in one run of a model.",
+            ("model_name",),
+            buckets=ROWS,
+            registry=self.registry,
+        )
+        self.requests = Gauge(
+            "usgland_requests",
+            "Requests that are read, wait or run now.",
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "usgland_waiting",
+            "Requests that wait for a thread.",
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
+
+    def request(self, model: str, api: str, code: str, seconds: float) -> None:
+        """Counts a Predict request.
+
+        Args:
+            model: Its name, or "" where no such model is known, so that a client
+                cannot make names without end.
+            api: `REST` or `GRPC`.
+            code: How it ended.
+            seconds: How long it took.
+        """
+        self.request_count.counts[model, code] += 1
+        self.request_latency.labels(model, "predict", api).observe(seconds * 1e6)
+
+    def batch(self, model: str, rows: int, seconds: float) -> None:
+        """Counts a run of a model."""
+        self.runtime_latency.labels(model, "Predict", "TF1").observe(seconds * 1e6)
+        self.batch_rows.labels(model).observe(rows)
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)

@@ -1,0 +1,190 @@
+"""The REST half of TensorFlow Serving's interface.
+
+Reference:
+    [RESTful API of TensorFlow Serving](https://www.tensorflow.org/tfx/serving/api_rest)
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from usgland.serving.grpc_service import SIGNATURES, metadata_response
+from usgland.serving.json_answers import answer
+from usgland.serving.json_tensors import parse_json, read_inputs, signature_of
+from usgland.serving.metrics import CONTENT_TYPE, PATH
+from usgland.serving.predict import Core, Target
+from usgland.serving.servable import Arrays
+from usgland.serving.status import RequestError, invalid
+
+MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
+STATUS = re.compile(MODEL + r"(/metadata)?")
+LARGEST_VERSION = 2**63 - 1
+# A body that is too large is read and forgotten up to here, so that its sender sees
+# the answer and not a broken connection.
+DISCARDED_BYTES = 2**30
+
+Handler = Callable[[Core, Request], Awaitable[Response]]
+
+
+def build_app(core: Core) -> Starlette:
+    """The application: TensorFlow Serving's paths, and JSON for every error."""
+
+    def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            try:
+                core.check_token(request.headers.get("authorization", ""))
+                return await handler(core, request)
+            except RequestError as error:
+                return error_response(error)
+
+        return guarded
+
+    methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    return Starlette(
+        routes=[
+            Route(PATH, endpoint(_metrics), methods=["GET"]),
+            Route("/{path:path}", endpoint(_models), methods=methods),
+        ],
+        exception_handlers={Exception: _unexpected},
+    )
+
+
+def error_response(error: RequestError) -> JSONResponse:
+    """The body of an error: `{"error": "..."}`."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else None
+    return JSONResponse({"error": error.message}, error.http_status, headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Says no more than that; the log has the place."""
+    return error_response(RequestError("INTERNAL", "Unforeseen error in the server"))
+
+
+async def _metrics(core: Core, request: Request) -> Response:
+    return Response(core.metrics.page(), media_type=CONTENT_TYPE)
+
+
+async def _models(core: Core, request: Request) -> Response:
+    path = request.scope.get("raw_path", b"").decode("ascii", "replace")
+    path = path.partition("?")[0]
+    if not path.lower().startswith("/v1/"):
+        raise RequestError("NOT_FOUND", "Expected a path under /v1/models/")
+    if request.method == "POST" and (match := PREDICT.fullmatch(path)):
+        name, number, label, verb = match.groups()
+        if verb.lower() != "predict":
+            raise RequestError(
+                "UNIMPLEMENTED", f"Expected `:predict`. Received: `:{verb.lower()}`"
+            )
+        return await _predict(core, request, _target(name, number, label))
+    if request.method == "GET" and (match := STATUS.fullmatch(path)):
+        *spec, metadata = match.groups()
+        target = _target(*spec)
+        if metadata:
+            return _metadata(metadata_response(core, target, [SIGNATURES]))
+        return JSONResponse(_as_json(core.catalog.status(*target[:3])))
+    if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
+        raise invalid("Missing model name in request.")
+    raise invalid(
+        "Malformed request: expected GET /v1/models/NAME[/versions/N|/labels/L]"
+        "[/metadata] or POST /v1/models/NAME[/versions/N|/labels/L]:predict"
+    )
+
+
+def _target(name: str, number: str | None, label: str | None) -> Target:
+    version = int(number) if number and len(number) < 25 else None
+    if number and (version is None or version > LARGEST_VERSION):
+        raise invalid("Failed to convert version: expected a number below 2**63")
+    return Target(unquote(name), version, unquote(label) if label else None)
+
+
+async def _predict(core: Core, request: Request, target: Target) -> Response:
+    start = time.monotonic()
+    deadline = start + core.options.timeout_seconds
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() and len(declared) < 16 else None
+    with core.observed(target, "REST", size or 0):
+        limit = core.options.max_body_bytes
+        if size is not None and size > limit:
+            await _discard(request, size, core.options.timeout_seconds)
+            raise _too_large(limit)
+        with core.admission.admit(limit if size is None else size):
+            document = parse_json(await _body(core, request))
+            target = target._replace(signature=signature_of(document))
+            as_rows = False
+
+            def read(signature: object) -> Arrays:
+                nonlocal as_rows
+                inputs, as_rows = read_inputs(document, signature)
+                return inputs
+
+            reply = await core.predict(target, read, deadline)
+            content = json.dumps(answer(reply.outputs, rows=as_rows))
+    return Response(content, media_type="application/json")
+
+
+async def _body(core: Core, request: Request) -> bytes:
+    limit = core.options.max_body_bytes
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(core.options.timeout_seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                parts.append(part)
+    except TimeoutError as error:
+        raise RequestError(
+            "DEADLINE_EXCEEDED", "Expected the whole body in time", 408
+        ) from error
+    except ClientDisconnect as error:
+        raise RequestError("CANCELLED", "The client has gone") from error
+    return b"".join(parts)
+
+
+async def _discard(request: Request, size: int, seconds: float) -> None:
+    if size > DISCARDED_BYTES:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            async for _ in request.stream():
+                pass
+    except (TimeoutError, ClientDisconnect):
+        return
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(
+        "RESOURCE_EXHAUSTED", f"Expected a body of at most {limit} bytes", 413
+    )
+
+
+def _metadata(message: Any) -> Response:
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    message.metadata[SIGNATURES].Unpack(signatures)
+    return JSONResponse(
+        {
+            "model_spec": _as_json(message.model_spec),
+            "metadata": {SIGNATURES: _as_json(signatures)},
+        }
+    )
+
+
+def _as_json(message: Message) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )

@@ -1,0 +1,169 @@
+"""The real TensorFlow Serving, where this machine has it: how it is run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from usgland.errors import UserError
+from usgland.serving.limits import ServerOptions
+from usgland.serving.versions import find_models, read_model_config
+
+BINARY = "tensorflow_model_server"
+ENGINES = ("docker", "podman")
+IMAGE = "tensorflow/serving"
+EVERYWHERE = ("0.0.0.0", "::")
+CONFIG = "models.config"
+# Labels in a file name versions that are not loaded yet when it starts.
+LABELS = "--allow_version_labels_for_unavailable_models=true"
+
+
+class Choice(NamedTuple):
+    """Which server runs, and why.
+
+    Attributes:
+        server: `binary`, an engine of `ENGINES`, or "" for the built-in one.
+        image: Of the engine.
+        reason: One line for whoever starts it.
+    """
+
+    server: str
+    image: str
+    reason: str
+
+
+def choose_server(options: ServerOptions) -> Choice:
+    """Looks for what can serve under these options; nothing is downloaded."""
+    ours = _needs_ours(options)
+    if ours:
+        return Choice("", "", f"Built-in server: {ours}")
+    binary = shutil.which(BINARY)
+    if binary and options.host in EVERYWHERE:
+        return Choice("binary", "", f"TensorFlow Serving: {binary}")
+    for engine in ENGINES:
+        image = _local_image(engine) if shutil.which(engine) else ""
+        if image:
+            return Choice(engine, image, f"TensorFlow Serving: {engine} image {image}")
+    if binary:
+        return Choice(
+            "",
+            "",
+            f"Built-in server: {BINARY} listens on every address; --host 0.0.0.0 "
+            "allows that",
+        )
+    return Choice(
+        "",
+        "",
+        f"Built-in server: no {BINARY} on the path, and no {IMAGE} image here",
+    )
+
+
+def _needs_ours(options: ServerOptions) -> str:
+    if options.token is not None:
+        return "TensorFlow Serving knows no --token-file"
+    if options.tls_certificate is not None:
+        return "TensorFlow Serving has no TLS for REST"
+    if 0 in (options.rest_port, options.grpc_port):
+        return "port 0, any free one, is asked for"
+    return ""
+
+
+def _local_image(engine: str) -> str:
+    """The first image of TensorFlow Serving that the engine has, or ""."""
+    command = [engine, "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    names = (line.strip() for line in done.stdout.splitlines())
+    # Podman puts the registry before the name.
+    return next(
+        (n for n in names if f"/{n}".rpartition(":")[0].endswith(f"/{IMAGE}")), ""
+    )
+
+
+def write_model_config(options: ServerOptions, path: Path) -> None:
+    """Writes the models found in the folder, and the policy, as TF Serving reads it."""
+    config = model_server_config_pb2.ModelServerConfig()
+    models = find_models(options.models_dir, options.keep_versions)
+    if not models:
+        raise UserError(
+            f"Expected a model under {options.models_dir}, as NAME/VERSION/. "
+            "Received: none. `usgland export RUN` writes one"
+        )
+    for name, model in models.items():
+        entry = config.model_config_list.config.add(
+            name=name,
+            base_path=str(model.path.resolve()),
+            model_platform="tensorflow",
+        )
+        if model.latest is None:
+            entry.model_version_policy.all.SetInParent()
+        else:
+            entry.model_version_policy.latest.num_versions = model.latest
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")
+
+
+def command_of(choice: Choice, options: ServerOptions, config: Path) -> list[str]:
+    """The command that serves the models of a configuration.
+
+    Args:
+        choice: The binary, or an engine and its image.
+        options: Addresses and folders.
+        config: The `model_config_list`.
+    """
+    flags = [f"--model_config_file={config.resolve()}", LABELS]
+    if choice.server == "binary":
+        ports = [f"--port={options.grpc_port}", f"--rest_api_port={options.rest_port}"]
+        return [BINARY, *ports, *flags]
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    command = [choice.server, "run", "--rm", "--init"]
+    for outside, inside in ((options.grpc_port, 8500), (options.rest_port, 8501)):
+        command += ["--publish", f"{host}:{outside}:{inside}"]
+    folders = {options.models_dir.resolve(), config.resolve()}
+    if options.model_config_file is not None:
+        models = read_model_config(options.model_config_file, options.models_dir)
+        folders |= {model.path.resolve() for model in models.values()}
+    for folder in sorted(folders):
+        command += ["--volume", f"{folder}:{folder}:ro"]
+    # As in a deployment: base paths under /models are found there.
+    command += ["--volume", f"{options.models_dir.resolve()}:/models:ro"]
+    return [*command, choice.image, *flags]
+
+
+def run_tf_serving(choice: Choice, options: ServerOptions, show: object = print) -> int:
+    """Runs it until it ends; SIGTERM is passed on.
+
+    Args:
+        choice: What to run.
+        options: Addresses and folders.
+        show: Called with the command line.
+
+    Returns:
+        Its exit status.
+    """
+    with tempfile.TemporaryDirectory(prefix="usgland-") as folder:
+        config = options.model_config_file
+        if config is None:
+            config = Path(folder) / CONFIG
+            write_model_config(options, config)
+        else:
+            read_model_config(config, options.models_dir)  # Its errors in our words.
+        command = command_of(choice, options, config)
+        if callable(show):
+            show(" ".join(command))
+        process = subprocess.Popen(command)
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(process.pid, signal.SIGTERM))
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # It had the same Ctrl-C: let it end.
+                continue

@@ -1,0 +1,92 @@
+"""`serve`: the real TensorFlow Serving if it is here, else the built-in server."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from usgland.errors import UserError
+from usgland.serving.limits import ServerOptions, read_token
+from usgland.serving.logs import start_logging
+from usgland.serving.server import run_server, stop_on_signals
+from usgland.serving.tf_serving import choose_server, run_tf_serving
+from usgland.serving.versions import parse_keep_versions
+
+MOST_THREADS = 4  # that run a model: each already uses all cores for its operations
+
+
+def read_options(given: Mapping[str, Any]) -> ServerOptions:
+    """Makes checked options of those of the command line.
+
+    Raises:
+        UserError: If a value cannot be used.
+    """
+    for name in ("rest_port", "grpc_port"):
+        if not 0 <= given[name] < 65536:
+            raise UserError(
+                f"--{name.replace('_', '-')}: expected a number from 0 to 65535. "
+                f"Received: {given[name]}"
+            )
+    if (given["tls_cert"] is None) != (given["tls_key"] is None):
+        raise UserError("--tls-cert and --tls-key: expected both. Received: one")
+    token_file = given["token_file"]
+    return ServerOptions(
+        models_dir=given["models_dir"],
+        model_config_file=given["model_config_file"],
+        host=given["host"],
+        rest_port=given["rest_port"],
+        grpc_port=given["grpc_port"],
+        keep_versions=parse_keep_versions(given["keep_versions"]),
+        poll_seconds=given["poll"],
+        max_body_megabytes=given["max_body"],
+        max_requests=given["max_requests"],
+        timeout_seconds=given["timeout"],
+        max_batch_size=given["max_batch"],
+        batch_window_milliseconds=given["batch_window"],
+        threads=min(os.cpu_count() or 1, MOST_THREADS),
+        tls_certificate=given["tls_cert"],
+        tls_key=given["tls_key"],
+        token=None if token_file is None else read_token(token_file),
+    )
+
+
+def serve(
+    options: ServerOptions, echo: Callable[[str], None], *, builtin: bool
+) -> None:
+    """Serves until it is told to stop.
+
+    Args:
+        options: What to serve, where and within which limits.
+        echo: Shows a line to whoever started it.
+        builtin: Whether TensorFlow Serving is not looked for.
+
+    Raises:
+        UserError: If it cannot start, or TensorFlow Serving ends with an error.
+    """
+    if builtin:
+        echo("Built-in server, as asked")
+    else:
+        choice = choose_server(options)
+        echo(choice.reason)
+        if choice.server:
+            status = run_tf_serving(choice, options, echo)
+            if status > 0:
+                raise UserError(
+                    f"TensorFlow Serving ended with status {status}; its messages "
+                    "stand above. --builtin starts the server of this package"
+                )
+            return
+    start_logging()
+
+    def started(rest_port: int, grpc_port: int, served: list[str]) -> None:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        scheme = "http" if options.tls_certificate is None else "https"
+        echo(f"REST  {scheme}://{host}:{rest_port}/v1/models/NAME")
+        echo(f"gRPC  {host}:{grpc_port}")
+        echo(f"Serving {', '.join(served) or 'nothing yet: the log says why'}")
+        echo("Stop with Ctrl-C")
+
+    async def main() -> None:
+        await run_server(options, started, stop_on_signals())
+
+    asyncio.run(main())
