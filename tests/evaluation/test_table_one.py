@@ -204,12 +204,32 @@ def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
     rows = list(
         csv.DictReader(io.StringIO((tmp_path / "out" / "table1.csv").read_text()))
     )
-    # `frame` differs within a patient: it describes images.
+    # `frame` differs within a patient: it describes images, and the reader is told.
+    told = "Left out, as values differ within a patient: frame (patient P1, rows 3, "
+    assert told + "4, and 14 more)." in " ".join(stdout.split())
     assert {row["column"] for row in rows} == {"age", "sex", "device"}
     assert (tmp_path / "out" / "table1.tex").exists()
     line = call(manifest, "--output", tmp_path / "out", code=1)
     assert "--overwrite to make it again" in line
     call(manifest, "--output", tmp_path / "out", "--overwrite")
+
+
+def test_a_mistyped_value_of_one_patient_does_not_vanish_unseen(manifest):
+    lines = manifest.read_text().splitlines()
+    assert ",m," in lines[2]
+    lines[2] = lines[2].replace(",m,", ",f,")
+    manifest.write_text("\n".join(lines) + "\n")
+    stdout = " ".join(call(manifest).split())
+    assert "sex (patient P1, rows 3, 4); frame (patient P1" in stdout
+    line = call(manifest, "--columns", "age,sex", code=1)
+    assert "patient 'P1': sex: expected one value" in line
+
+
+def test_the_first_value_known_stands_for_a_patient(manifest):
+    lines = manifest.read_text().splitlines()
+    lines[2] = ",".join([*lines[2].split(",")[:3], "", *lines[2].split(",")[4:]])
+    manifest.write_text("\n".join(lines) + "\n")
+    assert "missing" not in call(manifest, "--columns", "age")
 
 
 def test_columns_groups_and_tests_can_be_chosen(manifest):
@@ -225,6 +245,8 @@ def test_columns_groups_and_tests_can_be_chosen(manifest):
     [
         (("--columns", "agee"), "expected the column `agee` (the nearest is `age`)"),
         (("--columns", "frame"), "patient 'P1': frame: expected one value. Received"),
+        (("--columns", "age,label"), "each column once, and without `label`, which"),
+        (("--columns", "age,age"), "each column once, and without `label`, which"),
         (("--by", "device"), "`device`: expected two groups of patients or more"),
         (("--test", "age=t"), "--test: expected COLUMN= and one of chi-square"),
         (("--test", "x=fisher"), "--test: expected a column of the table, one of age"),

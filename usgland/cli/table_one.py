@@ -80,8 +80,18 @@ def table1(
     else:
         names = [one.strip() for one in columns.split(",")] if columns else []
         settings = load_config(config_path, overrides).data
-        patients, shown, synthetic = patients_of(manifest, settings, by, names)
-        found = table_one(patients, by, shown, medians=medians, tests=wanted, seed=seed)
+        patients, shown, left_out, synthetic = patients_of(
+            manifest, settings, by, names
+        )
+        found = table_one(
+            patients,
+            by,
+            shown,
+            medians=medians,
+            tests=wanted,
+            seed=seed,
+            left_out=left_out,
+        )
     for path in show_table_one(
         found, make_console(), synthetic=synthetic, output=output, overwrite=overwrite
     ):

@@ -67,12 +67,14 @@ class TableOne(NamedTuple):
         groups: Their names.
         sizes: How many are in each.
         lines: In the order of the columns.
+        left_out: Columns not shown as they differ within a patient, with where.
     """
 
     unit: str
     groups: tuple[str, ...]
     sizes: tuple[int, ...]
     lines: tuple[Line, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def table_one(
@@ -84,6 +86,7 @@ def table_one(
     tests: Mapping[str, str] | None = None,
     unit: str = "patients",
     seed: int = 0,
+    left_out: Sequence[str] = (),
 ) -> TableOne:
     """Compares the groups of one column in others.
 
@@ -102,6 +105,7 @@ def table_one(
         tests: Column -> one of `TESTS`, where another is wanted.
         unit: What a row is.
         seed: Of Monte-Carlo draws of large tables.
+        left_out: Columns to name below the table, with the reason's place.
 
     Raises:
         ValueError: If there are fewer than two groups or a test is unknown.
@@ -130,7 +134,7 @@ def table_one(
         else:
             lines += _category_lines(name, values, test, seed)
     sizes = tuple(int((rows[by] == group).sum()) for group in groups)
-    return TableOne(unit, groups, sizes, tuple(lines))
+    return TableOne(unit, groups, sizes, tuple(lines), tuple(left_out))
 
 
 def table_from_counts(

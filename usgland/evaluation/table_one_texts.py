@@ -131,7 +131,7 @@ def _cells(line: Line) -> list[str]:
 
 
 def _notes(found: TableOne) -> list[str]:
-    return [
+    notes = [
         f"Counted: {found.unit}. Numbers: mean ± SD, or median [quartiles]; words: "
         "count (percent of those known).",
         "Tests, unless chosen: numbers by Welch, by Mann-Whitney where a group's "
@@ -142,3 +142,7 @@ def _notes(found: TableOne) -> list[str]:
         "empty where the groups share no value. P values are not adjusted for "
         "several columns.",
     ]
+    if found.left_out:
+        listed = "; ".join(found.left_out)
+        notes.append(f"Left out, as values differ within a patient: {listed}.")
+    return notes

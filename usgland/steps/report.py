@@ -63,9 +63,11 @@ def _compare(runs: list[Path], console: Console) -> None:
 def _write_table_one(run: Path, config: Config) -> None:
     """Table 1 of the patients whom the run used, by label."""
     manifest = config.data.manifest or cached_phantoms()
-    patients, shown, synthetic = patients_of(manifest, config.data, "label", [])
+    patients, shown, left_out, synthetic = patients_of(
+        manifest, config.data, "label", []
+    )
     show_table_one(
-        table_one(patients, "label", shown),
+        table_one(patients, "label", shown, left_out=left_out),
         Console(quiet=True),
         synthetic=synthetic,
         output=run / TABLES,

@@ -1,6 +1,6 @@
 """`table1`: joins a manifest, one row an image, and the table of its patients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +38,7 @@ MOST_WORDS = 12  # a text column with more is left out unless it is asked for
 
 def patients_of(
     manifest: Path, settings: DataSettings, by: str, columns: Sequence[str]
-) -> tuple[pd.DataFrame, list[str], bool]:
+) -> tuple[pd.DataFrame, list[str], list[str], bool]:
     """One row a patient, of the rows that a run would use.
 
     Args:
@@ -48,17 +48,23 @@ def patients_of(
         columns: Those to show; empty: all that have few words or are numbers.
 
     Returns:
-        The patients, with texts, "" where missing; the columns to show; and whether
-        they are phantoms.
+        The patients, with the first text that is known, "" where none is; the columns
+        to show; those left out as they differ within a patient, with where they do;
+        and whether the patients are phantoms.
 
     Raises:
-        UserError: If a column is missing, a value differs within a patient, or there
-            are fewer than two groups.
+        UserError: If a column is missing or named twice, a value differs within a
+            patient, or there are fewer than two groups.
     """
     rows = choose_columns(read_table(manifest), settings, manifest, labelled=True)
     rows = rows[exclusion_reasons(rows, settings) == ""]
     found = [str(name) for name in rows.columns]
     check_columns(manifest, [by, *columns], found, "Name columns of the manifest")
+    if len({by, *columns}) <= len(columns):
+        raise UserError(
+            f"--columns: expected each column once, and without `{by}`, which makes "
+            f"the groups. Received: {', '.join(columns)}"
+        )
     shown = list(columns) or [
         name
         for name in found
@@ -68,18 +74,22 @@ def patients_of(
     texts = texts.assign(patient_id=rows["patient_id"], **{ROW: rows[ROW]})
     problems: list[Problem] = []
     for name in (by, *(columns or ())):
-        problems += _differing(texts, name)
+        problems += _problems(name, _differing(texts, name))
     raise_problems(str(manifest), problems)
-    # Of columns nobody asked for, those that vary within a patient describe images.
-    shown = [name for name in shown if columns or not _differing(texts, name)]
-    patients = texts.drop_duplicates("patient_id")
+    # Of columns nobody asked for, those that differ within a patient may describe
+    # images, or hold a mistake: the reader is told.
+    differing = {} if columns else {one: _differing(texts, one) for one in shown}
+    left_out = [_left_out(*one) for one in differing.items() if one[1]]
+    shown = [name for name in shown if not differing.get(name)]
+    known = texts.replace("", pd.NA).groupby("patient_id", sort=False, as_index=False)
+    patients = known.first().fillna("")
     if patients[by].replace("", pd.NA).nunique() < 2:
         raise UserError(
             f"{manifest}: `{by}`: expected two groups of patients or more. Received: "
             f"{', '.join(sorted(set(patients[by]))) or 'none'}"
         )
     marked = "synthetic" in rows and bool((rows["synthetic"] == "1").any())
-    return patients, shown, marked or is_synthetic(manifest)
+    return patients, shown, left_out, marked or is_synthetic(manifest)
 
 
 def _known(value: object) -> str:
@@ -95,17 +105,31 @@ def _is_worth_showing(values: pd.Series) -> bool:
     )
 
 
-def _differing(rows: pd.DataFrame, name: str) -> list[Problem]:
-    counts = rows.groupby("patient_id")[name].nunique()
-    problems: list[Problem] = []
-    for patient in counts[counts > 1].index:
-        same = rows[rows["patient_id"] == patient]
-        problems.append(
-            (
-                int(same[ROW].min()),
-                f"patient {patient!r}: {name}: expected one value. Received: "
-                f"{', '.join(map(repr, dict.fromkeys(same[name])))} "
-                f"({show_rows(same[ROW])})",
-            )
+def _differing(rows: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
+    """Patients with two known values or more, and their rows that have one."""
+    known = rows[rows[name] != ""]
+    return {
+        str(patient): same
+        for patient, same in known.groupby("patient_id", sort=False)
+        if same[name].nunique() > 1
+    }
+
+
+def _problems(name: str, differing: Mapping[str, pd.DataFrame]) -> list[Problem]:
+    return [
+        (
+            int(same[ROW].min()),
+            f"patient {patient!r}: {name}: expected one value. Received: "
+            f"{', '.join(map(repr, dict.fromkeys(same[name])))} "
+            f"({show_rows(same[ROW])})",
         )
-    return problems
+        for patient, same in differing.items()
+    ]
+
+
+def _left_out(name: str, differing: Mapping[str, pd.DataFrame]) -> str:
+    """The column, the first patient that differs, and how many more do."""
+    patient, same = next(iter(differing.items()))
+    rest = len(differing) - 1
+    more = f", and {rest} more" if rest else ""
+    return f"{name} (patient {patient}, {show_rows(same[ROW])}{more})"
