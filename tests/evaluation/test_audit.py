@@ -145,7 +145,7 @@ BAD = [
     (
         "title: x\ncases: {c: {}}\nrows: {r: {cases: d, sensitivity: '1', "
         "specificity: '1'}}",
-        "rows.r.cases: expected one of c, not d",
+        "rows.r.cases: expected a name among cases (c), not d",
     ),
     (
         "title: x\ncomparisons: [{a: r, b: s, figure: accuracy, p: '0.1'}]",

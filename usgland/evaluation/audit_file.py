@@ -33,10 +33,29 @@ def _no_limit(text: str) -> str:
     return text
 
 
+def _at_most_one(text: str) -> str:
+    if printed_bounds(text).low > 1:
+        raise ValueError('expected at most 1 or 100%, such as "0.85" or "85%"')
+    return text
+
+
+def _from_zero(text: str) -> str:
+    if printed_bounds(text).high < 0:
+        raise ValueError("expected a figure from 0")
+    return text
+
+
 Printed = Annotated[
     str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_figure)
 ]
 Figure = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
+Kappa = Annotated[Figure, pydantic.AfterValidator(_at_most_one)]
+PrintedShare = Annotated[Kappa, pydantic.AfterValidator(_from_zero)]
+P = Annotated[
+    Printed,
+    pydantic.AfterValidator(_at_most_one),
+    pydantic.AfterValidator(_from_zero),
+]
 Count = Annotated[int, pydantic.Field(ge=0, le=100_000)]
 Size = Annotated[int, pydantic.Field(ge=1, le=100_000)]  # of a group of a table
 # Of a class: every confusion matrix of so many is looked at.
@@ -62,12 +81,12 @@ class FigureRow(Settings):
     """One row of a table of diagnostic figures."""
 
     cases: str  # a name among `cases`
-    sensitivity: Figure
-    specificity: Figure
-    accuracy: Figure | None = None
-    f1: Figure | None = None
-    kappa: Figure | None = None
-    auc: Figure | None = None
+    sensitivity: PrintedShare
+    specificity: PrintedShare
+    accuracy: PrintedShare | None = None
+    f1: PrintedShare | None = None
+    kappa: Kappa | None = None
+    auc: PrintedShare | None = None
 
     def printed(self) -> dict[str, str]:
         """Figure -> its text, of those that are there."""
@@ -81,7 +100,7 @@ class Comparison(Settings):
     a: str  # names among `rows`
     b: str
     figure: Literal["sensitivity", "specificity", "accuracy"]
-    p: Printed
+    p: P
     where: str = ""
 
 
@@ -90,7 +109,7 @@ class TableRow(Settings):
 
     counts: tuple[tuple[Count, ...], ...] | None = None  # a list a group
     moments: tuple[tuple[Figure, Figure], ...] | None = None  # mean and SD a group
-    p: Printed | None = None
+    p: P | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -138,8 +157,8 @@ class AuditFile(Settings):
         for name, row in self.rows.items():
             if row.cases not in self.cases:
                 raise ValueError(
-                    f"rows.{name}.cases: expected one of {', '.join(self.cases)}, not "
-                    f"{row.cases}"
+                    f"rows.{name}.cases: expected a name among cases "
+                    f"({', '.join(self.cases) or 'none there'}), not {row.cases}"
                 )
         for one in self.comparisons:
             for side in (one.a, one.b):
