@@ -25,16 +25,18 @@ def every_call(right, cases):
             yield np.array(calls)
 
 
-def p_of(x, y, exact):
+def p_of(x, y, kind):
     only_x, only_y = int((x > y).sum()), int((y > x).sum())
     if only_x + only_y == 0:
         return 1.0
-    if exact:
+    if kind == "exact":
         return binomtest(only_x, only_x + only_y).pvalue
-    return chi2.sf((only_x - only_y) ** 2 / (only_x + only_y), 1)
+    # As R's mcnemar.test, whose correction does not reach below 0.
+    less = min(1, abs(only_x - only_y)) if kind.endswith("corrected") else 0
+    return chi2.sf((abs(only_x - only_y) - less) ** 2 / (only_x + only_y), 1)
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("kind", ["exact", "chi-square", "chi-square, corrected"])
 @pytest.mark.parametrize(
     ("a", "b", "cases"),
     [
@@ -45,15 +47,15 @@ def p_of(x, y, exact):
         ((4, 0), (1, 3), (4, 3)),
     ],
 )
-def test_bounds_are_those_of_all_pairings(a, b, cases, exact):
+def test_bounds_are_those_of_all_pairings(a, b, cases, kind):
     values = []
     for x in product(*map(every_call, a, cases)):
         for y in product(*map(every_call, b, cases)):
-            values.append(p_of(np.concatenate(x), np.concatenate(y), exact))
+            values.append(p_of(np.concatenate(x), np.concatenate(y), kind))
     found = mcnemar_bounds(
         [Right(*one) for one in zip(a, cases, strict=True)],
         [Right(*one) for one in zip(b, cases, strict=True)],
-        exact=exact,
+        kind=kind,
     )
     assert found == pytest.approx((min(values), max(values)))
 
@@ -101,7 +103,26 @@ def test_a_p_beyond_the_bounds_of_every_test_cannot_be_obtained():
     found = comparison("0.25")
     assert not found.fits
     assert found.text == "P 0.25 cannot be obtained from 18/20 against 9/20"
-    assert len(found.tried) == 5
+    assert len(found.tried) == 6
+
+
+def test_a_p_of_the_corrected_test_alone_is_found():
+    # Of 20 cases one reader has all right, the other 14: they differ in 6, one way.
+    size = {"malignant": 20, "benign": 20}
+    row = {"cases": "x", "sensitivity": "1.00", "specificity": "0.5"}
+    file = AuditFile.model_validate(
+        {
+            "title": "A paper",
+            "cases": {"x": size},
+            "rows": {"A": row, "B": row | {"sensitivity": "0.70"}},
+            # R: mcnemar.test(matrix(c(14, 0, 6, 0), 2)), 5 ** 2 / 6 on 1 df
+            "comparisons": [
+                {"a": "A", "b": "B", "figure": "sensitivity", "p": "0.04123"}
+            ],
+        }
+    )
+    (found,) = audit_comparisons(file, audit_rows(file)[1])
+    assert found.text.endswith("by McNemar, chi-square, corrected, over all pairings")
 
 
 def test_rows_of_other_cases_are_compared_unpaired():

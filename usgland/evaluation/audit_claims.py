@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from scipy.stats import binom, chi2
@@ -13,6 +13,8 @@ from usgland.evaluation.audit_rows import Finding, Fit
 from usgland.evaluation.matrix_fit import Matrix
 from usgland.evaluation.printed import Bounds, printed_bounds
 
+# Kinds of McNemar's test, as a finding names them.
+McNemar = Literal["exact", "chi-square", "chi-square, corrected"]
 PAIRS = 2_000  # of matrices; more of them bound no P
 UNPAIRED = (chi_square, chi_square_yates, fisher)
 
@@ -25,7 +27,7 @@ class Right(NamedTuple):
 
 
 def mcnemar_bounds(
-    a: Sequence[Right], b: Sequence[Right], *, exact: bool = True
+    a: Sequence[Right], b: Sequence[Right], *, kind: McNemar = "exact"
 ) -> Bounds:
     """The smallest and largest P of McNemar's test over all pairings.
 
@@ -35,15 +37,16 @@ def mcnemar_bounds(
     Args:
         a: Of the first reader, one element a class that the figure counts.
         b: Of the second on the same cases.
-        exact: By the binomial distribution; else by chi-square without correction,
-            which gives the smaller P.
+        kind: By the binomial distribution, by chi-square, which gives the smallest P,
+            or by chi-square with the correction for continuity, R's default.
 
     Raises:
         ValueError: If the cases differ or more are right than there are.
 
     Reference:
         [McNemar, 1947](https://doi.org/10.1007/BF02295996); the bounds of the
-        discordant pairs are Frechet's.
+        discordant pairs are Frechet's. The correction:
+        [Edwards, 1948](https://doi.org/10.1007/BF02289261).
     """
     least = most = 0  # cases that only a has right
     for one, other in zip(a, b, strict=True):
@@ -60,12 +63,14 @@ def mcnemar_bounds(
     only_a = np.arange(least, most + 1)
     only_b = only_a - more
     differing = only_a + only_b
-    if exact:  # By the symmetry of the binomial distribution of 1/2.
+    if kind == "exact":  # By the symmetry of the binomial distribution of 1/2.
         tail = binom.cdf(np.minimum(only_a, only_b), differing, 0.5)
         p_values = np.where(differing > 0, np.minimum(1.0, 2 * tail), 1.0)
     else:
-        squared = (only_a - only_b) ** 2 / np.maximum(differing, 1)
-        p_values = chi2.sf(squared, 1)
+        apart = np.abs(only_a - only_b)
+        if kind == "chi-square, corrected":
+            apart = np.maximum(apart - 1, 0)
+        p_values = chi2.sf(apart**2 / np.maximum(differing, 1), 1)
     return Bounds(float(p_values.min()), float(p_values.max()))
 
 
@@ -114,16 +119,16 @@ def _paired_tests(
 ) -> dict[str, Bounds]:
     """Test -> its P values over all pairings of the same cases."""
     tests = {}
-    for name, exact in (("exact", True), ("chi-square", False)):
+    for kind in get_args(McNemar):
         bounds = [
-            mcnemar_bounds(_right(figure, x), _right(figure, y), exact=exact)
+            mcnemar_bounds(_right(figure, x), _right(figure, y), kind=kind)
             for x, y in pairs
         ]
         low, high = (
             choose(getattr(one, end) for one in bounds)
             for choose, end in ((min, "low"), (max, "high"))
         )
-        tests[f"McNemar, {name}, over all pairings"] = Bounds(low, high)
+        tests[f"McNemar, {kind}, over all pairings"] = Bounds(low, high)
     return tests
 
 
