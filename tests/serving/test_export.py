@@ -35,11 +35,10 @@ import tensorflow as tf
 folder, *images = sys.argv[1:]
 serve = tf.saved_model.load(folder).signatures["serving_default"]
 batch = tf.constant([Path(image).read_bytes() for image in images])
-[(name, values)] = serve(image_bytes=batch).items()
+served = serve(image_bytes=batch)
 print(json.dumps({
-    "name": name,
-    "dtype": values.dtype.name,
-    "values": values.numpy().tolist(),
+    "dtypes": {name: values.dtype.name for name, values in served.items()},
+    "probability": served["probability"].numpy().tolist(),
     "modules": [name for name, module in sys.modules.items()
                 if module and name.split(".")[0] in ("usgland", "keras", "tf_keras")],
 }))
@@ -161,12 +160,14 @@ def test_a_served_export_gives_the_same_probabilities(
         instances = [serving.b64(content) for content in contents]
         status, body = server.client.predict({"instances": instances}, model="mine")
         assert status == 200
-        np.testing.assert_allclose(body["predictions"], predicted, atol=1e-5)
+        served = [one["probability"] for one in body["predictions"]]
+        np.testing.assert_allclose(served, predicted, atol=1e-5)
         for content, probability in zip(contents, predicted, strict=True):
             body = server.client.predict(
                 {"inputs": {"image_bytes": [serving.b64(content)]}}, model="mine"
             )[1]
-            assert body["outputs"] == pytest.approx([probability], abs=1e-5)
+            served = body["outputs"]["probability"]
+            assert served == pytest.approx([probability], abs=1e-5)
 
 
 @pytest.mark.slow
@@ -185,8 +186,8 @@ def test_a_process_without_our_package_and_keras_gives_the_same_probabilities(
     assert done.returncode == 0, done.stderr
     received = json.loads(done.stdout)
     assert received["modules"] == []
-    assert (received["name"], received["dtype"]) == ("probability", "float32")
-    np.testing.assert_allclose(received["values"], predicted, atol=1e-5)
+    assert received["dtypes"] == {"probability": "float32", "logit": "float32"}
+    np.testing.assert_allclose(received["probability"], predicted, atol=1e-5)
 
 
 def test_versions_are_numbered_on_from_the_highest_one(model, contents, tmp_path):
