@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -187,6 +188,11 @@ class RunningServer:
             raise self.error
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def tiny_versions(tmp_path_factory):
     """Three exported versions, to be copied by tests: loading is slower than that."""
@@ -247,6 +253,7 @@ def serving():
     return SimpleNamespace(
         Client=Client,
         RunningServer=RunningServer,
+        free_port=free_port,
         FORM=FORM,
         png=png,
         b64=b64,

@@ -102,6 +102,11 @@ def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None
     type=click.Path(path_type=Path),
     help="Holds what clients must send as bearer token.",
 )
+@click.option(
+    "--page",
+    is_flag=True,
+    help="Also a page for a reader with one case, at the address of REST.",
+)
 @click.pass_obj
 def serve(verbose: bool, builtin: bool, **given: Any) -> None:
     """Serve exported models over REST and gRPC, as TensorFlow Serving does.
