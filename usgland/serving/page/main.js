@@ -157,6 +157,7 @@ async function ask() {
     if (running.signal.aborted) return;
     state.shown = asked.key;
     byId("answer").replaceChildren(...parts);
+    showResult();
     state.said = sentenceOf(asked, answer);
   } catch (error) {
     if (error.name === "AbortError" || running.signal.aborted) return;
@@ -189,6 +190,12 @@ function answers({ model, contract, picture, texts }, known, signal) {
   ]);
 }
 
+/** Brings the result into view where it stands below the form. */
+function showResult() {
+  const { top, bottom } = byId("result-title").getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight) byId("result").scrollIntoView();
+}
+
 function setRunning(running) {
   state.running = running;
   const busy = running !== null;
@@ -197,6 +204,7 @@ function setRunning(running) {
   byId("ask").classList.toggle("busy", busy);
   byId("stop").hidden = !busy;
   byId("result").setAttribute("aria-busy", String(busy));
+  byId("result").classList.toggle("answered", state.shown !== null && !busy);
   byId("status").textContent = busy ? "The model is working…" : state.said;
 }
 
@@ -208,7 +216,8 @@ function clearCase() {
   setPicture(null);
   byId("answer").replaceChildren();
   byId("ask-error").textContent = "";
-  byId("status").textContent = state.said = NOTHING;
+  state.said = NOTHING;
+  setRunning(state.running);
 }
 
 // Hands and keys

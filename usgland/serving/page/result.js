@@ -11,9 +11,12 @@ import { heatmapFigure } from "./heatmap.js";
  */
 export async function resultOf(asked, answer, alone) {
   const point = asked.model.sheet?.operating_point ?? null;
-  const parts = [
+  const scales = [
     scale(titleOf(asked), answer, point, "main"),
     alone && scale("The same case, image alone", alone, point, "second"),
+  ];
+  const parts = [
+    element("div", { class: "scales" }, scales.filter(Boolean)),
     contributions(asked, answer),
     await heatmap(asked, answer),
     inputs(asked, answer),
