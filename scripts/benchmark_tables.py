@@ -17,6 +17,8 @@ from usgland.evaluation.evaluate import metrics_of
 from usgland.evaluation.model_comparison import Choices, compare_models
 from usgland.evaluation.operating_point import read_thresholds
 from usgland.evaluation.predictions import read_predictions
+from usgland.explanation.faithfulness import MEASURES
+from usgland.explanation.shortcuts import NAMES
 from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD, read_json
 
 SEEDS = range(3)
@@ -34,6 +36,7 @@ def main(runs: Path, parts: Iterable[str]) -> None:
         "choice": show_choice,
         "forms": show_forms,
         "backbones": show_backbones,
+        "saliency": show_saliency,
     }
     for part in parts or tables:
         print(f"\n### {part}\n")
@@ -191,6 +194,40 @@ def show_backbones(runs: Path) -> None:
             f"| {environment['seconds_per_image']:.3f} "
             f"| {environment['model_bytes'] / 1e6:.1f} |"
         )
+
+
+def show_saliency(runs: Path) -> None:
+    """The measures of the maps, and the AUC with parts of the images taken away."""
+    probes = {}
+    for network in ("across-0", "across-mobilenet_v2-0"):
+        for data, folder in (("BUSI", ""), ("BrEaST", "explain-breast_usg")):
+            tables = runs / network / folder / "tables"
+            measured = pd.read_csv(tables / "saliency.csv")
+            for group in ("malignant", "benign"):
+                print(f"{network}, {data}, {group} images\n")
+                print(_measures(measured[measured["group"] == group]), "\n")
+            probes[f"{network}, {data}"] = pd.read_csv(tables / "shortcuts.csv")
+    print("| AUC per image |", " | ".join(probes), "|")
+    print("|---" * (len(probes) + 1) + "|")
+    for probe, name in NAMES.items():
+        rows = [one.set_index("probe").loc[probe] for one in probes.values()]
+        cells = [f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows]
+        print(f"| {name} |", " | ".join(cells), "|")
+
+
+def _measures(table: pd.DataFrame) -> str:
+    methods = list(table["method"].unique())
+    lines = [f"| | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+    for measure, name in MEASURES.items():
+        rows = table[table["measure"] == measure].set_index("method")
+        cells = [
+            f"{rows.value[one]:.2f} ({rows.low[one]:.2f}-{rows.high[one]:.2f})"
+            if one in rows.index
+            else ""
+            for one in methods
+        ]
+        lines += [f"| {name} | {' | '.join(cells)} |"] if len(rows) else []
+    return "\n".join(lines)
 
 
 def _test_rows(run: Path) -> pd.DataFrame:

@@ -35,6 +35,7 @@ TENSORFLOW_PLACES = (
     "usgland.data.",
     "usgland.models.augmentation.",  # runs inside tf.data
     "usgland.models.clinical.",  # words are strings
+    "usgland.models.decoding.",  # a part of preprocessing
     "usgland.models.preprocessing.",
     "usgland.models.speckle.",  # a part of preprocessing
     "usgland.training.",  # devices, precision, determinism

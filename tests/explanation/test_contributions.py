@@ -77,7 +77,20 @@ def test_contributions_add_up_to_what_the_form_changes():
     assert found.method == "exact Shapley values, 4 coalitions of 2 columns"
 
 
+def test_a_model_of_the_form_alone_has_contributions():
+    encoding = [ENCODING[0], {**ENCODING[0], "name": "bmi_kg_m2"}]
+    model = classifier("clinical", encoding=encoding)
+    part = part_of([[1.5, 0, -0.5, 0]])._replace(pixels=None)
+    found = make_contributions(model, part)
+    learned = pixels_to_logit(model)
+    whole, none = (
+        np.asarray(learned(values))[0, 0]
+        for values in (part.form.features, part.form.missing[None])
+    )
+    np.testing.assert_allclose(found.values.sum(), whole - none, rtol=1e-4, atol=1e-5)
+
+
 def test_a_model_without_a_form_is_misuse():
     part = Part(np.zeros((1, 64, 64, 1), "uint8"), np.zeros(1))
-    with pytest.raises(ValueError, match="must have pixels and a form"):
+    with pytest.raises(ValueError, match="`part` must have a form"):
         make_contributions(classifier(), part)

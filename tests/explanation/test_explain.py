@@ -19,7 +19,12 @@ from usgland.errors import UserError
 from usgland.explanation.maps import METHODS
 from usgland.explanation.pictures import Case, case_figure
 from usgland.explanation.sheets import sort_cases
-from usgland.explanation.subject import choose_cases, picture_names, worst_first
+from usgland.explanation.subject import (
+    choose_cases,
+    picture_names,
+    value_in_words,
+    worst_first,
+)
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 COARSE = 50  # dots an inch, not 300
@@ -282,3 +287,23 @@ def test_a_picture_keeps_the_pixels_of_its_image_and_has_a_legend(synthetic, tmp
     blue = shown[int(top + 8 * 37), int(left + 8 * 2)]
     assert red[0] > 100 > red[2]
     assert blue[2] > 100 > blue[0]
+
+
+def test_the_names_of_the_bars_stay_clear_of_the_map():
+    long = "margin of the lesion: not circumscribed, microlobulated"
+    case = a_case(contributions={"age: 57 years": 0.2, long: -0.1})
+    figure = case_figure(case, method="gradcam", label="malignant", colours="paper")
+    figure.canvas.draw()
+    *_, map_alone, bars = figure.axes[:4]
+    names = [one.get_window_extent() for one in bars.get_yticklabels()]
+    assert min(one.x0 for one in names) > map_alone.get_window_extent().x1
+    assert bars.get_window_extent().x1 < figure.get_window_extent().x1
+
+
+def test_values_are_shown_in_words():
+    columns = load_config(None, []).clinical.columns
+    age, margin = columns["age_years"], columns["margin"]
+    assert value_in_words("age_years", 57.0, age) == "age: 57 years"
+    assert value_in_words("age_years", float("nan"), age) == "age: not known"
+    assert value_in_words("margin", "", margin) == "margin: not known"
+    assert value_in_words("margin", "clear", margin) == "margin: clear"

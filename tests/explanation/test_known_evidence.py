@@ -7,7 +7,7 @@ import pytest
 
 from usgland.config import load_config
 from usgland.explanation.explained import make_explained
-from usgland.explanation.maps import make_maps
+from usgland.explanation.maps import METHODS, make_maps
 from usgland.explanation.regions import points_at
 from usgland.models.backbones import BACKBONES
 from usgland.models.classifier import build_classifier, pixels_to_logit
@@ -44,7 +44,7 @@ def small_network(pixels, alpha):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["border", "interior"])
-@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "smoothgrad"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_pointing_game_finds_the_place_that_decides(place, method, monkeypatch):
     small = BACKBONES["squeezenet1_1"]._replace(build=small_network, offset=(-1.6,) * 3)
     monkeypatch.setitem(BACKBONES, "squeezenet1_1", small._replace(scale=1 / 50))

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tf_keras_vis.gradcam import Gradcam
+from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.saliency import Saliency
 
 from tests.explanation.networks import SIZE, classifier
@@ -125,3 +127,22 @@ def test_a_model_of_the_form_alone_has_nothing_to_look_at():
 def test_an_unknown_method_is_misuse():
     with pytest.raises(ValueError, match="`method` must be one of"):
         make_maps(None, None, method="lime", label="benign")
+
+
+def test_gradcam_plus_plus_is_that_of_tf_keras_vis_at_any_logit():
+    model, pixels = classifier(), inputs_of(classifier(), cases=1)
+    theirs = GradcamPlusPlus(make_explained(model).alone)(
+        lambda output: output[:, 0],
+        pixels.astype("float32"),
+        penultimate_layer=make_explained(model).layer,
+        seek_penultimate_conv_layer=False,
+        expand_cam=False,
+        normalize_cam=False,
+    )
+    resized = tf.image.resize(theirs[..., None], (SIZE, SIZE))[..., 0].numpy()
+    for shift in (0, 500, -500):  # exp(500) is beyond float32
+        model.get_layer("logit").bias.assign([shift])
+        ours = make_maps(
+            make_explained(model), pixels, method="gradcam++", label="malignant"
+        )
+        np.testing.assert_allclose(ours, resized / resized.max(), atol=1e-4)

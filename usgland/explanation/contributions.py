@@ -8,13 +8,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from usgland.models.classifier import pixels_to_pooled, pooled_to_logit
-from usgland.training.parts import Form, Part
+from usgland.models.classifier import (
+    ENCODING,
+    HAS_IMAGE,
+    layer_names,
+    pixels_to_pooled,
+    pooled_to_logit,
+)
+from usgland.training.parts import Part
 
 # Columns up to which every coalition is asked: 16,384 of 14 columns.
 EXACT_COLUMNS = 14
 PERMUTATIONS = 400  # drawn where there are more columns, and each reversed
-CHUNK = 4096  # coalitions a call
 
 
 class Contributions(NamedTuple):
@@ -35,13 +40,13 @@ class Contributions(NamedTuple):
 def make_contributions(
     model: keras.Model, part: Part, *, seed: int = 0
 ) -> Contributions:
-    """Shapley values of every column, for each case of a classifier of both.
+    """Shapley values of every column, for each case of a classifier with a form.
 
     A column that is absent from a coalition has its missing encoding; without any
     value the form counts as not given.
 
     Args:
-        model: A classifier of image and form.
+        model: A classifier of the form, or of image and form.
         part: Its cases.
         seed: Of the permutations, where there are too many columns for all.
 
@@ -50,19 +55,22 @@ def make_contributions(
         2010](https://www.jmlr.org/papers/v11/strumbelj10a.html).
 
     Raises:
-        ValueError: If there is no form, or no image.
+        ValueError: If there is no form.
     """
-    if part.form is None or part.pixels is None:
-        raise ValueError("`part` must have pixels and a form. Received: one side alone")
+    if part.form is None:
+        raise ValueError("`part` must have a form. Received: an image alone")
     columns = list(dict.fromkeys(part.form.columns))
-    head = tf.function(pooled_to_logit(model), reduce_retracing=True)
-    images = pixels_to_pooled(model)
+    graph = tf.function(contributions_graph(model, seed=seed), reduce_retracing=True)
+    image = None if part.pixels is None else pixels_to_pooled(model)
     found = []
     for number in range(len(part.labels)):
-        pixels = part.pixels[number : number + 1].astype("float32")
-        pooled = np.asarray(images(pixels, training=False), "float32")
-        value = _coalitions(head, pooled, part.form, number, columns)
-        found.append(shapley_values(value, len(columns), seed=seed))
+        one = slice(number, number + 1)
+        pooled = None
+        if part.pixels is not None and image is not None:
+            pixels = part.pixels[one].astype("float32")
+            pooled = tf.cast(image(pixels, training=False), tf.float32)
+        features = tf.constant(part.form.features[one])
+        found.append(graph(pooled, features, tf.ones((1, 1))).numpy()[0])
     exact = len(columns) <= EXACT_COLUMNS
     method = (
         f"exact Shapley values, {2 ** len(columns):,} coalitions of {len(columns)} "
@@ -72,6 +80,62 @@ def make_contributions(
         f"columns, seed {seed}"
     )
     return Contributions(columns, np.array(found), method)
+
+
+def contributions_graph(
+    model: keras.Model, *, seed: int = 0
+) -> Callable[[tf.Tensor | None, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Graph code that gives what each column adds; it needs no Keras once traced.
+
+    Args:
+        model: A classifier of the form, or of image and form.
+        seed: Of the permutations, where there are too many columns for all.
+
+    Returns:
+        Maps the mean of the feature map `(batch, channels)` (None without an image),
+        the features of the form `(batch, features)` and whether there is an image
+        `(batch, 1)`, to float64 `(batch, columns)`.
+    """
+    encoding = model.get_layer(ENCODING)
+    names = encoding.feature_columns()
+    columns = list(dict.fromkeys(names))
+    column_of = np.array([columns.index(name) for name in names])
+    members, weights = coalition_weights(len(columns), seed=seed)
+    takes = members[:, column_of]  # which features a coalition has
+    missing = encoding.missing_features()
+    of_column = np.eye(len(columns), dtype=bool)[column_of]
+    head = pooled_to_logit(model)
+    has_image = HAS_IMAGE in layer_names(model)
+
+    def one_case(case: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        pooled, features, image_given = case
+        values = tf.where(takes, features, missing)
+        inputs = values
+        if has_image:
+            differs = tf.not_equal(features, missing)[:, None]
+            known = tf.reduce_any(of_column & differs, axis=0)
+            given = tf.reduce_any(members & known, axis=1, keepdims=True)
+            inputs = (
+                tf.repeat(pooled[None], len(members), axis=0),
+                values,
+                tf.repeat(image_given[None], len(members), axis=0),
+                tf.cast(given, tf.float32),
+            )
+        worth = tf.cast(head(inputs, training=False), tf.float64)
+        return tf.linalg.matmul(weights, worth)[:, 0]
+
+    def graph(
+        pooled: tf.Tensor | None, features: tf.Tensor, image_given: tf.Tensor
+    ) -> tf.Tensor:
+        cases = (features if pooled is None else pooled, features, image_given)
+        return tf.map_fn(  # A case at a time: it is asked thousands of times.
+            one_case,
+            cases,
+            fn_output_signature=tf.TensorSpec([len(columns)], tf.float64),
+            parallel_iterations=1,
+        )
+
+    return graph
 
 
 def shapley_values(
@@ -88,12 +152,27 @@ def shapley_values(
     Returns:
         Float64 `(players,)`.
     """
+    members, weights = coalition_weights(players, seed=seed)
+    return weights @ np.asarray(value(members), "float64")
+
+
+def coalition_weights(players: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Which coalitions are asked, and how their worths add up to Shapley values.
+
+    Args:
+        players: How many: up to `EXACT_COLUMNS` every coalition is asked, else those
+            of random orders, each of which is also taken from its end.
+        seed: Of the orders.
+
+    Returns:
+        Bool `(coalitions, players)` and float64 `(players, coalitions)`.
+    """
     if players > EXACT_COLUMNS:
-        return _sampled(value, players, seed)
+        return _sampled_weights(players, seed)
     numbers = np.arange(2**players)
     members = (numbers[:, None] >> np.arange(players)) & 1 == 1
-    worth = np.asarray(value(members), "float64")
-    weights = np.array(
+    # Gains of joining `size` others, each by the share of orders that have it.
+    share = np.array(
         [
             math.factorial(size)
             * math.factorial(players - size - 1)
@@ -102,55 +181,23 @@ def shapley_values(
         ]
     )
     sizes = members.sum(axis=1)
-    found = np.empty(players)
-    for player in range(players):
-        without = numbers[~members[:, player]]
-        gain = worth[without | (1 << player)] - worth[without]
-        found[player] = (weights[sizes[without]] * gain).sum()
-    return found
+    joined = share[np.maximum(sizes - 1, 0)]
+    absent = share[np.minimum(sizes, players - 1)]
+    return members, np.where(members.T, joined, -absent)
 
 
-def _sampled(
-    value: Callable[[np.ndarray], np.ndarray], players: int, seed: int
-) -> np.ndarray:
-    """Means over random orders; each order is also taken from its end."""
+def _sampled_weights(players: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    found = np.zeros(players)
-    for _ in range(PERMUTATIONS):
-        drawn = rng.permutation(players)
-        for order in (drawn, drawn[::-1]):
-            members = np.zeros((players + 1, players), bool)
-            for step, player in enumerate(order):
-                members[step + 1 :, player] = True
-            found[order] += np.diff(np.asarray(value(members), "float64"))
-    return found / (2 * PERMUTATIONS)
-
-
-def _coalitions(
-    head: Callable, pooled: np.ndarray, form: Form, number: int, columns: list[str]
-) -> Callable[[np.ndarray], np.ndarray]:
-    """What the model says of one case with a part of its form."""
-    column_of = np.array([columns.index(name) for name in form.columns])
-    features, missing = form.features[number], form.missing
-    differs = features != missing
-    known = np.array([differs[column_of == i].any() for i in range(len(columns))])
-
-    def value(members: np.ndarray) -> np.ndarray:
-        said = []
-        for start in range(0, len(members), CHUNK):
-            chunk = members[start : start + CHUNK]
-            values = np.where(chunk[:, column_of], features, missing)
-            given = (chunk & known).any(axis=1, keepdims=True).astype("float32")
-            cases = len(chunk)
-            logits = head(
-                (
-                    tf.constant(np.repeat(pooled, cases, axis=0)),
-                    tf.constant(values.astype("float32")),
-                    tf.ones((cases, 1)),
-                    tf.constant(given),
-                )
-            )
-            said.append(np.asarray(logits)[:, 0])
-        return np.concatenate(said)
-
-    return value
+    drawn = [rng.permutation(players) for _ in range(PERMUTATIONS)]
+    orders = np.concatenate([drawn, np.flip(drawn, axis=1)])
+    # Player -> place in the order; before the step of that number it is absent.
+    places = np.argsort(orders, axis=1)
+    steps = np.arange(players + 1)[:, None]
+    asked = (places[:, None] < steps).reshape(-1, players)
+    members, number = np.unique(asked, axis=0, return_inverse=True)
+    number = number.reshape(len(orders), players + 1)
+    weights = np.zeros((players, len(members)))
+    for order, row in zip(orders, number, strict=True):
+        np.add.at(weights, (order, row[1:]), 1)
+        np.add.at(weights, (order, row[:-1]), -1)
+    return members, weights / len(orders)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from usgland.errors import UserError
-from usgland.models.preprocessing import decode_grey
+from usgland.models.decoding import decode_grey
 
 LESION_GREY = 127  # a pixel of a mask above it is lesion
 

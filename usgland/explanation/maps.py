@@ -149,7 +149,13 @@ def _tf_keras_vis(
     }
     if method == "gradcam++":
         visualize = GradcamPlusPlus(model)
-        return lambda pixels: visualize(score, pixels, **cam)
+
+        def from_zero(output: tf.Tensor) -> tf.Tensor:
+            # It multiplies by the exponential of the score, which a sure model takes
+            # out of float32; a constant only scales the map.
+            return score(output) - tf.stop_gradient(score(output))
+
+        return lambda pixels: visualize(from_zero, pixels, **cam)
     if method == "smoothgrad":
         saliency = Saliency(model)
         return lambda pixels: saliency(

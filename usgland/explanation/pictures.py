@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 
 from usgland.evaluation.figures import BAND_INCHES, DPI, WORDS, new_figure
 
@@ -23,7 +24,7 @@ SMALLEST_PANEL = 480  # pixels; smaller images are enlarged by a whole number
 # A gradient has single pixels far above the rest, which would leave the map dark.
 BRIGHTEST = {"smoothgrad": 99.0}  # percentile of the map that is shown as the top
 MARGIN, TITLE, LEGEND = 0.08, 0.42, 0.62  # inches
-NAMES = 0.75  # inches left of the bars, for the names of columns
+BAR_FONT = 4.5  # points, of the values of the form
 MAP_LINE, MASK_LINE = "white", "#00FFFF"
 
 
@@ -38,7 +39,8 @@ class Case(NamedTuple):
         map: Float32 `(height, width)` in [0, 1].
         mask: Bool `(height, width)`, or None.
         synthetic: Whether it is a phantom.
-        contributions: Column of the form -> what it adds to the logit, or None.
+        contributions: Value of the form, e.g. `age: 57 years` -> what it adds to the
+            logit; or None.
     """
 
     image: str
@@ -63,16 +65,18 @@ def case_figure(case: Case, *, method: str, label: str, colours: str) -> Figure:
     height, width = case.grey.shape
     enlarged = max(1, -(-SMALLEST_PANEL // width))
     panel = (width * enlarged / DPI, height * enlarged / DPI)
-    bars = panel[0] if case.contributions is not None else 0.0
-    size = (
-        3 * panel[0] + 4 * MARGIN + (bars and bars + NAMES + MARGIN),
-        panel[1] + TITLE + LEGEND,
-    )
-    figure, axes = new_figure(size, 4 if bars else 3, case.synthetic)
+    width_inches = 3 * panel[0] + 4 * MARGIN
+    names = 0.0  # inches left of the bars
+    if case.contributions is not None:
+        names = max(map(_inches, case.contributions)) + 2 * MARGIN
+        width_inches += names + panel[0] + MARGIN
+    size = (width_inches, panel[1] + TITLE + LEGEND)
+    panels = 3 if case.contributions is None else 4
+    figure, axes = new_figure(size, panels, case.synthetic)
     figure.set_layout_engine("none")
     total = size[1] + (BAND_INCHES if case.synthetic else 0.0)
     for number, one in enumerate(axes):
-        left = MARGIN + number * (panel[0] + MARGIN) + (NAMES if number == 3 else 0.0)
+        left = MARGIN + number * (panel[0] + MARGIN) + (names if number == 3 else 0.0)
         one.set_position(
             (left / size[0], LEGEND / total, panel[0] / size[0], panel[1] / total)
         )
@@ -143,12 +147,17 @@ def draw_contributions(axes: Axes, contributions: Mapping[str, float]) -> None:
     colours = ["#D55E00" if value > 0 else "#0072B2" for value in values]
     axes.barh(range(len(names)), values, color=colours)
     axes.axvline(0, color="0.3", linewidth=0.6)
-    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-    axes.tick_params(labelsize=4.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(labelsize=BAR_FONT)
     reach = max([abs(value) for value in values] + [0.01]) * 1.1
     axes.set_xlim(-reach, reach)
     axes.set_title("← benign      form      malignant →", fontsize=5)
     axes.set_xlabel("added to the logit (Shapley value)", fontsize=5)
+
+
+def _inches(text: str) -> float:
+    """How wide a text beside the bars is."""
+    return TextPath((0, 0), text, size=BAR_FONT).get_extents().width / 72
 
 
 def _show_grey(axes: Axes, grey: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """The cases that are explained: chosen, read, and what the model says of them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from usgland.explanation.letterbox import (
     to_original,
 )
 from usgland.explanation.pictures import Case
+from usgland.schema import ClinicalColumn
 from usgland.training.parts import Part, read_part
 from usgland.training.predict import predict_rows
 
@@ -121,7 +123,7 @@ def make_cases(
     Args:
         subject: The cases.
         maps: `(cases, size, size)`.
-        added: Number of a case -> column of the form -> what it adds to the logit.
+        added: Number of a case -> value of the form -> what it adds to the logit.
     """
     return [
         Case(
@@ -159,6 +161,24 @@ def form_contributions(
     )
     some = Part(part.pixels[chosen], part.labels[chosen], form)
     return make_contributions(subject.model, some)
+
+
+def value_in_words(name: str, value: Any, column: ClinicalColumn) -> str:
+    """A value of the form as it is shown, e.g. `age: 57 years`.
+
+    Args:
+        name: Of the column.
+        value: A number or word; NaN or "" where it is missing.
+        column: Gives its unit.
+    """
+    said = f"{value:g}" if column.kind == "number" else str(value)
+    if said in ("", "nan"):
+        said = "not known"
+    elif column.unit:
+        said = f"{said} {column.unit}"
+    if column.unit:  # `age_years` in years
+        name = name.removesuffix("_" + re.sub(r"\W+", "_", column.unit))
+    return f"{name.replace('_', ' ')}: {said}"
 
 
 def worst_first(rows: pd.DataFrame) -> list[int]:

@@ -8,10 +8,9 @@ and no rounding difference between eager, tf.data and a served graph survives it
 import keras
 import tensorflow as tf
 
+from usgland.models.decoding import decode_grey
 from usgland.models.speckle import median_filter
 
-# ITU-R BT.601 luma, the grey conversion of OpenCV and Pillow, for R, G, B.
-LUMA = (0.299, 0.587, 0.114)
 # Parts of one percent that a percentile is rounded to, so that ranks are integers.
 PERCENT_PARTS = 1000
 SPECKLE_FILTERS = {"none": 0, "median3": 3, "median5": 5}
@@ -106,124 +105,6 @@ class Preprocessing(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(**{k: v for k, v in config.items() if k != "trainable"})
-
-
-def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Decodes one image file to integer grey levels.
-
-    Args:
-        image_bytes: Scalar string: a PNG, JPEG or BMP file.
-
-    Returns:
-        Float32 `(height, width, 1)`, whole numbers in [0, 255]; 16-bit images are
-        not rounded (see `_scale_deep`).
-    """
-    # A PNG's bit depth is byte 24 of the file, in its first chunk. The zeros keep
-    # the look at a shorter file inside it.
-    padded = tf.strings.join([image_bytes, "\0" * 25])
-    depth = tf.strings.substr(padded, 24, 1)
-    magic = tf.strings.substr(padded, 0, 2)
-    is_png, is_deep = tf.equal(magic, b"\x89P"), tf.equal(depth, b"\x10")
-    return tf.case(
-        [
-            (tf.equal(magic, b"\xff\xd8"), lambda: _jpeg_grey(image_bytes)),
-            (tf.logical_and(is_png, is_deep), lambda: _png16_grey(image_bytes)),
-            (is_png, lambda: _png_grey(image_bytes, depth)),
-        ],
-        default=lambda: _bmp_grey(image_bytes, magic),
-        exclusive=False,
-    )
-
-
-def _jpeg_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    # The default inverse transform is up to 10 grey levels off.
-    image = tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
-    return _luma(tf.cast(image, tf.float32))
-
-
-def _png_grey(image_bytes: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
-    # The alpha that TensorFlow adds to files of fewer than 8 bits is transparent: they
-    # come with the channels that they have.
-    image = tf.cond(
-        tf.reduce_any(tf.equal(depth, [b"\1", b"\2", b"\4"])),
-        lambda: tf.io.decode_png(image_bytes),
-        lambda: tf.io.decode_png(image_bytes, channels=4),
-    )
-    return tf.round(_flatten_on_black(tf.cast(image, tf.float32), 255.0))
-
-
-def _png16_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Reads an 8-bit picture kept in 16 bits as what it is, and scales any other.
-
-    The first has every byte twice, so that 257 divides all its values.
-    """
-    image = tf.io.decode_png(image_bytes, channels=4, dtype=tf.uint16)
-    image = tf.cast(image, tf.float32)
-    shallow = tf.round(image / 257.0)
-    return tf.cond(
-        tf.reduce_all(tf.equal(shallow * 257.0, image)),
-        lambda: tf.round(_flatten_on_black(shallow, 255.0)),
-        lambda: _scale_deep(_flatten_on_black(image, 65535.0)),
-    )
-
-
-def _scale_deep(grey: tf.Tensor) -> tf.Tensor:
-    """Scales by the smallest bit depth, 8 to 16, that holds the brightest pixel.
-
-    12-bit scans in 16-bit files would otherwise be black. Values are not rounded.
-    """
-    full_scales = tf.constant([2.0**bits - 1 for bits in range(8, 17)])
-    brightest = tf.round(tf.reduce_max(grey))
-    full_scale = full_scales[tf.reduce_sum(tf.cast(full_scales < brightest, tf.int32))]
-    return grey * (255.0 / full_scale)
-
-
-def _bmp_grey(image_bytes: tf.Tensor, magic: tf.Tensor) -> tf.Tensor:
-    # Also where anything else ends: TensorFlow would take a GIF or WebP, too.
-    is_bmp = tf.equal(magic, b"BM")
-    message = "Expected a PNG, JPEG or BMP file. Received one that begins with"
-    with tf.control_dependencies([tf.debugging.Assert(is_bmp, [message, magic])]):
-        image = tf.io.decode_bmp(image_bytes)
-    # The fourth channel of 32-bit files is seldom meant as transparency.
-    return tf.cond(
-        tf.equal(tf.shape(image)[2], 1),
-        lambda: tf.gather(_bmp_palette(image_bytes), tf.cast(image, tf.int32)),
-        lambda: _luma(tf.cast(image[..., :3], tf.float32)),
-    )
-
-
-def _bmp_palette(image_bytes: tf.Tensor) -> tf.Tensor:
-    """The grey level of each entry of an 8-bit BMP's palette, which TensorFlow skips.
-
-    Bytes 10 and 14 of the file hold where the pixels start and how long the second
-    header is; the palette stands between, four bytes B, G, R, 0 an entry.
-    """
-    start_and_length = tf.io.decode_raw(tf.strings.substr(image_bytes, 10, 8), tf.int32)
-    first = 14 + start_and_length[1]
-    entries = (start_and_length[0] - first) // 4
-    palette = tf.strings.substr(image_bytes, first, 4 * entries)
-    palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])
-    return _luma(tf.cast(palette[:, 2::-1], tf.float32))[:, 0]
-
-
-def _flatten_on_black(image: tf.Tensor, opaque: float) -> tf.Tensor:
-    """Grey of one to four channels; the second and the fourth are alpha."""
-    channels = tf.shape(image)[2]
-    grey = tf.cond(
-        channels < 3,
-        lambda: image[..., :1],
-        lambda: _luma(image[..., :3], rounded=False),
-    )
-    return tf.cond(
-        tf.equal(channels % 2, 0),
-        lambda: grey * (image[..., -1:] / opaque),
-        lambda: grey,
-    )
-
-
-def _luma(image: tf.Tensor, *, rounded: bool = True) -> tf.Tensor:
-    grey = tf.reduce_sum(image * tf.constant(LUMA), axis=-1, keepdims=True)
-    return tf.round(grey) if rounded else grey
 
 
 def shrink_to_fit(image: tf.Tensor, size: int) -> tf.Tensor:

@@ -23,6 +23,7 @@ from usgland.explanation.subject import (
     make_cases,
     picture_names,
     read_subject,
+    value_in_words,
     worst_first,
 )
 from usgland.runs import (
@@ -116,7 +117,7 @@ def explain(
         for number in worst
     }
     _check_free(list(pictures.values()), overwrite)
-    added, table = _contributions(subject, worst, console)
+    added, table = _contributions(subject, worst, config, console)
     written = [write_table(table, target / CONTRIBUTIONS)] if has_form else []
     maps = {}
     for method in methods:
@@ -189,18 +190,23 @@ def _check_options(
 
 
 def _contributions(
-    subject: Subject, numbers: Sequence[int], console: Console
+    subject: Subject, numbers: Sequence[int], config: Config, console: Console
 ) -> tuple[dict[int, dict[str, float]], pd.DataFrame]:
     """What each value of the form adds to the cases that are drawn, and its table."""
     found = form_contributions(subject, numbers)
     if found is None:
         return {}, pd.DataFrame()
     console.print(f"Form: {found.method}, the image held fixed", highlight=False)
-    added = {
-        number: dict(zip(found.columns, map(float, values), strict=True))
-        for number, values in zip(numbers, found.values, strict=True)
-    }
     rows = subject.rows.iloc[list(numbers)]
+    added = {
+        number: {
+            value_in_words(column, row[column], config.clinical.columns[column]): value
+            for column, value in zip(found.columns, map(float, values), strict=True)
+        }
+        for number, (_, row), values in zip(
+            numbers, rows.iterrows(), found.values, strict=True
+        )
+    }
     table = rows[["image", "patient_id", "label"]].copy()
     table[found.columns] = found.values
     return added, table
