@@ -169,14 +169,15 @@ def picture(grey, size=(90, 120), kind="png"):
 
 
 @pytest.fixture(scope="session")
-def page_models(tmp_path_factory, tiny_versions):
+def page_models(tmp_path_factory):
     """`standin/1` with a model sheet, and `older/1` without one."""
     folder = tmp_path_factory.mktemp("page_models")
     module = StandIn()
     version = folder / "standin" / "1"
     tf.saved_model.save(module, str(version), module.exports)
     write_sheet(version, SHEET_CONTENT)
-    shutil.copytree(tiny_versions[1], folder / "older" / "1")
+    default = module.exports["serving_default"]
+    tf.saved_model.save(module, str(folder / "older" / "1"), default)
     return folder
 
 

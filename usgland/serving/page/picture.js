@@ -1,5 +1,6 @@
 // The image: checked before it is sent, and drawn as the model sees it.
 
+import { isTurned, sizeOf, typeOf } from "./header.js";
 import { PageError } from "./rest.js";
 
 const MOST_PIXELS = 16_000_000; // the graph takes no more
@@ -31,6 +32,9 @@ export async function readPicture(file, mostBytes) {
   if (size && size[0] * size[1] > MOST_PIXELS) {
     throw new PageError(`${file.name} has ${size[0]} × ${size[1]} pixels; the model takes at most 16 megapixels.`);
   }
+  if (type === "image/jpeg" && isTurned(bytes)) {
+    throw new PageError(`${file.name} is turned by its EXIF data, which the model does not follow. Save it upright.`);
+  }
   const blob = new Blob([bytes], { type });
   let bitmap;
   try {
@@ -49,35 +53,6 @@ export async function readPicture(file, mostBytes) {
 
 // As the model does, without turning the image as its camera notes say.
 const decoded = (blob) => createImageBitmap(blob, { imageOrientation: "none" });
-
-/** The type by the first bytes, whatever the name says; "" if it is none of ours. */
-function typeOf(bytes) {
-  const starts = (...values) => values.every((value, i) => bytes[i] === value);
-  if (starts(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return "image/png";
-  if (starts(0xff, 0xd8, 0xff)) return "image/jpeg";
-  if (starts(0x42, 0x4d)) return "image/bmp";
-  const mark = String.fromCharCode(...bytes.subarray(128, 132));
-  return mark === "DICM" ? "dicom" : "";
-}
-
-/** Width and height from the header, before anything is decoded; null if not found. */
-function sizeOf(bytes, type) {
-  const view = new DataView(bytes.buffer);
-  if (bytes.length < 26) return null;
-  if (type === "image/png") return [view.getUint32(16), view.getUint32(20)];
-  if (type === "image/bmp") {
-    return [view.getInt32(18, true), Math.abs(view.getInt32(22, true))];
-  }
-  // JPEG: the frame header (SOF) is one of the segments after the first marker.
-  let place = 2;
-  while (place + 9 < bytes.length && bytes[place] === 0xff) {
-    const marker = bytes[place + 1];
-    const frame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (frame) return [view.getUint16(place + 7), view.getUint16(place + 5)];
-    place += marker === 0xff ? 1 : 2 + view.getUint16(place + 2);
-  }
-  return null;
-}
 
 function base64Of(blob) {
   return new Promise((resolve, reject) => {

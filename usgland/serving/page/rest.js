@@ -36,7 +36,11 @@ export async function predict(model, signature, inputs, outputs, signal) {
   const row = answer?.predictions?.[0];
   if (row === undefined) throw new PageError("The server's answer holds no prediction.");
   // A single output stands without its name.
-  return outputs.length === 1 ? { [outputs[0]]: row } : row;
+  const values = outputs.length === 1 ? { [outputs[0]]: row } : row;
+  if (typeof values.probability !== "number") {
+    throw new PageError("The server's answer holds no probability.");
+  }
+  return values;
 }
 
 export function requestOf(signature, inputs) {

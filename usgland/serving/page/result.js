@@ -82,7 +82,8 @@ function contributions(asked, answer) {
     .filter(({ value }) => typeof value === "number")
     .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
   if (rows.length === 0) return null;
-  const largest = Math.max(...rows.map(({ value }) => Math.abs(value)), 1e-9);
+  const largest = Math.max(...rows.map(({ value }) => Math.abs(value)), 1e-9); // of an all-zero table, too
+  const together = rows.reduce((sum, { value }) => sum + value, 0);
   const body = rows.map(({ column, value }) => {
     const bar = element("span", { class: `bar ${value < 0 ? "benign" : "malignant"}` });
     bar.style.setProperty("--length", `${(50 * Math.abs(value)) / largest}%`);
@@ -100,7 +101,10 @@ function contributions(asked, answer) {
         element("th", { scope: "col", class: "sides" },
           element("span", {}, "◀ towards benign"), element("span", {}, "towards malignant ▶")),
         element("th", { scope: "col", class: "number" }, "Log-odds"))),
-      element("tbody", {}, body)),
+      element("tbody", {}, body),
+      element("tfoot", {}, element("tr", {},
+        element("th", { scope: "row", colspan: "2" }, "Together, against the same case without the form"),
+        element("td", { class: "number" }, signed(together))))),
     element("p", { class: "note" },
       "Shapley values of this case, in log-odds: +0.69 doubles the odds of malignancy, \u22120.69 halves them. What was not known is left out."));
 }
