@@ -102,7 +102,7 @@ class StandIn(tf.Module):
         def one(content):
             if tf.strings.length(content) == 0:
                 return 0.0
-            image = tf.io.decode_image(content, channels=1, expand_animations=False)
+            image = tf.io.decode_image(content, expand_animations=False)
             return (tf.reduce_mean(tf.cast(image, tf.float32)) - 128) / 64
 
         return tf.map_fn(one, image_bytes, fn_output_signature=tf.float32)
@@ -141,7 +141,7 @@ class StandIn(tf.Module):
         def heatmap(content):
             if tf.strings.length(content) == 0:
                 return ""
-            image = tf.io.decode_image(content, channels=1, expand_animations=False)
+            image = tf.io.decode_image(content, expand_animations=False)
             size = tf.shape(image)
             row = tf.cast(tf.linspace(0.0, 255.0, size[1]), tf.uint8)
             return tf.io.encode_png(tf.tile(row[None, :, None], [size[0], 1, 1]))
@@ -164,7 +164,9 @@ def picture(grey, size=(90, 120), kind="png"):
     pixels[middle] = grey - 20
     pixels[middle][:, ::2] = grey + 20
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
+    # TensorFlow reads a BMP only in colour.
+    image = Image.fromarray(pixels).convert("RGB" if kind == "bmp" else "L")
+    image.save(buffer, kind)
     return buffer.getvalue()
 
 

@@ -23,7 +23,8 @@ SECONDS = 20  # until something must have happened
 CONTRASTS = """
 const rgb = (text) => {
   const numbers = text.match(/[\\d.]+/g).map(Number);
-  return text.startsWith("color(srgb") ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
+  const whole = (n, i) => i < 3 ? 255 * n : n;
+  return text.startsWith("color(srgb") ? numbers.map(whole) : numbers;
 };
 const light = ([r, g, b]) => {
   const [x, y, z] = [r, g, b].map((v) => v / 255).map(
@@ -69,9 +70,13 @@ class Page:
             self.until(lambda: self.shown("#case"))
 
     def until(self, happened):
+        from selenium.common.exceptions import StaleElementReferenceException
         from selenium.webdriver.support.wait import WebDriverWait
 
-        return WebDriverWait(self.driver, SECONDS, 0.03).until(lambda _: happened())
+        # The form may be built anew while it is looked at.
+        passing = [StaleElementReferenceException]
+        wait = WebDriverWait(self.driver, SECONDS, 0.03, passing)
+        return wait.until(lambda _: happened())
 
     def find(self, selector):
         return self.driver.find_element("css selector", selector)
@@ -253,10 +258,10 @@ def test_the_heat_map_lies_over_the_image_and_fades(page, image):
     assert page.text("output") == "5%"
 
 
-def test_it_is_used_with_the_keyboard_alone(page, image):
+def test_it_is_used_with_the_keyboard_alone(browser, url, image):
     from selenium.webdriver import ActionChains, Keys
 
-    driver = page.driver
+    page, driver = Page(browser, url, model=None), browser
 
     def press(*keys):
         actions = ActionChains(driver)
@@ -265,7 +270,13 @@ def test_it_is_used_with_the_keyboard_alone(page, image):
         actions.perform()
 
     driver.execute_cdp_cmd("Page.setInterceptFileChooserDialog", {"enabled": True})
-    page.run("document.activeElement.blur()")
+    page.until(lambda: page.shown("#case"))
+    page.run(  # Without a click, from which the next Tab would start.
+        """const model = document.getElementById("model");
+        model.value = "1";
+        model.dispatchEvent(new Event("change"));"""
+    )
+    page.until(lambda: page.texts("legend")[0] == "Known before the image")
     seen = []
     for _ in range(10):
         press(Keys.TAB)
@@ -669,10 +680,11 @@ def test_it_is_readable_without_scrolling_sideways(page, image, width):
     page.type("bmi_kg_m2", "500")
     wide = """
       const page = document.documentElement;
-      const right = (node) => node.getBoundingClientRect().right;
+      const beyond = (n) => n.getBoundingClientRect().right > page.clientWidth + 1;
       const out = [...document.querySelectorAll("body *")].filter(
-        (n) => n.checkVisibility() && !n.matches(".skip") && right(n) > page.clientWidth + 1);
-      return [page.scrollWidth - page.clientWidth, out.map((n) => n.className || n.tagName)];
+        (n) => n.checkVisibility() && !n.matches(".skip") && beyond(n));
+      const names = out.map((n) => n.className || n.tagName);
+      return [page.scrollWidth - page.clientWidth, names];
     """
     assert page.run(wide) == [0, []]
 

@@ -30,7 +30,10 @@ export function buildForm(columns, changed) {
       if (field.getAttribute("aria-invalid")) showProblem(column);
       changed();
     });
-    field.addEventListener("change", () => showProblem(column));
+    field.addEventListener("change", () => {
+      showProblem(column);
+      changed();
+    });
     showProblem(column);
   }
 }

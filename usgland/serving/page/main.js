@@ -116,7 +116,7 @@ function setPicture(picture) {
 }
 
 async function takeFiles(files) {
-  if (!state.contract?.image || files.length === 0) return;
+  if (state.contract?.image === false || files.length === 0) return;
   state.reading += 1;
   const reading = state.reading;
   setPicture(null); // What cannot be read must not leave the last image in its place.
@@ -133,8 +133,9 @@ async function takeFiles(files) {
 // The question
 
 async function ask() {
-  if (state.running || !state.contract) return;
-  byId("ask-error").textContent = "";
+  if (state.running) return;
+  byId("ask-error").textContent = state.contract ? "" : "The model is being looked up. Ask again in a moment.";
+  if (!state.contract) return;
   const { model, contract, picture } = state;
   const invalid = firstInvalid(contract.columns);
   if (invalid) {
