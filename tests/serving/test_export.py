@@ -18,10 +18,12 @@ from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.models.classifier import build_classifier
 from usgland.serving import export
+from usgland.serving.answer_graph import Decision
 from usgland.serving.export import export_model
 from usgland.serving.limits import ServerOptions
 from usgland.training.predict import predict_rows
 
+AS_IT_IS = (Decision(1.0, 0.0, 0.5), {})  # no calibration, no sheet
 SIZES = ((64, 64), (90, 71), (200, 33), (47, 120), (150, 151))
 # Serves what stands in a folder, where nothing of ours and no Keras can be imported.
 CLIENT = """
@@ -111,7 +113,7 @@ def contents(images):
 @pytest.fixture(scope="module")
 def exported(model, contents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "mine"
-    return export_model(model, folder, {"image_bytes": contents})
+    return export_model(model, folder, {"image_bytes": contents}, *AS_IT_IS)
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +128,14 @@ def test_the_export_repeats_what_predict_writes_for_a_ragged_batch(
     exported, contents, predicted
 ):
     signatures = tf.saved_model.load(str(exported)).signatures
-    assert list(signatures) == ["serving_default"]
+    assert set(signatures) == {
+        "serving_default",
+        "image_only",
+        "from_pixels",
+        "explain",
+    }
     served = signatures["serving_default"](image_bytes=tf.constant(contents))
-    assert set(served) == {"probability", "logit"}
+    assert set(served) == {"probability", "logit", "label", "model_version"}
     np.testing.assert_allclose(served["probability"], predicted, atol=1e-5)
 
 
@@ -140,16 +147,19 @@ def test_a_network_that_is_very_sure_is_exported_with_its_calibration(
     sure.set_weights(model.get_weights())
     bias = sure.get_layer("logit").bias
     bias.assign(bias + 16)
-    fit = {"slope": 0.25, "intercept": -3.0}
-    folder = export_model(sure, tmp_path / "mine", {"image_bytes": contents}, fit)
-    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
     logits = predict_rows(sure, rows)["logit"].to_numpy("float64")
     assert logits.min() > 10 and logits.max() > 17
-    np.testing.assert_allclose(
-        served(image_bytes=tf.constant(contents))["probability"],
-        1 / (1 + np.exp(3 - logits / 4)),
-        atol=1e-5,
-    )
+    expected = 1 / (1 + np.exp(3 - logits / 4))
+    point = np.median(expected)
+    decision = Decision(0.25, -3.0, float(point))
+    cases = {"image_bytes": contents}
+    folder = export_model(sure, tmp_path / "mine", cases, decision, {})
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    answer = served(image_bytes=tf.constant(contents))
+    np.testing.assert_allclose(answer["probability"], expected, atol=1e-5)
+    words = [b"malignant" if one >= point else b"benign" for one in expected]
+    assert answer["label"].numpy().tolist() == words
+    assert answer["model_version"].numpy().tolist() == [b"mine/1"] * len(words)
 
 
 @pytest.mark.slow
@@ -186,18 +196,32 @@ def test_a_process_without_our_package_and_keras_gives_the_same_probabilities(
     assert done.returncode == 0, done.stderr
     received = json.loads(done.stdout)
     assert received["modules"] == []
-    assert received["dtypes"] == {"probability": "float32", "logit": "float32"}
+    assert received["dtypes"] == {
+        "probability": "float32",
+        "logit": "float32",
+        "label": "string",
+        "model_version": "string",
+    }
     np.testing.assert_allclose(received["probability"], predicted, atol=1e-5)
 
 
 def test_versions_are_numbered_on_from_the_highest_one(model, contents, tmp_path):
     folder = tmp_path / "mine"
-    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "1"
-    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "2"
+    assert (
+        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+        == folder / "1"
+    )
+    assert (
+        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+        == folder / "2"
+    )
     (folder / "9").mkdir()
     (folder / "notes").mkdir()
     (folder / "1").rename(folder / "01x")
-    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "10"
+    assert (
+        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+        == folder / "10"
+    )
     assert files_in(folder) == ["01x", "10", "2", "9", "notes"]
 
 
@@ -209,11 +233,14 @@ def test_a_version_that_another_process_took_is_not_overwritten(
 
     def publish_meanwhile(*arguments):
         check(*arguments)
-        (folder / "1").mkdir()
+        (folder / "1").mkdir(exist_ok=True)
         (folder / "1" / "of_the_other").touch()
 
     monkeypatch.setattr(export, "_check_parity", publish_meanwhile)
-    assert export_model(model, folder, {"image_bytes": contents[:1]}) == folder / "2"
+    assert (
+        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+        == folder / "2"
+    )
     assert files_in(folder / "1") == ["of_the_other"]
 
 
@@ -222,7 +249,7 @@ def test_an_export_that_disagrees_with_the_run_is_not_published(
 ):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(UserError, match="repeat the run's probabilities to within -1"):
-        export_model(model, tmp_path / "mine", {"image_bytes": contents[:1]})
+        export_model(model, tmp_path / "mine", {"image_bytes": contents[:1]}, *AS_IT_IS)
     assert files_in(tmp_path) == []
 
 
@@ -231,7 +258,9 @@ def test_a_probability_that_is_no_number_is_not_published(contents, tmp_path):
     broken = build_classifier(config)
     broken.get_layer("logit").bias.assign([float("nan")])
     with pytest.raises(UserError, match="Received a difference of nan; nothing was"):
-        export_model(broken, tmp_path / "mine", {"image_bytes": contents[:1]})
+        export_model(
+            broken, tmp_path / "mine", {"image_bytes": contents[:1]}, *AS_IT_IS
+        )
     assert files_in(tmp_path) == []
 
 
@@ -241,12 +270,12 @@ def test_a_disk_that_fills_leaves_earlier_versions_and_no_part(
     folder = tmp_path / "mine"
     with pytest.raises(UserError, match=f"Cannot write a model under {folder}") as one:  # noqa: SIM117
         with full_disk(100_000):
-            export_model(model, folder, {"image_bytes": contents[:1]})
+            export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
     assert "\n" not in str(one.value)
     assert files_in(tmp_path) == []
     (folder / "1").mkdir(parents=True)
     with pytest.raises(UserError, match="Cannot write a model"), full_disk(100_000):
-        export_model(model, folder, {"image_bytes": contents[:1]})
+        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
     assert files_in(folder) == ["1"]
     assert capfd.readouterr().err == ""
 
@@ -254,4 +283,9 @@ def test_a_disk_that_fills_leaves_earlier_versions_and_no_part(
 def test_a_file_in_the_way_of_the_models_is_named(model, contents, tmp_path):
     (tmp_path / "models").touch()
     with pytest.raises(UserError, match="Cannot write a model under .*models/mine: "):
-        export_model(model, tmp_path / "models" / "mine", {"image_bytes": contents[:1]})
+        export_model(
+            model,
+            tmp_path / "models" / "mine",
+            {"image_bytes": contents[:1]},
+            *AS_IT_IS,
+        )

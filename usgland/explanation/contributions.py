@@ -101,7 +101,8 @@ def contributions_graph(
     columns = list(dict.fromkeys(names))
     column_of = np.array([columns.index(name) for name in names])
     members, weights = coalition_weights(len(columns), seed=seed)
-    takes = members[:, column_of]  # which features a coalition has
+    # Half the size, as constants of an exported graph.
+    weights = weights.astype("float32")
     missing = encoding.missing_features()
     of_column = np.eye(len(columns), dtype=bool)[column_of]
     head = pooled_to_logit(model)
@@ -109,7 +110,7 @@ def contributions_graph(
 
     def one_case(case: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
         pooled, features, image_given = case
-        values = tf.where(takes, features, missing)
+        values = tf.where(tf.gather(members, column_of, axis=1), features, missing)
         inputs = values
         if has_image:
             differs = tf.not_equal(features, missing)[:, None]
@@ -122,7 +123,7 @@ def contributions_graph(
                 tf.cast(given, tf.float32),
             )
         worth = tf.cast(head(inputs, training=False), tf.float64)
-        return tf.linalg.matmul(weights, worth)[:, 0]
+        return tf.linalg.matmul(tf.cast(weights, tf.float64), worth)[:, 0]
 
     def graph(
         pooled: tf.Tensor | None, features: tf.Tensor, image_given: tf.Tensor

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from usgland.explanation.explained import Explained
+from usgland.explanation.heatmap_graph import gradcam_of
 
 METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
 LABELS = ("benign", "malignant")
@@ -96,10 +97,7 @@ def gradcam_graph(explained: Explained, label: str) -> Callable[..., tf.Tensor]:
             tape.watch(tensors)
             features, logit = both(given, training=False)
             score = sign * logit
-        weights = tf.reduce_mean(
-            tape.gradient(score, features), axis=(1, 2), keepdims=True
-        )
-        return tf.nn.relu(tf.reduce_sum(weights * features, axis=-1))
+        return gradcam_of(features, tape.gradient(score, features))
 
     return maps
 

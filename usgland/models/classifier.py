@@ -187,6 +187,13 @@ def pixels_to_pooled(model: keras.Model) -> keras.Model:
     return _part(model, cut, "pixels_to_pooled", model.get_layer(POOLED).output)
 
 
+def pixels_to_feature_map(model: keras.Model) -> keras.Model:
+    """Preprocessed pixels to the last feature map, whose mean is pooled."""
+    cut = _add(Cut([], []), model.get_layer(PREPROCESSING).output, "pixels")
+    end = model.get_layer(POOLED).input
+    return _part(model, cut, "pixels_to_feature_map", end)
+
+
 def layer_names(model: keras.Model) -> list[str]:
     """The names of the layers, which tell what a classifier takes."""
     return [layer.name for layer in model.layers]

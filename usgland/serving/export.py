@@ -1,8 +1,6 @@
 """Writes a run's model as a numbered SavedModel for TF Serving."""
 
 import contextlib
-import inspect
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,33 +14,32 @@ from scipy.special import expit
 
 from usgland.errors import UserError
 from usgland.models.classifier import INPUT, LOGIT, PROBABILITY
+from usgland.serving.answer_graph import Decision
+from usgland.serving.model_sheet import write_sheet
+from usgland.serving.signatures import DEFAULT, make_module
 
 # Largest difference in probability between a run's model and its export.
 TOLERANCE = 1e-5
-UNCALIBRATED = {"slope": 1.0, "intercept": 0.0}
 
 
 def export_model(
     model: keras.Model,
     folder: Path,
     cases: Mapping[str, Sequence],
-    calibration: Mapping[str, Any] | None = None,
+    decision: Decision,
+    sheet: Mapping[str, Any],
 ) -> Path:
     """Writes `folder/<next number>`, which appears whole or not at all.
 
-    The signature `serving_default` maps `image_bytes`, encoded images `(batch,)`, and
-    of a model with a form each of its columns, `(batch,)`, strings or float32, to
-    `probability`, P(malignant) `(batch,)` float32, and its `logit`, both calibrated. It
-    holds all preprocessing and needs TensorFlow alone. With a form every input may be
-    left out: TensorFlow Serving then puts in the default, "" or NaN, that the
-    signature names.
+    Its signatures are those of `make_module`. They hold all preprocessing and need
+    TensorFlow alone.
 
     Args:
         model: A saved classifier.
         folder: Home of the model's versions, e.g. `saved_models/squeeze`.
         cases: Inputs, by name, on which both must agree before it is published.
-        calibration: Gives `slope` and `intercept`, by which the served logit is the
-            model's; None: none.
+        decision: Calibration and operating point of the run.
+        sheet: What `write_sheet` keeps beside the graph.
 
     Returns:
         The folder of the new version.
@@ -51,12 +48,18 @@ def export_model(
         UserError: If it cannot be written, or disagrees with the model.
     """
     temporary = folder / f".{os.getpid()}"
+    target = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        module, signature = _module(model, calibration or UNCALIBRATED)
-        tf.saved_model.save(module, str(temporary), signatures=signature)
-        _check_parity(model, temporary, cases, calibration or UNCALIBRATED)
-        return _publish(temporary, folder)
+        while target is None:  # Another export may take the number meanwhile.
+            number = _next_number(folder)
+            version = f"{folder.name}/{number}"
+            module, signatures = make_module(model, decision, version)
+            tf.saved_model.save(module, str(temporary), signatures=signatures)
+            _check_parity(model, temporary, cases, decision)
+            write_sheet(temporary, {"name": folder.name, "version": number, **sheet})
+            target = _publish(temporary, folder / str(number))
+        return target
     except (OSError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"Cannot write a model under {folder}: {reason}") from error
@@ -66,68 +69,19 @@ def export_model(
             folder.rmdir()  # Only if it is empty: nothing was published there.
 
 
-def _module(
-    model: keras.Model, calibration: Mapping[str, Any]
-) -> tuple[tf.Module, tf.types.experimental.Callable]:
-    """A plain TensorFlow object: no Keras is needed to load it."""
-    to_logit = _to_logit(model)
-    specs = {
-        tensor.name: tf.TensorSpec([None], tensor.dtype, name=tensor.name)
-        for tensor in model.inputs
-    }
-    with_form = isinstance(model.input, dict)
-
-    def serve(*tensors):
-        given = dict(zip(specs, tensors, strict=True))
-        if with_form:  # An input that was left out has one value, the default.
-            rows = tf.reduce_max([tf.size(one) for one in given.values()])
-            given = {k: tf.broadcast_to(one, [rows]) for k, one in given.items()}
-        logit = to_logit(given if with_form else given[INPUT], training=False)[:, 0]
-        logit = _calibrate(logit, calibration)
-        return {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}
-
-    # Names and defaults of the signature; of a form's columns, which may be many.
-    serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=_missing(spec) if with_form else inspect.Parameter.empty,
-            )
-            for name, spec in specs.items()
-        ]
-    )
-    signature = tf.function(serve, input_signature=list(specs.values()))
-    module = tf.Module()
-    module.weights = [variable.value for variable in model.variables]
-    module.serve = signature
-    return module, signature
-
-
-def _missing(spec: tf.TensorSpec) -> tf.Tensor:
-    return tf.constant([""] if spec.dtype == tf.string else [math.nan])
-
-
-def _to_logit(model: keras.Model) -> keras.Model:
-    return keras.Model(model.input, model.get_layer(LOGIT).output)
-
-
-def _calibrate(logit: Any, calibration: Mapping[str, Any]) -> Any:
-    return calibration["slope"] * logit + calibration["intercept"]
-
-
 def _check_parity(
     model: keras.Model,
     folder: Path,
     cases: Mapping[str, Sequence],
-    calibration: Mapping[str, Any],
+    decision: Decision,
 ) -> None:
-    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    served = tf.saved_model.load(str(folder)).signatures[DEFAULT]
     batch = {name: tf.constant(values) for name, values in cases.items()}
     given = batch if isinstance(model.input, dict) else batch[INPUT]
     # Not from the probability: in float32 that of a logit of 17 is 1.
-    logit = np.asarray(_to_logit(model)(given, training=False), "float64")[:, 0]
-    expected = expit(_calibrate(logit, calibration))
+    to_logit = keras.Model(model.input, model.get_layer(LOGIT).output)
+    logit = np.asarray(to_logit(given, training=False), "float64")[:, 0]
+    expected = expit(decision.slope * logit + decision.intercept)
     received = served(**batch)[PROBABILITY].numpy()
     difference = float(np.abs(expected - received).max())
     if not difference <= TOLERANCE:
@@ -138,14 +92,18 @@ def _check_parity(
         )
 
 
-def _publish(temporary: Path, folder: Path) -> Path:
-    while True:
-        numbers = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-        target = folder / str(max(numbers, default=0) + 1)
-        try:
-            temporary.rename(target)  # Fails if another export took the number.
-        except OSError:
-            if not target.exists():
-                raise
-        else:
-            return target
+def _next_number(folder: Path) -> int:
+    numbers = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
+    return max(numbers, default=0) + 1
+
+
+def _publish(temporary: Path, target: Path) -> Path | None:
+    """Gives it its number; None if another export took it."""
+    try:
+        temporary.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(temporary)
+        return None
+    return target

@@ -1,0 +1,137 @@
+"""The learned part of an exported model: from what it is fed to what it answers."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from usgland.explanation.contributions import contributions_graph
+from usgland.explanation.heatmap_graph import gradcam_of, heatmap_png
+from usgland.models.classifier import (
+    ENCODING,
+    LOGIT,
+    POOLED,
+    PREPROCESSING,
+    PROBABILITY,
+    layer_names,
+    pixels_to_feature_map,
+    pooled_to_logit,
+)
+
+LABEL, VERSION, HEATMAP, CONTRIBUTION = (
+    "label",
+    "model_version",
+    "heatmap_bytes",
+    "contribution_",  # and the column
+)
+LABELS = ("benign", "malignant")
+
+
+class Decision(NamedTuple):
+    """From the network's logit to an answer.
+
+    Attributes:
+        slope: Of the calibration: the served logit is `slope * logit + intercept`.
+        intercept: Likewise.
+        threshold: P(malignant) from which, itself included, the label is malignant.
+    """
+
+    slope: float
+    intercept: float
+    threshold: float
+
+
+class Case(NamedTuple):
+    """What the network is fed of a batch; None where it does not take that side.
+
+    Attributes:
+        pixels: Uint8 `(batch, size, size, 1)`.
+        sides: Height and width of the original images, int32 `(batch, 2)`.
+        image_given: 1 or 0, float32 `(batch, 1)`.
+        features: Of the form, `(batch, features)`.
+        form_given: 1 or 0, float32 `(batch, 1)`.
+    """
+
+    pixels: tf.Tensor | None
+    sides: tf.Tensor | None
+    image_given: tf.Tensor
+    features: tf.Tensor | None
+    form_given: tf.Tensor | None
+
+
+class Network:
+    """A run's network with its calibration and operating point.
+
+    Args:
+        model: A saved classifier.
+        decision: What is made of its logit.
+        version: What `model_version` says.
+    """
+
+    def __init__(self, model: keras.Model, decision: Decision, version: str):
+        names = layer_names(model)
+        self.decision, self.version = decision, version
+        self.head = pooled_to_logit(model)
+        self.has_image, self.has_form = PREPROCESSING in names, ENCODING in names
+        if self.has_image:
+            self.to_map = pixels_to_feature_map(model)
+            self.pool = model.get_layer(POOLED)
+            self.size = model.get_layer(PREPROCESSING).size
+        if self.has_form:
+            encoding = model.get_layer(ENCODING)
+            self.columns = list(dict.fromkeys(encoding.feature_columns()))
+            self.shapley = contributions_graph(model)
+
+    def answer(self, case: Case) -> dict[str, tf.Tensor]:
+        """Probability, logit, label and version, `(batch,)` each."""
+        return self._answer(self._logit(case, self._feature_map(case)))
+
+    def explain(self, case: Case) -> dict[str, tf.Tensor]:
+        """The same, and what speaks for malignant in the image and on the form."""
+        feature_map = self._feature_map(case)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            if self.has_image:
+                tape.watch(feature_map)
+            logit = self._logit(case, feature_map)
+        outputs = self._answer(logit)
+        if self.has_image:
+            maps = gradcam_of(feature_map, tape.gradient(logit, feature_map))
+            outputs[HEATMAP] = heatmap_png(maps, case.sides, self.size)
+        if self.has_form:
+            pooled = None
+            if self.has_image:
+                pooled = tf.cast(self.pool(feature_map), tf.float32)
+            image_given = case.image_given if self.has_image else case.form_given
+            added = self.shapley(pooled, case.features, image_given)
+            added = tf.cast(self.decision.slope * added, tf.float32)
+            outputs |= {
+                f"{CONTRIBUTION}{name}": added[:, number]
+                for number, name in enumerate(self.columns)
+            }
+        return outputs
+
+    def _feature_map(self, case: Case) -> tf.Tensor | None:
+        if not self.has_image:
+            return None
+        return self.to_map(tf.cast(case.pixels, tf.float32), training=False)
+
+    def _logit(self, case: Case, feature_map: tf.Tensor | None) -> tf.Tensor:
+        inputs = case.features
+        if self.has_image:
+            pooled = tf.cast(self.pool(feature_map), tf.float32)
+            both = (pooled, case.features, case.image_given, case.form_given)
+            inputs = both if self.has_form else pooled
+        return self.head(inputs, training=False)[:, 0]
+
+    def _answer(self, logit: tf.Tensor) -> dict[str, tf.Tensor]:
+        # As `usgland predict` does, in float64: there the label is decided.
+        logit = self.decision.slope * tf.cast(logit, tf.float64)
+        logit += self.decision.intercept
+        probability = tf.sigmoid(logit)
+        malignant = probability >= self.decision.threshold
+        return {
+            PROBABILITY: tf.cast(probability, tf.float32),
+            LOGIT: tf.cast(logit, tf.float32),
+            LABEL: tf.gather(tf.constant(LABELS), tf.cast(malignant, tf.int32)),
+            VERSION: tf.fill(tf.shape(logit), self.version),
+        }
