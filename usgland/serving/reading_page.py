@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from usgland.serving.limits import ServerOptions
+from usgland.serving.model_sheet import SHEET
 from usgland.serving.status import RequestError
 
 FILES = Path(__file__).parent / "page"
 START = "index.html"
-SHEET = Path("assets.extra") / "usgland.json"
 MEDIA_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -79,7 +79,7 @@ class _TrainedOn(_Part):
     malignant_patients: dict[str, int] = {}
 
 
-class _Auc(_Part):
+class _Figure(_Part):
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -87,12 +87,14 @@ class _Auc(_Part):
 
 
 class _Test(_Part):
-    roc_auc: _Auc
     patients: int
+    roc_auc: _Figure
+    sensitivity: _Figure | None = None
+    specificity: _Figure | None = None
 
 
-class Sheet(_Part):
-    """The model sheet, which the export writes beside the graph."""
+class _Sheet(_Part):
+    """What the page shows of `model_sheet.make_sheet`."""
 
     created: str = ""
     usgland: str = ""
@@ -103,7 +105,7 @@ class Sheet(_Part):
     test: _Test | None
 
 
-def read_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
+def page_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
     """Reads the sheet of a version.
 
     Returns:
@@ -121,7 +123,7 @@ def read_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
     try:
         # NaN is no JSON to a browser; None says the same here.
         values = json.loads(content, parse_constant=lambda _: None)
-        return Sheet.model_validate(values).model_dump(), ""
+        return _Sheet.model_validate(values).model_dump(), ""
     except pydantic.ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         reason = error.errors()[0]["msg"]
@@ -173,7 +175,7 @@ def page_routes(
 def _listed(served: list[Served]) -> list[dict[str, Any]]:
     listed = []
     for name, version, path in served:
-        sheet, problem = read_sheet(path)
+        sheet, problem = page_sheet(path)
         entry = {"name": name, "version": version, "sheet": sheet, "problem": problem}
         listed.append(entry)
     return listed

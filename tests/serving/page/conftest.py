@@ -16,7 +16,7 @@ from PIL import Image
 
 from usgland.serving.front import front_of
 from usgland.serving.limits import ServerOptions
-from usgland.serving.reading_page import SHEET
+from usgland.serving.model_sheet import SHEET
 
 CHROMIUM, DRIVER = "chromium", "chromedriver"
 FLAGS = (
@@ -60,8 +60,10 @@ SHEET_CONTENT = {
         "malignant_patients": {"train": 24, "val": 6, "test": 10},
     },
     "test": {
-        "roc_auc": {"value": 0.912, "low": 0.831, "high": 0.957, "level": 0.95},
         "patients": 30,
+        "roc_auc": {"value": 0.912, "low": 0.831, "high": 0.957, "level": 0.95},
+        "sensitivity": {"value": 0.9, "low": 0.596, "high": 0.982, "level": 0.95},
+        "specificity": {"value": 1.0, "low": None, "high": None, "level": 0.95},
     },
 }
 

@@ -169,8 +169,8 @@ def test_a_case_is_answered_as_by_hand(page, image):
     called = "At or above the operating point of 42.0%: called malignant."
     assert page.texts(".verdict") == [called, called]
     assert page.texts("tbody tr") == [
-        "Age\n70 years\n+1.00\nmalignant",
-        "Margin\nclear\n−0.50\nbenign",
+        "Age 70 years\n+1.00",
+        "Margin clear\n−0.50",
     ]
     assert page.text("tfoot .number") == "+0.50"
     inputs = page.inputs()
@@ -761,14 +761,18 @@ def test_a_synthetic_model_says_so_loudly(page):
     assert page.text("#synthetic").startswith("SYNTHETIC This model has learned from")
     assert about(page) == {
         "Model": "standin, version 1, written on 2026-03-04",
-        "Trained on": "SYNTHETIC phantoms, no patients: phantoms v1, seed 0",
+        "Trained on": "SYNTHETIC, no patients: phantoms v1, seed 0",
         "Synthetic patients": (
             "72 to train (24 malignant), 18 to choose settings (6 malignant), "
             "30 to test (10 malignant)"
         ),
         "Images": "144 to train, 36 to choose settings, 60 to test",
-        "AUC on test": "0.912 (95% interval 0.831 to 0.957; 30 synthetic patients)",
+        "AUC on test": "0.912 (95% interval 0.831 to 0.957), on 30 synthetic patients",
         "Operating point": "42.0%; Youden's index on validation",
+        "There, on test": (
+            "sensitivity 90.0% (95% interval 59.6% to 98.2%), specificity 100.0% "
+            "(no interval)"
+        ),
     }
     assert "It does not diagnose" in page.text("#about")
 
@@ -793,11 +797,9 @@ def test_what_is_known_of_a_model_follows_its_sheet(
         assert about(page)["AUC on test"] == "never evaluated on test patients"
         assert about(page)["Operating point"].startswith("none is stored")
         page.pick("model", "mine, version 2")
-        assert about(page)["AUC on test"] == "1.000 (no interval; 4 patients)"
+        assert about(page)["AUC on test"] == "1.000 (no interval), on 4 patients"
         page.pick("model", "mine, version 1")
-        assert (
-            about(page)["AUC on test"] == "undefined on its 2 test synthetic patients"
-        )
+        assert about(page)["AUC on test"] == "undefined, on 2 synthetic patients"
         assert page.shown("#synthetic")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from usgland.serving.front import front_of
 from usgland.serving.limits import ServerOptions
-from usgland.serving.reading_page import FILES, read_sheet
+from usgland.serving.reading_page import FILES, page_sheet
 
 ROOT = Path(__file__).parents[3]
 
@@ -102,7 +102,7 @@ def test_the_models_are_listed_with_their_sheets(page_server, stand_in):
 def test_a_sheet_that_is_not_as_expected_is_named(tmp_path, stand_in, changes, problem):
     text = changes if isinstance(changes, str) else {**stand_in.SHEET, **changes}
     stand_in.write_sheet(tmp_path, text)
-    sheet, reason = read_sheet(tmp_path)
+    sheet, reason = page_sheet(tmp_path)
     assert sheet is None
     assert problem in reason
     assert "\n" not in reason
@@ -110,7 +110,7 @@ def test_a_sheet_that_is_not_as_expected_is_named(tmp_path, stand_in, changes, p
 
 def test_a_sheet_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "assets.extra" / "usgland.json").mkdir(parents=True)
-    assert read_sheet(tmp_path) == (
+    assert page_sheet(tmp_path) == (
         None,
         "Its model sheet cannot be read (IsADirectoryError).",
     )
@@ -120,8 +120,9 @@ def test_an_undefined_figure_is_null_to_the_browser(tmp_path, stand_in):
     auc = {"value": float("nan"), "low": float("nan"), "high": 1.0, "level": 0.95}
     content = {**stand_in.SHEET, "test": {"roc_auc": auc, "patients": 3}}
     stand_in.write_sheet(tmp_path, content)
-    sheet, _ = read_sheet(tmp_path)
-    assert json.loads(json.dumps(sheet, allow_nan=False))["test"]["roc_auc"] == {
+    sheet, _ = page_sheet(tmp_path)
+    test = json.loads(json.dumps(sheet, allow_nan=False))["test"]
+    assert test["roc_auc"] == {
         **{"value": None, "low": None, "high": 1.0, "level": 0.95}
     }
 

@@ -1,9 +1,9 @@
 // What a model has learned from and how well it did, in plain words.
 
-import { element, percent } from "./dom.js";
+import { element, pairList, percent } from "./dom.js";
 
 const DISCLAIMER =
-  "It gives a probability from one image and a form. It does not diagnose, it is no medical device, and a probability is no reason to skip or to do a biopsy.";
+  "It gives a probability for one case. It does not diagnose, it is no medical device, and a probability is no reason to skip or to do a biopsy.";
 
 export function aboutModel(model) {
   const { sheet } = model;
@@ -15,7 +15,7 @@ export function aboutModel(model) {
   const { trained_on: trained } = sheet;
   const pairs = [
     ["Model", `${model.name}, version ${model.version}${dateOf(sheet)}`],
-    ["Trained on", `${trained.synthetic ? "SYNTHETIC phantoms, no patients: " : ""}${trained.source}`],
+    ["Trained on", `${trained.synthetic ? "SYNTHETIC, no patients: " : ""}${trained.source}`],
     [trained.synthetic ? "Synthetic patients" : "Patients", counts(trained.patients, trained.malignant_patients)],
     ["Images", counts(trained.images, {})],
     ["AUC on test", aucOf(sheet)],
@@ -23,8 +23,9 @@ export function aboutModel(model) {
       ? `${percent(sheet.operating_point.probability)}; ${sheet.operating_point.rule}`
       : "none is stored: no case is called benign or malignant"],
   ];
+  if (sheet.test && sheet.operating_point) pairs.push(["There, on test", atThePoint(sheet.test)]);
   return [
-    element("dl", {}, pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+    pairList(pairs),
     ...text,
   ];
 }
@@ -47,11 +48,23 @@ function counts(numbers, malignant) {
 function aucOf({ test, trained_on: trained }) {
   const who = trained.synthetic ? "synthetic patients" : "patients";
   if (!test) return `never evaluated on test ${who}`;
-  const { value, low, high, level } = test.roc_auc;
-  if (typeof value !== "number") return `undefined on its ${test.patients} test ${who}`;
-  const whole = (share) => share.toFixed(3);
-  const interval = typeof low === "number" && typeof high === "number"
-    ? `${Math.round(100 * level)}% interval ${whole(low)} to ${whole(high)}`
+  const auc = figure(test.roc_auc, (share) => share.toFixed(3));
+  return `${auc}, on ${test.patients} ${who}`;
+}
+
+/** "sensitivity 88.2% (95% interval 65.7% to 96.7%), specificity ..." */
+function atThePoint({ sensitivity, specificity }) {
+  const shown = [["sensitivity", sensitivity], ["specificity", specificity]]
+    .filter(([, found]) => found)
+    .map(([name, found]) => `${name} ${figure(found, (share) => `${(100 * share).toFixed(1)}%`)}`);
+  return shown.join(", ") || "not known";
+}
+
+function figure({ value, low, high, level }, written) {
+  if (typeof value !== "number") return "undefined";
+  const bounded = typeof low === "number" && typeof high === "number";
+  const interval = bounded
+    ? `${Math.round(100 * level)}% interval ${written(low)} to ${written(high)}`
     : "no interval";
-  return `${whole(value)} (${interval}; ${test.patients} ${who})`;
+  return `${written(value)} (${interval})`;
 }

@@ -11,6 +11,12 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** A list of `[name, value]`. */
+export function pairList(pairs) {
+  return element("dl", {}, pairs.map(([name, value]) =>
+    element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** A share as a percentage with one decimal, or more where `other` looks the same. */

@@ -72,7 +72,7 @@ function slider(map) {
   };
   input.addEventListener("input", apply);
   apply();
-  return element("div", { class: "slider" }, element("label", { for: "opacity" }, "Heat map"), input, shown);
+  return element("div", { class: "slider" }, element("label", { for: "opacity" }, "Opacity of the map"), input, shown);
 }
 
 function legend() {

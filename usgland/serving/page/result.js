@@ -1,6 +1,6 @@
 // The answer to one case, with the inputs it belongs to.
 
-import { columnTitle, element, percent, signed } from "./dom.js";
+import { columnTitle, element, pairList, percent, signed } from "./dom.js";
 import { heatmapFigure } from "./heatmap.js";
 
 /**
@@ -87,11 +87,10 @@ function contributions(asked, answer) {
   const body = rows.map(({ column, value }) => {
     const bar = element("span", { class: `bar ${value < 0 ? "benign" : "malignant"}` });
     bar.style.setProperty("--length", `${(50 * Math.abs(value)) / largest}%`);
-    const side = signed(value) === "0.00" ? "" : value < 0 ? "benign" : "malignant";
     return element("tr", {},
-      element("th", { scope: "row" }, columnTitle(column), element("span", { class: "given" }, givenText(asked, column))),
+      element("th", { scope: "row" }, columnTitle(column), " ", element("span", { class: "given" }, givenText(asked, column))),
       element("td", { class: "bars" }, element("span", { class: "axis", "aria-hidden": "true" }, bar)),
-      element("td", { class: "number" }, signed(value), element("span", { class: "given" }, side)));
+      element("td", { class: "number" }, signed(value)));
   });
   return element("section", { class: "contributions" },
     element("h3", {}, "What each clinical value contributed"),
@@ -106,7 +105,7 @@ function contributions(asked, answer) {
         element("th", { scope: "row", colspan: "2" }, "Together, against the same case without the form"),
         element("td", { class: "number" }, signed(together))))),
     element("p", { class: "note" },
-      "Shapley values of this case, in log-odds: +0.69 doubles the odds of malignancy, \u22120.69 halves them. What was not known is left out."));
+      "Shapley values of this case, in log-odds. Plus speaks for malignant, minus for benign: +0.69 doubles the odds, \u22120.69 halves them. What was not known is left out."));
 }
 
 function givenText(asked, { column, unit }) {
@@ -135,5 +134,5 @@ function inputs(asked, answer) {
   pairs.push(["Answered at", new Date().toLocaleTimeString()]);
   return element("section", { class: "inputs" },
     element("h3", {}, "Inputs of this result"),
-    element("dl", {}, pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
+    pairList(pairs));
 }
