@@ -150,11 +150,12 @@ def page_routes(
         try:
             check_token(request.headers.get("authorization", ""))
         except RequestError as error:
-            content = {"error": error.message}
-            return JSONResponse(content, error.http_status, HEADERS)
+            return JSONResponse({"error": error.message}, error.http_status, HEADERS)
         listed = await asyncio.to_thread(_listed, list(served()))
-        content = {"max_body_bytes": options.max_body_bytes, "models": listed}
-        return JSONResponse(content, headers=HEADERS)
+        return JSONResponse(
+            {"max_body_bytes": options.max_body_bytes, "models": listed},
+            headers=HEADERS,
+        )
 
     def file(path: Path) -> Callable[[Request], Awaitable[Response]]:
         content, media_type = path.read_bytes(), MEDIA_TYPES[path.suffix]

@@ -18,7 +18,7 @@ from usgland.serving.limits import ServerOptions
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 20  # until something must have happened
+SECONDS = 40  # until something must have happened
 # Contrast of every text with its ground, by WCAG 2's formula: [ratio, text].
 CONTRASTS = """
 const rgb = (text) => {
@@ -170,13 +170,13 @@ def test_a_case_is_answered_as_by_hand(page, image):
     assert page.texts(".verdict") == [called, called]
     assert page.texts("tbody tr") == [
         "Age 70 years\n+1.00",
-        "Margin clear\n−0.50",
+        "Margin clear\n\N{MINUS SIGN}0.50",
     ]
     assert page.text("tfoot .number") == "+0.50"
     inputs = page.inputs()
     assert inputs.pop("Answered at")
     assert inputs == {
-        "Image": "case one.png, 120 × 90 pixels",
+        "Image": "case one.png, 120 \N{MULTIPLICATION SIGN} 90 pixels",
         "Age": "70 years",
         "Margin": "clear",
         "Not known": "BMI, Smoking",
@@ -689,6 +689,17 @@ def test_it_is_readable_without_scrolling_sideways(page, image, width):
     assert page.run(wide) == [0, []]
 
 
+def test_an_answer_below_the_form_is_brought_into_view(page, image):
+    emulate(page, 640, 360)
+    page.give(image)
+    page.answer()
+    title = page.run(
+        """const box = document.getElementById("result-title").getBoundingClientRect();
+        return [box.top, innerHeight - box.bottom]"""
+    )
+    assert min(title) > 0
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_text_stands_out_from_its_ground(page, image, tmp_path, dark):
     emulate(page, 1280, 900, dark=dark)
@@ -827,7 +838,7 @@ def test_a_version_that_is_gone_is_followed_by_the_newest(
 def test_a_model_that_the_page_cannot_ask_is_refused_clearly(
     browser, upstream, serving, stand_in, tmp_path
 ):
-    status, metadata = upstream.script["metadata"]
+    _, metadata = upstream.script["metadata"]
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
     text = {"dtype": "DT_STRING", "tensor_shape": {"dim": [{"size": "-1"}]}}
     pixels = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{}, {}, {}]}}

@@ -98,7 +98,7 @@ function contributions(asked, answer) {
       element("thead", {}, element("tr", {},
         element("th", { scope: "col" }, "Value"),
         element("th", { scope: "col", class: "sides" },
-          element("span", {}, "◀ towards benign"), element("span", {}, "towards malignant ▶")),
+          element("span", {}, "◀ benign"), element("span", {}, "malignant ▶")),
         element("th", { scope: "col", class: "number" }, "Log-odds"))),
       element("tbody", {}, body),
       element("tfoot", {}, element("tr", {},
