@@ -239,7 +239,9 @@ byId("remove").addEventListener("click", () => {
 });
 // The whole window takes the file: one dropped beside the field must not open in place
 // of the page.
+const bringsFiles = (event) => event.dataTransfer.types.includes("Files");
 document.addEventListener("dragover", (event) => {
+  if (!bringsFiles(event)) return;
   event.preventDefault();
   byId("drop").classList.add("over");
 });
@@ -247,6 +249,7 @@ document.addEventListener("dragleave", (event) => {
   if (event.relatedTarget === null) byId("drop").classList.remove("over");
 });
 document.addEventListener("drop", (event) => {
+  if (!bringsFiles(event)) return;
   event.preventDefault();
   byId("drop").classList.remove("over");
   takeFiles([...event.dataTransfer.files]);

@@ -105,7 +105,7 @@ function contributions(asked, answer) {
         element("th", { scope: "row", colspan: "2" }, "Together, against the same case without the form"),
         element("td", { class: "number" }, signed(together))))),
     element("p", { class: "note" },
-      "Shapley values of this case, in log-odds. Plus speaks for malignant, minus for benign: +0.69 doubles the odds, \u22120.69 halves them. What was not known is left out."));
+      "Shapley values of this case, in log-odds. Plus speaks for malignant, minus for benign: +0.69 doubles the odds, \u22120.69 halves them. Each value is held against “not known”, so what is not known contributes nothing."));
 }
 
 function givenText(asked, { column, unit }) {

@@ -1,15 +1,14 @@
-"""The page's files, the sheets it is told of, and the front of TensorFlow Serving."""
+"""The page's files, and the sheets it is told of."""
 
+import http.client
 import json
 import re
-import threading
 from configparser import ConfigParser
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from usgland.serving.front import front_of
 from usgland.serving.limits import ServerOptions
 from usgland.serving.reading_page import FILES, page_sheet
 
@@ -17,8 +16,6 @@ ROOT = Path(__file__).parents[3]
 
 
 def headers_of(client, path):
-    import http.client
-
     connection = http.client.HTTPConnection(client.host, client.port, timeout=10)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -136,68 +133,3 @@ def test_the_token_guards_the_sheets_and_not_the_files(page_models, serving):
         assert stranger.get("/page/models.json")[0] == 401
         assert stranger.get("/v1/models/standin")[0] == 401
         assert len(running.client.get("/page/models.json")[1]["models"]) == 2
-
-
-def test_the_front_passes_questions_and_answers_on(upstream):
-    upstream.script["predict"] = (418, {"error": "as it came"})
-    path = "/v1/models/a%2Fb/labels/stable:predict"
-    body = '{"instances": [{"x": NaN}]}'
-    answer = upstream.client.call("POST", path, body)
-    assert answer == (418, {"error": "as it came"})
-    assert upstream.asked[-1] == ("POST", path, body.encode())
-    upstream.client.get("/v1/models/standin?x=1")
-    assert upstream.asked[-1] == ("GET", "/v1/models/standin?x=1", b"")
-
-
-def test_the_front_lists_the_models_of_the_folder(upstream):
-    _, answer = upstream.client.get("/page/models.json")
-    assert [model["name"] for model in answer["models"]] == ["older", "standin"]
-    assert upstream.asked == []
-
-
-def test_the_front_has_the_limits_of_the_server(page_models, serving):
-    options = ServerOptions(
-        page_models,
-        rest_port=serving.free_port(),
-        page=True,
-        max_requests=1,
-        max_body_megabytes=0.5,
-        timeout_seconds=1,
-    )
-    client = serving.Client(options.rest_port)
-    path = "/v1/models/standin:predict"
-    with front_of(options, serving.free_port()):
-        status, answer = client.call("POST", path, b"x" * 1_000_000)
-        assert (status, answer["error"]) == (
-            413,
-            "Expected a body of at most 524288 bytes",
-        )
-        status, answer = client.call("POST", path, "{}")
-        assert (status, answer["error"][:18]) == (503, "TensorFlow Serving")
-
-
-def test_the_front_waits_no_longer_than_it_was_told(page_models, serving, upstream):
-    event = threading.Event()
-    upstream.script["predict"] = (200, event)
-    options = ServerOptions(
-        page_models,
-        rest_port=serving.free_port(),
-        page=True,
-        max_requests=1,
-        timeout_seconds=1,
-    )
-    client, answers = serving.Client(options.rest_port), []
-    path = "/v1/models/standin:predict"
-
-    def ask():
-        answers.append(client.call("POST", path, "{}")[0])
-
-    with front_of(options, upstream.server_address[1]):
-        first = threading.Thread(target=ask)
-        first.start()
-        while not upstream.asked:
-            pass
-        ask()  # The one place is taken.
-        first.join()
-    event.set()
-    assert answers == [429, 504]
