@@ -29,9 +29,9 @@ def test_the_front_lists_the_models_of_the_folder(upstream):
 
 def test_the_front_keeps_to_its_address(page_models, page_server):
     taken = ServerOptions(page_models, rest_port=page_server.rest_port, page=True)
-    with pytest.raises(UserError, match="Expected to listen on .* Choose another"):
-        with front_of(taken, 1):
-            pass
+    wanted = pytest.raises(UserError, match="Expected to listen on .* Choose another")
+    with wanted, front_of(taken, 1):
+        pass
 
 
 def test_the_front_has_the_limits_of_the_server(page_models, serving):

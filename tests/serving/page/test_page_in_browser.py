@@ -862,6 +862,30 @@ def test_a_model_that_the_page_cannot_ask_is_refused_clearly(
     assert page.text("#notice").startswith("The server cannot answer now.")
 
 
+def test_a_model_of_the_form_alone_asks_for_no_image(
+    browser, upstream, serving, stand_in, tmp_path
+):
+    _, metadata = upstream.script["metadata"]
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
+    del signatures["image_only"]
+    for signature in signatures.values():
+        signature["inputs"].pop("image_bytes", None)
+    with page_of_sheets(
+        browser, upstream, serving, stand_in, tmp_path, {"inputs": "clinical"}
+    ) as page:
+        assert not page.shown("#drop")
+        assert page.ask() == "There is no case yet: fill in a value."
+        page.type("age_years", "70")
+        row = {"probability": 0.5, "contribution_age_years": 0.25}
+        upstream.script["predict"] = (200, {"predictions": [row]})
+        assert page.answer() == ["50.0%"]
+        assert page.texts("#answer h3") == [
+            *("Clinical form alone", "What each clinical value contributed"),
+            "Inputs of this result",
+        ]
+        assert b"image_bytes" not in upstream.asked[-1][2]
+
+
 def test_without_a_model_the_page_says_so(browser, upstream, serving, tmp_path):
     (tmp_path / "mine" / "1").mkdir(parents=True)
     options = ServerOptions(tmp_path, rest_port=serving.free_port(), page=True)
