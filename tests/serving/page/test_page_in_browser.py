@@ -490,6 +490,11 @@ def test_files_are_dropped_anywhere_but_one_at_a_time(page):
         (200, {"outputs": []}, "The server's answer holds no prediction."),
         (200, {"predictions": [{"logit": 1}]}, "holds no probability"),
         (200, '{"predictions": [{"probability": NaN}]}', "holds no probability"),
+        (
+            200,
+            {"predictions": [{"probability": 0.5, "heatmap_bytes": {"b64": "AAAA"}}]},
+            "The answer could not be shown.",
+        ),
     ],
 )
 def test_each_failure_of_the_server_is_one_line(
@@ -812,6 +817,16 @@ def test_what_is_known_of_a_model_follows_its_sheet(
         page.pick("model", "mine, version 1")
         assert about(page)["AUC on test"] == "undefined, on 2 synthetic patients"
         assert page.shown("#synthetic")
+        # A result says it of the model that gave it.
+        upstream.script["predict"] = (200, {"predictions": [{"probability": 0.5}]})
+        page.give(image)
+        page.answer()
+        page.pick("model", "mine, version 2")
+        page.until(lambda: page.shown("#stale"))
+        assert not page.shown("#synthetic")
+        assert page.text(".tag").startswith("SYNTHETIC")
+        page.answer()
+        assert not page.shown(".tag")
 
 
 def test_a_version_that_is_gone_is_followed_by_the_newest(

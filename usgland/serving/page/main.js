@@ -163,6 +163,7 @@ async function ask() {
   } catch (error) {
     if (error.name === "AbortError" || running.signal.aborted) return;
     running.abort(); // The other request, if there is one.
+    byId("ask-error").textContent = "The answer could not be shown.";
     if (!(error instanceof PageError)) throw error;
     byId("ask-error").textContent = error instanceof Gone ? await follow(asked.model) : error.message;
     if (error instanceof TokenNeeded) fail(error);

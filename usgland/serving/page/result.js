@@ -15,7 +15,10 @@ export async function resultOf(asked, answer, alone) {
     scale(titleOf(asked), answer, point, "main"),
     alone && scale("The same case, image alone", alone, point, "second"),
   ];
+  const synthetic = asked.model.sheet?.trained_on.synthetic ?? false;
   const parts = [
+    // With the result as well: the chosen model may be another one by then.
+    synthetic && element("p", { class: "tag" }, element("strong", {}, "SYNTHETIC"), " from a model of phantoms, not of patients"),
     element("div", { class: "scales" }, scales.filter(Boolean)),
     contributions(asked, answer),
     await heatmap(asked, answer),
