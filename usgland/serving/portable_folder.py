@@ -1,0 +1,143 @@
+"""Writes `saved_models/NAME/litert-1`: a model's files, and what goes with them."""
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from usgland.data.phantom import write_phantoms
+from usgland.errors import UserError
+from usgland.runs import write_json
+from usgland.serving import image_pixels
+
+SHEET = "model.json"
+PREPROCESS = "preprocess.py"
+EXAMPLE, EXAMPLE_PIXELS = "example_synthetic.png", "example_synthetic.pixels.png"
+# Of the pixels of one image, on which `preprocess.py` may differ by rounding.
+MOST_DIFFERING = 0.001
+
+
+def example_image() -> bytes:
+    """A phantom as PNG, on which a program in another language can be checked."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = write_phantoms(
+            Path(folder) / "phantoms", patients_per_class=(1, 1), images=2
+        )
+        return (manifest.parent / "images" / "P001_1.png").read_bytes()
+
+
+def compare_pixels(
+    paths: Sequence[Path], pixels: NDArray[np.uint8], settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """Compares `preprocess.py` with the model's own preprocessing.
+
+    Args:
+        paths: Image files.
+        pixels: What the model makes of them, uint8 `(images, size, size, 1)`.
+        settings: See `usgland.serving.image_pixels.read_pixels`.
+
+    Returns:
+        A dict of images; unread, how many of them it refuses; equal, how many are the
+        same to the pixel; and largest_share, of the pixels of one image that differ.
+        And the pixels as it makes them, the model's where it refuses.
+
+    Raises:
+        UserError: If more than `MOST_DIFFERING` of an image differ.
+    """
+    unread, shares = 0, []
+    received = pixels.copy()
+    for number, path in enumerate(paths):
+        try:
+            received[number] = image_pixels.read_pixels(path, settings)[0]
+        except ValueError:  # It says so to whoever runs it, too.
+            unread += 1
+            continue
+        share = float(np.mean(received[number] != pixels[number]))
+        if share > MOST_DIFFERING:
+            raise UserError(
+                f"Expected {PREPROCESS} to repeat the model's preprocessing. Received "
+                f"{share:.1%} other pixels of {path}; nothing was written. Please "
+                "report this"
+            )
+        shares.append(share)
+    compared = {
+        "images": len(paths),
+        "unread": unread,
+        "equal": sum(share == 0 for share in shares),
+        "largest_share": max(shares, default=0.0),
+    }
+    return compared, received
+
+
+def write_folder(
+    home: Path, kind: str, contents: Mapping[str, bytes], sheet: Mapping[str, Any]
+) -> Path:
+    """Writes `home/KIND-NUMBER`, the next free number, whole or not at all.
+
+    Its name is no number, so that no server takes it for a version.
+
+    Args:
+        home: Folder of the model, e.g. `saved_models/squeeze`.
+        kind: `"litert"` or `"onnx"`.
+        contents: File name -> content.
+        sheet: For `model.json`; the version and the digests are added.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    temporary = home / f".{kind}-{os.getpid()}"
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        source = Path(image_pixels.__file__).read_bytes()
+        (temporary / PREPROCESS).write_bytes(source)
+        digests = {
+            name: hashlib.sha256(content).hexdigest()
+            for name, content in contents.items()
+        }
+        while True:
+            number = _next_number(home, kind)
+            whole = {**sheet, "version": number, "sha256": digests}
+            write_json(temporary / SHEET, whole)
+            target = home / f"{kind}-{number}"
+            try:
+                temporary.rename(target)  # Fails if another export took the number.
+            except OSError:
+                if not target.exists():
+                    raise
+            else:
+                return target
+    except OSError as error:
+        raise UserError(
+            f"Cannot write a model under {home}: {error.strerror or error}"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            home.rmdir()  # Only if it is empty: nothing was published there.
+
+
+def encode_pixels(pixels: NDArray[np.uint8]) -> bytes:
+    """Preprocessed pixels `(1, size, size, 1)` as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[0, :, :, 0]).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _next_number(home: Path, kind: str) -> int:
+    found = (re.fullmatch(rf"{kind}-(\d+)", path.name) for path in home.iterdir())
+    return max((int(match[1]) for match in found if match), default=0) + 1
