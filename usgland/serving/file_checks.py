@@ -1,27 +1,27 @@
 """Whether a converted file still says what the run's model says, and how fast."""
 
 import math
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from rich.console import Console
-from rich.table import Table
 from scipy.special import expit
 
 from usgland.errors import UserError
 from usgland.evaluation.scores import weighted_auc
-from usgland.evaluation.tables import print_synthetic
-from usgland.serving.portable import Runner
+from usgland.serving.portable import Case, Runner
 
 MOST_AUC_LOSS = 0.005
 # Largest difference in probability of a file that was not quantized.
 TOLERANCE = 1e-4
 ROUNDS = 60  # of the timing; the first few are not counted
 WARM_UP = 5
+# Files whose weights or feature maps were rounded to 8 bits.
+QUANTIZED = ("dynamic.tflite", "int8.tflite")
 ONE, ALL = "milliseconds_one_thread", "milliseconds_all_threads"
 
 
@@ -86,23 +86,23 @@ def compare_logits(
 
 
 def median_milliseconds(
-    runners: Mapping[Any, Runner], pixels: NDArray[np.uint8]
+    runners: Mapping[Any, Runner], cases: Sequence[Case]
 ) -> dict[Any, float]:
     """Times runners in turns, so that a busy moment hits all of them.
 
     Args:
         runners: By any name.
-        pixels: Uint8 `(images, size, size, 1)`; every round takes the next one.
+        cases: Every round takes the next one.
 
     Returns:
-        Name -> median milliseconds of one image, after a warm-up.
+        Name -> median milliseconds of one case, after a warm-up.
     """
     seconds: dict[Any, list[float]] = {name: [] for name in runners}
     for number in range(WARM_UP + ROUNDS):
-        image = pixels[[number % len(pixels)]]
+        case = cases[number % len(cases)]
         for name, run in runners.items():
             start = time.perf_counter()
-            run(image)
+            run(case)
             seconds[name].append(time.perf_counter() - start)
     return {
         name: 1000 * float(np.median(times[WARM_UP:]))
@@ -110,70 +110,59 @@ def median_milliseconds(
     }
 
 
-def print_checks(sheet: Mapping[str, Any], console: Console) -> None:
-    """Shows the table of checks.
+def check_files(
+    make_runner: Callable[[bytes, int], Runner],
+    contents: Mapping[str, bytes],
+    reference: Runner,
+    cases: Sequence[Case],
+    labels: ArrayLike,
+    expected: NDArray[np.float64],
+) -> dict[str, Any]:
+    """What every file says of the validation cases, and how long it takes.
 
     Args:
-        sheet: What `model.json` holds.
-        console: Where to.
+        make_runner: Of a file's content and a number of threads.
+        contents: File name -> content.
+        reference: Runs the network in TensorFlow; it is timed only.
+        cases: The validation cases.
+        labels: Theirs, `(cases,)`, 0 or 1.
+        expected: The calibrated logits of the run's model, `(cases,)`.
+
+    Returns:
+        threads, how many processors there are; run, and files by their names, as
+        `model.json` holds them.
     """
-    print_synthetic(sheet["synthetic"], console)
-    counts, run, threads = sheet["validation"], sheet["run"], sheet["threads"]
-    table = Table(
-        title=f"{sheet['format']} against the run, on {counts['images']} validation "
-        f"images ({counts['malignant']} malignant, {counts['patients']} patients)",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("")
-    for heading in ("kB", "largest\ndifference", "AUC\nper image", "ms\n1 thread"):
-        table.add_column(heading, justify="right")
-    table.add_column(f"ms\n{threads} threads", justify="right")
-    whole = f"{run[ALL]:.2f}"
-    table.add_row("run, TensorFlow", "", "", f"{run['roc_auc']:.4f}", "", whole)
-    for name, file in sheet["files"].items():
-        table.add_row(
-            name,
-            f"{file['bytes'] / 1000:.0f}",
-            f"{file['max_difference']:.1g}",
-            f"{file['roc_auc']:.4f}",
-            f"{file[ONE]:.2f}",
-            f"{file[ALL]:.2f}",
-        )
-    console.print(table)
-    for line in _notes(sheet):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    threads = len(os.sched_getaffinity(0))
+    runners: dict[Any, Runner] = {"run": reference}
+    files = {}
+    for name, content in contents.items():
+        runners[name, ONE] = make_runner(content, 1)
+        runners[name, ALL] = make_runner(content, threads)
+        received = np.array([runners[name, ONE](case) for case in cases])
+        quantized = name in QUANTIZED
+        files[name] = {
+            "bytes": len(content),
+            **compare_logits(labels, expected, received, quantized=quantized),
+        }
+    milliseconds = median_milliseconds(runners, cases)
+    for name, file in files.items():
+        file |= {key: milliseconds[name, key] for key in (ONE, ALL)}
+    run = {"roc_auc": roc_auc(labels, expected), ALL: milliseconds["run"]}
+    return {"threads": threads, "run": run, "files": files}
 
 
-def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
-    counts, run = sheet["validation"], sheet["run"]
-    lines = [
-        "Largest difference of P(malignant); milliseconds from pixels on, the median, "
-        "measured in turns"
-    ]
-    step = 1 / (counts["malignant"] * (counts["images"] - counts["malignant"]))
-    if step > MOST_AUC_LOSS:
-        lines.append(
-            f"Few validation images: one pair that swaps moves the AUC by {step:.3f}, "
-            f"and {MOST_AUC_LOSS} is the most that it may lose"
-        )
-    shares = [
-        f"{name} " + ", ".join(f"{file[key] / run[ALL]:.2f}" for key in (ONE, ALL))
-        for name, file in sheet["files"].items()
-    ]
-    lines.append(
-        f"Time as a share of TensorFlow's, with 1 and {sheet['threads']} threads: "
-        + "; ".join(shares)
-    )
-    made = sheet["preprocess.py"]
-    lines.append(
-        f"preprocess.py, on {made['images']} of these images: {made['equal']} the same "
-        f"to the pixel, elsewhere at most {made['largest_share']:.2%} of the pixels "
-        f"differ, and P(malignant) by {made['max_difference']:.1g}"
-    )
-    if made["unread"]:
-        lines.append(
-            f"preprocess.py refuses {made['unread']} of them, which Pillow reads "
-            "otherwise than the model does"
-        )
-    return lines
+def sort_out(files: Mapping[str, Mapping[str, Any]], *, force: bool) -> tuple[set, str]:
+    """Which files to write.
+
+    Args:
+        files: As `check_files` gives them.
+        force: Whether all.
+
+    Returns:
+        Their names, and which others are left out and why, "" if none is.
+    """
+    refused = {name: file["refused"] for name, file in files.items() if file["refused"]}
+    if force or not refused:
+        return set(files), ""
+    reasons = "; ".join(f"{name}, which {reason}" for name, reason in refused.items())
+    return set(files) - set(refused), f"{reasons}. --force writes it all the same"

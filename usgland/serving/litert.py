@@ -6,18 +6,16 @@ converter is TensorFlow's.
 
 import importlib.util
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from usgland.errors import UserError
 from usgland.models.classifier import LOGIT
 from usgland.serving.native_lines import native_lines_hidden
-from usgland.serving.portable import PIXELS, Runner, portable_module
+from usgland.serving.portable import Case, Runner, portable_module
 
 # Training images from which int8 takes the range of each feature map.
 CALIBRATION_IMAGES = 200
@@ -37,30 +35,28 @@ def check_litert() -> None:
 def convert_litert(
     model: keras.Model,
     calibration: Mapping[str, Any],
-    training_pixels: NDArray[np.uint8],
+    training: Sequence[Case],
 ) -> dict[str, bytes]:
     """Converts a network to the three usual precisions.
 
     Args:
-        model: A saved classifier of images.
+        model: A saved classifier.
         calibration: Gives `slope` and `intercept`, see `portable_module`.
-        training_pixels: Uint8 `(images, size, size, 1)`, preprocessed, of training
-            images alone.
+        training: Cases of training images alone. Without any there is no int8.
 
     Returns:
         File name -> content. `fp32.tflite`; `dynamic.tflite`: weights of 8 bits;
         `int8.tflite`: feature maps of 8 bits, too, their ranges learned from the
-        training images. Input and outputs are the same, see `portable_module`, one
-        image at a time.
+        training images. Inputs and outputs are the same, see `portable_module`, one
+        case at a time.
     """
     module = portable_module(model, calibration, batch=1)
 
-    def representative() -> Iterator[dict[str, NDArray[np.uint8]]]:
-        for pixels in training_pixels:
-            yield {PIXELS: pixels[None]}
+    def representative() -> Iterator[Case]:
+        yield from training
 
     contents = {}
-    for name in ("fp32", "dynamic", "int8"):
+    for name in ("fp32", "dynamic", "int8") if training else ("fp32", "dynamic"):
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [module.serve.get_concrete_function()], module
         )
@@ -76,7 +72,7 @@ def convert_litert(
 
 
 def litert_runner(content: bytes, threads: int) -> Runner:
-    """Runs a `.tflite` file one image at a time.
+    """Runs a `.tflite` file one case at a time.
 
     Args:
         content: Of the file.
@@ -89,7 +85,7 @@ def litert_runner(content: bytes, threads: int) -> Runner:
         interpreter.allocate_tensors()
         signature = interpreter.get_signature_runner()
 
-    def run(pixels: NDArray[np.uint8]) -> float:
-        return float(signature(**{PIXELS: pixels})[LOGIT][0])
+    def run(case: Case) -> float:
+        return float(signature(**case)[LOGIT][0])
 
     return run

@@ -4,89 +4,124 @@ Neither can decode an image file, so the graph begins with `pixels`, and
 `image_pixels.py`, which goes with it, makes these of a file.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from usgland.errors import UserError
 from usgland.models.classifier import (
     ENCODING,
+    HAS_IMAGE,
     LOGIT,
     PREPROCESSING,
     PROBABILITY,
     layer_names,
     pixels_to_logit,
 )
+from usgland.models.clinical import form_values
+from usgland.serving.portable_form import encode_form, form_specs
 
 PIXELS = "pixels"
-# Maps uint8 pixels `(1, size, size, 1)` to the calibrated logit.
-Runner = Callable[[NDArray[np.uint8]], float]
-
-
-def check_portable(model: keras.Model, kind: str) -> None:
-    """Refuses a model with a clinical form.
-
-    Raises:
-        UserError: If it has one.
-    """
-    if ENCODING in layer_names(model):
-        raise UserError(
-            f"--format {kind}: expected a model of images alone. Received: one with a "
-            "clinical form, whose words neither LiteRT nor ONNX Runtime can check: "
-            "every program would code them itself, and a wrong code would go unseen. "
-            "Use --format savedmodel"
-        )
+# The inputs of one case, `(1, ...)` each, by their names.
+Case = Mapping[str, NDArray]
+# Maps a case to its calibrated logit.
+Runner = Callable[[Case], float]
 
 
 def portable_module(
-    model: keras.Model, calibration: Mapping[str, Any], *, batch: int | None
+    model: keras.Model,
+    calibration: Mapping[str, Any],
+    *,
+    batch: int | None,
+    coded: bool = False,
 ) -> tf.Module:
     """Cuts the network off its preprocessing.
 
     Args:
-        model: A saved classifier of images.
+        model: A saved classifier.
         calibration: Gives `slope` and `intercept`, by which the logit is the model's.
-        batch: Images at a time; None: any number.
+        batch: Cases at a time; None: any number.
+        coded: Whether the words of the form are codes, see `portable_form`.
 
     Returns:
-        A module whose function `serve` maps `pixels`, uint8 `(batch, size, size, 1)`,
-        to `probability`, P(malignant), and its `logit`, both calibrated, float32
-        `(batch,)`. It fails for pixels of another size; whole bytes keep a picture
-        that somebody scaled to [0, 1] out.
+        A module whose function `serve` maps `pixels`, uint8 `(batch, size, size, 1)`
+        (unless the model takes the form alone), and each column of the form,
+        `(batch,)`, to `probability`, P(malignant), and its `logit`, both calibrated,
+        float32 `(batch,)`. They are NaN where a value of the form cannot be used. A
+        black picture beside a form counts as missing. It fails for pixels of another
+        size, and whole bytes keep a picture out that somebody scaled to [0, 1].
     """
+    names = layer_names(model)
     network = pixels_to_logit(model)
-    size = model.get_layer(PREPROCESSING).size
-    shape = [batch, size, size, 1]
+    specs = []
+    if PREPROCESSING in names:
+        size = model.get_layer(PREPROCESSING).size
+        specs.append(tf.TensorSpec([batch, size, size, 1], tf.uint8, name=PIXELS))
+    columns = model.get_layer(ENCODING).columns if ENCODING in names else []
+    specs += form_specs(columns, batch=batch, coded=coded)
 
-    def serve(pixels):
-        if batch is not None:
-            # LiteRT resizes inputs to what it gets, and convolutions take any size.
-            # A look at all bytes in a row does not.
-            pixels = tf.reshape(pixels, [batch * size * size])
-        pixels = tf.cast(pixels, tf.float32)
-        if batch is not None:
-            pixels = tf.reshape(pixels, shape)
-        logit = network(pixels, training=False)[:, 0]
+    def serve(*tensors):
+        inputs, refused = [], None
+        if PREPROCESSING in names:
+            inputs.append(_as_floats(tensors[0], specs[0].shape))
+        if columns:
+            form = encode_form(model.get_layer(ENCODING), tensors[-len(columns) :])
+            inputs.append(form.features)
+            refused = form.refused
+        if HAS_IMAGE in names:
+            brightest = tf.reduce_max(inputs[0], axis=[1, 2])
+            inputs += [tf.cast(brightest > 0, tf.float32), form.given]
+        given = tuple(inputs) if len(inputs) > 1 else inputs[0]
+        logit = network(given, training=False)[:, 0]
         logit = calibration["slope"] * logit + calibration["intercept"]
+        if refused is not None:
+            logit = tf.where(refused, math.nan, logit)
         return {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}
 
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    module.serve = tf.function(
-        serve, input_signature=[tf.TensorSpec(shape, tf.uint8, name=PIXELS)]
-    )
+    module.serve = tf.function(serve, input_signature=specs)
     return module
+
+
+def _as_floats(pixels: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    if shape[0] is None:
+        return tf.cast(pixels, tf.float32)
+    # LiteRT resizes inputs to what it gets, and convolutions take any size. A look at
+    # all bytes in a row does not.
+    in_a_row = tf.reshape(pixels, [shape.num_elements()])
+    return tf.reshape(tf.cast(in_a_row, tf.float32), shape)
 
 
 def tensorflow_runner(model: keras.Model, calibration: Mapping[str, Any]) -> Runner:
     """The same network in TensorFlow, as a SavedModel would run it."""
     serve = portable_module(model, calibration, batch=1).serve
 
-    def run(pixels: NDArray[np.uint8]) -> float:
-        return float(serve(tf.constant(pixels))[LOGIT][0])
+    def run(case: Case) -> float:
+        return float(serve(*map(tf.constant, case.values()))[LOGIT][0])
 
     return run
+
+
+def make_cases(
+    model: keras.Model, rows: pd.DataFrame, pixels: NDArray[np.uint8] | None
+) -> list[Case]:
+    """The inputs of each row, in the order in which `serve` takes them.
+
+    Args:
+        model: A saved classifier.
+        rows: Checked rows.
+        pixels: Their preprocessed images, uint8 `(rows, size, size, 1)`, if any.
+    """
+    inputs: dict[str, NDArray] = {} if pixels is None else {PIXELS: pixels}
+    if ENCODING in layer_names(model):
+        inputs |= form_values(rows, model.get_layer(ENCODING).columns)
+    return [
+        {name: values[[number]] for name, values in inputs.items()}
+        for number in range(len(rows))
+    ]

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import expit
 
 from usgland.data.phantom import write_phantoms
 from usgland.errors import UserError
 from usgland.runs import write_json
 from usgland.serving import image_pixels
+from usgland.serving.portable import PIXELS, Runner
+from usgland.serving.portable_sheet import empty_form
 
 SHEET = "model.json"
 PREPROCESS = "preprocess.py"
@@ -27,17 +30,43 @@ EXAMPLE, EXAMPLE_PIXELS = "example_synthetic.png", "example_synthetic.pixels.png
 MOST_DIFFERING = 0.001
 
 
-def example_image() -> bytes:
-    """A phantom as PNG, on which a program in another language can be checked."""
+def make_example(
+    settings: Mapping[str, Any],
+    runners: Mapping[str, Runner],
+    inputs: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A phantom, and what the files say of it, for programs in other languages.
+
+    Args:
+        settings: See `usgland.serving.image_pixels.read_pixels`.
+        runners: File name -> what runs it.
+        inputs: As `describe_inputs` gives them.
+
+    Returns:
+        What `model.json` says of it: its files, and P(malignant) by each file, the
+        form being empty. And the files' contents.
+    """
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_phantoms(
             Path(folder) / "phantoms", patients_per_class=(1, 1), images=2
         )
-        return (manifest.parent / "images" / "P001_1.png").read_bytes()
+        image = (manifest.parent / "images" / "P001_1.png").read_bytes()
+    pixels = image_pixels.read_pixels(image, settings)
+    case = {PIXELS: pixels, **empty_form(inputs)}
+    probability = {name: float(expit(run(case))) for name, run in runners.items()}
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[0, :, :, 0]).save(buffer, "png")
+    return (
+        {"image": EXAMPLE, "pixels": EXAMPLE_PIXELS, "probability": probability},
+        {EXAMPLE: image, EXAMPLE_PIXELS: buffer.getvalue()},
+    )
 
 
 def compare_pixels(
-    paths: Sequence[Path], pixels: NDArray[np.uint8], settings: Mapping[str, Any]
+    paths: Sequence[Path],
+    pixels: NDArray[np.uint8],
+    settings: Mapping[str, Any],
+    chosen: Sequence[int],
 ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Compares `preprocess.py` with the model's own preprocessing.
 
@@ -45,20 +74,21 @@ def compare_pixels(
         paths: Image files.
         pixels: What the model makes of them, uint8 `(images, size, size, 1)`.
         settings: See `usgland.serving.image_pixels.read_pixels`.
+        chosen: The numbers of those to compare.
 
     Returns:
         A dict of images; unread, how many of them it refuses; equal, how many are the
         same to the pixel; and largest_share, of the pixels of one image that differ.
-        And the pixels as it makes them, the model's where it refuses.
+        And the pixels as it makes them, the model's where it refuses or was not asked.
 
     Raises:
         UserError: If more than `MOST_DIFFERING` of an image differ.
     """
     unread, shares = 0, []
     received = pixels.copy()
-    for number, path in enumerate(paths):
+    for number in chosen:
         try:
-            received[number] = image_pixels.read_pixels(path, settings)[0]
+            received[number] = image_pixels.read_pixels(paths[number], settings)[0]
         except ValueError:  # It says so to whoever runs it, too.
             unread += 1
             continue
@@ -66,12 +96,12 @@ def compare_pixels(
         if share > MOST_DIFFERING:
             raise UserError(
                 f"Expected {PREPROCESS} to repeat the model's preprocessing. Received "
-                f"{share:.1%} other pixels of {path}; nothing was written. Please "
-                "report this"
+                f"{share:.1%} other pixels of {paths[number]}; nothing was written. "
+                "Please report this"
             )
         shares.append(share)
     compared = {
-        "images": len(paths),
+        "images": len(chosen),
         "unread": unread,
         "equal": sum(share == 0 for share in shares),
         "largest_share": max(shares, default=0.0),
@@ -103,8 +133,9 @@ def write_folder(
         temporary.mkdir(parents=True)
         for name, content in contents.items():
             (temporary / name).write_bytes(content)
-        source = Path(image_pixels.__file__).read_bytes()
-        (temporary / PREPROCESS).write_bytes(source)
+        if sheet["preprocessing"] is not None:
+            source = Path(image_pixels.__file__).read_bytes()
+            (temporary / PREPROCESS).write_bytes(source)
         digests = {
             name: hashlib.sha256(content).hexdigest()
             for name, content in contents.items()
@@ -129,13 +160,6 @@ def write_folder(
         shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
             home.rmdir()  # Only if it is empty: nothing was published there.
-
-
-def encode_pixels(pixels: NDArray[np.uint8]) -> bytes:
-    """Preprocessed pixels `(1, size, size, 1)` as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[0, :, :, 0]).save(buffer, "png")
-    return buffer.getvalue()
 
 
 def _next_number(home: Path, kind: str) -> int:
