@@ -11,6 +11,7 @@ or read as what a program in another language must do:
 
 import io
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,18 +93,33 @@ def resize(grey: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
     new_height, new_width = (
         max((length * size + longer // 2) // longer, 1) for length in (height, width)
     )
-    down, across = _weights(height, new_height), _weights(width, new_width)
-    resized = down @ grey.astype("float64") @ across.T
+    resized = _resize_rows(_resize_rows(grey, new_height).T, new_width).T
     return np.clip(np.round(resized), 0, 255).astype("uint8")
 
 
-def _weights(length: int, new_length: int) -> NDArray[np.float64]:
-    """How much each old pixel adds to each new one, `(new_length, length)`."""
-    scale = length / new_length
-    centres = (np.arange(new_length)[:, None] + 0.5) * scale
-    distances = np.abs(np.arange(length)[None, :] + 0.5 - centres)
-    weights = np.maximum(1 - distances / max(scale, 1.0), 0)
-    return weights / weights.sum(axis=1, keepdims=True)
+def _resize_rows(grey: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Resizes the first axis.
+
+    All in float32 and in TensorFlow's order: a value half way between two grey levels
+    is rounded by its last bit.
+    """
+    scale = np.float32(1) / (np.float32(length) / np.float32(len(grey)))
+    radius = max(scale, np.float32(1))
+    centres = (np.arange(length, dtype="float32") + np.float32(0.5)) * scale
+    first = np.ceil(centres - radius - np.float32(0.5)).astype(int)
+    rows = first[:, None] + np.arange(2 * math.ceil(radius) + 1)[None, :]
+    distances = np.abs(rows.astype("float32") + np.float32(0.5) - centres[:, None])
+    weights = np.maximum(1 - distances * (1 / radius), 0).astype("float32")
+    weights[(rows < 0) | (rows >= len(grey))] = 0
+    total = np.zeros(length, "float32")
+    for weight in weights.T:
+        total += weight
+    weights *= (np.float32(1) / total)[:, None]
+    rows = np.clip(rows, 0, len(grey) - 1)
+    resized = np.zeros((length, grey.shape[1]), "float32")
+    for weight, row in zip(weights.T, rows.T, strict=True):
+        resized += weight[:, None] * grey[row]
+    return resized
 
 
 def stretch(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.uint8]:

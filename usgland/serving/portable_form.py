@@ -85,15 +85,17 @@ def encode_form(layer: keras.layers.Layer, values: Sequence[tf.Tensor]) -> Encod
 def _encode_number(
     layer: keras.layers.Layer, column: Mapping[str, Any], value: tf.Tensor
 ) -> Encoded:
-    known = tf.equal(value, value)  # NaN is not; LiteRT has no other test.
+    # LiteRT has no test for NaN but this. tf2onnx, too, looks for it: else its choice
+    # between two values is a sum of both, times 0 and 1, and NaN times 0 is NaN.
+    unknown = tf.not_equal(value, value)
     inside = (value >= column["low"]) & (value <= column["high"])
     distance = (value - column["mean"]) / column["deviation"]
     distance = tf.clip_by_value(distance, -FARTHEST, FARTHEST)
-    given = tf.cast(known, tf.float32)
-    parts = [tf.where(known, distance, 0.0)]
+    given = 1.0 - tf.cast(unknown, tf.float32)
+    parts = [tf.where(unknown, 0.0, distance)]
     if column["indicator"]:
         parts.append(1.0 - given)
-    return Encoded(tf.stack(parts, axis=1), given[:, None], known & ~inside)
+    return Encoded(tf.stack(parts, axis=1), given[:, None], ~(unknown | inside))
 
 
 def _encode_word(
