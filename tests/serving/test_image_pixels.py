@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from usgland.data.images import LARGEST_AREA
 from usgland.models.preprocessing import Preprocessing
 from usgland.serving import image_pixels
 from usgland.serving.image_pixels import read_pixels
@@ -117,6 +118,15 @@ def test_what_is_read_otherwise_than_by_the_model_is_refused():
         read_pixels(encode(noise(90, 90))[:-900], SETTINGS)
 
 
+def test_an_image_that_unpacks_to_too_many_pixels_is_refused():
+    assert image_pixels.LARGEST_AREA == LARGEST_AREA
+    content = encode(np.zeros((4000, 4001), "uint8"))
+    assert len(content) < 100_000
+    message = "Expected at most 16000000 pixels. Received: 4001 x 4000"
+    with pytest.raises(ValueError, match=message):
+        read_pixels(content, SETTINGS)
+
+
 def test_the_file_runs_by_itself_where_neither_tensorflow_nor_usgland_is(tmp_path):
     script = tmp_path / "preprocess.py"
     script.write_bytes(Path(image_pixels.__file__).read_bytes())
@@ -128,14 +138,22 @@ def test_the_file_runs_by_itself_where_neither_tensorflow_nor_usgland_is(tmp_pat
     hidden += "    sys.modules[name] = None\nimport runpy\n"
     hidden += "sys.argv[0] = 'preprocess.py'\n"
     hidden += "runpy.run_path('preprocess.py', run_name='__main__')\n"
-    done = subprocess.run(
-        [sys.executable, "-c", hidden, "image.png"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", hidden, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    done = run("image.png")
     assert (done.returncode, done.stdout) == (0, "Wrote image.pixels.png\n"), done
     written = np.asarray(Image.open(tmp_path / "image.pixels.png"))
     np.testing.assert_array_equal(written, read_pixels(content, SETTINGS)[0, :, :, 0])
+    done = run("model.json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("model.json: Expected a PNG, JPEG or BMP file")
+    assert run().stderr.startswith("Expected image files, e.g. python preprocess.py")

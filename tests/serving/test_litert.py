@@ -15,9 +15,11 @@ from tests.serving.portable_runs import (
     REFUSED,
     form,
     images,
+    logits_of,
     spread,
 )
 from usgland.errors import UserError
+from usgland.models.fusion import FUSIONS
 from usgland.serving.litert import check_litert, convert_litert, litert_runner
 from usgland.serving.native_lines import native_lines_hidden
 
@@ -27,13 +29,6 @@ interpreter = pytest.importorskip(
 )
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SAME = {"slope": 1.0, "intercept": 0.0}
-
-
-def logits_of(model, inputs):
-    """By Keras, from the files on: it reads the images itself."""
-    probability = model(tf.nest.map_structure(tf.constant, inputs))[:, 0]
-    probability = probability.numpy().astype("float64")
-    return np.log(probability / (1 - probability))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +45,7 @@ def pixels(contents):
 @pytest.fixture(scope="module")
 def model(tiny_network, contents):
     model = classifier()
-    spread(model, logits_of(model, contents))
+    spread(model, contents)
     return model
 
 
@@ -152,7 +147,13 @@ def cases_of(values, pixels=None):
     return [{k: v[[i]] for k, v in inputs.items()} for i in range(len(values))]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "late"])
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        "concat",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in FUSIONS[1:]),
+    ],
+)
 def test_a_form_goes_in_as_it_stands_beside_the_image(fusion, contents, pixels):
     model = classifier("both", fusion, ENCODING)
     runner = litert_runner(convert_litert(model, SAME, [])["fp32.tflite"], 1)
@@ -188,7 +189,7 @@ def test_nothing_is_written_to_the_terminal(model, pixels, capfd):
 
 
 def test_only_known_lines_are_hidden_and_an_error_hides_none_of_the_others(capfd):
-    with pytest.raises(KeyError), native_lines_hidden(r"INFO: known \d"):  # noqa: PT012
+    with pytest.raises(KeyError), native_lines_hidden(r"INFO: known \d"):
         os.write(2, b"INFO: known 7\nINFO: known\nbad \xff\n")
         raise KeyError
     assert os.write(2, b"later\n")

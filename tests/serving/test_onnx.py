@@ -14,9 +14,11 @@ from tests.serving.portable_runs import (
     REFUSED,
     form,
     images,
+    logits_of,
     spread,
 )
 from usgland.errors import UserError
+from usgland.models.fusion import FUSIONS
 from usgland.serving.onnx import check_onnx, convert_onnx, onnx_runner
 
 HOW = 'needs the extra `onnx`: pip install "tf2onnx>=1.17" onnx onnxruntime'
@@ -24,13 +26,6 @@ onnxruntime = pytest.importorskip("onnxruntime", reason=HOW)
 pytest.importorskip("tf2onnx", reason=HOW)
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SAME = {"slope": 1.0, "intercept": 0.0}
-
-
-def logits_of(model, inputs):
-    """By Keras, from the files on: it reads the images itself."""
-    probability = model(tf.nest.map_structure(tf.constant, inputs))[:, 0]
-    probability = probability.numpy().astype("float64")
-    return np.log(probability / (1 - probability))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +42,7 @@ def pixels(contents):
 @pytest.fixture(scope="module")
 def model(tiny_network, contents):
     model = classifier()
-    spread(model, logits_of(model, contents))
+    spread(model, contents)
     return model
 
 
@@ -72,7 +67,9 @@ def test_the_file_names_what_it_takes_and_gives(model):
     assert (taken.name, taken.type) == ("pixels", "tensor(uint8)")
     assert taken.shape == ["batch", SIZE, SIZE, 1]
     given = {value.name: (value.type, value.shape) for value in one.get_outputs()}
-    assert given == dict.fromkeys(["logit", "probability"], ("tensor(float)", ["batch"]))
+    assert given == dict.fromkeys(
+        ["logit", "probability"], ("tensor(float)", ["batch"])
+    )
 
 
 def test_other_pixels_are_an_error(model):
@@ -82,7 +79,13 @@ def test_other_pixels_are_an_error(model):
             runner({"pixels": np.zeros(shape, kind)})
 
 
-@pytest.mark.parametrize("fusion", ["concat", "gated", "film", "late"])
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        "concat",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in FUSIONS[1:]),
+    ],
+)
 def test_a_form_goes_in_as_it_stands_beside_the_image(fusion, contents, pixels):
     model = classifier("both", fusion, ENCODING)
     one = session(convert_onnx(model, SAME))

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from usgland.errors import UserError
 from usgland.startup import load_steps, make_console
 
 
@@ -47,6 +48,8 @@ def export(
         )
         click.echo(f"Wrote {path}")
         return
+    if force:
+        raise UserError("--force: expected --format litert or onnx. Received: neither")
     path = load_steps("serving", verbose).export(run, models_dir, chosen)
     click.echo(f"Wrote {path}")
 

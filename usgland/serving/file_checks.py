@@ -64,8 +64,8 @@ def compare_logits(
         quantized: Whether the file may differ by rounding.
 
     Returns:
-        max_difference, of P(malignant); roc_auc; roc_auc_change; and refused, why it
-        must not be used, or None.
+        max_difference, of P(malignant); roc_auc; roc_auc_change; refused, why it must
+        not be used, or None; and runs, true.
     """
     difference = float(np.abs(expit(expected) - expit(received)).max())
     auc = roc_auc(labels, received)
@@ -82,6 +82,7 @@ def compare_logits(
         "roc_auc": auc,
         "roc_auc_change": change,
         "refused": refused,
+        "runs": True,
     }
 
 
@@ -136,9 +137,14 @@ def check_files(
     runners: dict[Any, Runner] = {"run": reference}
     files = {}
     for name, content in contents.items():
-        runners[name, ONE] = make_runner(content, 1)
-        runners[name, ALL] = make_runner(content, threads)
-        received = np.array([runners[name, ONE](case) for case in cases])
+        try:
+            run = make_runner(content, 1)
+            received = np.array([run(case) for case in cases])
+            runners[name, ALL] = make_runner(content, threads)
+        except (RuntimeError, ValueError) as error:  # As both runtimes say it.
+            files[name] = _unusable(content, error)
+            continue
+        runners[name, ONE] = run
         quantized = name in QUANTIZED
         files[name] = {
             "bytes": len(content),
@@ -146,9 +152,19 @@ def check_files(
         }
     milliseconds = median_milliseconds(runners, cases)
     for name, file in files.items():
-        file |= {key: milliseconds[name, key] for key in (ONE, ALL)}
-    run = {"roc_auc": roc_auc(labels, expected), ALL: milliseconds["run"]}
-    return {"threads": threads, "run": run, "files": files}
+        file |= {key: milliseconds.get((name, key), math.nan) for key in (ONE, ALL)}
+    of_run = {"roc_auc": roc_auc(labels, expected), ALL: milliseconds["run"]}
+    return {"threads": threads, "run": of_run, "files": files}
+
+
+def _unusable(content: bytes, error: Exception) -> dict[str, Any]:
+    reason = " ".join(str(error).split())[:200]
+    return {
+        "bytes": len(content),
+        **dict.fromkeys(("max_difference", "roc_auc", "roc_auc_change"), math.nan),
+        "refused": f"the runtime cannot run: {reason}",
+        "runs": False,
+    }
 
 
 def sort_out(files: Mapping[str, Mapping[str, Any]], *, force: bool) -> tuple[set, str]:
@@ -156,13 +172,17 @@ def sort_out(files: Mapping[str, Mapping[str, Any]], *, force: bool) -> tuple[se
 
     Args:
         files: As `check_files` gives them.
-        force: Whether all.
+        force: Whether all that run.
 
     Returns:
         Their names, and which others are left out and why, "" if none is.
     """
-    refused = {name: file["refused"] for name, file in files.items() if file["refused"]}
-    if force or not refused:
-        return set(files), ""
+    refused = {
+        name: file["refused"]
+        for name, file in files.items()
+        if file["refused"] and not (force and file["runs"])
+    }
     reasons = "; ".join(f"{name}, which {reason}" for name, reason in refused.items())
-    return set(files) - set(refused), f"{reasons}. --force writes it all the same"
+    if any(files[name]["runs"] for name in refused):
+        reasons += ". --force writes it all the same"
+    return set(files) - set(refused), reasons

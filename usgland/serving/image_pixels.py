@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+LARGEST_AREA = 16_000_000  # pixels; a file of 100 kB can hold hundreds of millions
 MEDIAN_SIDES = {"none": 0, "median3": 3, "median5": 5}
 
 
@@ -72,6 +73,11 @@ def grey_levels(content: bytes) -> NDArray[np.float32]:
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "BMP"]) as file:
             if file.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
                 raise ValueError(f"Expected grey or RGB. Received: {file.mode}")
+            if file.width * file.height > LARGEST_AREA:
+                raise ValueError(
+                    f"Expected at most {LARGEST_AREA} pixels. Received: "
+                    f"{file.width} x {file.height}"
+                )
             has_alpha = "transparency" in file.info or file.mode in ("LA", "PA", "RGBA")
             pixels = np.asarray(file.convert("RGBA"), "float32")
             if file.format == "BMP":  # Seldom meant as transparency there.
@@ -143,10 +149,20 @@ def stretch(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.ui
     return np.clip(table, 0, 255).astype("uint8")[pixels]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Writes `NAME.pixels.png` beside each image file named on the command line."""
+    if len(sys.argv) < 2:
+        sys.exit("Expected image files, e.g. python preprocess.py image.png")
     sheet = json.loads(Path(__file__).with_name("model.json").read_text("utf-8"))
     for name in sys.argv[1:]:
         target = Path(name).with_suffix(".pixels.png")
-        pixels = read_pixels(name, sheet["preprocessing"])
+        try:
+            pixels = read_pixels(name, sheet["preprocessing"])
+        except (OSError, ValueError) as error:
+            sys.exit(f"{name}: {error}")
         Image.fromarray(pixels[0, :, :, 0]).save(target)
         print(f"Wrote {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -82,7 +82,7 @@ def convert(
     check_validation(validation, kind)
     calibration = read_calibration(run / CALIBRATION)
 
-    _say(console, f"Reading {len(validation)} validation images")
+    _say(console, f"Reading {len(validation)} validation cases")
     part = read_part(model, validation)
     settings, preprocess = None, None
     if part.pixels is not None:
