@@ -78,7 +78,7 @@ def test_three_files_are_written_with_what_goes_with_them(exported):
     assert "Few validation images: one pair that swaps moves the AUC by 0.250" in (
         done.stdout
     )
-    assert "preprocess.py, on 4 of these images: 4 the same to the pixel" in done.stdout
+    assert "preprocess.py makes the same pixels of 4 of 4 images" in done.stdout
 
 
 def test_the_sheet_says_what_goes_in_and_how_well_it_did(exported, run):

@@ -13,7 +13,7 @@ from usgland.serving.file_checks import (
     ONE,
     check_files,
     check_validation,
-    compare_logits,
+    compare_answers,
     median_milliseconds,
     roc_auc,
     sort_out,
@@ -24,7 +24,9 @@ EXPECTED = np.array([-3.0, -2.0, 0.5, 0.0, 2.0])
 
 
 def compare(received, *, quantized=True):
-    return compare_logits(LABELS, EXPECTED, np.array(received), quantized=quantized)
+    logits = np.array(received)
+    probabilities = 1 / (1 + np.exp(-logits))
+    return compare_answers(LABELS, EXPECTED, logits, probabilities, quantized=quantized)
 
 
 def test_the_auc_is_that_of_scikit_learn_with_ties():
@@ -58,9 +60,15 @@ def test_only_a_rounded_file_may_differ_from_the_run():
     assert compare(EXPECTED + 0.0003, quantized=False)["refused"] is None
 
 
+def test_the_probability_that_the_file_gives_is_compared():
+    rounded = np.round(256 / (1 + np.exp(-EXPECTED))) / 256
+    found = compare_answers(LABELS, EXPECTED, EXPECTED, rounded, quantized=False)
+    assert found["refused"].startswith("differs by 0.00")
+    assert found["roc_auc_change"] == 0
+
+
 def test_a_logit_that_is_no_number_is_refused():
-    with np.errstate(invalid="ignore"):
-        found = compare([np.nan, -2.0, 0.5, 0.0, 2.0])
+    found = compare([np.nan, -2.0, 0.5, 0.0, 2.0])
     assert found["refused"] == "gives a logit that is no number"
     assert math.isnan(found["roc_auc"])
 
@@ -111,7 +119,12 @@ def test_the_table_holds_what_each_file_says():
         if content == b"broken":
             return raise_error
         sign = -1 if content == b"bad" else 1
-        return lambda case: sign * float(case["number"][0])
+
+        def run(case):
+            logit = sign * float(case["number"][0])
+            return logit, 1 / (1 + math.exp(-logit))
+
+        return run
 
     found = check_files(
         make_runner,

@@ -1,7 +1,6 @@
 """LiteRT files say what the Keras model says, in an interpreter of their own."""
 
 import importlib.util
-import math
 import os
 
 import numpy as np
@@ -98,6 +97,17 @@ def test_feature_maps_of_int8_are_bytes(files):
     assert np.int8 not in kinds("fp32.tflite")
 
 
+def test_the_last_layer_of_int8_is_not_rounded(model, pixels, files):
+    cases = [{"pixels": one[None]} for one in pixels]
+    turned = convert_litert(model, {"slope": 0.5, "intercept": -7.0}, cases)
+    plain, calibrated = (run(one["int8.tflite"], pixels) for one in (files, turned))
+    np.testing.assert_allclose(calibrated["logit"], plain["logit"] / 2 - 7, atol=1e-5)
+    for one in (plain, calibrated):
+        np.testing.assert_allclose(
+            one["probability"], 1 / (1 + np.exp(-one["logit"])), atol=1e-6
+        )
+
+
 def test_every_file_takes_the_same_bytes(files):
     assert list(files) == ["fp32.tflite", "dynamic.tflite", "int8.tflite"]
     for content in files.values():
@@ -158,11 +168,11 @@ def test_a_form_goes_in_as_it_stands_beside_the_image(fusion, contents, pixels):
     model = classifier("both", fusion, ENCODING)
     runner = litert_runner(convert_litert(model, SAME, [])["fp32.tflite"], 1)
     expected = logits_of(model, {"image_bytes": contents, **form(FORMS)})
-    received = [runner(case) for case in cases_of(FORMS, pixels)]
+    received = [runner(case)[0] for case in cases_of(FORMS, pixels)]
     np.testing.assert_allclose(received, expected, atol=1e-5)
     nothing = np.array([b""] * len(FORMS), object)
     expected = logits_of(model, {"image_bytes": nothing, **form(FORMS)})
-    received = [runner(case) for case in cases_of(FORMS, 0 * pixels)]
+    received = [runner(case)[0] for case in cases_of(FORMS, 0 * pixels)]
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
@@ -170,9 +180,10 @@ def test_a_form_alone_will_do_and_what_it_cannot_use_gives_no_number():
     model = classifier("clinical", encoding=ENCODING)
     for content in convert_litert(model, SAME, []).values():
         runner = litert_runner(content, 1)
-        received = [runner(case) for case in cases_of(FORMS)]
+        received = [runner(case)[0] for case in cases_of(FORMS)]
         np.testing.assert_allclose(received, logits_of(model, form(FORMS)), atol=1e-3)
-        assert all(math.isnan(runner(case)) for case in cases_of(REFUSED))
+        refused = [runner(case) for case in cases_of(REFUSED)]
+        assert np.isnan(refused).all()
 
 
 def test_the_package_that_is_missing_is_named(monkeypatch):

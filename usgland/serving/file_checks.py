@@ -48,30 +48,32 @@ def roc_auc(labels: ArrayLike, logits: ArrayLike) -> float:
     return float(weighted_auc(labels, logits, np.ones((1, len(labels))))[0])
 
 
-def compare_logits(
+def compare_answers(
     labels: ArrayLike,
     expected: NDArray[np.float64],
-    received: NDArray[np.float64],
+    logits: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
     *,
     quantized: bool,
 ) -> dict[str, Any]:
-    """Compares the calibrated logits of a file with those of the run's model.
+    """Compares what a file gives with the calibrated logits of the run's model.
 
     Args:
         labels: `(images,)`, 0 or 1, both among them.
-        expected: Of the run, `(images,)`.
-        received: Of the file, `(images,)`.
+        expected: Logits of the run, `(images,)`.
+        logits: Of the file, `(images,)`; they rank the images.
+        probabilities: Of the file, `(images,)`.
         quantized: Whether the file may differ by rounding.
 
     Returns:
         max_difference, of P(malignant); roc_auc; roc_auc_change; refused, why it must
         not be used, or None; and runs, true.
     """
-    difference = float(np.abs(expit(expected) - expit(received)).max())
-    auc = roc_auc(labels, received)
+    difference = float(np.abs(expit(expected) - probabilities).max())
+    auc = roc_auc(labels, logits)
     change = auc - roc_auc(labels, expected)
     refused = None
-    if not np.isfinite(received).all():
+    if not np.isfinite([logits, probabilities]).all():
         refused = "gives a logit that is no number"
     elif change < -MOST_AUC_LOSS:
         refused = f"loses {-change:.4f} of the AUC, more than {MOST_AUC_LOSS}"
@@ -139,17 +141,17 @@ def check_files(
     for name, content in contents.items():
         try:
             run = make_runner(content, 1)
-            received = np.array([run(case) for case in cases])
+            logits, probabilities = np.array([run(case) for case in cases]).T
             runners[name, ALL] = make_runner(content, threads)
         except (RuntimeError, ValueError) as error:  # As both runtimes say it.
             files[name] = _unusable(content, error)
             continue
         runners[name, ONE] = run
         quantized = name in QUANTIZED
-        files[name] = {
-            "bytes": len(content),
-            **compare_logits(labels, expected, received, quantized=quantized),
-        }
+        compared = compare_answers(
+            labels, expected, logits, probabilities, quantized=quantized
+        )
+        files[name] = {"bytes": len(content), **compared}
     milliseconds = median_milliseconds(runners, cases)
     for name, file in files.items():
         file |= {key: milliseconds.get((name, key), math.nan) for key in (ONE, ALL)}

@@ -1,5 +1,6 @@
 """The table of checks of converted files, on the terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,10 +36,10 @@ def print_checks(sheet: Mapping[str, Any], console: Console) -> None:
         table.add_row(
             name,
             f"{file['bytes'] / 1000:.0f}",
-            f"{file['max_difference']:.1g}",
-            f"{file['roc_auc']:.4f}",
-            f"{file[ONE]:.2f}",
-            f"{file[ALL]:.2f}",
+            _number(file["max_difference"], ".1g"),
+            _number(file["roc_auc"], ".4f"),
+            _number(file[ONE], ".2f"),
+            _number(file[ALL], ".2f"),
         )
     console.print(table)
     for line in _notes(sheet):
@@ -60,6 +61,7 @@ def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
     shares = [
         f"{name} " + ", ".join(f"{file[key] / run[ALL]:.2f}" for key in (ONE, ALL))
         for name, file in sheet["files"].items()
+        if not math.isnan(file[ALL])  # or it does not run
     ]
     lines.append(
         f"Time as a share of TensorFlow's, with 1 and {sheet['threads']} threads: "
@@ -68,14 +70,21 @@ def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
     made = sheet["preprocess.py"]
     if made is None:
         return lines
-    lines.append(
-        f"preprocess.py, on {made['images']} of these images: {made['equal']} the same "
-        f"to the pixel, elsewhere at most {made['largest_share']:.2%} of the pixels "
-        f"differ, and P(malignant) by {made['max_difference']:.1g}"
-    )
+    read = made["images"] - made["unread"]
+    line = f"preprocess.py makes the same pixels of {made['equal']} of {read} images"
+    if made["equal"] < read:
+        line += (
+            f"; elsewhere at most {made['largest_share']:.2%} of the pixels differ, "
+            f"and P(malignant) by {made['max_difference']:.1g}"
+        )
+    lines.append(line)
     if made["unread"]:
         lines.append(
-            f"preprocess.py refuses {made['unread']} of them, which Pillow reads "
+            f"preprocess.py refuses {made['unread']} others, which Pillow reads "
             "otherwise than the model does"
         )
     return lines
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)

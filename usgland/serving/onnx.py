@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from usgland.errors import UserError
-from usgland.models.classifier import ENCODING, LOGIT, layer_names
+from usgland.models.classifier import ENCODING, LOGIT, PROBABILITY, layer_names
 from usgland.serving.portable import Case, Runner, portable_module
 from usgland.serving.portable_form import MISSING, UNKNOWN, accepted_texts
 
@@ -100,7 +100,8 @@ def onnx_runner(content: bytes, threads: int) -> Runner:
         content, options, providers=["CPUExecutionProvider"]
     )
 
-    def run(case: Case) -> float:
-        return float(session.run([LOGIT], dict(case))[0][0])
+    def run(case: Case) -> tuple[float, float]:
+        logit, probability = session.run([LOGIT, PROBABILITY], dict(case))
+        return float(logit[0]), float(probability[0])
 
     return run

@@ -29,8 +29,8 @@ from usgland.serving.portable_form import encode_form, form_specs
 PIXELS = "pixels"
 # The inputs of one case, `(1, ...)` each, by their names.
 Case = Mapping[str, NDArray]
-# Maps a case to its calibrated logit.
-Runner = Callable[[Case], float]
+# Maps a case to its logit and probability, as a file gives them.
+Runner = Callable[[Case], tuple[float, float]]
 
 
 def portable_module(
@@ -77,8 +77,9 @@ def portable_module(
             brightest = tf.reduce_max(inputs[0], axis=[1, 2])
             inputs += [tf.cast(brightest > 0, tf.float32), form.given]
         given = tuple(inputs) if len(inputs) > 1 else inputs[0]
-        logit = network(given, training=False)[:, 0]
-        logit = calibration["slope"] * logit + calibration["intercept"]
+        logit = network(given, training=False)
+        # Before the axis goes, so that LiteRT makes it a part of the last layer.
+        logit = (calibration["slope"] * logit + calibration["intercept"])[:, 0]
         if refused is not None:
             logit = tf.where(refused, math.nan, logit)
         return {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}
@@ -102,8 +103,9 @@ def tensorflow_runner(model: keras.Model, calibration: Mapping[str, Any]) -> Run
     """The same network in TensorFlow, as a SavedModel would run it."""
     serve = portable_module(model, calibration, batch=1).serve
 
-    def run(case: Case) -> float:
-        return float(serve(*map(tf.constant, case.values()))[LOGIT][0])
+    def run(case: Case) -> tuple[float, float]:
+        answer = serve(*map(tf.constant, case.values()))
+        return float(answer[LOGIT][0]), float(answer[PROBABILITY][0])
 
     return run
 

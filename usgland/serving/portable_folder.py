@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import expit
 
 from usgland.data.phantom import write_phantoms
 from usgland.errors import UserError
@@ -53,7 +52,7 @@ def make_example(
         image = (manifest.parent / "images" / "P001_1.png").read_bytes()
     pixels = image_pixels.read_pixels(image, settings)
     case = {PIXELS: pixels, **empty_form(inputs)}
-    probability = {name: float(expit(run(case))) for name, run in runners.items()}
+    probability = {name: run(case)[1] for name, run in runners.items()}
     buffer = io.BytesIO()
     Image.fromarray(pixels[0, :, :, 0]).save(buffer, "png")
     return (
