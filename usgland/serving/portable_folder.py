@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import os
 import re
 import shutil
 import tempfile
@@ -127,9 +126,11 @@ def write_folder(
     Raises:
         UserError: If it cannot be written.
     """
-    temporary = home / f".{kind}-{os.getpid()}"
+    temporary = None
     try:
-        temporary.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=home))
+        temporary.chmod(0o755)  # mkdtemp's is for the owner alone
         for name, content in contents.items():
             (temporary / name).write_bytes(content)
         if sheet["preprocessing"] is not None:
@@ -156,7 +157,8 @@ def write_folder(
             f"Cannot write a model under {home}: {error.strerror or error}"
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
             home.rmdir()  # Only if it is empty: nothing was published there.
 
