@@ -17,6 +17,7 @@ from usgland.models.classifier import INPUT, LOGIT, PROBABILITY
 from usgland.serving.answer_graph import Decision
 from usgland.serving.model_sheet import write_sheet
 from usgland.serving.signatures import DEFAULT, make_module
+from usgland.serving.warmup import example_case, write_warmup
 
 # Largest difference in probability between a run's model and its export.
 TOLERANCE = 1e-5
@@ -32,7 +33,7 @@ def export_model(
     """Writes `folder/<next number>`, which appears whole or not at all.
 
     Its signatures are those of `make_module`. They hold all preprocessing and need
-    TensorFlow alone.
+    TensorFlow alone. Beside the graph stand the sheet and requests to warm up with.
 
     Args:
         model: A saved classifier.
@@ -51,12 +52,14 @@ def export_model(
     target = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        example = example_case(model)
         while target is None:  # Another export may take the number meanwhile.
             number = _next_number(folder)
             version = f"{folder.name}/{number}"
             module, signatures = make_module(model, decision, version)
             tf.saved_model.save(module, str(temporary), signatures=signatures)
             _check_parity(model, temporary, cases, decision)
+            write_warmup(temporary, folder.name, signatures, example)
             write_sheet(temporary, {"name": folder.name, "version": number, **sheet})
             target = _publish(temporary, folder / str(number))
         return target
