@@ -94,4 +94,4 @@ def _ordinary(column: Mapping[str, Any]) -> np.ndarray:
         value = np.clip(column["mean"], column["low"], column["high"])
         return np.array([round(float(value), 1)], "float32")
     word = column["words"][int(np.argmax(column["shares"]))]
-    return np.array([word], object)
+    return np.array([word.encode()], object)
