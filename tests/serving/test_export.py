@@ -222,7 +222,7 @@ def test_versions_are_numbered_on_from_the_highest_one(model, contents, tmp_path
         export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
         == folder / "10"
     )
-    assert files_in(folder) == ["01x", "10", "2", "9", "notes"]
+    assert files_in(folder) == ["01x", "10", "2", "9", "notes", "operator"]
 
 
 def test_a_version_that_another_process_took_is_not_overwritten(

@@ -16,7 +16,10 @@ from usgland.errors import UserError
 from usgland.models.classifier import INPUT, LOGIT, PROBABILITY
 from usgland.serving.answer_graph import Decision
 from usgland.serving.model_sheet import write_sheet
-from usgland.serving.signatures import DEFAULT, make_module
+from usgland.serving.operator_files import write_operator_files
+from usgland.serving.servable import Arrays
+from usgland.serving.signatures import DEFAULT, FROM_PIXELS, make_module
+from usgland.serving.warmup import example_case, inputs_of, write_warmup
 
 # Largest difference in probability between a run's model and its export.
 TOLERANCE = 1e-5
@@ -32,7 +35,8 @@ def export_model(
     """Writes `folder/<next number>`, which appears whole or not at all.
 
     Its signatures are those of `make_module`. They hold all preprocessing and need
-    TensorFlow alone.
+    TensorFlow alone. Beside the graph stand the sheet and requests to warm up with,
+    beside the versions `operator/`.
 
     Args:
         model: A saved classifier.
@@ -51,14 +55,24 @@ def export_model(
     target = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        example = example_case(model)
         while target is None:  # Another export may take the number meanwhile.
             number = _next_number(folder)
             version = f"{folder.name}/{number}"
             module, signatures = make_module(model, decision, version)
             tf.saved_model.save(module, str(temporary), signatures=signatures)
-            _check_parity(model, temporary, cases, decision)
+            served = tf.saved_model.load(str(temporary)).signatures
+            _check_parity(model, served[DEFAULT], cases, decision)
+            outputs = {
+                one: _ask(served[one], inputs_of(function, example))
+                for one, function in signatures.items()
+                if one != FROM_PIXELS
+            }
+            write_warmup(temporary, folder.name, signatures, example)
             write_sheet(temporary, {"name": folder.name, "version": number, **sheet})
             target = _publish(temporary, folder / str(number))
+        case = inputs_of(signatures[DEFAULT], example)
+        write_operator_files(folder, number, case, outputs)
         return target
     except (OSError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -71,11 +85,10 @@ def export_model(
 
 def _check_parity(
     model: keras.Model,
-    folder: Path,
+    served: Any,
     cases: Mapping[str, Sequence],
     decision: Decision,
 ) -> None:
-    served = tf.saved_model.load(str(folder)).signatures[DEFAULT]
     batch = {name: tf.constant(values) for name, values in cases.items()}
     given = batch if isinstance(model.input, dict) else batch[INPUT]
     # Not from the probability: in float32 that of a logit of 17 is 1.
@@ -90,6 +103,12 @@ def _check_parity(
             f"{TOLERANCE}. Received a difference of {difference:.2g}; nothing was "
             "written"
         )
+
+
+def _ask(served: Any, inputs: Arrays) -> Arrays:
+    """The answer of a loaded signature."""
+    given = {name: tf.constant(values) for name, values in inputs.items()}
+    return {name: values.numpy() for name, values in served(**given).items()}
 
 
 def _next_number(folder: Path) -> int:

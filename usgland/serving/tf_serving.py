@@ -7,16 +7,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-
-from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
 
 from usgland.errors import UserError
 from usgland.serving.front import INSIDE, front_of
 from usgland.serving.limits import ServerOptions
-from usgland.serving.versions import find_models, read_model_config
+from usgland.serving.versions import find_models, model_config_text, read_model_config
 
 BINARY = "tensorflow_model_server"
 ENGINES = ("docker", "podman")
@@ -95,24 +93,17 @@ def _local_image(engine: str) -> str:
 
 def write_model_config(options: ServerOptions, path: Path) -> None:
     """Writes the models found in the folder, and the policy, as TF Serving reads it."""
-    config = model_server_config_pb2.ModelServerConfig()
     models = find_models(options.models_dir, options.keep_versions)
     if not models:
         raise UserError(
             f"Expected a model under {options.models_dir}, as NAME/VERSION/. "
             "Received: none. `usgland export RUN` writes one"
         )
-    for name, model in models.items():
-        entry = config.model_config_list.config.add(
-            name=name,
-            base_path=str(model.path.resolve()),
-            model_platform="tensorflow",
-        )
-        if model.latest is None:
-            entry.model_version_policy.all.SetInParent()
-        else:
-            entry.model_version_policy.latest.num_versions = model.latest
-    path.write_text(text_format.MessageToString(config), encoding="utf-8")
+    here = {
+        name: replace(model, path=model.path.resolve())
+        for name, model in models.items()
+    }
+    path.write_text(model_config_text(here), encoding="utf-8")
 
 
 def command_of(

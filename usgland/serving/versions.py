@@ -1,7 +1,7 @@
 """Which versions of which models shall be served: folders, policies and labels."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,25 @@ def _wanted(entry: Any, models_dir: Path) -> WantedModel:
         return WantedModel(folder, None, versions, labels=labels)
     # 0, the default of the format, means 1 to TensorFlow Serving, too.
     return WantedModel(folder, policy.latest.num_versions or 1, labels=labels)
+
+
+def model_config_text(models: Mapping[str, WantedModel]) -> str:
+    """The `model_config_list` of some models, as `read_model_config` reads it."""
+    config = model_server_config_pb2.ModelServerConfig()
+    for name, model in models.items():
+        entry = config.model_config_list.config.add(
+            name=name, base_path=str(model.path), model_platform="tensorflow"
+        )
+        policy = entry.model_version_policy
+        if model.specific:
+            policy.specific.versions.extend(model.specific)
+        elif model.latest is None:
+            policy.all.SetInParent()
+        else:
+            policy.latest.num_versions = model.latest
+        for label, number in model.labels.items():
+            entry.version_labels[label] = number
+    return text_format.MessageToString(config)
 
 
 def choose(
