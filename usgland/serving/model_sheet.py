@@ -13,14 +13,12 @@ import tensorflow as tf
 
 import usgland
 from usgland.config import Config
-from usgland.errors import UserError
-from usgland.runs import read_json, write_json
+from usgland.runs import write_json
 
 SHEET = Path("assets.extra") / "usgland.json"  # of a version
 ROLES = ("train", "val", "test")
 # Of the figures on test patients.
 FIGURES = ("roc_auc", "sensitivity", "specificity")
-NEEDED = ("name", "version", "inputs", "form", "operating_point", "trained_on", "test")
 
 
 def make_sheet(
@@ -87,26 +85,6 @@ def write_sheet(version: Path, sheet: Mapping[str, Any]) -> None:
     path = version / SHEET
     path.parent.mkdir(exist_ok=True)
     write_json(path, dict(sheet))
-
-
-def read_sheet(version: Path) -> dict[str, Any] | None:
-    """Reads the sheet of a version; None where there is none.
-
-    Raises:
-        UserError: If it cannot be read or does not hold what it must.
-    """
-    path = version / SHEET
-    if not path.exists():
-        return None
-    sheet = read_json(path)
-    known = sheet if isinstance(sheet, dict) else {}
-    lacking = [name for name in NEEDED if name not in known]
-    if lacking:
-        raise UserError(
-            f"{path}: expected {', '.join(NEEDED)}. Received no {', '.join(lacking)}. "
-            "Export the run again"
-        )
-    return known
 
 
 def _rule(threshold: Mapping[str, Any]) -> str:
