@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 
 import keras
 import numpy as np
@@ -151,6 +152,8 @@ def make_run(folder):
         kernel = model.get_layer("logit").kernel
         kernel.assign(-kernel)
     spread(model, files)
+    threshold = {"threshold": 0.4, "method": "half", "n_images": 4, "n_patients": 4}
+    (run / "threshold.json").write_text(json.dumps(threshold), encoding="utf-8")
     model.save(run / "model.keras")
     table = pd.DataFrame(
         rows, columns=["image", "patient_id", "group_id", "label", "role", "fold"]

@@ -84,7 +84,7 @@ def test_three_files_are_written_with_what_goes_with_them(exported):
 def test_the_sheet_says_what_goes_in_and_how_well_it_did(exported, run):
     folder, _ = exported
     sheet = json.loads((folder / "model.json").read_text("utf-8"))
-    assert sheet["inputs"] == {
+    assert sheet["graph_inputs"] == {
         "pixels": {
             "dtype": "uint8",
             "shape": [1, 64, 64, 1],
@@ -92,8 +92,10 @@ def test_the_sheet_says_what_goes_in_and_how_well_it_did(exported, run):
         }
     }
     assert sheet["validation"] == {"images": 4, "malignant": 2, "patients": 4}
-    assert sheet["run"]["roc_auc"] == 1.0 and sheet["synthetic"] is False
-    assert sheet["operating_point"] is None
+    assert sheet["run"]["roc_auc"] == 1.0 and sheet["trained_on"]["synthetic"] is False
+    assert sheet["trained_on"]["patients"] == {"train": 4, "val": 4, "test": 4}
+    assert sheet["operating_point"]["probability"] == 0.4
+    assert (sheet["name"], sheet["version"], sheet["format"]) == ("mine", 1, "litert")
     for name, file in sheet["files"].items():
         assert file["bytes"] == (folder / name).stat().st_size
         assert file["roc_auc"] == 1.0 and file["refused"] is None
@@ -205,16 +207,13 @@ def test_nothing_is_written_where_every_file_is_refused(run, tmp_path, monkeypat
 
 def test_one_onnx_file_is_written(run, tmp_path):
     pytest.importorskip("tf2onnx", reason="needs the extra `onnx`")
-    stored = {"threshold": 0.4, "method": "youden"}
-    (run / "threshold.json").write_text(json.dumps(stored), encoding="utf-8")
     done = export(run, tmp_path, "--format", "onnx")
     assert done.exit_code == 0, done.output
     folder = tmp_path / "mine" / "onnx-1"
     assert done.stdout.splitlines()[-1] == f"Wrote {folder}" and done.stderr == ""
     sheet = json.loads((folder / "model.json").read_text("utf-8"))
     assert list(sheet["files"]) == ["model.onnx"]
-    assert sheet["inputs"]["pixels"]["shape"] == [None, 64, 64, 1]
-    assert sheet["operating_point"] == {"probability": 0.4, "rule": "youden"}
+    assert sheet["graph_inputs"]["pixels"]["shape"] == [None, 64, 64, 1]
     assert math.isclose(sheet["files"]["model.onnx"]["max_difference"], 0, abs_tol=1e-4)
 
 

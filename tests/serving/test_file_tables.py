@@ -9,7 +9,7 @@ from usgland.serving.file_checks import ALL, ONE
 from usgland.serving.file_tables import print_checks
 
 SHEET = {
-    "synthetic": False,
+    "trained_on": {"synthetic": False},
     "threads": 2,
     "validation": {"images": 74, "malignant": 27, "patients": 70},
     "run": {"roc_auc": 0.88888, ALL: 8.0},
@@ -86,7 +86,9 @@ def test_differing_and_unread_images_are_told():
 
 def test_a_form_alone_and_few_synthetic_cases_are_told():
     few = {"images": 6, "malignant": 2, "patients": 6}
-    lines = printed(**{"preprocess.py": None, "validation": few, "synthetic": True})
+    lines = printed(
+        **{"preprocess.py": None, "validation": few, "trained_on": {"synthetic": True}}
+    )
     assert "SYNTHETIC DATA" in lines[1]
     assert lines[-2].startswith(
         "Few validation images: one pair that swaps moves the AUC by 0.125"

@@ -18,7 +18,7 @@ def print_checks(sheet: Mapping[str, Any], console: Console) -> None:
         sheet: What `model.json` holds.
         console: Where to.
     """
-    print_synthetic(sheet["synthetic"], console)
+    print_synthetic(sheet["trained_on"]["synthetic"], console)
     counts, run, threads = sheet["validation"], sheet["run"], sheet["threads"]
     table = Table(
         title=f"Against the run, on {counts['images']} validation images "

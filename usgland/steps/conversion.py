@@ -1,7 +1,6 @@
 """`export --format litert` and `onnx`: joins a run, its images and a converter."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from scipy.special import expit
 
-from usgland import __version__
 from usgland.config import load_config
 from usgland.data.sources import run_rows
 from usgland.errors import UserError
@@ -24,7 +22,15 @@ from usgland.models.classifier import (
     layer_names,
     pixels_to_logit,
 )
-from usgland.runs import CALIBRATION, CONFIG, MODEL, THRESHOLD, find_run
+from usgland.runs import (
+    CALIBRATION,
+    CONFIG,
+    METRICS,
+    MODEL,
+    THRESHOLD,
+    find_run,
+    read_json,
+)
 from usgland.serving.file_checks import check_files, check_validation, sort_out
 from usgland.serving.file_tables import print_checks
 from usgland.serving.litert import (
@@ -33,6 +39,7 @@ from usgland.serving.litert import (
     convert_litert,
     litert_runner,
 )
+from usgland.serving.model_sheet import make_sheet
 from usgland.serving.onnx import check_onnx, convert_onnx, onnx_runner
 from usgland.serving.portable import make_cases, tensorflow_runner
 from usgland.serving.portable_folder import (
@@ -75,7 +82,7 @@ def convert(
             others were written.
     """
     CHECKS[kind]()
-    config = load_config(find_run(run, MODEL) / CONFIG)
+    config = load_config(find_run(run, MODEL, THRESHOLD) / CONFIG)
     model = load_model(run)
     rows = run_rows(run, config, Console(quiet=True))
     validation = rows[rows["role"] == "val"]
@@ -92,20 +99,17 @@ def convert(
         )
     contents = _convert(model, calibration, kind, rows, console)
     _say(console, "Checking and timing")
+    metrics = read_json(run / METRICS) if (run / METRICS).exists() else None
     sheet = {
         "name": home.name,
-        "format": kind,
         "version": None,  # Known when it is written.
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "usgland": __version__,
-        "synthetic": bool((rows["synthetic"] == "1").any()),
-        "inputs": describe_inputs(model, batch=1 if kind == "litert" else None),
-        "outputs": {
+        "format": kind,
+        **make_sheet(config, rows, read_thresholds(run / THRESHOLD), metrics),
+        "graph_inputs": describe_inputs(model, batch=1 if kind == "litert" else None),
+        "graph_outputs": {
             "probability": "float32, P(malignant), calibrated; NaN if refused",
             "logit": "float32, its logit",
         },
-        "labels": ["benign", "malignant"],
-        "operating_point": _operating_point(run),
         "preprocessing": settings,
         "preprocess.py": preprocess,
         "validation": _count(validation),
@@ -127,7 +131,9 @@ def convert(
     others: dict[str, bytes] = {}
     if settings is not None:
         runners = {name: RUNNERS[kind](one, 1) for name, one in contents.items()}
-        sheet["example"], others = make_example(settings, runners, sheet["inputs"])
+        sheet["example"], others = make_example(
+            settings, runners, sheet["graph_inputs"]
+        )
     folder = write_folder(home, kind, contents | others, sheet)
     if left_out:
         raise UserError(f"Wrote {folder} without {left_out}")
@@ -203,13 +209,6 @@ def _calibrated_logits(
         calibration["slope"] * logits + calibration["intercept"]
     )
     return calibrated
-
-
-def _operating_point(run: Path) -> dict[str, Any] | None:
-    if not (run / THRESHOLD).exists():
-        return None
-    stored = read_thresholds(run / THRESHOLD)
-    return {"probability": stored["threshold"], "rule": stored.get("method")}
 
 
 def _count(validation: pd.DataFrame) -> dict[str, int]:
