@@ -221,13 +221,19 @@ def _measures(table: pd.DataFrame) -> str:
     for measure, name in MEASURES.items():
         rows = table[table["measure"] == measure].set_index("method")
         cells = [
-            f"{rows.value[one]:.2f} ({rows.low[one]:.2f}-{rows.high[one]:.2f})"
+            _between(*rows.loc[one, ["value", "low", "high"]])
             if one in rows.index
             else ""
             for one in methods
         ]
         lines += [f"| {name} | {' | '.join(cells)} |"] if len(rows) else []
     return "\n".join(lines)
+
+
+def _between(value: float, low: float, high: float) -> str:
+    if np.isnan(low):
+        return f"{value:.2f}"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _test_rows(run: Path) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from usgland.cli import explaining
 from usgland.cli.main import cli
 from usgland.config import dump_config, load_config
 from usgland.errors import UserError
+from usgland.explanation import shortcuts
 from usgland.explanation.maps import METHODS
 from usgland.explanation.pictures import Case, case_figure
 from usgland.explanation.sheets import sort_cases
@@ -154,6 +155,24 @@ def test_everything_at_once_and_never_twice(run):
     assert (run / "heatmaps" / "case6_gradcam_benign.png").exists()
     line = fail("explain", run, "--cases", "case5.png", "--label", "benign")
     assert "case5_gradcam_benign.png, which exists" in line
+
+
+def test_the_probes_ask_without_the_form(tmp_path, monkeypatch):
+    both = make_run(tmp_path, "both")
+    asked = []
+    real = shortcuts.logits_of
+
+    def ask(network, inputs):
+        asked.append(inputs)
+        return real(network, inputs)
+
+    monkeypatch.setattr(shortcuts, "logits_of", ask)
+    output = call("explain", both, "--limit", 0, "--shortcuts")
+    assert "The form is withheld" in output
+    assert len(asked) == len(shortcuts.NAMES)
+    for _, _, image_given, form_given in asked:
+        assert image_given.min() == 1
+        assert form_given.max() == 0
 
 
 def test_a_form_is_drawn_beside_the_image(tmp_path):

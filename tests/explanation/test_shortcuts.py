@@ -101,7 +101,8 @@ def test_the_verdict_says_whether_the_model_knows_more_than_chance():
 
 def test_the_first_line_is_the_verdict_also_of_phantoms():
     table = probes(0.6, 0.8)
-    lines = shortcuts_markdown(table, 224, synthetic=True).splitlines()
+    lines = shortcuts_markdown(table, ["A note."], synthetic=True).splitlines()
     assert lines[0] == verdict(table)
     assert "SYNTHETIC" in lines[2]
+    assert lines[-1] == "- A note."
     assert any(NAMES["no_box"] in line and "0.700" in line for line in lines)

@@ -1,8 +1,8 @@
 """Small SavedModels, and servers of them that run in this process.
 
-With USGLAND_TFS=host:rest_port:grpc_port the tests of REST and gRPC ask a TensorFlow
-Serving there instead, which serves what `python tests/serving/conftest.py FOLDER`
-writes.
+With USGLAND_TFS=host[:rest_port[:grpc_port]] the tests of REST and gRPC ask a
+TensorFlow Serving there instead, which serves what
+`python tests/serving/conftest.py FOLDER` writes.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -26,6 +27,7 @@ from PIL import Image
 from usgland.serving.limits import ServerOptions
 from usgland.serving.server import run_server
 
+TFS_PORTS = (8501, 8500)  # of REST and gRPC, where TensorFlow Serving listens
 FORM = {"age_years": 54.0, "shape": "irregular"}
 
 
@@ -187,6 +189,11 @@ class RunningServer:
             raise self.error
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def tiny_versions(tmp_path_factory):
     """Three exported versions, to be copied by tests: loading is slower than that."""
@@ -214,10 +221,9 @@ def address(request):
     """Host and ports of REST and gRPC: of ours, or of a TensorFlow Serving."""
     given = os.environ.get("USGLAND_TFS")
     if given:
-        host, rest_port, grpc_port = given.split(":")
-        return SimpleNamespace(
-            host=host, rest=int(rest_port), grpc=int(grpc_port), ours=False
-        )
+        host, *ports = given.split(":")
+        rest_port, grpc_port = (*map(int, ports), *TFS_PORTS[len(ports) :])
+        return SimpleNamespace(host=host, rest=rest_port, grpc=grpc_port, ours=False)
     server = request.getfixturevalue("server")
     return SimpleNamespace(
         host="127.0.0.1", rest=server.rest_port, grpc=server.grpc_port, ours=True
@@ -247,6 +253,7 @@ def serving():
     return SimpleNamespace(
         Client=Client,
         RunningServer=RunningServer,
+        free_port=free_port,
         FORM=FORM,
         png=png,
         b64=b64,

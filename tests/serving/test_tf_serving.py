@@ -2,6 +2,7 @@
 
 import re
 import stat
+from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ from usgland.cli.main import cli
 from usgland.errors import UserError
 from usgland.serving.limits import ServerOptions
 from usgland.serving.tf_serving import (
+    Choice,
     choose_server,
     command_of,
     run_tf_serving,
@@ -73,6 +75,16 @@ def test_an_image_that_is_here_runs_in_its_engine(models_dir, machine, tmp_path)
     ]
     machine("docker", "echo tensorflow/serving:latest")
     assert choose_server(options).server == "docker"
+
+
+def test_behind_the_page_its_rest_has_a_port_on_this_machine_alone(models_dir):
+    options = ServerOptions(models_dir, host="0.0.0.0", page=True)
+    config = models_dir / "models.config"
+    command = command_of(Choice("docker", "image", ""), options, config, 12345)
+    published = [two for one, two in pairwise(command) if one == "--publish"]
+    assert published == ["0.0.0.0:8500:8500", "127.0.0.1:12345:8501"]
+    command = command_of(Choice("binary", "", ""), options, config, 12345)
+    assert command[1:3] == ["--port=8500", "--rest_api_port=12345"]
 
 
 def test_what_only_ours_can_do_needs_ours(models_dir, machine, tmp_path):

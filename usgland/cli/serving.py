@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from usgland.startup import load_steps
+from usgland.errors import UserError
+from usgland.startup import load_steps, make_console
 
 
 @click.command()
@@ -18,12 +19,37 @@ from usgland.startup import load_steps
     show_default=True,
     help="Where models are written, as NAME/VERSION.",
 )
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["savedmodel", "litert", "onnx"]),
+    default="savedmodel",
+    show_default=True,
+    help="litert and onnx take preprocessed pixels, as NAME/litert-1.",
+)
+@click.option("--force", is_flag=True, help="Write litert or onnx that lose AUC, too.")
 @click.pass_obj
-def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None:
+def export(
+    verbose: bool,
+    run: Path,
+    name: str | None,
+    models_dir: Path,
+    kind: str,
+    force: bool,
+) -> None:
     """Write a numbered SavedModel that takes encoded image bytes."""
     from usgland.runs import check_name
 
     chosen = check_name("--name", run.resolve().name if name is None else name)
+    if kind != "savedmodel":
+        steps = load_steps("conversion", verbose)
+        path = steps.convert(
+            run, models_dir / chosen, kind, make_console(), force=force
+        )
+        click.echo(f"Wrote {path}")
+        return
+    if force:
+        raise UserError("--force: expected --format litert or onnx. Received: neither")
     path = load_steps("serving", verbose).export(run, models_dir, chosen)
     click.echo(f"Wrote {path}")
 
@@ -101,6 +127,11 @@ def export(verbose: bool, run: Path, name: str | None, models_dir: Path) -> None
     "--token-file",
     type=click.Path(path_type=Path),
     help="Holds what clients must send as bearer token.",
+)
+@click.option(
+    "--page",
+    is_flag=True,
+    help="Also a page for a reader with one case, at the address of REST.",
 )
 @click.pass_obj
 def serve(verbose: bool, builtin: bool, **given: Any) -> None:

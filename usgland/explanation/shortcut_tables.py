@@ -37,9 +37,9 @@ def verdict(table: pd.DataFrame) -> str:
 
 
 def print_shortcuts(
-    table: pd.DataFrame, size: int, console: Console, *, synthetic: bool
+    table: pd.DataFrame, said: list[str], console: Console, *, synthetic: bool
 ) -> None:
-    """Shows the verdict and the table in 80 columns."""
+    """Shows the verdict, the table in 80 columns, and what `notes` says of it."""
     print_synthetic(synthetic, console)
     console.print(verdict(table), style="bold", highlight=False)
     shown = Table(title=TITLE, title_justify="left", box=None)
@@ -49,11 +49,11 @@ def print_shortcuts(
     for _, row in table.iterrows():
         shown.add_row(NAMES[row["probe"]], _auc(row), str(row["n"]))
     console.print(shown)
-    for note in notes(table, size):
+    for note in said:
         console.print(note, highlight=False, markup=False)
 
 
-def shortcuts_markdown(table: pd.DataFrame, size: int, *, synthetic: bool) -> str:
+def shortcuts_markdown(table: pd.DataFrame, said: list[str], *, synthetic: bool) -> str:
     """The same as Markdown; the report shows its first line as a warning."""
     lines = [verdict(table), ""]
     lines += [f"**{SYNTHETIC}**", ""] if synthetic else []
@@ -62,13 +62,18 @@ def shortcuts_markdown(table: pd.DataFrame, size: int, *, synthetic: bool) -> st
         f"| {NAMES[row['probe']]} | {_auc(row)} | {row['n']} |"
         for _, row in table.iterrows()
     ]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table, size))]) + "\n"
+    return "\n".join([*lines, "", *(f"- {note}" for note in said)]) + "\n"
 
 
-def notes(table: pd.DataFrame, size: int) -> list[str]:
+def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
     """What was taken away, and what may still be seen."""
     pixels = max(1, round(size * BAND))
     found = []
+    if with_form:
+        found.append(
+            "The form is withheld, also with the whole image: it would tell the label "
+            "whatever the image has lost."
+        )
     if "no_lesion" in set(table["probe"]):
         found.append(
             f"The lesion is its mask and {pixels} of {size} pixels around it, filled "

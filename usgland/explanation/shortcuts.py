@@ -115,7 +115,7 @@ def probe_shortcuts(
     """The AUC with parts of the images taken away.
 
     Probes of the lesion use the images that have a mask, and so does `as_is` if there
-    are any.
+    are any. Of a model of image and form, the form is withheld throughout.
 
     Args:
         subject: Labelled cases of both labels.
@@ -197,7 +197,8 @@ def _auc(
     pixels: np.ndarray,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
-    given = subject.part.inputs()
+    # A form would tell the label whatever the image has lost.
+    given = subject.part.inputs(None if subject.part.form is None else "form")
     inputs: Any = pixels
     if isinstance(given, tuple):
         inputs = (pixels, *(one[numbers] for one in given[1:]))

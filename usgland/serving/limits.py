@@ -32,6 +32,7 @@ class ServerOptions:
         tls_certificate: PEM file of the certificate chain.
         tls_key: PEM file of its key.
         token: What clients must send, if anything.
+        page: Whether the reading page stands at the address of REST.
     """
 
     models_dir: Path
@@ -50,10 +51,17 @@ class ServerOptions:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     token: str | None = None
+    page: bool = False
 
     @property
     def max_body_bytes(self) -> int:
         return int(self.max_body_megabytes * MEGABYTE)
+
+    def url(self, port: int) -> str:
+        """Where HTTP is answered."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "http" if self.tls_certificate is None else "https"
+        return f"{scheme}://{host}:{port}/"
 
 
 def read_token(path: Path) -> str:

@@ -4,7 +4,6 @@ Reference:
     [RESTful API of TensorFlow Serving](https://www.tensorflow.org/tfx/serving/api_rest)
 """
 
-import asyncio
 import json
 import re
 import time
@@ -15,16 +14,18 @@ from urllib.parse import unquote
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from usgland.serving.bodies import declared_size, read_body, refuse_too_large
 from usgland.serving.grpc_service import SIGNATURES, metadata_response
 from usgland.serving.json_answers import answer
 from usgland.serving.json_tensors import parse_json, read_inputs, signature_of
 from usgland.serving.metrics import CONTENT_TYPE, PATH
 from usgland.serving.predict import Core, Target
+from usgland.serving.reading_page import Served, page_routes
 from usgland.serving.servable import Arrays
 from usgland.serving.status import RequestError, invalid
 
@@ -32,15 +33,15 @@ MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
 STATUS = re.compile(MODEL + r"(/metadata)?")
 LARGEST_VERSION = 2**63 - 1
-# A body that is too large is read and forgotten up to here, so that its sender sees
-# the answer and not a broken connection.
-DISCARDED_BYTES = 2**30
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 
 
 def build_app(core: Core) -> Starlette:
-    """The application: TensorFlow Serving's paths, and JSON for every error."""
+    """The application: TensorFlow Serving's paths, and JSON for every error.
+
+    With `--page` also the reading page, at `/`.
+    """
 
     def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
@@ -52,9 +53,13 @@ def build_app(core: Core) -> Starlette:
 
         return guarded
 
+    page = []
+    if core.options.page:
+        page = page_routes(lambda: _served(core), core.check_token, core.options)
     methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
     return Starlette(
         routes=[
+            *page,
             Route(PATH, endpoint(_metrics), methods=["GET"]),
             Route("/{path:path}", endpoint(_models), methods=methods),
         ],
@@ -66,6 +71,15 @@ def error_response(error: RequestError) -> JSONResponse:
     """The body of an error: `{"error": "..."}`."""
     headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else None
     return JSONResponse({"error": error.message}, error.http_status, headers)
+
+
+def _served(core: Core) -> list[Served]:
+    return [
+        Served(name, number, version.servable.path)
+        for name, known in sorted(core.catalog.versions.items())
+        for number, version in sorted(known.items(), reverse=True)
+        if version.state == "AVAILABLE" and version.servable is not None
+    ]
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -113,15 +127,12 @@ def _target(name: str, number: str | None, label: str | None) -> Target:
 async def _predict(core: Core, request: Request, target: Target) -> Response:
     start = time.monotonic()
     deadline = start + core.options.timeout_seconds
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdecimal() and len(declared) < 16 else None
+    size = declared_size(request)
     with core.observed(target, "REST", size or 0):
-        limit = core.options.max_body_bytes
-        if size is not None and size > limit:
-            await _discard(request, size, core.options.timeout_seconds)
-            raise _too_large(limit)
-        with core.admission.admit(limit if size is None else size):
-            document = parse_json(await _body(core, request))
+        await refuse_too_large(request, core.options)
+        most = core.options.max_body_bytes if size is None else size
+        with core.admission.admit(most):
+            document = parse_json(await read_body(request, core.options))
             target = target._replace(signature=signature_of(document))
             as_rows = False
 
@@ -133,42 +144,6 @@ async def _predict(core: Core, request: Request, target: Target) -> Response:
             reply = await core.predict(target, read, deadline)
             content = json.dumps(answer(reply.outputs, rows=as_rows))
     return Response(content, media_type="application/json")
-
-
-async def _body(core: Core, request: Request) -> bytes:
-    limit = core.options.max_body_bytes
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(core.options.timeout_seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(part)
-    except TimeoutError as error:
-        raise RequestError(
-            "DEADLINE_EXCEEDED", "Expected the whole body in time", 408
-        ) from error
-    except ClientDisconnect as error:
-        raise RequestError("CANCELLED", "The client has gone") from error
-    return b"".join(parts)
-
-
-async def _discard(request: Request, size: int, seconds: float) -> None:
-    if size > DISCARDED_BYTES:
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            async for _ in request.stream():
-                pass
-    except (TimeoutError, ClientDisconnect):
-        return
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError(
-        "RESOURCE_EXHAUSTED", f"Expected a body of at most {limit} bytes", 413
-    )
 
 
 def _metadata(message: Any) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import uvicorn
+from starlette.applications import Starlette
 
 from usgland.errors import UserError
 from usgland.serving.grpc_service import build_server, set_health
@@ -48,9 +49,9 @@ async def run_server(
     """
     core = Core(options)
     models = Models(options, core.catalog)
-    with _bound(options) as listening:
+    with listen(options) as listening:
         # Whatever may fail, before the models are loaded.
-        http = HttpServer(_http_config(core))
+        http = HttpServer(http_config(build_app(core), options))
         rpc, health = build_server(core)
         grpc_port = _open_grpc(rpc, options)
         await models.start()
@@ -96,8 +97,12 @@ def stop_on_signals() -> asyncio.Event:
 
 
 @contextlib.contextmanager
-def _bound(options: ServerOptions) -> Iterator[socket.socket]:
-    """The port of REST, taken first: a second server fails before it loads models."""
+def listen(options: ServerOptions) -> Iterator[socket.socket]:
+    """The port of REST, taken first: a second server fails before it loads models.
+
+    Raises:
+        UserError: If it cannot be had.
+    """
     try:
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listening = socket.create_server(
@@ -131,10 +136,14 @@ def _open_grpc(server: grpc.aio.Server, options: ServerOptions) -> int:
         ) from error
 
 
-def _http_config(core: Core) -> uvicorn.Config:
-    options = core.options
+def http_config(app: Starlette, options: ServerOptions) -> uvicorn.Config:
+    """How an application is served over HTTP.
+
+    Raises:
+        UserError: If the files of TLS cannot be used.
+    """
     config = uvicorn.Config(
-        build_app(core),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,

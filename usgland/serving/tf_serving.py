@@ -3,13 +3,16 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from usgland.errors import UserError
+from usgland.serving.front import INSIDE, front_of
 from usgland.serving.limits import ServerOptions
 from usgland.serving.versions import find_models, model_config_text, read_model_config
 
@@ -103,22 +106,28 @@ def write_model_config(options: ServerOptions, path: Path) -> None:
     path.write_text(model_config_text(here), encoding="utf-8")
 
 
-def command_of(choice: Choice, options: ServerOptions, config: Path) -> list[str]:
+def command_of(
+    choice: Choice, options: ServerOptions, config: Path, behind: int | None = None
+) -> list[str]:
     """The command that serves the models of a configuration.
 
     Args:
         choice: The binary, or an engine and its image.
         options: Addresses and folders.
         config: The `model_config_list`.
+        behind: Port of REST on this machine alone, where the reading page has the
+            address of the options; None: there is no page.
     """
     flags = [f"--model_config_file={config.resolve()}", LABELS]
+    rest_port = behind or options.rest_port
     if choice.server == "binary":
-        ports = [f"--port={options.grpc_port}", f"--rest_api_port={options.rest_port}"]
+        ports = [f"--port={options.grpc_port}", f"--rest_api_port={rest_port}"]
         return [BINARY, *ports, *flags]
     host = f"[{options.host}]" if ":" in options.host else options.host
+    rest = f"{INSIDE if behind else host}:{rest_port}"
     command = [choice.server, "run", "--rm", "--init"]
-    for outside, inside in ((options.grpc_port, 8500), (options.rest_port, 8501)):
-        command += ["--publish", f"{host}:{outside}:{inside}"]
+    command += ["--publish", f"{host}:{options.grpc_port}:8500"]
+    command += ["--publish", f"{rest}:8501"]
     folders = {options.models_dir.resolve(), config.resolve()}
     if options.model_config_file is not None:
         models = read_model_config(options.model_config_file, options.models_dir)
@@ -130,13 +139,15 @@ def command_of(choice: Choice, options: ServerOptions, config: Path) -> list[str
     return [*command, choice.image, *flags]
 
 
-def run_tf_serving(choice: Choice, options: ServerOptions, show: object = print) -> int:
+def run_tf_serving(
+    choice: Choice, options: ServerOptions, show: Callable[[str], None] = print
+) -> int:
     """Runs it until it ends; SIGTERM is passed on.
 
     Args:
         choice: What to run.
         options: Addresses and folders.
-        show: Called with the command line.
+        show: Called with the command line, and with the address of the page.
 
     Returns:
         Its exit status.
@@ -148,13 +159,26 @@ def run_tf_serving(choice: Choice, options: ServerOptions, show: object = print)
             write_model_config(options, config)
         else:
             read_model_config(config, options.models_dir)  # Its errors in our words.
-        command = command_of(choice, options, config)
-        if callable(show):
-            show(" ".join(command))
-        process = subprocess.Popen(command)
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(process.pid, signal.SIGTERM))
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # It had the same Ctrl-C: let it end.
-                continue
+        if not options.page:
+            return _run(command_of(choice, options, config), show)
+        port = _free_port()
+        with front_of(options, port):
+            show(f"Page  {options.url(options.rest_port)}")
+            return _run(command_of(choice, options, config, port), show)
+
+
+def _run(command: list[str], show: Callable[[str], None]) -> int:
+    show(" ".join(command))
+    process = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(process.pid, signal.SIGTERM))
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # It had the same Ctrl-C: let it end.
+            continue
+
+
+def _free_port() -> int:
+    """A port that nobody has now; TensorFlow Serving takes it in a moment."""
+    with socket.create_server((INSIDE, 0)) as probe:
+        return probe.getsockname()[1]

@@ -20,7 +20,11 @@ from usgland.explanation.saliency_tables import (
     saliency_markdown,
     saliency_notes,
 )
-from usgland.explanation.shortcut_tables import print_shortcuts, shortcuts_markdown
+from usgland.explanation.shortcut_tables import (
+    notes,
+    print_shortcuts,
+    shortcuts_markdown,
+)
 from usgland.explanation.shortcuts import probe_shortcuts
 from usgland.explanation.subject import Subject
 from usgland.models.classifier import PREPROCESSING
@@ -137,9 +141,10 @@ def probe_run(
     """
     preprocessing = subject.model.get_layer(PREPROCESSING)
     table = probe_shortcuts(subject, preprocessing, settings)
-    size = subject.boxes[0].size
-    print_shortcuts(table, size, console, synthetic=subject.synthetic)
-    text = shortcuts_markdown(table, size, synthetic=subject.synthetic)
+    with_form = subject.part.form is not None
+    said = notes(table, subject.boxes[0].size, with_form=with_form)
+    print_shortcuts(table, said, console, synthetic=subject.synthetic)
+    text = shortcuts_markdown(table, said, synthetic=subject.synthetic)
     write_text(run / SHORTCUTS[0], text)
     return [run / SHORTCUTS[0], write_table(table, run / SHORTCUTS[1])]
 

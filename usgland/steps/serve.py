@@ -47,6 +47,7 @@ def read_options(given: Mapping[str, Any]) -> ServerOptions:
         tls_certificate=given["tls_cert"],
         tls_key=given["tls_key"],
         token=None if token_file is None else read_token(token_file),
+        page=given["page"],
     )
 
 
@@ -80,8 +81,9 @@ def serve(
 
     def started(rest_port: int, grpc_port: int, served: list[str]) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
-        scheme = "http" if options.tls_certificate is None else "https"
-        echo(f"REST  {scheme}://{host}:{rest_port}/v1/models/NAME")
+        if options.page:
+            echo(f"Page  {options.url(rest_port)}")
+        echo(f"REST  {options.url(rest_port)}v1/models/NAME")
         echo(f"gRPC  {host}:{grpc_port}")
         echo(f"Serving {', '.join(served) or 'nothing yet: the log says why'}")
         echo("Stop with Ctrl-C")

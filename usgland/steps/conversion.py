@@ -1,0 +1,224 @@
+"""`export --format litert` and `onnx`: joins a run, its images and a converter."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from scipy.special import expit
+
+from usgland import __version__
+from usgland.config import load_config
+from usgland.data.sources import run_rows
+from usgland.errors import UserError
+from usgland.evaluation.calibration import read_calibration
+from usgland.evaluation.operating_point import read_thresholds
+from usgland.models.classifier import (
+    ENCODING,
+    PREPROCESSING,
+    layer_names,
+    pixels_to_logit,
+)
+from usgland.runs import CALIBRATION, CONFIG, MODEL, THRESHOLD, find_run
+from usgland.serving.file_checks import check_files, check_validation, sort_out
+from usgland.serving.file_tables import print_checks
+from usgland.serving.litert import (
+    CALIBRATION_IMAGES,
+    check_litert,
+    convert_litert,
+    litert_runner,
+)
+from usgland.serving.onnx import check_onnx, convert_onnx, onnx_runner
+from usgland.serving.portable import make_cases, tensorflow_runner
+from usgland.serving.portable_folder import (
+    compare_pixels,
+    make_example,
+    write_folder,
+)
+from usgland.serving.portable_sheet import describe_inputs, preprocessing_settings
+from usgland.steps.models import load_model
+from usgland.training.parts import Part, read_part
+from usgland.training.predict import predict_inputs
+
+CHECKS = {"litert": check_litert, "onnx": check_onnx}
+RUNNERS = {"litert": litert_runner, "onnx": onnx_runner}
+PIXELS_COMPARED = 100  # validation images on which preprocess.py is tried
+
+
+def convert(
+    run: Path,
+    home: Path,
+    kind: str,
+    console: Console,
+    *,
+    force: bool = False,
+) -> Path:
+    """Writes a run's network as LiteRT or ONNX, checked on its validation images.
+
+    Args:
+        run: A run directory with a model.
+        home: Folder of the model, e.g. `saved_models/squeeze`.
+        kind: `"litert"` or `"onnx"`.
+        console: Where progress and the table of checks are shown.
+        force: Whether files that fail a check are written, too.
+
+    Returns:
+        The new folder, `home/KIND-NUMBER`.
+
+    Raises:
+        UserError: If the run cannot be used. If a file fails a check: after the
+            others were written.
+    """
+    CHECKS[kind]()
+    config = load_config(find_run(run, MODEL) / CONFIG)
+    model = load_model(run)
+    rows = run_rows(run, config, Console(quiet=True))
+    validation = rows[rows["role"] == "val"]
+    check_validation(validation, kind)
+    calibration = read_calibration(run / CALIBRATION)
+
+    _say(console, f"Reading {len(validation)} validation cases")
+    part = read_part(model, validation)
+    settings, preprocess = None, None
+    if part.pixels is not None:
+        settings = preprocessing_settings(model.get_layer(PREPROCESSING))
+        preprocess = _check_pixels(
+            model, calibration, validation, part, part.pixels, settings
+        )
+    contents = _convert(model, calibration, kind, rows, console)
+    _say(console, "Checking and timing")
+    sheet = {
+        "name": home.name,
+        "format": kind,
+        "version": None,  # Known when it is written.
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "usgland": __version__,
+        "synthetic": bool((rows["synthetic"] == "1").any()),
+        "inputs": describe_inputs(model, batch=1 if kind == "litert" else None),
+        "outputs": {
+            "probability": "float32, P(malignant), calibrated; NaN if refused",
+            "logit": "float32, its logit",
+        },
+        "labels": ["benign", "malignant"],
+        "operating_point": _operating_point(run),
+        "preprocessing": settings,
+        "preprocess.py": preprocess,
+        "validation": _count(validation),
+        **check_files(
+            RUNNERS[kind],
+            contents,
+            tensorflow_runner(model, calibration),
+            make_cases(model, validation, part.pixels),
+            validation["label"].to_numpy(),
+            _calibrated_logits(model, calibration, part),
+        ),
+    }
+    print_checks(sheet, console)
+    kept, left_out = sort_out(sheet["files"], force=force)
+    if not kept:
+        raise UserError(f"Nothing was written: {left_out}")
+    contents = {name: content for name, content in contents.items() if name in kept}
+    sheet["files"] = {name: sheet["files"][name] for name in contents}
+    others: dict[str, bytes] = {}
+    if settings is not None:
+        runners = {name: RUNNERS[kind](one, 1) for name, one in contents.items()}
+        sheet["example"], others = make_example(settings, runners, sheet["inputs"])
+    folder = write_folder(home, kind, contents | others, sheet)
+    if left_out:
+        raise UserError(f"Wrote {folder} without {left_out}")
+    return folder
+
+
+def calibration_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Training images, and no others, from which int8 learns its ranges.
+
+    Raises:
+        UserError: If there are none.
+    """
+    training = rows[rows["role"] == "train"]
+    if training.empty:
+        raise UserError(
+            "--format litert: expected training images, from which int8 learns its "
+            "ranges. Received: none"
+        )
+    order = np.random.default_rng(0).permutation(len(training))
+    return training.iloc[np.sort(order[:CALIBRATION_IMAGES])]
+
+
+def _convert(
+    model: keras.Model,
+    calibration: Mapping[str, Any],
+    kind: str,
+    rows: pd.DataFrame,
+    console: Console,
+) -> dict[str, bytes]:
+    if kind == "onnx":
+        _say(console, "Converting to ONNX")
+        return {"model.onnx": convert_onnx(model, calibration)}
+    if ENCODING in layer_names(model):
+        _say(
+            console,
+            "Converting to LiteRT, without int8: NaN, a number that is missing on the "
+            "form or refused, has no place in 8 bits",
+        )
+        return convert_litert(model, calibration, [])
+    training = calibration_rows(rows)
+    _say(console, f"Converting to LiteRT; int8 by {len(training)} training images")
+    cases = make_cases(model, training, read_part(model, training).pixels)
+    return convert_litert(model, calibration, cases)
+
+
+def _check_pixels(
+    model: keras.Model,
+    calibration: Mapping[str, Any],
+    validation: pd.DataFrame,
+    part: Part,
+    pixels: NDArray[np.uint8],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """How well `preprocess.py` repeats the model's own preprocessing."""
+    paths = [Path(path) for path in validation["image_path"]]
+    chosen = np.linspace(0, len(paths) - 1, PIXELS_COMPARED)
+    compared, remade = compare_pixels(
+        paths, pixels, settings, sorted(set(chosen.astype(int)))
+    )
+    probabilities = [
+        expit(_calibrated_logits(model, calibration, one))
+        for one in (part, part._replace(pixels=remade))
+    ]
+    difference = float(np.abs(probabilities[0] - probabilities[1]).max())
+    return {**compared, "max_difference": difference}
+
+
+def _calibrated_logits(
+    model: keras.Model, calibration: Mapping[str, Any], part: Part
+) -> NDArray[np.float64]:
+    logits = predict_inputs(pixels_to_logit(model), part.inputs()).astype("float64")
+    calibrated: NDArray[np.float64] = (
+        calibration["slope"] * logits + calibration["intercept"]
+    )
+    return calibrated
+
+
+def _operating_point(run: Path) -> dict[str, Any] | None:
+    if not (run / THRESHOLD).exists():
+        return None
+    stored = read_thresholds(run / THRESHOLD)
+    return {"probability": stored["threshold"], "rule": stored.get("method")}
+
+
+def _count(validation: pd.DataFrame) -> dict[str, int]:
+    return {
+        "images": len(validation),
+        "malignant": int((validation["label"] == 1).sum()),
+        "patients": int(validation["patient_id"].nunique()),
+    }
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
