@@ -204,3 +204,12 @@ def test_pixels_that_are_no_picture_are_invalid(case):
     for shape in ((1, 0, 5, 1), (1, 5, 5, 2)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
             signatures["from_pixels"](pixels=tf.zeros(shape, tf.uint8), **form)
+
+
+def test_an_image_alone_that_is_empty_is_invalid(case):
+    inputs, _, signatures, given = case
+    if inputs == "clinical":
+        return
+    some = tf.constant([*given["image_bytes"][:1].numpy(), ""])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
+        signatures["image_only"](image_bytes=some)

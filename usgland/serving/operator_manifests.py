@@ -12,7 +12,7 @@ KEPT = 2  # versions that are served: the newest, and one to go back to
 GRPC, REST = 8500, 8501  # its ports
 MODELS = "/models"  # where it finds all models
 NOBODY = 65534  # no root: it only reads
-# Most that one container may take: an image of 16 megapixels needs one gigabyte.
+# Most that one container may take; an image of 16 megapixels needs half a gigabyte.
 PROCESSORS, MEMORY = 2, "4Gi"
 REPLICAS = (2, 6)  # least and most of them
 

@@ -125,7 +125,7 @@ class Servable:
         if not path.exists():
             return 0
         number = 0
-        for number, log in enumerate(_records(path), start=1):
+        for number, log in enumerate(warmup_logs(path), start=1):
             if number > MAX_WARMUP_RECORDS:
                 raise invalid(
                     f"Expected at most {MAX_WARMUP_RECORDS} warm-up requests in {path}"
@@ -143,7 +143,12 @@ class Servable:
         self._session.close()
 
 
-def _records(path: Path) -> Iterable[Any]:
+def warmup_logs(path: Path) -> Iterable[Any]:
+    """Reads the requests that were exported with a version, as `PredictionLog`s.
+
+    Raises:
+        RequestError: INVALID_ARGUMENT if the file holds anything else.
+    """
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         try:
             log = prediction_log_pb2.PredictionLog.FromString(record)

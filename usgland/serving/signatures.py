@@ -66,7 +66,13 @@ def make_module(
         return network.explain(read.files(given))
 
     def image_only(given: Tensors) -> dict[str, tf.Tensor]:
-        return network.answer(read.files({**read.nothing(), **given}))
+        # A model of both takes "" as an image that is missing. Here it would answer
+        # without having seen anything.
+        there = tf.reduce_all(tf.strings.length(given[INPUT]) > 0)
+        message = "Expected images. Received an empty one"
+        with tf.control_dependencies([tf.debugging.Assert(there, [message])]):
+            some = {INPUT: tf.identity(given[INPUT])}
+        return network.answer(read.files(read.nothing() | some))
 
     def from_pixels(given: Tensors) -> dict[str, tf.Tensor]:
         return network.answer(read.pixels(given))
