@@ -29,7 +29,7 @@ def model_pixels(content, **settings):
     layer = Preprocessing(
         SIZE, settings["grey_percentiles"], settings["speckle_filter"]
     )
-    return tf.function(layer.read)(tf.constant(content)).numpy()[None]
+    return layer.read(tf.constant(content)).numpy()[None]
 
 
 def encode(pixels, kind="png", mode=None, **options):
