@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.explanation.networks import ENCODING
 from usgland.config import load_config
 from usgland.evaluation.calibration import apply_calibration
 from usgland.models.classifier import build_classifier
@@ -23,6 +24,14 @@ pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).with_name("load_saved_model.cc")
 CALIBRATION = {"method": "platt", "slope": 0.8, "intercept": 0.1}
 IMAGES = 60
+WORDS = {
+    "name": "margin",
+    "kind": "category",
+    "indicator": False,
+    "spellings": {"clear": "clear", "unclear": "unclear"},
+    "words": ["clear", "unclear"],
+    "shares": [0.25, 0.75],
+}
 KINDS = ("png", "jpeg", "bmp")
 
 
@@ -71,23 +80,27 @@ def rows(shared, tmp_path_factory):
         paths.append(str(path))
     assert len(sizes) > IMAGES // 3  # or a batch would hardly be ragged
     unknown = {"patient_id": "", "role": "test", "label": -1, "synthetic": "0"}
+    unknown |= {"age_years": np.nan, "margin": ""}  # as the program leaves them
     return pd.DataFrame({"image": paths, "image_path": paths}).assign(**unknown)
 
 
-@pytest.fixture(scope="module")
-def exported(rows, tmp_path_factory):
+@pytest.fixture(scope="module", params=["image", "both"])
+def exported(request, rows, tmp_path_factory):
     """A network that spreads these images around one half, and its export."""
-    settings = ("model.weights=null", "preprocessing.image_size=128", "train.seed=3")
-    model = build_classifier(load_config(None, settings))
+    settings = ["model.weights=null", "preprocessing.image_size=128", "train.seed=3"]
+    settings += [f"model.inputs={request.param}", "model.fusion=concat"]
+    model = build_classifier(load_config(None, settings), [*ENCODING, WORDS])
     head = model.get_layer("logit")
     head.kernel.assign(keras.random.normal(head.kernel.shape, seed=1))
     logits = predict_rows(model, rows)["logit"].to_numpy()
     head.kernel.assign(head.kernel / logits.std())
     head.bias.assign([-logits.mean() / logits.std()])
-    some = [Path(path).read_bytes() for path in rows["image_path"][:3]]
+    some = {"image_bytes": [Path(p).read_bytes() for p in rows["image_path"][:3]]}
+    if request.param == "both":
+        some |= {"age_years": [40.0, 50.0, np.nan], "margin": ["clear", "", "unclear"]}
     decision = Decision(CALIBRATION["slope"], CALIBRATION["intercept"], 0.5)
     folder = tmp_path_factory.mktemp("models") / "mine"
-    return model, export_model(model, folder, {"image_bytes": some}, decision, {})
+    return model, export_model(model, folder, some, decision, {})
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "image_only", "explain"])
