@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from usgland.config import load_config
-from usgland.errors import UserError
-from usgland.serving.model_sheet import make_sheet, read_sheet, write_sheet
+from usgland.serving.model_sheet import make_sheet, write_sheet
 
 YOUDEN = {"threshold": 0.42, "method": "youden", "n_images": 3, "n_patients": 2}
 FIGURE = {"value": 0.8, "low": 0.7, "high": 0.9, "method": "DeLong", "reason": ""}
@@ -125,35 +124,15 @@ def test_the_operating_point_comes_with_its_rule(rows, threshold, rule):
     assert point == {"probability": 0.42, "rule": rule}
 
 
-def test_what_was_written_is_read_with_the_figures_of_test_patients(rows, tmp_path):
+def test_what_is_written_has_the_figures_of_test_patients(rows, tmp_path):
     sheet = make_sheet(settings(), rows, YOUDEN, METRICS)
     write_sheet(tmp_path, {"name": "mine", "version": 3, **sheet})
-    read = read_sheet(tmp_path)
+    text = (tmp_path / "assets.extra" / "usgland.json").read_text()
+    read = json.loads(text)
     assert (read["name"], read["version"]) == ("mine", 3)
     auc = {"value": 0.8, "low": 0.7, "high": 0.9, "level": 0.95}
     assert read["test"]["roc_auc"] == auc
     assert read["test"]["patients"] == 1
     # Undefined: null, which JSON has, and not NaN, which it has not.
     assert read["test"]["specificity"]["value"] is None
-    text = (tmp_path / "assets.extra" / "usgland.json").read_text()
     assert "NaN" not in text
-
-
-def test_a_version_without_a_sheet_has_none(tmp_path):
-    assert read_sheet(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "Expected JSON in .*usgland.json"),
-        ("[]", "expected name, version, .* Received no name, version"),
-        ('{"name": "mine"}', "Received no version, inputs.* Export the run again"),
-    ],
-)
-def test_a_sheet_that_is_broken_is_named(text, message, tmp_path):
-    path = tmp_path / "assets.extra" / "usgland.json"
-    path.parent.mkdir()
-    path.write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_sheet(tmp_path)

@@ -153,7 +153,8 @@ def test_compose_finds_the_models_and_opens_this_machine_alone(operator):
     assert (inside, mode) == ("/models", "ro")
     models = (operator / outside).resolve()
     assert (models / "my model" / "1" / "saved_model.pb").exists()
-    files = [one.partition("_file=")[2] for one in service["command"] if "_file" in one]
+    parts = [one.partition("_file=") for one in service["command"]]
+    files = [file for _, flag, file in parts if flag]
     assert len(files) == 2
     for file in files:
         assert (models / Path(file).relative_to(inside)).is_file()
@@ -282,13 +283,35 @@ def test_the_probes_answer_once_the_model_is_there(operator, running):
 def test_the_next_export_writes_the_folder_anew(operator, tiny_network, tmp_path):
     home = tmp_path / "my model"
     shutil.copytree(operator.parent, home)
-    (home / "operator" / "models.config").write_text("mine")
+    (home / "operator" / "monitoring.config").write_text("mine")
     inputs = operator.parent.parent.name[:-1]
     assert export_to(home, inputs) == home / "2"
-    text = (home / "operator" / "models.config").read_text()
-    assert text.count("value: 2") == 2
+    assert "mine" not in (home / "operator" / "monitoring.config").read_text()
     assert "my model/2" in (home / "operator" / "README.md").read_text()
     assert tf.saved_model.contains_saved_model(str(home / "1"))
+
+
+def test_a_new_version_is_canary_until_somebody_calls_it_stable(tiny_network, tmp_path):
+    home = tmp_path / "mine"
+    path = home / "operator" / "models.config"
+
+    def state():
+        model = read_model_config(path, tmp_path)["mine"]
+        return model.labels, model.latest
+
+    export_to(home, "clinical")
+    export_to(home, "clinical")
+    assert state() == ({"stable": 1, "canary": 2}, 3)
+    path.write_text(re.sub(r"(stable\W+value: )1", r"\g<1>2", path.read_text()))
+    assert state()[0] == {"stable": 2, "canary": 2}
+    export_to(home, "clinical")
+    assert state() == ({"stable": 2, "canary": 3}, 3)
+    shutil.rmtree(home / "2")  # Nobody can have it now.
+    export_to(home, "clinical")
+    assert state() == ({"stable": 4, "canary": 4}, 2)
+    path.write_text("no such list")
+    export_to(home, "clinical")
+    assert state() == ({"stable": 5, "canary": 5}, 2)
 
 
 def test_a_file_in_the_way_of_the_folder_is_named(tiny_network, tmp_path):

@@ -196,6 +196,19 @@ def test_a_case_without_an_image_has_no_heat_map(case):
     assert maps[1:].tolist() == whole["heatmap_bytes"].numpy()[1:].tolist()
 
 
+def test_a_case_of_which_nothing_is_known_is_invalid(case):
+    inputs, _, signatures, given = case
+    if inputs != "both":
+        return
+    nothing = {
+        name: tf.fill([1], math.nan) if one.dtype == tf.float32 else tf.constant([""])
+        for name, one in given.items()
+    }
+    for name in ("serving_default", "explain"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="Received neither"):
+            signatures[name](**nothing)
+
+
 def test_pixels_that_are_no_picture_are_invalid(case):
     inputs, _, signatures, given = case
     if inputs == "clinical":

@@ -11,21 +11,28 @@ from typing import Any
 
 import yaml
 
+from usgland.errors import UserError
 from usgland.models.classifier import INPUT
 from usgland.runs import write_text, write_whole
 from usgland.serving.json_answers import answer
-from usgland.serving.operator_manifests import KEPT, MODELS, compose, kubernetes
+from usgland.serving.operator_manifests import MODELS, compose, kubernetes
 from usgland.serving.operator_readme import readme
 from usgland.serving.servable import Arrays
 from usgland.serving.signatures import DEFAULT, EXPLAIN
-from usgland.serving.versions import WantedModel, model_config_text
+from usgland.serving.versions import (
+    WantedModel,
+    find_versions,
+    model_config_text,
+    read_model_config,
+)
 
 FOLDER = "operator"
-LABELS = ("stable", "canary")
+CONFIG = "models.config"
+STABLE, CANARY = "stable", "canary"
 WRITTEN = "# Written by `usgland export`; the next export writes it anew.\n"
 MODELS_NOTE = f"""\
-{WRITTEN}# The newest {KEPT} versions are served. To try one before all clients get it,
-# let canary name it and leave stable as it is. Clients ask for .../labels/stable.
+{WRITTEN}# But stable stays: canary names the newest version. Clients ask for
+# .../labels/stable; to give them the newest, let stable name it, too.
 """
 MONITORING = f"""\
 {WRITTEN}prometheus_config {{
@@ -68,16 +75,20 @@ def write_operator_files(
         signature: answer(dict(sorted(one.items())), rows=True)["predictions"][0]
         for signature, one in outputs.items()
     }
-    model = WantedModel(Path(MODELS) / name, KEPT, labels=dict.fromkeys(LABELS, number))
+    stable = _stable(folder, number)
+    # With room for the next one: a label must not lose its version.
+    kept = 1 + sum(stable <= one <= number for one in find_versions(folder))
+    labels = {STABLE: stable, CANARY: number}
+    model = WantedModel(Path(MODELS) / name, kept, labels=labels)
     texts = {
-        "models.config": MODELS_NOTE + model_config_text({name: model}),
+        CONFIG: MODELS_NOTE + model_config_text({name: model}),
         "monitoring.config": MONITORING,
         "batching.config": BATCHING,
         "docker-compose.yaml": WRITTEN + _yaml(compose(name)),
         "kubernetes.yaml": WRITTEN + "---\n".join(map(_yaml, kubernetes(name))),
         "request.json": _request(row, DEFAULT),
         "explain.json": _request(row, EXPLAIN),
-        "README.md": readme(name, number, row, answers),
+        "README.md": readme(name, labels, kept, row, answers),
     }
     for file, text in texts.items():
         write_text(target / file, text)
@@ -86,6 +97,18 @@ def write_operator_files(
             temporary.write_bytes(example[INPUT][0])
         return [target / file for file in (*texts, "example.png")]
     return [target / file for file in texts]
+
+
+def _stable(folder: Path, number: int) -> int:
+    """The version that clients of `stable` have; the new one if they have none."""
+    path = folder / FOLDER / CONFIG
+    try:
+        models = read_model_config(path, folder.parent)
+    except UserError:  # None is there, or none that TensorFlow Serving could read.
+        return number
+    labels = models[folder.name].labels if folder.name in models else {}
+    stable = labels.get(STABLE, number)
+    return stable if stable in find_versions(folder) else number
 
 
 def _request(row: Mapping[str, Any], signature: str) -> str:

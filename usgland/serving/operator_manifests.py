@@ -6,9 +6,8 @@ from urllib.parse import quote
 
 from usgland.serving.tf_serving import LABELS
 
-# The last version known to us; the graph has no operation that it lacks.
+# The last version known to us. The graph's operations are older; it was not run in it.
 IMAGE = "tensorflow/serving:2.19.1"
-KEPT = 2  # versions that are served: the newest, and one to go back to
 GRPC, REST = 8500, 8501  # its ports
 MODELS = "/models"  # where it finds all models
 NOBODY = 65534  # no root: it only reads
@@ -23,6 +22,7 @@ def arguments(name: str) -> list[str]:
     return [
         f"--model_config_file={folder}/models.config",
         f"--monitoring_config_file={folder}/monitoring.config",
+        "--model_config_file_poll_wait_seconds=30",
         LABELS,
         "--rest_api_timeout_in_ms=30000",
     ]

@@ -6,15 +6,15 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from usgland.serving.operator_manifests import GRPC, IMAGE, KEPT, MODELS, REST
+from usgland.serving.operator_manifests import GRPC, IMAGE, MODELS, REST
 from usgland.serving.signatures import DEFAULT, EXPLAIN, IMAGE_ONLY
 
 START = Template("""\
 # $name in TensorFlow Serving
 
 Written by `usgland export` with version $number. The next export writes this folder
-anew, so keep your own changes elsewhere. TensorFlow Serving takes no notice of it: only
-a folder whose name is a number is a version.
+anew, but for the label `stable`, so keep your other changes elsewhere. TensorFlow
+Serving takes no notice of it: only a folder whose name is a number is a version.
 
 | file | what it is |
 |---|---|
@@ -100,7 +100,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 request = predict_pb2.PredictRequest()
 request.model_spec.name = $quoted
-request.model_spec.version_label = "stable"
+request.model_spec.version_label = "canary"
 $inputs
 with grpc.insecure_channel("127.0.0.1:$grpc") as channel:
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -114,11 +114,11 @@ $probability
 ## Versions
 
 `$url/labels/stable:predict` asks for what `models.config`
-calls stable. Both labels are version $number now. To try a next export first, let
-`canary` name it and leave `stable` as it is. To go back, let `stable` name the earlier
-number, whose folder must still be there: the newest $kept are served. A request without
-a label gets the newest. The server reads `models.config` when it starts, with
-`--model_config_file_poll_wait_seconds=60` every minute.
+calls stable: version $stable now. The label `canary` is version $number. Clients that
+ask for `stable` do not get an export before somebody has tried it and let `stable` name
+its number in `models.config`, which the containers here read every 30 seconds. To go
+back, let it name the earlier number, whose folder must still be there: the newest $kept
+are served. A request without a label gets the newest.
 
 ## Batching is off
 
@@ -140,16 +140,22 @@ the status 400, `INVALID_ARGUMENT`, and a message that says what was expected.
 
 
 def readme(
-    name: str, number: int, example: Mapping[str, Any], answers: Mapping[str, Any]
+    name: str,
+    labels: Mapping[str, int],
+    kept: int,
+    example: Mapping[str, Any],
+    answers: Mapping[str, Any],
 ) -> str:
     """The text.
 
     Args:
         name: Of the model.
-        number: Of the version.
+        labels: The version of `stable` and of `canary`, which is the new one.
+        kept: How many versions are served.
         example: The row of the made-up case that `serving_default` takes.
         answers: By signature, the row that it answers.
     """
+    number = labels["canary"]
     url = f"http://127.0.0.1:{REST}/v1/models/{quote(name)}"
     with_image = IMAGE_ONLY in answers
     form = {key: one for key, one in example.items() if key != "image_bytes"}
@@ -175,7 +181,8 @@ def readme(
         name=name,
         quoted=json.dumps(name),
         number=number,
-        kept=KEPT,
+        stable=labels["stable"],
+        kept=kept,
         url=url,
         models=MODELS,
         grpc=GRPC,

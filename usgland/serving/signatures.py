@@ -121,7 +121,11 @@ class _Reader:
                 ),
             )
             image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
-        return Case(pixels, sides, image_given, *self._form(given))
+        features, form_given = self._form(given)
+        if image_given is not None and form_given is not None:
+            with tf.control_dependencies([_assert_some(image_given + form_given)]):
+                features = tf.identity(features)
+        return Case(pixels, sides, image_given, features, form_given)
 
     def _file(self, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         layer = self.preprocessing
@@ -164,6 +168,12 @@ class _Reader:
             return given
         rows = tf.reduce_max([tf.size(one) for one in given.values()])
         return {name: tf.broadcast_to(one, [rows]) for name, one in given.items()}
+
+
+def _assert_some(sides: tf.Tensor) -> tf.Operation:
+    """Refuses a case of which nothing is known: it would still get a label."""
+    message = "Expected an image or a value of the form. Received neither in a case"
+    return tf.debugging.Assert(tf.reduce_min(sides) > 0, [message])
 
 
 def _column_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
