@@ -308,7 +308,11 @@ def test_a_report_without_its_images_says_so(run, elsewhere, tmp_path):
 def test_export_numbers_its_models(run, tmp_path):
     models = tmp_path / "models"
     stdout = call("export", run, "--models-dir", models)
-    assert stdout == f"Wrote {models / 'fitted' / '1'}\n"
+    lines = stdout.splitlines()
+    assert lines[0] == f"Wrote {models / 'fitted' / '1'}"
+    assert lines[1].startswith(f"Wrote {models / 'fitted' / 'operator'}: ")
+    assert lines[3].startswith(f"  usgland serve --page --models-dir {models} ")
+    assert (models / "fitted" / "operator" / "README.md").exists()
     call("export", run, "--models-dir", models, "--name", "other")
     assert files_in(models) == ["fitted", "other"]
     [line] = fail("export", run, "--models-dir", models, "--name", "../x")

@@ -1,5 +1,6 @@
 """`usgland export` and `usgland serve`: a run as a model, and models as a service."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,16 @@ def export(
     if force:
         raise UserError("--force: expected --format litert or onnx. Received: neither")
     path = load_steps("serving", verbose).export(run, models_dir, chosen)
+    where = ""
+    if models_dir != Path("saved_models"):
+        where = f" --models-dir {shlex.quote(str(models_dir))}"
     click.echo(f"Wrote {path}")
+    click.echo(
+        f"Wrote {path.parent / 'operator'}: for TensorFlow Serving; see README.md"
+    )
+    click.echo(
+        f"Next:\n  usgland serve --page{where}   # REST, gRPC and a reading page"
+    )
 
 
 @click.command()
