@@ -19,6 +19,16 @@ ENCODING = [
     }
 ]
 
+# A second column of a form, after that of `ENCODING`.
+WORDS = {
+    "name": "margin",
+    "kind": "category",
+    "indicator": False,
+    "spellings": {"clear": "clear", "well defined": "clear", "unclear": "unclear"},
+    "words": ["clear", "unclear"],
+    "shares": [0.25, 0.75],
+}
+
 
 def classifier(inputs="image", fusion="concat", encoding=None):
     """Random weights, also of the last layer, which starts from zeros."""

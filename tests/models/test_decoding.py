@@ -156,3 +156,18 @@ def test_pixels_of_more_are_refused_as_files_are():
         tf.errors.InvalidArgumentError, match="Expected an image of 1 to 16000000"
     ):
         grey_of_pixels(tf.zeros((4001, 4000, 1), tf.uint8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_become_the_grey_levels_of_their_png(channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 47, channels), np.uint8)
+    data = encode(pixels[..., 0] if channels == 1 else pixels, "png")
+    expected = decode_grey(tf.constant(data))
+    received = grey_of_pixels(tf.constant(pixels))
+    np.testing.assert_array_equal(received, expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 1), (4, 0, 3), (4, 4, 2), (4, 4, 4)])
+def test_pixels_of_no_picture_are_refused(shape):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
+        grey_of_pixels(tf.zeros(shape, tf.uint8))

@@ -2,9 +2,6 @@
 
 import io
 import json
-import resource
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -14,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from usgland.models.decoding import decode_grey, grey_of_pixels
+from usgland.models.decoding import decode_grey
 from usgland.models.preprocessing import (
     Preprocessing,
     pad_to_square,
@@ -267,65 +264,6 @@ def test_another_kind_of_image_is_named_in_the_error():
     data = encode(smooth(61, 83), "WEBP")
     with pytest.raises(tf.errors.InvalidArgumentError, match="PNG, JPEG or BMP"):
         decode_grey(tf.constant(data))
-
-
-def huge(file_format):
-    """A file that claims 30,000 x 20,000 pixels: 600 MB of grey."""
-    if file_format == "PNG":
-        rows = zlib.compress(bytes(1 + 30_000) * 20_000)
-        header = struct.pack(">IIBBBBB", 30_000, 20_000, 8, 0, 0, 0, 0)
-        chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
-        return b"\x89PNG\r\n\x1a\n" + b"".join(
-            struct.pack(">I", len(body))
-            + name
-            + body
-            + struct.pack(">I", zlib.crc32(name + body))
-            for name, body in chunks
-        )
-    data = bytearray(WHOLE[file_format])
-    if file_format == "BMP":
-        data[18:26] = struct.pack("<ii", 30_000, -20_000)
-    else:
-        start = data.index(b"\xff\xc0") + 5  # start of frame, length, precision
-        data[start : start + 4] = struct.pack(">HH", 20_000, 30_000)
-    return bytes(data)
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP"])
-def test_a_picture_too_large_is_refused_by_its_header(file_format, graph):
-    data = huge(file_format)
-    assert len(data) < 1_000_000
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    message = r"1 to 16000000 pixels.*\[20000 30000\]"
-    with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 16000000 pixels"):
-        decode_grey(tf.constant(data))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        graph(tf.constant([data]))
-    # Kilobytes: the most that the process ever had. Decoded, it would be 2.4 GB.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
-def test_a_picture_without_pixels_is_refused(file_format):
-    data = bytearray(WHOLE[file_format])
-    start = 16 if file_format == "PNG" else 18
-    data[start : start + 4] = bytes(4)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected an image of 1"):
-        decode_grey(tf.constant(bytes(data)))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_become_the_grey_levels_of_their_png(channels):
-    pixels = noise(31, 47, channels)
-    expected = decode(encode(pixels[..., 0] if channels == 1 else pixels, "PNG"))
-    received = grey_of_pixels(tf.constant(pixels)).numpy()[..., 0]
-    np.testing.assert_array_equal(received, expected)
-
-
-@pytest.mark.parametrize("shape", [(0, 4, 1), (4, 0, 3), (4, 4, 2), (4, 4, 4)])
-def test_pixels_of_no_picture_are_refused(shape):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
-        grey_of_pixels(tf.zeros(shape, tf.uint8))
 
 
 # Grey levels

@@ -12,21 +12,12 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from tests.explanation.networks import ENCODING, classifier
+from tests.explanation.networks import ENCODING, WORDS, classifier
 from usgland.serving.answer_graph import Decision
 from usgland.serving.export import export_model
 from usgland.serving.limits import ServerOptions
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
-
-WORDS = {
-    "name": "margin",
-    "kind": "category",
-    "indicator": True,
-    "spellings": {"clear": "clear", "unclear": "unclear"},
-    "words": ["clear", "unclear"],
-    "shares": [0.5, 0.5],
-}
 
 
 def encode(kind, **options):

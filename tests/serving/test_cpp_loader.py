@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.explanation.networks import ENCODING
+from tests.explanation.networks import ENCODING, WORDS
 from usgland.config import load_config
 from usgland.evaluation.calibration import apply_calibration
 from usgland.models.classifier import build_classifier
@@ -24,14 +24,6 @@ pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).with_name("load_saved_model.cc")
 CALIBRATION = {"method": "platt", "slope": 0.8, "intercept": 0.1}
 IMAGES = 60
-WORDS = {
-    "name": "margin",
-    "kind": "category",
-    "indicator": False,
-    "spellings": {"clear": "clear", "unclear": "unclear"},
-    "words": ["clear", "unclear"],
-    "shares": [0.25, 0.75],
-}
 KINDS = ("png", "jpeg", "bmp")
 
 

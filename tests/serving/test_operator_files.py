@@ -20,7 +20,7 @@ from google.protobuf import (
 from PIL import Image
 from tensorflow_serving.config import model_server_config_pb2
 
-from tests.explanation.networks import ENCODING, classifier
+from tests.explanation.networks import ENCODING, WORDS, classifier
 from usgland.errors import UserError
 from usgland.serving.answer_graph import Decision
 from usgland.serving.export import export_model
@@ -32,14 +32,6 @@ from usgland.serving.warmup import example_case
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 FIELD = descriptor_pb2.FieldDescriptorProto
-WORDS = {
-    "name": "margin",
-    "kind": "category",
-    "indicator": False,
-    "spellings": {"clear": "clear", "unclear": "unclear"},
-    "words": ["clear", "unclear"],
-    "shares": [0.25, 0.75],
-}
 SHARED = [
     "README.md",
     "batching.config",

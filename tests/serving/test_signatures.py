@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.explanation.networks import ENCODING, SIZE, classifier
+from tests.explanation.networks import ENCODING, SIZE, WORDS, classifier
 from usgland.explanation.contributions import make_contributions
 from usgland.explanation.explained import make_explained
 from usgland.explanation.letterbox import letterbox_of, to_original
@@ -24,14 +24,6 @@ pytestmark = pytest.mark.usefixtures("tiny_network")
 
 SHAPES = ((50, 80), (90, 40), (64, 64), (30, 31))
 DECISION = Decision(0.5, 0.25, 0.5)
-WORDS = {
-    "name": "margin",
-    "kind": "category",
-    "indicator": False,
-    "spellings": {"clear": "clear", "well defined": "clear", "unclear": "unclear"},
-    "words": ["clear", "unclear"],
-    "shares": [0.25, 0.75],
-}
 FORM = {
     "age_years": [30.0, math.nan, 71.5, 50.0],
     "margin": ["clear", "Well  Defined", "", "unclear"],

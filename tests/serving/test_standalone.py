@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.explanation.networks import ENCODING, classifier
+from tests.explanation.networks import ENCODING, WORDS, classifier
 from usgland.serving.answer_graph import Decision
 from usgland.serving.export import export_model
 from usgland.serving.warmup import example_case
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
-WORDS = {
-    "name": "margin",
-    "kind": "category",
-    "indicator": False,
-    "spellings": {"clear": "clear", "unclear": "unclear"},
-    "words": ["clear", "unclear"],
-    "shares": [0.25, 0.75],
-}
 # Answers the requests that were exported with a model.
 CLIENT = """
 import json, sys

@@ -9,22 +9,13 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tests.explanation.networks import ENCODING, classifier
+from tests.explanation.networks import ENCODING, WORDS, classifier
 from usgland.serving.answer_graph import Decision
 from usgland.serving.export import export_model
 from usgland.serving.servable import Servable
 from usgland.serving.warmup import example_case, speckle
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
-
-WORDS = {
-    "name": "margin",
-    "kind": "category",
-    "indicator": False,
-    "spellings": {"clear": "clear", "unclear": "unclear"},
-    "words": ["clear", "unclear"],
-    "shares": [0.25, 0.75],
-}
 
 
 @pytest.fixture(scope="module", params=["image", "both", "clinical"])
