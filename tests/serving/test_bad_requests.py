@@ -57,6 +57,7 @@ WRONG_VALUES = {
     "a huge picture": ({"image_bytes": black_png(30_000)}, "1 to 16000000 pixels"),
     "an animation": ({"image_bytes": GIF}, "Expected a PNG, JPEG or BMP"),
     "a text": ({"image_bytes": b"hello"}, "Expected a PNG, JPEG or BMP"),
+    "a gzip": ({"image_bytes": b"\x1f\x8b\x08\x00 packed"}, "PNG, JPEG or BMP"),
     "half a JPEG": ({"image_bytes": encode("jpeg")[:900]}, "JPEG"),
     "half a PNG": ({"image_bytes": GOOD[:900]}, "PNG"),
     "an unknown word": ({"margin": b"fuzzy"}, "margin"),

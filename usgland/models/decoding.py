@@ -151,7 +151,11 @@ def _bmp_grey(image_bytes: tf.Tensor, magic: tf.Tensor) -> tf.Tensor:
     # Also where anything else ends: TensorFlow would take a GIF or WebP, too.
     is_bmp = tf.equal(magic, b"BM")
     message = "Expected a PNG, JPEG or BMP file. Received one that begins with"
-    with tf.control_dependencies([tf.debugging.Assert(is_bmp, [message, magic])]):
+    # A message that is no UTF-8 raises UnicodeDecodeError in Python's TensorFlow.
+    shown = tf.strings.unicode_transcode(
+        magic, "UTF-8", "UTF-8", replacement_char=ord("?")
+    )
+    with tf.control_dependencies([tf.debugging.Assert(is_bmp, [message, shown])]):
         image = tf.io.decode_bmp(image_bytes)
     # The fourth channel of 32-bit files is seldom meant as transparency.
     return tf.cond(
