@@ -28,11 +28,11 @@ from usgland.serving.predict import Core, Target
 from usgland.serving.reading_page import Served, page_routes
 from usgland.serving.servable import Arrays
 from usgland.serving.status import RequestError, invalid
+from usgland.serving.versions import LARGEST_VERSION
 
 MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
 STATUS = re.compile(MODEL + r"(/metadata)?")
-LARGEST_VERSION = 2**63 - 1
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 
