@@ -226,3 +226,15 @@ def test_an_image_alone_that_is_empty_is_invalid(case):
     some = tf.constant([*given["image_bytes"][:1].numpy(), ""])
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
         signatures["image_only"](image_bytes=some)
+
+
+def test_no_request_decodes_more_than_two_images_at_one_time(case):
+    for signature in case[2].values():
+        graph = signature.graph.as_graph_def()
+        nodes = [
+            *graph.node,
+            *(n for one in graph.library.function for n in one.node_def),
+        ]
+        loops = [n for n in nodes if n.op in ("While", "StatelessWhile")]
+        assert all(n.attr["parallel_iterations"].i <= 2 for n in loops)
+        assert loops or case[0] == "clinical"

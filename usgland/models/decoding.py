@@ -6,6 +6,9 @@ from usgland.data.images import LARGEST_AREA
 
 # ITU-R BT.601 luma, the grey conversion of OpenCV and Pillow, for R, G, B.
 LUMA = (0.299, 0.587, 0.114)
+# Images of a batch that a graph decodes at one time: each may take half a gigabyte.
+# TensorFlow's own choice, ten, would fill a container of four by one request.
+AT_ONCE = 2
 HEADER = 26  # bytes: as far as the sizes of a PNG or BMP are looked for
 
 

@@ -14,7 +14,7 @@ from usgland.models.classifier import (
     PREPROCESSING,
     layer_names,
 )
-from usgland.models.decoding import decode_grey, grey_of_pixels
+from usgland.models.decoding import AT_ONCE, decode_grey, grey_of_pixels
 from usgland.serving.answer_graph import Case, Decision, Network
 
 PIXELS = "pixels"
@@ -119,6 +119,7 @@ class _Reader:
                     tf.TensorSpec((size, size, 1), tf.uint8),
                     tf.TensorSpec((2,), tf.int32),
                 ),
+                parallel_iterations=AT_ONCE,
             )
             image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
         features, form_given = self._form(given)
@@ -152,6 +153,7 @@ class _Reader:
             lambda picture: layer.normalize(grey_of_pixels(picture)),
             pictures,
             fn_output_signature=tf.TensorSpec((layer.size, layer.size, 1), tf.uint8),
+            parallel_iterations=AT_ONCE,
         )
         sides = tf.tile(tf.shape(pictures)[None, 1:3], [rows, 1])
         form = {name: tf.broadcast_to(one, [rows]) for name, one in form.items()}
