@@ -71,25 +71,6 @@ def test_a_large_request_runs_in_parts(servable, serving, tmp_path):
     assert runs == [8, 8, 5]
 
 
-def test_a_large_request_runs_in_parts_also_where_its_form_was_left_out(
-    servable, serving, tmp_path
-):
-    greys = np.arange(21)
-    inputs = {
-        "image_bytes": np.array([*map(serving.png, greys.astype(np.uint8))], object),
-        "age_years": np.array([np.nan], np.float32),
-        "shape": np.array([b""], object),
-    }
-
-    def jobs():
-        end = time.monotonic() + 30
-        return [Job(servable, "serving_default", ("probability",), inputs, end)]
-
-    results, runs = run(jobs, tmp_path)
-    assert results[0]["probability"] == pytest.approx(sigmoid(greys))
-    assert runs == [8, 8, 5]
-
-
 def test_only_the_bad_request_of_a_batch_fails(servable, serving, tmp_path):
     def jobs():
         contents = [serving.png(5), b"no image", serving.png(9)]

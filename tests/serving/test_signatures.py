@@ -209,6 +209,25 @@ def test_a_case_of_which_nothing_is_known_is_invalid(case):
             signatures[name](**nothing)
 
 
+def test_one_value_does_not_stand_for_every_patient_of_a_batch(case, pictures):
+    inputs, _, signatures, given = case
+    if inputs == "image":
+        return
+    message = "Expected a value of age_years for each case"
+    wrong = {**given, "age_years": tf.constant([50.0])}
+    for name in ("serving_default", "explain"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures[name](**wrong)
+    if inputs == "both":
+        pixels = np.repeat(pictures[0][None, ..., None], 3, axis=0)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures["from_pixels"](
+                pixels=tf.constant(pixels),
+                age_years=wrong["age_years"],
+                margin=tf.constant([""]),
+            )
+
+
 def test_pixels_that_are_no_picture_are_invalid(case):
     inputs, _, signatures, given = case
     if inputs == "clinical":

@@ -42,16 +42,6 @@ class Job:
         self.rows = None
         if takes_rows(self.servable.signatures[self.signature]):
             lengths = {len(array) for array in self.inputs.values()}
-            if len(lengths) == 2 and min(lengths) == 1:
-                # An input that was left out has one row, its default. Repeated here,
-                # it lets the request run in parts.
-                self.inputs = {
-                    name: np.repeat(array, max(lengths), axis=0)
-                    if len(array) == 1
-                    else array
-                    for name, array in self.inputs.items()
-                }
-                lengths = {max(lengths)}
             self.rows = lengths.pop() if len(lengths) == 1 else None
 
     def joins(self, other: "Job") -> bool:
