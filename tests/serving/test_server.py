@@ -312,3 +312,12 @@ def test_many_bad_requests_leave_no_request_behind(server, serving):
     page = client.get("/monitoring/prometheus/metrics")[1].decode()
     assert "usgland_requests 0.0" in page
     assert "usgland_waiting 0.0" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("TRACE", "/v1/models", 405), ("GET", "/a%0Ab", 404)]
+)
+def test_what_no_route_takes_is_an_error_in_json(server, method, path, status):
+    received, body = server.client.call(method, path, "")
+    assert received == status
+    assert "Malformed request: expected a path and method" in body["error"]
