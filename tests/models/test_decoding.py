@@ -117,6 +117,8 @@ def test_refusing_nine_hundred_megapixels_takes_no_memory(read):
     [
         b"",
         b"<html>a patient's name</html>",
+        b"\x1f\x8b\x08 gzip: its first bytes are no UTF-8",
+        b"\x89",
         encode(np.zeros((40, 40), np.uint8), "gif"),
         encode(np.zeros((40, 40), np.uint8), "webp"),
     ],

@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+import urllib.request
 import zlib
 
 import grpc
@@ -48,6 +49,7 @@ WRONG_VALUES = {
     "a huge picture": ({"image_bytes": black_png(30_000)}, "1 to 16000000 pixels"),
     "an animation": ({"image_bytes": GIF}, "Expected a PNG, JPEG or BMP"),
     "a text": ({"image_bytes": b"hello"}, "Expected a PNG, JPEG or BMP"),
+    "a gzip": ({"image_bytes": b"\x1f\x8b\x08\x00 packed"}, "PNG, JPEG or BMP"),
     "half a JPEG": ({"image_bytes": encode("jpeg")[:900]}, "JPEG"),
     "half a PNG": ({"image_bytes": GOOD[:900]}, "PNG"),
     "an unknown word": ({"margin": b"fuzzy"}, "margin"),
@@ -122,6 +124,27 @@ def call(running, model, **values):
     with grpc.insecure_channel(f"127.0.0.1:{running.grpc_port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         return stub.Predict(request, timeout=30)
+
+
+def test_many_images_without_a_form_run_in_parts(running):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "mine"
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([GOOD] * 21))
+    metrics = f"http://127.0.0.1:{running.rest_port}/monitoring/prometheus/metrics"
+    name = 'usgland_batch_rows_count{model_name="mine"}'
+
+    def runs():
+        page = urllib.request.urlopen(metrics, timeout=30).read().decode()
+        return float(page.partition(name)[2].split()[0] or 0)
+
+    call(running, "mine", **good())
+    before = runs()
+    with grpc.insecure_channel(f"127.0.0.1:{running.grpc_port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = stub.Predict(request, timeout=30)
+    assert runs() - before == 3  # of 8, 8 and 5 images
+    alone = call(running, "mine", image_bytes=GOOD).outputs["logit"].float_val
+    assert answer.outputs["logit"].float_val == pytest.approx([*alone] * 21, rel=1e-5)
 
 
 def test_over_grpc_what_is_left_out_counts_as_missing(running, ask):

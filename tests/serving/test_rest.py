@@ -26,6 +26,9 @@ BAD = [
     ({"inputs": ["x"]}, "expecting an object as multiple input tensors"),
     ({"instances": [{"image_bytes": "x"}]}, "Missing: age_years, shape"),
     ({"inputs": {"image_bytes": ["x"], "shape": [""]}}, "Missing named input: age_"),
+    # Half of a character outside the basic plane: no UTF-8 text can hold it.
+    ({"signature_name": "\ud83d", "instances": [1]}, '"?" not found in signature'),
+    ({"inputs": {"\ud83d": 1}}, "Not a named input: ?"),
 ]
 
 

@@ -110,6 +110,22 @@ def test_a_body_that_does_not_come_is_not_waited_for(models_dir, serving):
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/models/tiny HTTP/1.1\r\nX-Slow: "])
+def test_a_request_that_does_not_come_is_not_waited_for(
+    models_dir, serving, monkeypatch, sent
+):
+    monkeypatch.setattr("usgland.serving.server.KEEP_ALIVE_SECONDS", 0.3)
+    options = ServerOptions(models_dir)
+    with (
+        serving.RunningServer(options) as server,
+        socket.create_connection(("127.0.0.1", server.rest_port)) as connection,
+    ):
+        connection.sendall(sent)
+        connection.settimeout(30)
+        assert connection.recv(100) == b""
+        assert server.client.predict(image_only(serving))[0] == 200
+
+
 def test_only_who_has_the_token_is_answered(models_dir, serving):
     options = ServerOptions(models_dir, token=TOKEN)
     with serving.RunningServer(options) as server:
@@ -296,3 +312,12 @@ def test_many_bad_requests_leave_no_request_behind(server, serving):
     page = client.get("/monitoring/prometheus/metrics")[1].decode()
     assert "usgland_requests 0.0" in page
     assert "usgland_waiting 0.0" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("TRACE", "/v1/models", 405), ("GET", "/a%0Ab", 404)]
+)
+def test_what_no_route_takes_is_an_error_in_json(server, method, path, status):
+    received, body = server.client.call(method, path, "")
+    assert received == status
+    assert "Malformed request: expected a path and method" in body["error"]

@@ -201,6 +201,25 @@ def test_a_case_of_which_nothing_is_known_is_invalid(case):
             signatures[name](**nothing)
 
 
+def test_one_value_does_not_stand_for_every_patient_of_a_batch(case, pictures):
+    inputs, _, signatures, given = case
+    if inputs == "image":
+        return
+    message = "Expected a value of age_years for each case"
+    wrong = {**given, "age_years": tf.constant([50.0])}
+    for name in ("serving_default", "explain"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures[name](**wrong)
+    if inputs == "both":
+        pixels = np.repeat(pictures[0][None, ..., None], 3, axis=0)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures["from_pixels"](
+                pixels=tf.constant(pixels),
+                age_years=wrong["age_years"],
+                margin=tf.constant([""]),
+            )
+
+
 def test_pixels_that_are_no_picture_are_invalid(case):
     inputs, _, signatures, given = case
     if inputs == "clinical":
@@ -218,3 +237,15 @@ def test_an_image_alone_that_is_empty_is_invalid(case):
     some = tf.constant([*given["image_bytes"][:1].numpy(), ""])
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
         signatures["image_only"](image_bytes=some)
+
+
+def test_no_request_decodes_more_than_two_images_at_one_time(case):
+    for signature in case[2].values():
+        graph = signature.graph.as_graph_def()
+        nodes = [
+            *graph.node,
+            *(n for one in graph.library.function for n in one.node_def),
+        ]
+        loops = [n for n in nodes if n.op in ("While", "StatelessWhile")]
+        assert all(n.attr["parallel_iterations"].i <= 2 for n in loops)
+        assert loops or case[0] == "clinical"

@@ -14,7 +14,7 @@ from usgland.serving.versions import (
 
 
 def test_versions_are_folders_named_by_a_number(tmp_path):
-    for name in ("1", "007", "12", "x3", "3x", "-4", "٣", ".5"):
+    for name in ("1", "007", "12", "x3", "3x", "-4", "٣", ".5", str(2**63)):
         (tmp_path / "m" / name).mkdir(parents=True)
     (tmp_path / "m" / "99").touch()
     assert sorted(find_versions(tmp_path / "m")) == [1, 7, 12]

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from usgland.models.decoding import AT_ONCE
+
 
 def gradcam_of(feature_map: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     """Channels of a feature map, weighted by their mean gradient.
@@ -58,4 +60,5 @@ def heatmap_png(maps: tf.Tensor, sides: tf.Tensor, size: int) -> tf.Tensor:
         ),
         (maps, sides),
         fn_output_signature=tf.TensorSpec([], tf.string),
+        parallel_iterations=AT_ONCE,
     )

@@ -6,6 +6,9 @@ from usgland.data.images import LARGEST_AREA
 
 # ITU-R BT.601 luma, the grey conversion of OpenCV and Pillow, for R, G, B.
 LUMA = (0.299, 0.587, 0.114)
+# Images of a batch that a graph decodes at one time: each may take half a gigabyte.
+# TensorFlow's own choice, ten, would fill a container of four by one request.
+AT_ONCE = 2
 HEADER = 26  # bytes: as far as the sizes of a PNG or BMP are looked for
 
 
@@ -151,7 +154,11 @@ def _bmp_grey(image_bytes: tf.Tensor, magic: tf.Tensor) -> tf.Tensor:
     # Also where anything else ends: TensorFlow would take a GIF or WebP, too.
     is_bmp = tf.equal(magic, b"BM")
     message = "Expected a PNG, JPEG or BMP file. Received one that begins with"
-    with tf.control_dependencies([tf.debugging.Assert(is_bmp, [message, magic])]):
+    # A message that is no UTF-8 raises UnicodeDecodeError in Python's TensorFlow.
+    shown = tf.strings.unicode_transcode(
+        magic, "UTF-8", "UTF-8", replacement_char=ord("?")
+    )
+    with tf.control_dependencies([tf.debugging.Assert(is_bmp, [message, shown])]):
         image = tf.io.decode_bmp(image_bytes)
     # The fourth channel of 32-bit files is seldom meant as transparency.
     return tf.cond(

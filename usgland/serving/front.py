@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,7 +19,7 @@ from usgland.serving.bodies import declared_size, read_body, refuse_too_large
 from usgland.serving.limits import Admission, ServerOptions
 from usgland.serving.predict import BODIES
 from usgland.serving.reading_page import Served, page_routes
-from usgland.serving.rest import error_response
+from usgland.serving.rest import error_response, refused
 from usgland.serving.server import HttpServer, http_config, listen
 from usgland.serving.status import RequestError
 from usgland.serving.versions import (
@@ -70,7 +71,10 @@ def build_front(options: ServerOptions, port: int) -> Starlette:
 
     methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
     page = page_routes(lambda: _served(options), lambda header: None, options)
-    return Starlette(routes=[*page, Route("/{path:path}", pass_on, methods=methods)])
+    return Starlette(
+        routes=[*page, Route("/{path:path}", pass_on, methods=methods)],
+        exception_handlers={HTTPException: refused},
+    )
 
 
 def _ask(request: Request, body: bytes, options: ServerOptions, port: int) -> Response:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,11 +29,11 @@ from usgland.serving.predict import Core, Target
 from usgland.serving.reading_page import Served, page_routes
 from usgland.serving.servable import Arrays
 from usgland.serving.status import RequestError, invalid
+from usgland.serving.versions import LARGEST_VERSION
 
 MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
 STATUS = re.compile(MODEL + r"(/metadata)?")
-LARGEST_VERSION = 2**63 - 1
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 
@@ -63,7 +64,7 @@ def build_app(core: Core) -> Starlette:
             Route(PATH, endpoint(_metrics), methods=["GET"]),
             Route("/{path:path}", endpoint(_models), methods=methods),
         ],
-        exception_handlers={Exception: _unexpected},
+        exception_handlers={HTTPException: refused, Exception: _unexpected},
     )
 
 
@@ -80,6 +81,13 @@ def _served(core: Core) -> list[Served]:
         for number, version in sorted(known.items(), reverse=True)
         if version.state == "AVAILABLE" and version.servable is not None
     ]
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """What no route takes: a method that we do not know, a line break in a path."""
+    status = error.status_code if isinstance(error, HTTPException) else None
+    message = "Malformed request: expected a path and method of the REST interface"
+    return error_response(RequestError("INVALID_ARGUMENT", message, status))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -196,11 +196,16 @@ def checked(signature: Any, inputs: Arrays) -> Arrays:
             f"Missing but required: {{{_names(missing)}}}. Expected: {expected}"
         )
     whole = {}
+    lengths = {len(array) for array in inputs.values() if array.ndim}
+    rows = lengths.pop() if len(lengths) == 1 and takes_rows(signature) else 1
     for name, info in signature.inputs.items():
         if name in inputs:
             array = inputs[name]
         else:
             array = tf.make_ndarray(signature.defaults[name])
+            if rows > 1 and len(array) == 1:
+                # One for each case, so that the request can run in parts.
+                array = np.repeat(array, rows, axis=0)
         wanted = tf.dtypes.as_dtype(info.dtype)
         received = tf.string if array.dtype.kind in "OSU" else array.dtype
         if wanted != received:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from usgland.errors import UserError
 from usgland.serving.grpc_service import build_server, set_health
@@ -18,7 +19,7 @@ from usgland.serving.models import Models
 from usgland.serving.predict import Core
 from usgland.serving.rest import build_app
 
-KEEP_ALIVE_SECONDS = 75  # of an idle connection
+KEEP_ALIVE_SECONDS = 75  # of an idle connection, or one whose headers do not end
 BACKLOG = 128  # connections that wait to be accepted
 HEADER_BYTES = 65536  # of a request's line and headers
 
@@ -29,6 +30,29 @@ class HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class HttpProtocol(H11Protocol):
+    """Ends a connection whose request does not come.
+
+    uvicorn waits for the first request, and for the end of its headers, without end.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        cycle = self.cycle
+        self.loop.call_later(self.timeout_keep_alive, lambda: self._look(cycle))
+
+    def _look(self, before: object) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is before and (before is None or self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self._look_again()
 
 
 async def run_server(
@@ -144,6 +168,7 @@ def http_config(app: Starlette, options: ServerOptions) -> uvicorn.Config:
     """
     config = uvicorn.Config(
         app,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

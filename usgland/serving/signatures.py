@@ -14,7 +14,7 @@ from usgland.models.classifier import (
     PREPROCESSING,
     layer_names,
 )
-from usgland.models.decoding import decode_grey, grey_of_pixels
+from usgland.models.decoding import AT_ONCE, decode_grey, grey_of_pixels
 from usgland.serving.answer_graph import Case, Decision, Network
 
 PIXELS = "pixels"
@@ -107,7 +107,9 @@ class _Reader:
         return {one["name"]: _missing(_dtype(one)) for one in columns}
 
     def files(self, given: Tensors) -> Case:
-        given = self._of_one_length(given)
+        if self.encoding is not None:
+            rows = tf.reduce_max([tf.size(one) for one in given.values()])
+            given = _of_length(rows, given)
         pixels, sides, image_given = None, None, None
         if self.preprocessing is not None:
             files = given[INPUT]
@@ -119,6 +121,7 @@ class _Reader:
                     tf.TensorSpec((size, size, 1), tf.uint8),
                     tf.TensorSpec((2,), tf.int32),
                 ),
+                parallel_iterations=AT_ONCE,
             )
             image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
         features, form_given = self._form(given)
@@ -152,9 +155,10 @@ class _Reader:
             lambda picture: layer.normalize(grey_of_pixels(picture)),
             pictures,
             fn_output_signature=tf.TensorSpec((layer.size, layer.size, 1), tf.uint8),
+            parallel_iterations=AT_ONCE,
         )
         sides = tf.tile(tf.shape(pictures)[None, 1:3], [rows, 1])
-        form = {name: tf.broadcast_to(one, [rows]) for name, one in form.items()}
+        form = _of_length(rows, form)
         return Case(pixels, sides, tf.ones([rows, 1]), *self._form(form))
 
     def _form(self, given: Tensors) -> tuple[tf.Tensor | None, tf.Tensor | None]:
@@ -162,12 +166,25 @@ class _Reader:
             return None, None
         return self.encoding([given[one["name"]] for one in self.encoding.columns])
 
-    def _of_one_length(self, given: Tensors) -> Tensors:
-        """An input that was left out has one value, the default."""
-        if self.encoding is None:
-            return given
-        rows = tf.reduce_max([tf.size(one) for one in given.values()])
+
+def _of_length(rows: tf.Tensor, given: Tensors) -> dict[str, tf.Tensor]:
+    """Repeats the one value of an input that was left out, and no other one.
+
+    A value that was given belongs to one patient, not to all of the batch.
+    """
+    checks = [
+        tf.debugging.Assert(
+            tf.equal(tf.size(one), rows) | tf.reduce_all(_is_missing(one)),
+            [f"Expected a value of {name} for each case. Received:", tf.size(one)],
+        )
+        for name, one in given.items()
+    ]
+    with tf.control_dependencies(checks):
         return {name: tf.broadcast_to(one, [rows]) for name, one in given.items()}
+
+
+def _is_missing(values: tf.Tensor) -> tf.Tensor:
+    return values == "" if values.dtype == tf.string else tf.math.is_nan(values)
 
 
 def _assert_some(sides: tf.Tensor) -> tf.Operation:

@@ -42,7 +42,8 @@ class RequestError(Exception):
     def __init__(self, code: str, message: str, http_status: int | None = None):
         super().__init__(message)
         self.code = code
-        self.message = message
+        # JSON can name half a character ("\ud800"), which no answer can repeat.
+        self.message = message.encode("utf-8", "replace").decode("utf-8")
         self.http_status = http_status or HTTP_STATUS[code]
 
     @property

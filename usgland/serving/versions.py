@@ -11,6 +11,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from usgland.errors import UserError
 
+LARGEST_VERSION = 2**63 - 1  # the interface has no room for more
+
 
 @dataclass(frozen=True)
 class WantedModel:
@@ -53,7 +55,10 @@ def find_versions(folder: Path) -> dict[int, Path]:
     return {
         int(path.name): path
         for path in sorted(folder.iterdir())
-        if path.name.isascii() and path.name.isdecimal() and path.is_dir()
+        if path.name.isascii()
+        and path.name.isdecimal()
+        and int(path.name) <= LARGEST_VERSION
+        and path.is_dir()
     }
 
 

@@ -80,3 +80,10 @@ def test_the_front_waits_no_longer_than_it_was_told(page_models, serving, upstre
         first.join()
     event.set()
     assert answers == [429, 504]
+
+
+def test_what_the_front_cannot_pass_on_is_an_error_in_json(upstream):
+    status, answer = upstream.client.call("TRACE", "/v1/models", "")
+    assert status == 405
+    assert "Malformed request: expected a path and method" in answer["error"]
+    assert upstream.asked == []
