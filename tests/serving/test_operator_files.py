@@ -102,7 +102,7 @@ def test_the_labels_name_this_version(operator):
     assert (entry.name, entry.base_path) == ("my model", "/models/my model")
     assert entry.model_platform == "tensorflow"
     assert dict(entry.version_labels) == {"stable": 1, "canary": 1}
-    assert entry.model_version_policy.latest.num_versions == 2
+    assert list(entry.model_version_policy.specific.versions) == [1]
     models = read_model_config(operator / "models.config", operator.parent.parent)
     assert models["my model"].path == operator.parent
 
@@ -289,21 +289,21 @@ def test_a_new_version_is_canary_until_somebody_calls_it_stable(tiny_network, tm
 
     def state():
         model = read_model_config(path, tmp_path)["mine"]
-        return model.labels, model.latest
+        return model.labels, model.specific
 
     export_to(home, "clinical")
     export_to(home, "clinical")
-    assert state() == ({"stable": 1, "canary": 2}, 3)
+    assert state() == ({"stable": 1, "canary": 2}, (1, 2))
     path.write_text(re.sub(r"(stable\W+value: )1", r"\g<1>2", path.read_text()))
     assert state()[0] == {"stable": 2, "canary": 2}
     export_to(home, "clinical")
-    assert state() == ({"stable": 2, "canary": 3}, 3)
+    assert state() == ({"stable": 2, "canary": 3}, (2, 3))
     shutil.rmtree(home / "2")  # Nobody can have it now.
     export_to(home, "clinical")
-    assert state() == ({"stable": 4, "canary": 4}, 2)
+    assert state() == ({"stable": 4, "canary": 4}, (4,))
     path.write_text("no such list")
     export_to(home, "clinical")
-    assert state() == ({"stable": 5, "canary": 5}, 2)
+    assert state() == ({"stable": 5, "canary": 5}, (5,))
 
 
 def test_a_file_in_the_way_of_the_folder_is_named(tiny_network, tmp_path):

@@ -19,6 +19,7 @@ from usgland.serving.model_sheet import write_sheet
 from usgland.serving.operator_files import write_operator_files
 from usgland.serving.servable import Arrays
 from usgland.serving.signatures import DEFAULT, FROM_PIXELS, make_module
+from usgland.serving.versions import LARGEST_VERSION
 from usgland.serving.warmup import example_case, inputs_of, write_warmup
 
 # Largest difference in probability between a run's model and its export.
@@ -113,7 +114,8 @@ def _ask(served: Any, inputs: Arrays) -> Arrays:
 
 def _next_number(folder: Path) -> int:
     numbers = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-    return max(numbers, default=0) + 1
+    # A larger one is no version to a server, and what follows it would be none.
+    return max((one for one in numbers if one < LARGEST_VERSION), default=0) + 1
 
 
 def _publish(temporary: Path, target: Path) -> Path | None:

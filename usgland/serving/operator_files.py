@@ -32,7 +32,8 @@ STABLE, CANARY = "stable", "canary"
 WRITTEN = "# Written by `usgland export`; the next export writes it anew.\n"
 MODELS_NOTE = f"""\
 {WRITTEN}# But stable stays: canary names the newest version. Clients ask for
-# .../labels/stable; to give them the newest, let stable name it, too.
+# .../labels/stable; to give them the newest, let stable name it, too. A version
+# that a label names must be among those that are served.
 """
 MONITORING = f"""\
 {WRITTEN}prometheus_config {{
@@ -75,11 +76,10 @@ def write_operator_files(
         signature: answer(dict(sorted(one.items())), rows=True)["predictions"][0]
         for signature, one in outputs.items()
     }
-    stable = _stable(folder, number)
-    # With room for the next one: a label must not lose its version.
-    kept = 1 + sum(stable <= one <= number for one in find_versions(folder))
-    labels = {STABLE: stable, CANARY: number}
-    model = WantedModel(Path(MODELS) / name, kept, labels=labels)
+    labels = {STABLE: _stable(folder, number), CANARY: number}
+    # Not the newest ones: a label must not lose its version, nor memory grow.
+    served = tuple(sorted(set(labels.values())))
+    model = WantedModel(Path(MODELS) / name, specific=served, labels=labels)
     texts = {
         CONFIG: MODELS_NOTE + model_config_text({name: model}),
         "monitoring.config": MONITORING,
@@ -88,7 +88,7 @@ def write_operator_files(
         "kubernetes.yaml": WRITTEN + "---\n".join(map(_yaml, kubernetes(name))),
         "request.json": _request(row, DEFAULT),
         "explain.json": _request(row, EXPLAIN),
-        "README.md": readme(name, labels, kept, row, answers),
+        "README.md": readme(name, labels, row, answers),
     }
     for file, text in texts.items():
         write_text(target / file, text)

@@ -117,8 +117,9 @@ $probability
 calls stable: version $stable now. The label `canary` is version $number. Clients that
 ask for `stable` do not get an export before somebody has tried it and let `stable` name
 its number in `models.config`, which the containers here read every 30 seconds. To go
-back, let it name the earlier number, whose folder must still be there: the newest $kept
-are served. A request without a label gets the newest.
+back, put the earlier number among the `versions` there and let `stable` name it; its
+folder must still be there. Only those versions are served. A request without a label
+gets the newest of them.
 
 ## Batching is off
 
@@ -142,7 +143,6 @@ the status 400, `INVALID_ARGUMENT`, and a message that says what was expected.
 def readme(
     name: str,
     labels: Mapping[str, int],
-    kept: int,
     example: Mapping[str, Any],
     answers: Mapping[str, Any],
 ) -> str:
@@ -151,7 +151,6 @@ def readme(
     Args:
         name: Of the model.
         labels: The version of `stable` and of `canary`, which is the new one.
-        kept: How many versions are served.
         example: The row of the made-up case that `serving_default` takes.
         answers: By signature, the row that it answers.
     """
@@ -182,7 +181,6 @@ def readme(
         quoted=json.dumps(name),
         number=number,
         stable=labels["stable"],
-        kept=kept,
         url=url,
         models=MODELS,
         grpc=GRPC,
