@@ -1,7 +1,7 @@
 """Makes tests/reference/tableone.json: what the package tableone says of made-up rows.
 
-python -m venv /tmp/tableone && /tmp/tableone/bin/pip install tableone
-/tmp/tableone/bin/python scripts/tableone_reference.py
+python -m venv tableone && tableone/bin/pip install tableone
+tableone/bin/python scripts/tableone_reference.py
 """
 
 import importlib.metadata
