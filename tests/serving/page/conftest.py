@@ -205,6 +205,9 @@ class Upstream(socketserver.ThreadingMixIn, http.server.HTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script, self.asked = {}, []
 
+    def handle_error(self, *_):
+        """A browser that gives a request up is no error, and prints none."""
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
