@@ -29,6 +29,10 @@ FORM = {
     "margin": ["clear", "Well  Defined", "", "unclear"],
 }
 
+WITH_IMAGE = pytest.mark.parametrize("case", ["image", "both"], indirect=True)
+WITH_FORM = pytest.mark.parametrize("case", ["both", "clinical"], indirect=True)
+OF_BOTH = pytest.mark.parametrize("case", ["both"], indirect=True)
+
 
 def png(pixels):
     buffer = io.BytesIO()
@@ -108,20 +112,18 @@ def test_the_default_signature_gives_the_calibrated_answer(case):
     check(signatures["serving_default"](**given), logits(model, part_of(model, given)))
 
 
+@WITH_IMAGE
 def test_the_image_alone_is_the_case_with_an_empty_form(case):
     inputs, model, signatures, given = case
-    if inputs == "clinical":
-        return
     answer = signatures["image_only"](image_bytes=given["image_bytes"])
     without = "form" if inputs == "both" else None
     check(answer, logits(model, part_of(model, given), without))
 
 
+@WITH_IMAGE
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_give_the_answer_of_their_file(case, pictures, channels):
-    inputs, model, signatures, given = case
-    if inputs == "clinical":
-        return
+    _, model, signatures, given = case
     expected = logits(model, part_of(model, given))
     for number, picture in enumerate(pictures):
         pixels = np.repeat(picture[None, ..., None], channels, axis=3)
@@ -173,10 +175,9 @@ def test_contributions_are_those_of_explain_in_the_served_logit(case):
         )
 
 
+@OF_BOTH
 def test_a_case_without_an_image_has_no_heat_map(case):
-    inputs, _, signatures, given = case
-    if inputs != "both":
-        return
+    _, _, signatures, given = case
     some = {
         **given,
         "image_bytes": tf.constant(["", *given["image_bytes"][1:].numpy()]),
@@ -188,10 +189,9 @@ def test_a_case_without_an_image_has_no_heat_map(case):
     assert maps[1:].tolist() == whole["heatmap_bytes"].numpy()[1:].tolist()
 
 
+@OF_BOTH
 def test_a_case_of_which_nothing_is_known_is_invalid(case):
-    inputs, _, signatures, given = case
-    if inputs != "both":
-        return
+    _, _, signatures, given = case
     nothing = {
         name: tf.fill([1], math.nan) if one.dtype == tf.float32 else tf.constant([""])
         for name, one in given.items()
@@ -201,10 +201,9 @@ def test_a_case_of_which_nothing_is_known_is_invalid(case):
             signatures[name](**nothing)
 
 
+@WITH_FORM
 def test_one_value_does_not_stand_for_every_patient_of_a_batch(case, pictures):
     inputs, _, signatures, given = case
-    if inputs == "image":
-        return
     message = "Expected a value of age_years for each case"
     wrong = {**given, "age_years": tf.constant([50.0])}
     for name in ("serving_default", "explain"):
@@ -220,20 +219,18 @@ def test_one_value_does_not_stand_for_every_patient_of_a_batch(case, pictures):
             )
 
 
+@WITH_IMAGE
 def test_pixels_that_are_no_picture_are_invalid(case):
-    inputs, _, signatures, given = case
-    if inputs == "clinical":
-        return
+    _, _, signatures, given = case
     form = {name: one[:1] for name, one in given.items() if name != "image_bytes"}
     for shape in ((1, 0, 5, 1), (1, 5, 5, 2)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
             signatures["from_pixels"](pixels=tf.zeros(shape, tf.uint8), **form)
 
 
+@WITH_IMAGE
 def test_an_image_alone_that_is_empty_is_invalid(case):
-    inputs, _, signatures, given = case
-    if inputs == "clinical":
-        return
+    _, _, signatures, given = case
     some = tf.constant([*given["image_bytes"][:1].numpy(), ""])
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
         signatures["image_only"](image_bytes=some)

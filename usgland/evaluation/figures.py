@@ -160,6 +160,24 @@ def read_history(path: Path) -> pd.DataFrame:
     return history
 
 
+def mark_synthetic(axes: Axes, *, fontsize: float, alpha: float) -> None:
+    """Writes SYNTHETIC across a panel, in points and with an opacity in [0, 1]."""
+    axes.text(
+        0.5,
+        0.5,
+        "SYNTHETIC",
+        transform=axes.transAxes,
+        rotation=35,
+        ha="center",
+        va="center",
+        fontsize=fontsize,
+        fontweight="bold",
+        color=RED,
+        alpha=alpha,
+        zorder=5,
+    )
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a PNG of 300 dots an inch, whole or not at all.
 
@@ -204,20 +222,7 @@ def new_figure(
     for axes in both:
         axes.tick_params(labelsize=9)
         if synthetic:
-            axes.text(
-                0.5,
-                0.5,
-                "SYNTHETIC",
-                transform=axes.transAxes,
-                rotation=35,
-                ha="center",
-                va="center",
-                fontsize=30,
-                fontweight="bold",
-                color=RED,
-                alpha=0.16,
-                zorder=5,
-            )
+            mark_synthetic(axes, fontsize=30, alpha=0.16)
     return figure, both
 
 

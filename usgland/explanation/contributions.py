@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from usgland.models.classifier import (
     ENCODING,
-    HAS_IMAGE,
-    layer_names,
     pixels_to_pooled,
     pooled_to_logit,
 )
@@ -84,7 +82,7 @@ def make_contributions(
 
 def contributions_graph(
     model: keras.Model, *, seed: int = 0
-) -> Callable[[tf.Tensor | None, tf.Tensor, tf.Tensor], tf.Tensor]:
+) -> Callable[[tf.Tensor | None, tf.Tensor, tf.Tensor | None], tf.Tensor]:
     """Graph code that gives what each column adds; it needs no Keras once traced.
 
     Args:
@@ -92,9 +90,9 @@ def contributions_graph(
         seed: Of the permutations, where there are too many columns for all.
 
     Returns:
-        Maps the mean of the feature map `(batch, channels)` (None without an image),
-        the features of the form `(batch, features)` and whether there is an image
-        `(batch, 1)`, to float64 `(batch, columns)`.
+        Maps the mean of the feature map `(batch, channels)`, the features of the form
+        `(batch, features)` and whether there is an image `(batch, 1)`, to float64
+        `(batch, columns)`. A model of the form alone has None for the first and last.
     """
     encoding = model.get_layer(ENCODING)
     names = encoding.feature_columns()
@@ -106,13 +104,13 @@ def contributions_graph(
     missing = encoding.missing_features()
     of_column = np.eye(len(columns), dtype=bool)[column_of]
     head = pooled_to_logit(model)
-    has_image = HAS_IMAGE in layer_names(model)
 
-    def one_case(case: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        pooled, features, image_given = case
+    def one_case(case: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        features, *image = case
         values = tf.where(tf.gather(members, column_of, axis=1), features, missing)
         inputs = values
-        if has_image:
+        if image:
+            pooled, image_given = image
             differs = tf.not_equal(features, missing)[:, None]
             known = tf.reduce_any(of_column & differs, axis=0)
             given = tf.reduce_any(members & known, axis=1, keepdims=True)
@@ -126,9 +124,9 @@ def contributions_graph(
         return tf.linalg.matmul(tf.cast(weights, tf.float64), worth)[:, 0]
 
     def graph(
-        pooled: tf.Tensor | None, features: tf.Tensor, image_given: tf.Tensor
+        pooled: tf.Tensor | None, features: tf.Tensor, image_given: tf.Tensor | None
     ) -> tf.Tensor:
-        cases = (features if pooled is None else pooled, features, image_given)
+        cases = (features,) if pooled is None else (features, pooled, image_given)
         return tf.map_fn(  # A case at a time: it is asked thousands of times.
             one_case,
             cases,

@@ -8,7 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from usgland.evaluation.figures import BAND_INCHES, WORDS, new_figure
+from usgland.evaluation.figures import (
+    BAND_INCHES,
+    WORDS,
+    mark_synthetic,
+    new_figure,
+)
 from usgland.explanation.pictures import (
     BRIGHTEST,
     COLOURS,
@@ -108,19 +113,7 @@ def _draw_cell(axes: Axes, case: Case, method: str, colours: str) -> None:
     name = case.image if len(case.image) < 24 else f"…{case.image[-22:]}"
     axes.set_title(f"{name}\n{word}, P = {case.probability:.3f}", fontsize=6.5, pad=2)
     if case.synthetic:
-        axes.text(
-            0.5,
-            0.5,
-            "SYNTHETIC",
-            transform=axes.transAxes,
-            rotation=35,
-            ha="center",
-            va="center",
-            fontsize=13,
-            fontweight="bold",
-            color="#B00000",
-            alpha=0.3,
-        )
+        mark_synthetic(axes, fontsize=13, alpha=0.3)
 
 
 def _resize(values: np.ndarray, scale: float) -> np.ndarray:

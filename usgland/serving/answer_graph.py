@@ -54,7 +54,7 @@ class Case(NamedTuple):
 
     pixels: tf.Tensor | None
     sides: tf.Tensor | None
-    image_given: tf.Tensor
+    image_given: tf.Tensor | None
     features: tf.Tensor | None
     form_given: tf.Tensor | None
 
@@ -101,8 +101,7 @@ class Network:
             pooled = None
             if self.has_image:
                 pooled = tf.cast(self.pool(feature_map), tf.float32)
-            image_given = case.image_given if self.has_image else case.form_given
-            added = self.shapley(pooled, case.features, image_given)
+            added = self.shapley(pooled, case.features, case.image_given)
             added = tf.cast(self.decision.slope * added, tf.float32)
             outputs |= {
                 f"{CONTRIBUTION}{name}": added[:, number]
