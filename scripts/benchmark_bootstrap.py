@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.intervals import figure_intervals
+from usgland.evaluation.performance.measures import figure_intervals
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from usgland.serving.servable import Servable, arrays_of, warmup_logs
+from usgland.serving.interface.inputs import arrays_of
+from usgland.serving.server.servable import Servable, warmup_logs
 
 HEIGHT, WIDTH = 600, 800
 

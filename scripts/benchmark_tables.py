@@ -12,11 +12,11 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.comparison_tables import format_p
-from usgland.evaluation.evaluate import metrics_of
-from usgland.evaluation.model_comparison import Choices, compare_models
-from usgland.evaluation.operating_point import read_thresholds
-from usgland.evaluation.predictions import read_predictions
+from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.evaluation.comparison.pairs import Choices, compare_models
+from usgland.evaluation.performance.measures import metrics_of
+from usgland.evaluation.shown.text import format_p
 from usgland.explanation.faithfulness import MEASURES
 from usgland.explanation.shortcuts import NAMES
 from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD, read_json

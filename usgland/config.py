@@ -286,3 +286,10 @@ def _known_keys() -> list[str]:
         for group, field in groups.items()
         for name in getattr(field.annotation, "model_fields", {})
     ]
+
+
+def forced_leaks(config: Config) -> list[str]:
+    """Columns of the form that were used though their names say they know the label."""
+    if config.model.inputs == "image":
+        return []
+    return [n for n in config.clinical.allow_leaks if n in config.clinical.used()]

@@ -4,11 +4,10 @@ import contextlib
 import importlib
 import logging
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+
+from usgland.native import native_stderr_hidden
 
 
 def load_steps(name: str, verbose: bool) -> ModuleType:
@@ -18,7 +17,7 @@ def load_steps(name: str, verbose: bool) -> ModuleType:
         os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
         # Its Python side, which warns of graphs that are traced more than once.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with contextlib.nullcontext() if verbose else _native_stderr_hidden():
+    with contextlib.nullcontext() if verbose else native_stderr_hidden():
         steps = importlib.import_module(f"usgland.steps.{name}")
         from usgland.training.device import allow_memory_growth
 
@@ -31,25 +30,3 @@ def make_console() -> Any:
     from rich.console import Console  # Slow, and `--help` does without.
 
     return Console()
-
-
-@contextlib.contextmanager
-def _native_stderr_hidden() -> Iterator[None]:
-    """Keeps what native code writes to stderr, and shows it only after a failure.
-
-    TensorFlow's C++ logs before any setting can reach it.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            file.seek(0)
-            os.write(2, file.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

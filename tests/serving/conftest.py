@@ -24,8 +24,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from usgland.serving.limits import ServerOptions
-from usgland.serving.server import run_server
+from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.listen import run_server
 
 TFS_PORTS = (8501, 8500)  # of REST and gRPC, where TensorFlow Serving listens
 FORM = {"age_years": 54.0, "shape": "irregular"}

@@ -14,9 +14,9 @@ from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from tests.explanation.networks import ENCODING, WORDS, classifier
-from usgland.serving.answer_graph import Decision
-from usgland.serving.export import export_model
-from usgland.serving.limits import ServerOptions
+from usgland.serving.export.answer_network import Decision
+from usgland.serving.export.saved_model import export_model
+from usgland.serving.server.limits import ServerOptions
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

@@ -15,7 +15,7 @@ from scipy.special import expit
 from tests.serving.portable_runs import logits_of, make_run
 from usgland.cli.main import cli
 from usgland.errors import UserError
-from usgland.serving.image_pixels import read_pixels
+from usgland.serving.portable.preprocess import read_pixels
 from usgland.steps import conversion
 from usgland.steps.conversion import CALIBRATION_IMAGES, calibration_rows
 from usgland.steps.models import load_model

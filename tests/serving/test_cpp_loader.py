@@ -13,10 +13,10 @@ from PIL import Image
 
 from tests.explanation.networks import ENCODING, WORDS
 from usgland.config import load_config
-from usgland.evaluation.calibration import apply_calibration
+from usgland.evaluation.cases.calibration import apply_calibration
 from usgland.models.classifier import build_classifier
-from usgland.serving.answer_graph import Decision
-from usgland.serving.export import export_model
+from usgland.serving.export.answer_network import Decision
+from usgland.serving.export.saved_model import export_model
 from usgland.training.predict import predict_rows
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ from tests.serving.portable_runs import images, logits_of, spread
 from usgland.config import load_config
 from usgland.models.backbones import BACKBONES
 from usgland.models.classifier import build_classifier
-from usgland.serving.litert import convert_litert, litert_runner
-from usgland.serving.onnx import convert_onnx, onnx_runner
+from usgland.serving.portable.litert import convert_litert, litert_runner
+from usgland.serving.portable.onnx import convert_onnx, onnx_runner
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra `litert`")
 pytest.importorskip("tf2onnx", reason="needs the extra `onnx`")

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from tests.explanation.networks import ENCODING, WORDS, classifier
-from usgland.serving.answer_graph import Decision
-from usgland.serving.export import export_model
-from usgland.serving.warmup import example_case
+from usgland.serving.export.answer_network import Decision
+from usgland.serving.export.saved_model import export_model
+from usgland.serving.export.warmup import example_case
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 

@@ -19,7 +19,7 @@ def audit(file: Path | None, output: Path | None, overwrite: bool) -> None:
     FILE is a YAML of printed figures; without it, those of the paper,
     configs/audit_paper.yaml, whose head says how to write one.
     """
-    from usgland.evaluation.audit import audit_published
+    from usgland.steps.audit import audit_published
 
     for path in audit_published(
         file, make_console(), output=output, overwrite=overwrite

@@ -57,8 +57,8 @@ def compare(
     A run needs its predictions: `usgland evaluate` or `usgland cv` writes them. A CSV
     has the columns of predictions.csv.
     """
-    from usgland.evaluation.compare import compare_files
-    from usgland.evaluation.model_comparison import UNITS, Choices
+    from usgland.evaluation.comparison.pairs import UNITS, Choices
+    from usgland.steps.comparison import compare_files
 
     choices = Choices(
         units=UNITS if unit == "both" else (unit,),

@@ -66,8 +66,8 @@ def readers(
     READERS.csv has one row a reader and case: reader; image or patient_id; call
     (benign or malignant) or score; and clinical (with or without clinical data).
     """
-    from usgland.evaluation.reader_files import make_reader_study
-    from usgland.evaluation.reader_tables import print_study
+    from usgland.evaluation.readers.study_tables import print_study
+    from usgland.steps.readers import make_reader_study
 
     study, written = make_reader_study(
         calls,

@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.bootstrap import percentile_interval, resample_patients
+from usgland.evaluation.statistics.bootstrap import (
+    percentile_interval,
+    resample_patients,
+)
 from usgland.explanation.letterbox import to_square
 from usgland.explanation.perturbation import curve_scores
 from usgland.explanation.regions import (

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
-from usgland.evaluation.figures import BAND_INCHES, DPI, WORDS, new_figure
+from usgland.evaluation.performance.measure_plots import WORDS
+from usgland.evaluation.shown.plot_frame import BAND_INCHES, DPI, new_figure
 
 # The paper's: red high, blue low. Cividis reads the same without colour vision.
 COLOURS = {"paper": "jet", "cividis": "cividis"}

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from usgland.evaluation.figures import new_figure
-from usgland.evaluation.tables import SYNTHETIC, print_synthetic
+from usgland.evaluation.shown.plot_frame import new_figure
+from usgland.evaluation.shown.text import SYNTHETIC, print_synthetic
 from usgland.explanation.faithfulness import BASELINES, GROUPS, MEASURES
 from usgland.explanation.randomization import USELESS
 from usgland.explanation.regions import BAND, OVERLAP_LEVEL, REGIONS

@@ -8,12 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from usgland.evaluation.figures import (
-    BAND_INCHES,
-    WORDS,
-    mark_synthetic,
-    new_figure,
-)
+from usgland.evaluation.performance.measure_plots import WORDS
+from usgland.evaluation.shown.plot_frame import BAND_INCHES, mark_synthetic, new_figure
 from usgland.explanation.pictures import (
     BRIGHTEST,
     COLOURS,

@@ -4,7 +4,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from usgland.evaluation.tables import SYNTHETIC, print_synthetic
+from usgland.evaluation.shown.text import SYNTHETIC, print_synthetic
 from usgland.explanation.regions import BAND
 from usgland.explanation.shortcuts import FRAME, NAMES
 

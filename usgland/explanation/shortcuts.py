@@ -9,8 +9,11 @@ import pandas as pd
 from scipy.special import expit
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.bootstrap import bootstrap_figures, percentile_interval
-from usgland.evaluation.scores import score
+from usgland.evaluation.statistics.bootstrap import (
+    bootstrap_figures,
+    percentile_interval,
+)
+from usgland.evaluation.statistics.scores import score
 from usgland.explanation.letterbox import Letterbox, to_square
 from usgland.explanation.perturbation import logits_of
 from usgland.explanation.regions import band_pixels, grown

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.evaluation.calibration import apply_calibration
+from usgland.evaluation.cases.calibration import apply_calibration
 from usgland.explanation.contributions import Contributions, make_contributions
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.letterbox import (

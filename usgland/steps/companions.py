@@ -14,21 +14,21 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.config import Config
-from usgland.evaluation.additions import (
+from usgland.evaluation.cases.calibration import read_calibration
+from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.comparison.additions import (
     BOTH,
     additions,
     additions_csv,
     additions_markdown,
     print_additions,
 )
-from usgland.evaluation.calibration import read_calibration
-from usgland.evaluation.importance import importance_table
-from usgland.evaluation.importance_tables import (
+from usgland.evaluation.performance.importance import (
     importance_csv,
     importance_markdown,
+    importance_table,
     print_importance,
 )
-from usgland.evaluation.predictions import read_predictions
 from usgland.runs import (
     ALONE,
     CALIBRATION,

@@ -14,8 +14,8 @@ from scipy.special import expit
 from usgland.config import load_config
 from usgland.data.sources import run_rows
 from usgland.errors import UserError
-from usgland.evaluation.calibration import read_calibration
-from usgland.evaluation.operating_point import read_thresholds
+from usgland.evaluation.cases.calibration import read_calibration
+from usgland.evaluation.cases.thresholds import read_thresholds
 from usgland.models.classifier import (
     ENCODING,
     PREPROCESSING,
@@ -31,23 +31,26 @@ from usgland.runs import (
     find_run,
     read_json,
 )
-from usgland.serving.file_checks import check_files, check_validation, sort_out
-from usgland.serving.file_tables import print_checks
-from usgland.serving.litert import (
+from usgland.serving.export.model_sheet import make_sheet
+from usgland.serving.portable.file_checks import check_files, check_validation, sort_out
+from usgland.serving.portable.file_tables import print_checks
+from usgland.serving.portable.graph import make_cases, tensorflow_runner
+from usgland.serving.portable.litert import (
     CALIBRATION_IMAGES,
     check_litert,
     convert_litert,
     litert_runner,
 )
-from usgland.serving.model_sheet import make_sheet
-from usgland.serving.onnx import check_onnx, convert_onnx, onnx_runner
-from usgland.serving.portable import make_cases, tensorflow_runner
-from usgland.serving.portable_folder import (
+from usgland.serving.portable.onnx import check_onnx, convert_onnx, onnx_runner
+from usgland.serving.portable.portable_folder import (
     compare_pixels,
     make_example,
     write_folder,
 )
-from usgland.serving.portable_sheet import describe_inputs, preprocessing_settings
+from usgland.serving.portable.portable_sheet import (
+    describe_inputs,
+    preprocessing_settings,
+)
 from usgland.steps.models import load_model
 from usgland.training.parts import Part, read_part
 from usgland.training.predict import predict_inputs

@@ -10,8 +10,8 @@ from rich.console import Console
 from usgland.config import Config, load_config
 from usgland.data.sources import other_rows, run_rows
 from usgland.errors import UserError
-from usgland.evaluation.calibration import read_calibration
-from usgland.evaluation.figures import save_figure
+from usgland.evaluation.cases.calibration import read_calibration
+from usgland.evaluation.shown.plot_frame import save_figure
 from usgland.explanation.explained import make_explained
 from usgland.explanation.maps import make_maps
 from usgland.explanation.pictures import Case, case_figure

@@ -10,14 +10,13 @@ from usgland.data.manifest import excluded_rows
 from usgland.data.phantom import cached_phantoms
 from usgland.data.sources import manifest_rows
 from usgland.errors import UserError
-from usgland.evaluation.compare import compare_files
-from usgland.evaluation.model_comparison import Choices
-from usgland.evaluation.report import write_report
-from usgland.evaluation.report_flow import Excluded
-from usgland.evaluation.table_one import table_one
-from usgland.evaluation.table_one_files import show_table_one
+from usgland.evaluation.comparison.pairs import Choices
+from usgland.evaluation.report.flow import Excluded
+from usgland.evaluation.report.sections import write_report
+from usgland.evaluation.table_one.characteristics import table_one
 from usgland.runs import CONFIG, METRICS, TABLES, find_run
-from usgland.steps.table_one import patients_of
+from usgland.steps.comparison import compare_files
+from usgland.steps.table_one import patients_of, show_table_one
 
 
 def report(

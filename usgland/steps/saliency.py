@@ -9,7 +9,7 @@ from rich.console import Console
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
-from usgland.evaluation.figures import save_figure
+from usgland.evaluation.shown.plot_frame import save_figure
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
 from usgland.explanation.maps import make_maps

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from usgland.errors import UserError
-from usgland.serving.limits import ServerOptions, read_token
-from usgland.serving.logs import start_logging
-from usgland.serving.server import run_server, stop_on_signals
-from usgland.serving.tf_serving import choose_server, run_tf_serving
-from usgland.serving.versions import parse_keep_versions
+from usgland.serving.interface.versions import parse_keep_versions
+from usgland.serving.server.limits import ServerOptions, read_token
+from usgland.serving.server.listen import run_server, stop_on_signals
+from usgland.serving.server.logs import start_logging
+from usgland.serving.server.tf_serving import choose_server, run_tf_serving
 
 MOST_THREADS = 4  # that run a model: each already uses all cores for its operations
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from rich.console import Console
 
 from usgland.config import DataSettings
 from usgland.data.columns import choose_columns
@@ -20,6 +21,17 @@ from usgland.data.tables import (
     show_rows,
 )
 from usgland.errors import UserError
+from usgland.evaluation.table_one.characteristics import TableOne
+from usgland.evaluation.table_one.characteristics_text import (
+    print_table_one,
+    table_one_csv,
+    table_one_latex,
+    table_one_markdown,
+)
+from usgland.runs import write_text
+
+STEM = "table1"
+
 
 # Columns that describe files and parts, not patients.
 NOT_SHOWN = {
@@ -133,3 +145,44 @@ def _left_out(name: str, differing: Mapping[str, pd.DataFrame]) -> str:
     rest = len(differing) - 1
     more = f", and {rest} more" if rest else ""
     return f"{name} (patient {patient}, {show_rows(same[ROW])}{more})"
+
+
+def show_table_one(
+    found: TableOne,
+    console: Console,
+    *,
+    synthetic: bool,
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Prints the table and writes table1.md, .csv and .tex.
+
+    Args:
+        found: The table.
+        console: Where it is shown.
+        synthetic: Whether the patients are phantoms.
+        output: Folder of the files; None: nothing is written.
+        overwrite: Whether they may be replaced.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If they exist.
+    """
+    texts = {
+        ".csv": table_one_csv(found, synthetic=synthetic),
+        ".tex": table_one_latex(found, synthetic=synthetic),
+        ".md": table_one_markdown(found, synthetic=synthetic),
+    }
+    paths = [] if output is None else [output / f"{STEM}{kind}" for kind in texts]
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"Table 1 is not overwritten. Received {existing[0]}, which exists. Add "
+            "--overwrite to make it again"
+        )
+    print_table_one(found, console, synthetic=synthetic)
+    for path, text in zip(paths, texts.values(), strict=False):
+        write_text(path, text)
+    return paths

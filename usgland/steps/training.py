@@ -7,7 +7,7 @@ import keras
 import pandas as pd
 from rich.console import Console
 
-from usgland.config import Config, load_config
+from usgland.config import Config, forced_leaks, load_config
 from usgland.data.sources import check_pretraining, manifest_rows, run_rows
 from usgland.data.splits import (
     fold_roles,
@@ -15,21 +15,22 @@ from usgland.data.splits import (
     make_splits,
     splits_table,
 )
-from usgland.evaluation.calibration import (
+from usgland.evaluation.cases.calibration import (
     apply_calibration,
     describe_calibration,
     fit_calibration,
     read_calibration,
     write_calibration,
 )
-from usgland.evaluation.evaluate import forced_leaks, metrics_of
-from usgland.evaluation.operating_point import (
+from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.cases.thresholds import (
     choose_points,
     read_thresholds,
     write_thresholds,
 )
-from usgland.evaluation.predictions import read_predictions
-from usgland.evaluation.tables import format_figure, print_metrics
+from usgland.evaluation.performance.measure_tables import print_metrics
+from usgland.evaluation.performance.measures import metrics_of
+from usgland.evaluation.shown.text import format_figure
 from usgland.runs import (
     CALIBRATION,
     CONFIG,
@@ -51,7 +52,7 @@ from usgland.steps.companions import (
     write_logistic,
 )
 from usgland.steps.models import load_model
-from usgland.steps.results import predict, write_predictions
+from usgland.steps.prediction import predict, write_predictions
 from usgland.training.fit import fit_run, prepare_run
 from usgland.training.predict import predict_rows
 

@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from usgland.serving.front import front_of
-from usgland.serving.limits import ServerOptions
-from usgland.serving.model_sheet import SHEET
+from usgland.serving.interface.versions import SHEET
+from usgland.serving.server.front import front_of
+from usgland.serving.server.limits import ServerOptions
 
 CHROMIUM, DRIVER = "chromium", "chromedriver"
 FLAGS = (

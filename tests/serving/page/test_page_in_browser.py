@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usgland.serving.front import front_of
-from usgland.serving.limits import ServerOptions
+from usgland.serving.server.front import front_of
+from usgland.serving.server.limits import ServerOptions
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from usgland.serving.limits import ServerOptions
-from usgland.serving.reading_page import FILES, page_sheet
+from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.page_routes import FILES, page_sheet
 
 ROOT = Path(__file__).parents[3]
 

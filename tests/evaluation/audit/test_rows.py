@@ -1,0 +1,158 @@
+"""Findings about rows of figures, of papers made up for the test."""
+
+from usgland.evaluation.audit.published_file import AuditFile
+from usgland.evaluation.audit.rows import audit_rows
+
+
+def findings(rows, stated=None, **others):
+    given = {
+        "title": "A paper",
+        "largest": 60,
+        "cases": {"study": stated or {}},
+        "rows": {name: {"cases": "study", **row} for name, row in rows.items()},
+    }
+    return audit_rows(AuditFile.model_validate(given | others))
+
+
+def of_kind(found, kind):
+    return [one for one in found if one.kind == kind]
+
+
+def test_rows_that_fit_the_stated_cases_show_their_matrices():
+    # 9/10 and 15/20; accuracy 24/30; F1 of the malignant class 18/24.
+    row = {"sensitivity": "0.90", "specificity": "0.75", "accuracy": "0.80"}
+    found, fits = findings({"A": row}, {"malignant": 10, "benign": 20})
+    assert [one.fits for one in found] == [True]
+    assert found[0].text == (
+        "can be obtained from the stated 10 malignant + 20 benign patients"
+    )
+    assert found[0].tried == ("sensitivity 9/10, specificity 15/20",)
+    assert fits["A"].matrices[0] == (9, 1, 15, 5)
+
+
+def test_rows_of_other_cases_than_stated_give_the_nearest_that_fit_all():
+    rows = {
+        "A": {"sensitivity": "0.850", "specificity": "0.300"},
+        "B": {"sensitivity": "0.700", "specificity": "0.600"},
+    }
+    found, fits = findings(rows, {"malignant": 20, "benign": 21})
+    assert not found[0].fits
+    assert found[0].where == "study, all rows"
+    assert (
+        "cannot be obtained from the stated 20 malignant + 21 benign" in found[0].text
+    )
+    # 0.3 and 0.6 have 10 as the least denominator: 20 is the nearest to 21.
+    assert "are 20 malignant + 20 benign" in found[0].text
+    assert {name: fit.benign for name, fit in fits.items()} == {"A": 20, "B": 20}
+
+
+def test_one_row_of_several_that_does_not_fit_is_named():
+    rows = {
+        "A": {"sensitivity": "0.50", "specificity": "0.50"},
+        "B": {"sensitivity": "0.33", "specificity": "0.50"},
+    }
+    found, _ = findings(rows, {"malignant": 10, "benign": 10})
+    assert found[0].where == "study, 1 of 2 rows"
+    assert found[0].tried[0] == "10 + 10 as stated: no matrix for B"
+
+
+def test_more_cases_than_patients_point_to_another_unit():
+    # 35/36 and 17/18 are the smallest shares that are printed so.
+    row = {"sensitivity": "0.972", "specificity": "0.944"}
+    found, _ = findings({"A": row}, {"malignant": 20, "benign": 21})
+    assert "36 malignant + 18 benign" in found[0].text
+    assert "which is more than the 41 patients" in found[0].text
+    assert "such as images" in found[0].text
+    found, _ = findings({"A": row}, {"unit": "image", "malignant": 20, "benign": 21})
+    assert "such as images" not in found[0].text
+
+
+def test_a_row_of_unknown_cases_gives_the_fewest():
+    row = {"sensitivity": "0.667", "specificity": "0.750"}
+    found, fits = findings({"A": row}, largest=30)
+    assert found[0].fits
+    assert (
+        found[0].text == "can be obtained; the fewest cases are 3 malignant + 4 benign"
+    )
+    assert (fits["A"].malignant, fits["A"].benign) == (3, 4)
+
+
+def test_a_row_that_fits_no_prevalence_says_what_it_would_fit_without():
+    # Of equal numbers: accuracy 0.80 and kappa 0.60 belong together; 0.70 does not.
+    row = {
+        "sensitivity": "0.800",
+        "specificity": "0.800",
+        "accuracy": "0.800",
+        "kappa": "0.700",
+    }
+    found, fits = findings({"A": row})
+    assert not found[0].fits and not fits
+    assert "at any prevalence" in found[0].text
+    assert "without accuracy: none fits at any prevalence" in found[0].tried
+    assert any(
+        one.startswith("without kappa: ") and " fit" in one for one in found[0].tried
+    )
+    assert found[0].tried[-1] == "means over several test sets or folds: not tried"
+
+
+def test_a_row_that_only_needs_more_cases_is_not_called_impossible():
+    # 617/1000 and 501/1000 need far more than 60 cases.
+    row = {"sensitivity": "0.61700", "specificity": "0.50100", "accuracy": "0.55900"}
+    found, _ = findings({"A": row})
+    assert "of up to 60 + 60 cases" in found[0].text
+    assert "any prevalence" not in found[0].text
+    assert any("not excluded from 50.0% to 50.0%" in one for one in found[0].tried)
+
+
+def test_stated_rows_that_fit_no_common_cases_are_looked_at_alone():
+    rows = {
+        "A": {"sensitivity": "0.5", "specificity": "0.5", "accuracy": "0.9"},
+        "B": {"sensitivity": "0.5", "specificity": "0.5"},
+    }
+    found, fits = findings(rows, {"malignant": 10, "benign": 10})
+    assert "nor together from others" in found[0].text
+    assert [(one.where, one.fits) for one in of_kind(found, "matrix")] == [
+        ("A", False),
+        ("B", True),
+    ]
+    assert list(fits) == ["B"]
+
+
+# 17/20 and 6/20: F1 is 34/51 = 0.667 of the malignant class, (34/51 + 12/29) / 2 =
+# 0.540 on average. 18/20 and 15/20: 36/43 = 0.837 and (36/43 + 30/37) / 2 = 0.824.
+F1_ROWS = {
+    "A": {"sensitivity": "0.85", "specificity": "0.30", "f1": "0.540"},
+    "B": {"sensitivity": "0.90", "specificity": "0.75", "f1": "0.837"},
+}
+EQUAL = {"malignant": 20, "benign": 20}
+
+
+def test_f1_of_two_kinds_is_a_finding():
+    found, _ = findings(F1_ROWS, EQUAL)
+    (f1,) = of_kind(found, "f1")
+    assert not f1.fits
+    assert "only binary (of the malignant class) in 1 of 2; only macro" in f1.text
+    assert f1.tried == ("A: macro or weighted", "B: binary")
+
+
+def test_f1_of_one_kind_agrees():
+    rows = F1_ROWS | {"B": F1_ROWS["B"] | {"f1": "0.824"}}
+    (f1,) = of_kind(findings(rows, EQUAL)[0], "f1")
+    assert f1.fits
+    assert f1.text == "every row can be macro or weighted"
+
+
+def test_an_auc_of_one_point_is_a_finding_and_another_is_named():
+    rows = {
+        "A": {"sensitivity": "0.85", "specificity": "0.30", "auc": "0.5750"},
+        "B": {"sensitivity": "0.80", "specificity": "0.60", "auc": "0.7250"},
+    }
+    point, other = of_kind(findings(rows, EQUAL)[0], "auc")
+    assert point.text.startswith("1 of 2 AUCs equal (sensitivity + specificity) / 2")
+    assert other.where == "B"
+    assert "AUC 0.7250 is not that of the row's one point, 0.7000" in other.text
+
+
+def test_an_auc_of_a_whole_curve_is_no_finding():
+    row = {"sensitivity": "0.85", "specificity": "0.30", "auc": "0.7"}
+    assert of_kind(findings({"A": row}, EQUAL)[0], "auc") == []

@@ -1,0 +1,149 @@
+"""Figures and tables of calibration, net benefit and subgroups of a run."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.performance.assessment_plots import (
+    decision_curve_figure,
+    reliability_figure,
+    subgroup_figure,
+)
+from usgland.evaluation.performance.decision_curve import net_benefit
+from usgland.steps.evaluation import evaluate_run
+
+
+@pytest.fixture
+def evaluated(run):
+    rows = read_predictions(run / "predictions.csv")
+    number = rows["patient_id"].str.slice(1).astype(int)
+    device = pd.Series(np.where(number % 3, "A", "B"), index=rows["image"])
+    device[device.index.str.startswith("p12_")] = ""
+    metrics, written = evaluate_run(
+        run,
+        prevalences=[0.1],
+        columns={"device": device, "age": number.set_axis(rows["image"])},
+        cuts={"age": (20.0,)},
+    )
+    return run, metrics, written
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_part_is_written_as_figure_markdown_and_csv(evaluated):
+    run, _, written = evaluated
+    names = {str(path.relative_to(run)) for path in written}
+    assert {
+        "figures/calibration.png",
+        "figures/decision_curve.png",
+        "figures/decision_curve_prevalence_0.1.png",
+        "figures/subgroup_device.png",
+        "figures/subgroup_age.png",
+        *(
+            f"tables/{stem}.{kind}"
+            for stem in ("calibration", "decision_curve", "subgroups")
+            for kind in ("md", "csv")
+        ),
+    } < names
+    assert all(path.stat().st_size > 100 for path in written)
+
+
+def test_what_only_an_earlier_evaluation_was_asked_for_is_removed(evaluated):
+    run, _, written = evaluated
+    other = run / "figures" / "subgroup_device_val.png"  # of another role
+    other.touch()
+    _, again = evaluate_run(run, overwrite=True)
+    gone = {path.name for path in set(written) - set(again)}
+    assert gone == {
+        "decision_curve_prevalence_0.1.png",
+        "subgroup_device.png",
+        "subgroup_age.png",
+        "subgroups.md",
+        "subgroups.csv",
+    }
+    assert not any(path.exists() for path in set(written) - set(again))
+    assert all(path.exists() for path in (*again, other))
+
+
+def test_synthetic_data_are_marked_in_every_table_and_figure(evaluated):
+    run, metrics, _ = evaluated
+    for stem in ("calibration", "decision_curve", "subgroups"):
+        text = (run / "tables" / f"{stem}.md").read_text()
+        assert text.startswith("**SYNTHETIC DATA: phantoms, not patients**")
+        rows = read_csv(run / "tables" / f"{stem}.csv")
+        assert {row["synthetic"] for row in rows} == {"true"}
+    curves = metrics["decision_curve"][0]
+    for figure in (
+        reliability_figure(metrics),
+        decision_curve_figure(metrics, curves),
+        subgroup_figure(metrics, "device"),
+    ):
+        assert "SYNTHETIC DATA" in {one.get_text() for one in figure.texts}
+    metrics = metrics | {"synthetic": False}
+    figure = reliability_figure(metrics)
+    assert "SYNTHETIC DATA" not in {one.get_text() for one in figure.texts}
+
+
+def test_the_metrics_hold_all_parts(evaluated):
+    run, metrics, _ = evaluated
+    stored = json.loads((run / "metrics.json").read_text())
+    assert list(stored["subgroups"]) == ["device", "age"]
+    assert set(stored["calibration"]) == {"image", "patient"}
+    own, given = stored["decision_curve"]
+    assert (own["patient"]["given"], given["patient"]["given"]) == (False, True)
+    assert given["patient"]["prevalence"] == 0.1
+    groups = stored["subgroups"]["device"]["patient"]["groups"]
+    assert [one["group"] for one in groups] == ["A", "B", "missing"]
+    assert sum(one["n"] for one in groups) == metrics["patient"]["n"]
+    age = stored["subgroups"]["age"]["patient"]["groups"]
+    assert [one["group"] for one in age] == ["<20", ">=20"]
+    assert [one["n"] for one in age] == [10, 10]
+
+
+def test_the_csv_of_net_benefit_has_the_numbers_of_the_rows(evaluated):
+    run, _, _ = evaluated
+    rows = read_predictions(run / "predictions.csv")
+    rows = rows[rows["role"] == "test"]
+    table = read_csv(run / "tables" / "decision_curve.csv")
+    assert len(table) == 2 * 2 * 99
+    own = [one for one in table if one["unit"] == "image" and one["given"] == "false"]
+    expected = net_benefit(rows["label"], rows["probability"], np.arange(1, 100) / 100)
+    np.testing.assert_allclose([float(one["model"]) for one in own], expected)
+
+
+def test_small_groups_are_marked(evaluated):
+    run, _, _ = evaluated
+    text = (run / "tables" / "subgroups.md").read_text()
+    assert "| missing (!) |" in text
+    assert "(!) fewer than 10 benign or malignant patients" in text
+    assert "Not adjusted for several tests." in text
+
+
+def test_the_tables_of_calibration_say_their_method(evaluated):
+    run, _, _ = evaluated
+    text = (run / "tables" / "calibration.md").read_text()
+    assert "| Calibration slope (1 is right) |" in text
+    assert "- Interval, calibration slope per image: percentile bootstrap over" in text
+    assert "ECE is never below 0" in text
+    bins = [
+        one
+        for one in read_csv(run / "tables" / "calibration.csv")
+        if one["figure"].startswith("bin ") and one["unit"] == "image"
+    ]
+    rows = read_predictions(run / "predictions.csv")
+    assert sum(int(one["n"]) for one in bins) == (rows["role"] == "test").sum()
+
+
+def test_one_class_is_drawn_without_a_warning(run):
+    rows = pd.read_csv(run / "predictions.csv")
+    rows[rows["label"] == 0].to_csv(run / "predictions.csv", index=False)
+    groups = {"device": pd.Series("A", index=rows["image"])}
+    metrics, _ = evaluate_run(run, prevalences=[0.3], columns=groups)
+    assert np.isnan(metrics["decision_curve"][1]["image"]["model"]).all()

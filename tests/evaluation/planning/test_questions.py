@@ -1,0 +1,105 @@
+import io
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from usgland.cli.main import cli
+from usgland.errors import UserError
+from usgland.evaluation.planning.power import cases_for_mcnemar
+from usgland.evaluation.planning.questions import (
+    Assumptions,
+    print_sample_sizes,
+    sample_size_rows,
+)
+from usgland.evaluation.planning.sample_size import cases_for_auc, cases_for_proportion
+
+
+def test_widths_are_always_answered_for_both_intervals():
+    rows = sample_size_rows(Assumptions(sensitivity=0.8, prevalence=0.25))
+    assert [row["method"] for row in rows] == [
+        *("Wilson", "Clopper-Pearson") * 2,
+        "Hanley-McNeil",
+    ]
+    cases = cases_for_proportion(0.8, 0.1, level=0.95, method="wilson")
+    assert (rows[0]["malignant"], rows[0]["benign"]) == (cases, None)
+    assert rows[0]["patients"] == 4 * cases
+    assert rows[2]["malignant"] is None
+    both = cases_for_auc(0.9, 0.1, 0.25, level=0.95)
+    assert (rows[-1]["malignant"], rows[-1]["benign"]) == both
+
+
+def test_models_that_err_independently_are_the_default():
+    # 0.9 against 0.8: 0.9 * 0.2 and 0.8 * 0.1 of the cases.
+    [row] = sample_size_rows(Assumptions(other_sensitivity=0.8))[5:]
+    expected = cases_for_mcnemar(0.18, 0.08, alpha=0.05, power=0.8)
+    assert (row["malignant"], row["method"]) == (expected, "McNemar, exact")
+    given = Assumptions(other_sensitivity=0.8, discordant=0.1)
+    [row] = sample_size_rows(given)[5:]
+    assert row["malignant"] == cases_for_mcnemar(0.1, 0.0, alpha=0.05, power=0.8)
+
+
+def test_a_margin_asks_for_non_inferiority():
+    given = Assumptions(
+        other_sensitivity=0.9, other_specificity=0.9, other_auc=0.9, margin=0.05
+    )
+    rows = sample_size_rows(given)[5:]
+    assert [row["question"] for row in rows] == [
+        "sensitivity 0.9 not below 0.9 by 0.05",
+        "specificity 0.9 not below 0.9 by 0.05",
+        "AUC 0.9 not below 0.9 by 0.05",
+    ]
+
+
+def test_the_table_says_what_it_assumes_in_80_columns():
+    shown = io.StringIO()
+    given = Assumptions(other_auc=0.85, other_specificity=0.8, prevalence=0.3)
+    print_sample_sizes(given, Console(file=shown, width=80))
+    text = shown.getvalue()
+    for words in (
+        "AUC 0.9 against 0.85",
+        "Prevalence 0.3; intervals at 95%",
+        "two-sided alpha 0.05; power 0.8",
+        "as if both erred independently",
+        "Correlation of the two AUC: 0.5",
+        "One independent case a patient",
+    ):
+        assert words in text.replace("\n", " ").replace("  ", " "), words
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"power": 0.04}, r"--power: expected more than --alpha 0.05. Received: 0.04"),
+        ({"other_auc": 0.9}, r"--other-auc: expected another .* --margin .*: 0.9"),
+        ({"other_sensitivity": 0.9}, r"--other-sensitivity: expected another value"),
+        (
+            {"other_sensitivity": 0.8, "discordant": 0.05},
+            r"share in \[0.1, 0.3\], as the sensitivity is 0.9 and 0.8. Received: 0.05",
+        ),
+        (
+            {"other_auc": 0.97, "margin": 0.05},
+            r"--margin: expected more than the auc that is lost, 0.07. Received: 0.05",
+        ),
+    ],
+)
+def test_assumptions_that_contradict_each_other_are_named(changes, message):
+    with pytest.raises(UserError, match=message):
+        sample_size_rows(Assumptions(**changes))
+
+
+def test_the_command_prints_the_table_and_refuses_nonsense():
+    done = CliRunner().invoke(cli, ["samplesize", "--prevalence", "0.2"])
+    assert done.exit_code == 0
+    assert "Clopper-Pearson" in done.stdout
+    done = CliRunner().invoke(cli, ["samplesize", "--auc", "0.4"])
+    assert done.exit_code == 2
+    for wrong in (
+        ("--other-auc", "0.9"),
+        ("--width", "1e-7"),
+        ("--other-sensitivity", "0.89999"),
+    ):
+        done = CliRunner().invoke(cli, ["samplesize", *wrong])
+        assert done.exit_code == 1
+        assert len(done.stderr.splitlines()) == 1

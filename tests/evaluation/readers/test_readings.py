@@ -1,0 +1,172 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from usgland.errors import UserError
+from usgland.evaluation.readers.readings import read_readers, reader_unit
+
+CASES = ("a", "b", "c", "d")
+MODEL = pd.DataFrame({"case": CASES, "patient_id": CASES, "label": [0, 0, 1, 1]})
+
+
+@pytest.fixture
+def rows():
+    """Two readers, four patients, without and with clinical data."""
+    return pd.DataFrame(
+        [
+            (reader, case, clinical, "malignant" if case in "cd" else "benign")
+            for reader in ("r2", "r1")
+            for clinical in ("with", "without")
+            for case in CASES
+        ],
+        columns=["reader", "patient_id", "clinical", "call"],
+    )
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(rows):
+        path = tmp_path / "readers.csv"
+        rows.to_csv(path, index=False)
+        return path
+
+    return write
+
+
+def refused(path, match, cases=MODEL, **options):
+    with pytest.raises(UserError, match=match):
+        read_readers(path, cases, **options)
+
+
+def test_calls_stand_by_reader_and_in_the_order_of_the_models_cases(rows, write):
+    rows.loc[0, "call"] = "malignant"  # r2 on a, with
+    turned = MODEL.iloc[::-1].reset_index(drop=True)
+    found = read_readers(write(rows.sample(frac=1, random_state=0)), turned)
+    assert found.unit == "patient"
+    assert found.readers == ["r1", "r2"]
+    assert found.conditions == ["without", "with"]
+    assert found.calls["without"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0]]
+    assert found.calls["with"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 1]]
+    assert found.scores is None
+    assert found.dropped == []
+    assert not found.synthetic
+
+
+def test_words_of_either_kind_are_read(rows, write):
+    rows["aided"] = rows.pop("clinical").map({"with": "Yes", "without": "no"})
+    rows["call"] = rows["call"].map({"benign": "0", "malignant": " Malignant "})
+    found = read_readers(write(rows), MODEL)
+    assert found.calls["with"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+
+
+def test_without_the_column_no_clinical_data_were_shown(rows, write):
+    rows = rows[rows["clinical"] == "with"].drop(columns="clinical")
+    assert read_readers(write(rows), MODEL).conditions == ["without"]
+
+
+def test_scores_become_calls_from_the_score_that_is_given(rows, write):
+    rows["score"] = rows.pop("call").map({"benign": 2, "malignant": 4})
+    path = write(rows)
+    found = read_readers(path, MODEL, malignant_from=4)
+    assert found.calls["with"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+    assert found.scores["with"].tolist() == [[2, 2, 4, 4], [2, 2, 4, 4]]
+    refused(path, "Received: scores only; add --malignant-from")
+
+
+def test_calls_beside_scores_leave_no_room_for_a_cut(rows, write):
+    rows["score"] = 1
+    refused(write(rows), "leave the option or the column out", malignant_from=3)
+
+
+def test_labels_of_the_file_serve_without_a_model(rows, write):
+    path = write(rows)
+    refused(path, "expected a column label, or --predictions", None)
+    rows["label"] = rows["patient_id"].map({"a": 0, "b": 0, "c": 1, "d": 1})
+    found = read_readers(write(rows))
+    assert found.cases["label"].tolist() == [0, 0, 1, 1]
+    rows.loc[15, "label"] = 0
+    refused(
+        write(rows), "line 17: `label` of d: expected 1, as in an earlier row", None
+    )
+
+
+def test_every_problem_is_named_at_once_with_its_line(rows, write):
+    rows["label"] = rows["patient_id"].map({"a": 0, "b": 0, "c": 1, "d": 1})
+    rows.loc[0, "call"] = "maybe"
+    rows.loc[1, "clinical"] = "some"
+    rows.loc[2, "patient_id"] = "z"
+    rows.loc[3, "label"] = 0
+    rows.loc[5, "reader"] = " "
+    rows.loc[7, "patient_id"] = "c"
+    with pytest.raises(UserError) as error:
+        read_readers(write(rows), MODEL)
+    lines = str(error.value).split("\n")
+    assert "6 problems" in lines[0] or "7 problems" in lines[0]
+    text = "\n".join(lines[1:])
+    assert "line 2: `call`: expected benign or malignant, or 0 or 1. " in text
+    assert "line 3: `clinical`: expected with or without. Received: 'some'" in text
+    assert "line 4: expected a case that the predictions have. Received: z" in text
+    assert "line 5: `label` of d: expected 1, as in the predictions. Rec" in text
+    assert "line 7: `reader`: expected a value. Received: ''" in text
+    assert "line 9: expected one call of each reader, case and condition" in text
+    assert "again (first in line 8)" in text
+
+
+def test_a_score_that_is_no_number_is_named(rows, write):
+    rows["score"] = ["high", "inf"] + ["1"] * 14
+    refused(write(rows), "line 2: `score`: expected a finite number. Received: 'high'")
+
+
+def test_skipped_cases_are_an_error_unless_they_are_dropped(rows, write):
+    rows = rows.drop(index=[0, 13])  # r2 on a, with; r1 on b, without
+    path = write(rows)
+    with pytest.raises(UserError, match="2 problems") as error:
+        read_readers(path, MODEL)
+    assert "of r2 on all 4 cases, with clinical data. Received: none on a." in str(
+        error.value
+    )
+    assert "of r1 on all 4 cases, without clinical data. Received: none on b" in str(
+        error.value
+    )
+    assert "--skipped drop-case" in str(error.value)
+    refused(path, "malignant cases .* Received: 2 .* 2 dropped", skipped="drop-case")
+    labels = MODEL.assign(label=[1, 0, 1, 0])
+    kept = read_readers(path, labels, skipped="drop-case")
+    assert kept.dropped == ["a", "b"]
+    assert kept.cases["case"].tolist() == ["c", "d"]
+    assert kept.calls["with"].shape == (2, 2)
+
+
+def test_a_file_names_its_cases_by_one_column(rows, write):
+    assert reader_unit(write(rows)) == "patient"
+    path = write(rows.assign(image="x"))
+    with pytest.raises(UserError, match="Received: image and patient_id"):
+        reader_unit(path)
+    with pytest.raises(UserError, match="Received: only reader, clinical, call"):
+        reader_unit(write(rows.drop(columns="patient_id")))
+    assert reader_unit(write(rows.rename(columns={"patient_id": "image"}))) == "image"
+
+
+def test_columns_that_are_missing_or_contradict_each_other_are_named(rows, write):
+    refused(write(rows.drop(columns="reader")), "expected the columns reader, patient")
+    refused(write(rows.drop(columns="call")), "and call or score. Received: reader")
+    refused(write(rows.assign(aided="no")), "Received: clinical and aided; remove one")
+    refused(write(rows.iloc[:0]), "expected one row a reader and case. Received: none")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="a table of calls, .* no file at .*none.csv"):
+        read_readers(tmp_path / "none.csv", MODEL)
+
+
+def test_a_synthetic_reader_is_known_as_one(rows, write):
+    assert read_readers(write(rows.assign(synthetic=1)), MODEL).synthetic
+
+
+def test_the_patient_007_keeps_his_zeros(rows, write):
+    names = {"a": "007", "b": "7", "c": "NA", "d": "d"}
+    rows["patient_id"] = rows["patient_id"].map(names)
+    cases = MODEL.assign(case=[*names.values()], patient_id=[*names.values()])
+    assert np.array_equal(
+        read_readers(write(rows), cases).calls["with"], [[0, 0, 1, 1], [0, 0, 1, 1]]
+    )

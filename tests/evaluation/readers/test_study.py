@@ -1,0 +1,297 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from sklearn.metrics import f1_score
+
+from usgland.cli.main import cli
+from usgland.config import EvaluationSettings
+from usgland.errors import UserError
+from usgland.evaluation.readers.readings import read_readers
+from usgland.evaluation.readers.study import study_readers
+from usgland.evaluation.readers.study_sections import study_title
+from usgland.evaluation.readers.study_tables import (
+    print_study,
+    study_csv,
+    study_markdown,
+)
+from usgland.steps.readers import make_reader_study
+
+FAST = EvaluationSettings(bootstrap_resamples=30, seed=1)
+# Of Tables 3 and 5 of the paper: malignant and benign cases called right, of 20 each;
+# then accuracy as printed there, F1 as printed there, and which F1 that is.
+PAPER = [
+    ("doctor 1", "without", 17, 6, 0.575, 0.540, "f1_macro"),
+    ("doctor 2", "without", 14, 12, 0.650, 0.649, "f1_macro"),
+    ("doctor 3", "without", 15, 15, 0.750, 0.750, "f1"),
+    ("doctor 2", "with", 16, 12, 0.700, 0.727, "f1"),
+    ("doctor 3", "with", 18, 15, 0.825, 0.824, "f1_macro"),
+]
+
+
+@pytest.fixture
+def paper_calls(tmp_path):
+    """Calls that give the paper's counts: the pairing is ours."""
+    counts = {(name, clinical): (m, b) for name, clinical, m, b, *_ in PAPER}
+    counts["doctor 1", "with"] = (13, 12)
+    rows = []
+    for (reader, clinical), (malignant, benign) in counts.items():
+        calls = [1] * malignant + [0] * (20 - malignant) + [0] * benign
+        calls += [1] * (20 - benign)
+        rows += [
+            (reader, f"p{case}", clinical, call, int(case < 20))
+            for case, call in enumerate(calls)
+        ]
+    columns = ["reader", "patient_id", "clinical", "call", "label"]
+    path = tmp_path / "paper.csv"
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def calls_on_run(run, tmp_path):
+    """Three readers' grades on the test patients of the run, 1 to 5."""
+    rows = pd.read_csv(run / "predictions.csv")
+    rows = rows[rows["role"] == "test"].drop_duplicates("patient_id")
+    random = np.random.default_rng(5)
+    tables = []
+    for reader in ("r1", "r2", "r3"):
+        for clinical in ("without", "with"):
+            grade = 2 + 1.5 * rows["label"] + random.normal(0, 1, len(rows))
+            tables.append(
+                rows[["patient_id"]].assign(
+                    reader=reader,
+                    clinical=clinical,
+                    score=grade.round().clip(1, 5).astype(int),
+                )
+            )
+    path = tmp_path / "calls.csv"
+    pd.concat(tables).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def study(run, calls_on_run):
+    return make_reader_study(
+        calls_on_run, predictions=run, settings=FAST, malignant_from=3
+    )[0]
+
+
+def row_of(study, condition, name):
+    (row,) = (one for one in study["tables"][condition] if one["name"] == name)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("name", "clinical", "m", "b", "accuracy", "f1", "kind"), PAPER
+)
+def test_tables_3_and_5_come_out_of_their_counts(
+    paper_calls, name, clinical, m, b, accuracy, f1, kind
+):
+    study = study_readers(read_readers(paper_calls), None, FAST)
+    figures = row_of(study, clinical, name)["figures"]
+    assert figures["sensitivity"]["value"] == pytest.approx(m / 20)
+    assert figures["specificity"]["value"] == pytest.approx(b / 20)
+    assert figures["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-9)
+    assert figures[kind]["value"] == pytest.approx(f1, abs=6e-4)
+    # The "AUC" of the paper's Figure 4, 0.5750 for doctor 1.
+    assert figures["balanced_accuracy"]["value"] == pytest.approx(accuracy)
+
+
+def test_f1_is_that_of_scikit_learn(run, study, calls_on_run):
+    calls = pd.read_csv(calls_on_run).query("reader == 'r2' and clinical == 'with'")
+    labels = pd.read_csv(run / "predictions.csv").drop_duplicates("patient_id")
+    labels = labels.set_index("patient_id")["label"][calls["patient_id"]].to_numpy()
+    figures = row_of(study, "with", "r2")["figures"]
+    said = (calls["score"] >= 3).astype(int)
+    assert figures["f1"]["value"] == pytest.approx(f1_score(labels, said))
+    macro = f1_score(labels, said, average="macro")
+    assert figures["f1_macro"]["value"] == pytest.approx(macro)
+
+
+def test_the_interval_of_a_share_is_wilsons(paper_calls):
+    """Wilson's formula by hand, 17 of 20."""
+    study = study_readers(read_readers(paper_calls), None, FAST)
+    found = row_of(study, "without", "doctor 1")["figures"]["sensitivity"]
+    n, share, z = 20, 0.85, 1.959963984540054
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * 0.15 / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    assert [found["low"], found["high"]] == pytest.approx(
+        [middle - half, middle + half]
+    )
+
+
+def test_readers_without_a_model_are_compared_with_themselves(paper_calls):
+    study = study_readers(read_readers(paper_calls), None, FAST)
+    assert study["model"] is None
+    assert {test["question"] for test in study["tests"]} == {
+        "with against without clinical data"
+    }
+    assert [row["name"] for row in study["tables"]["with"]] == [
+        "doctor 1",
+        "doctor 2",
+        "doctor 3",
+    ]
+    # Calls alone have no curve; what one point has is named for what it is.
+    assert "roc_auc" not in study["averages"]
+    assert 'its "AUC" is the balanced accuracy' in study_markdown(study)
+    assert not study["synthetic"]
+
+
+def test_a_reader_against_himself_changes_by_what_the_counts_say(paper_calls):
+    study = study_readers(read_readers(paper_calls), None, FAST)
+    (test,) = (
+        one
+        for one in study["tests"]
+        if one["reader"] == "doctor 1" and one["figure"] == "specificity"
+    )
+    # 12 of 20 with, 6 of 20 without, the six among the twelve: 2 * 0.5 ** 6.
+    assert (test["only_a"], test["only_b"]) == (6, 0)
+    assert test["p_value"] == pytest.approx(2 * 0.5**6)
+    # The other two did not change: their P is 1, and Holm multiplies the least by 3.
+    assert test["p_holm"] == pytest.approx(6 * 0.5**6)
+
+
+def test_a_study_against_a_run_holds_all_parts(study):
+    assert study["synthetic"]
+    assert study["unit"] == study["model"]["unit"] == "patient"
+    assert list(study["averages"]) == [
+        "roc_auc",
+        "balanced_accuracy",
+        "sensitivity",
+        "specificity",
+    ]
+    for part in study["averages"].values():
+        assert "with clinical data against the model" in part
+        assert "with against without clinical data" in part
+    assert len(study["agreement"]["with"]["pairs"]) == 3
+    assert len(study["tests"]) == 3 * 3 * 3
+
+
+def test_another_unit_is_compared_unpaired_and_said_so(run, calls_on_run):
+    study, written = make_reader_study(
+        calls_on_run,
+        predictions=run,
+        settings=FAST,
+        malignant_from=3,
+        unit="image",
+    )
+    tests = [test for test in study["tests"] if "the model" in test["question"]]
+    assert {test["method"] for test in tests} == {
+        "z, clustered by patient, unpaired; interval: normal, likewise"
+    }
+    assert all(test["n_a"] < test["n_b"] for test in tests)
+    assert "UNPAIRED: readers judged patients, the model images" in study_markdown(
+        study
+    )
+    assert "model" not in study["averages"]["roc_auc"]
+    assert written[-1].name == "readers.json"
+
+
+def test_files_say_what_is_undefined_and_mark_what_is_synthetic(
+    run, calls_on_run, study
+):
+    folder = run / "readers"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "readers.csv",
+        "readers.json",
+        "readers.md",
+        "readers.png",
+        "readers_overview.png",
+    ]
+    stored = json.loads((folder / "readers.json").read_text())
+    assert "Infinity" not in (folder / "readers.json").read_text()
+    assert stored["readers"] == ["r1", "r2", "r3"]
+    text = (folder / "readers.md").read_text()
+    assert text.startswith("**SYNTHETIC DATA")
+    assert study_title(study) in text
+    rows = list(csv.DictReader(io.StringIO(study_csv(study))))
+    assert {row["synthetic"] for row in rows} == {"true"}
+    assert {row["part"] for row in rows} == {
+        "figures",
+        "tests",
+        "agreement",
+        "average reader",
+    }
+    assert "nan" not in study_csv(study)
+    # What was read back from JSON prints the same.
+    assert study_markdown(stored) == text
+
+
+def test_an_earlier_study_is_not_overwritten(run, calls_on_run, study):
+    with pytest.raises(UserError, match="readers.json, which exists. Add --overwrite"):
+        make_reader_study(calls_on_run, predictions=run, malignant_from=3)
+
+
+def test_options_of_a_model_need_one(paper_calls):
+    with pytest.raises(UserError, match="--unit and --threshold: expected only beside"):
+        make_reader_study(paper_calls, predictions=None, unit="image")
+
+
+@pytest.mark.parametrize("name", ["r1", "a senior radiologist of ours"])
+def test_the_terminal_shows_whole_words_and_numbers_in_80_columns(
+    run, calls_on_run, name
+):
+    rows = pd.read_csv(calls_on_run).replace({"reader": {"r1": name}})
+    rows.to_csv(calls_on_run, index=False)
+    study, _ = make_reader_study(
+        calls_on_run, predictions=run, settings=FAST, malignant_from=3
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_study(study, console)
+    text = console.export_text()
+    assert "SYNTHETIC" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for row in study["tables"]["without"]:
+        macro = row["figures"]["f1_macro"]
+        assert f"{macro['low']:.2f}-{macro['high']:.2f}" in text
+    for test in study["tests"]:
+        assert f"{test['p_holm']:.3f}"[:5] in text or test["p_holm"] < 0.001
+    for word in ("Sensitivity", "Specificity", "Difference", "Average reader: ROC AUC"):
+        assert word in text
+
+
+def test_the_command_prints_and_writes(run, calls_on_run, paper_calls, tmp_path):
+    command = ["readers", str(calls_on_run), "--predictions", str(run)]
+    done = CliRunner().invoke(cli, [*command, "--malignant-from", "3"])
+    assert done.exit_code == 0, done.output
+    assert f"Wrote {run / 'readers' / 'readers.json'}" in done.output
+    again = CliRunner().invoke(cli, [*command, "--malignant-from", "3"])
+    assert again.exit_code == 1
+    assert "Add --overwrite" in again.output
+    alone = CliRunner().invoke(cli, ["readers", str(paper_calls)])
+    assert alone.exit_code == 0, alone.output
+    assert "Nothing was written; add --output DIR" in alone.output
+    # One condition and one reader: a smaller study, no error.
+    rows = pd.read_csv(paper_calls).query("reader == 'doctor 1' and clinical == 'with'")
+    rows.to_csv(tmp_path / "one.csv", index=False)
+    output = str(tmp_path / "out")
+    one = CliRunner().invoke(
+        cli, ["readers", str(tmp_path / "one.csv"), "--output", output]
+    )
+    assert one.exit_code == 0, one.output
+    assert "one reader says nothing of other readers" in one.output
+
+
+def test_dropped_cases_are_listed_and_leave_the_model_paired(run, calls_on_run):
+    rows = pd.read_csv(calls_on_run)
+    left_out = rows["patient_id"][0]
+    rows.iloc[1:].to_csv(calls_on_run, index=False)
+    with pytest.raises(UserError, match=f"none on {left_out}. Add the calls, or"):
+        make_reader_study(calls_on_run, predictions=run, malignant_from=3)
+    study, _ = make_reader_study(
+        calls_on_run,
+        predictions=run,
+        settings=FAST,
+        malignant_from=3,
+        skipped="drop-case",
+    )
+    assert study["dropped"] == [left_out]
+    assert study["n"] == study["model"]["n"] == 19
+    assert f"as a reader skipped them: {left_out}" in study_markdown(study)

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import chi2_contingency, ttest_ind
+
+from usgland.evaluation.statistics import association
+from usgland.evaluation.statistics.association import (
+    Moments,
+    chi_square,
+    chi_square_yates,
+    fisher,
+    student,
+    welch,
+)
+
+REFERENCE = Path(__file__).parents[2] / "reference" / "association.json"
+CASES = json.loads(REFERENCE.read_text(encoding="utf-8"))["tables"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_counts_agree_with_r(case):
+    counts = np.array(case["counts"])
+    assert fisher(counts).p_value == pytest.approx(case["fisher"], rel=1e-5)
+    assert chi_square(counts).p_value == pytest.approx(case["chi_square"], rel=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES[:4])
+def test_drawn_tables_agree_with_r_and_repeat(case, monkeypatch):
+    monkeypatch.setattr(association, "EXACT_TABLES", 0)
+    counts = np.array(case["counts"])
+    found = fisher(counts, seed=3)
+    assert found.test == "Fisher, 100,000 drawn tables"
+    # Five standard errors of 100,000 draws.
+    assert found.p_value == pytest.approx(case["fisher"], abs=5 * 0.5 / 100_000**0.5)
+    assert fisher(counts, seed=3) == found
+
+
+def test_yates_is_of_two_by_two_alone():
+    expected = chi2_contingency([[9, 11], [11, 9]], correction=True).pvalue
+    assert chi_square_yates([[9, 11], [11, 9]]).p_value == pytest.approx(expected)
+    found = chi_square_yates([[1, 2, 3], [3, 2, 1]])
+    assert np.isnan(found.p_value)
+    assert found.reason == "more than 2 x 2"
+
+
+def test_t_tests_agree_with_scipy_on_the_values():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(40, 10, 17), rng.normal(45, 20, 23)
+    moments = [Moments(x.mean(), x.std(ddof=1), len(x)) for x in (a, b)]
+    assert student(*moments).p_value == pytest.approx(ttest_ind(a, b).pvalue)
+    expected = ttest_ind(a, b, equal_var=False).pvalue
+    assert welch(*moments).p_value == pytest.approx(expected)
+
+
+def test_what_is_undefined_has_a_reason():
+    assert chi_square([[3, 0], [4, 0]]).reason == "one value only"
+    assert fisher([[3, 0], [4, 0]]).reason == "one value only"
+    assert student(Moments(1, 0, 3), Moments(2, 0, 3)).reason == "no variance"
+    assert "fewer than two" in welch(Moments(1, 0, 1), Moments(2, 1, 3)).reason
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [[1.5, 2], [3, 4]], [[-1, 2], [3, 4]]])
+def test_counts_must_be_whole_numbers(counts):
+    with pytest.raises(ValueError, match="whole numbers from 0.* Received:"):
+        chi_square(counts)

@@ -1,0 +1,271 @@
+"""The Van Dyke data: what MRMCaov and RJafroc print of them, see the script there."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import f as fisher
+from scipy.stats import ttest_1samp, ttest_rel
+
+from usgland.evaluation.statistics.mrmc import (
+    SCOPES,
+    compare_modalities,
+    compare_with_model,
+    estimate_figure,
+    mean_of_readers,
+)
+
+VAN_DYKE = json.loads(
+    (Path(__file__).parents[2] / "reference" / "van_dyke.json").read_text()
+)
+LABELS = np.array(VAN_DYKE["labels"])
+GRADES = np.array(VAN_DYKE["grades"])  # (modalities, readers, cases)
+READERS = GRADES.shape[1]
+
+
+@pytest.fixture(scope="module")
+def van_dyke():
+    values, covariance = estimate_figure(
+        "roc_auc", LABELS, GRADES.reshape(10, -1), method="jackknife"
+    )
+    return values.reshape(2, READERS), covariance
+
+
+def numbers(one):
+    return [one.value, one.standard_error, one.degrees_of_freedom, one.low, one.high]
+
+
+def test_the_areas_are_those_that_rjafroc_prints(van_dyke):
+    printed = np.array(VAN_DYKE["rjafroc"]["aucs"])
+    assert van_dyke[0] == pytest.approx(printed, abs=5.1e-5)
+
+
+def test_readers_and_cases_random_agrees_with_mrmcaov_to_all_its_digits(van_dyke):
+    printed = VAN_DYKE["mrmcaov"]
+    parts, (random, _, _) = compare_modalities(*van_dyke, level=0.95)
+    found = [parts.variance, parts.covariance_same_reader]
+    found += [parts.covariance_same_modality, parts.covariance_neither]
+    expected = [printed[name] for name in ("error_variance", "cov1", "cov2", "cov3")]
+    assert found == pytest.approx(expected, abs=5.1e-11)
+    assert parts.ms_modality == pytest.approx(printed["ms_modality"], abs=5.1e-10)
+    assert parts.ms_interaction == pytest.approx(printed["ms_interaction"], abs=5.1e-11)
+    assert parts.ms_reader == pytest.approx(VAN_DYKE["rjafroc"]["ms_reader"], abs=1e-6)
+    assert numbers(random) == pytest.approx(printed["difference"], rel=5e-7)
+    assert random.statistic == pytest.approx(printed["t"], abs=5.1e-7)
+    assert random.statistic**2 == pytest.approx(printed["f"], abs=5.1e-7)
+    assert random.p_value == pytest.approx(printed["p_value"], abs=5.1e-9)
+
+
+def test_fixed_readers_and_fixed_cases_agree_with_rjafroc(van_dyke):
+    _, (_, readers, cases) = compare_modalities(*van_dyke, level=0.95)
+    found = [readers.value, readers.standard_error, readers.low, readers.high]
+    expected = VAN_DYKE["rjafroc"]["readers_fixed"]
+    assert [*found, readers.p_value] == pytest.approx(expected, abs=5.1e-5)
+    expected = VAN_DYKE["rjafroc"]["cases_fixed"]
+    assert [*numbers(cases), cases.p_value] == pytest.approx(expected, abs=5.1e-5)
+
+
+def test_means_of_each_modality_agree_with_mrmcaov_and_rjafroc(van_dyke):
+    values, covariance = van_dyke
+    for index in range(2):
+        at = slice(READERS * index, READERS * (index + 1))
+        random, readers, cases = mean_of_readers(
+            values[index], covariance[at, at], level=0.95
+        )
+        printed = VAN_DYKE["mrmcaov"]["means"][index]
+        assert numbers(random) == pytest.approx(printed, abs=6e-6)
+        printed = VAN_DYKE["rjafroc"]["means_readers_fixed"][index]
+        found = [readers.value, readers.standard_error, readers.low, readers.high]
+        assert found == pytest.approx(printed, abs=5.1e-5)
+        printed = VAN_DYKE["rjafroc"]["means_cases_fixed"][index]
+        assert numbers(cases) == pytest.approx(printed, abs=5.1e-5)
+
+
+def test_each_reader_alone_agrees_with_rjafroc(van_dyke):
+    values, covariance = van_dyke
+    for reader, printed in enumerate(VAN_DYKE["rjafroc"]["each_reader"]):
+        at = [reader, reader + READERS]
+        _, (random, fixed, _) = compare_modalities(
+            values[:, [reader]], covariance[np.ix_(at, at)], level=0.95
+        )
+        found = [fixed.value, fixed.standard_error, fixed.p_value]
+        assert [*found, fixed.low, fixed.high] == pytest.approx(printed, abs=6e-5)
+        assert np.isnan(random.p_value)
+        assert random.reason == "one reader says nothing of other readers"
+
+
+def test_delong_and_jackknife_nearly_agree_and_equal_plain_loops():
+    readings = GRADES.reshape(10, -1)[[0, 4, 7]]
+    values, jackknife = estimate_figure("roc_auc", LABELS, readings, method="jackknife")
+    _, delong = estimate_figure("roc_auc", LABELS, readings, method="delong")
+    assert jackknife == pytest.approx(delong, rel=0.03, abs=2e-5)
+    left_out = [
+        [plain_area(np.delete(LABELS, case), np.delete(one, case)) for one in readings]
+        for case in range(len(LABELS))
+    ]
+    cases = len(LABELS)
+    expected = np.cov(np.array(left_out).T) * (cases - 1) ** 2 / cases
+    assert jackknife == pytest.approx(expected, rel=1e-9)
+    assert values == pytest.approx([plain_area(LABELS, one) for one in readings])
+
+
+def plain_area(labels, grades):
+    """Pair by pair."""
+    above = grades[labels == 1][:, None] - grades[labels == 0][None, :]
+    return ((above > 0) + 0.5 * (above == 0)).mean()
+
+
+def test_sensitivity_and_specificity_vary_as_means_of_right_calls_do():
+    calls = (GRADES.reshape(10, -1)[:3] >= 3).astype(int)
+    for name, label in (("sensitivity", 1), ("specificity", 0)):
+        values, covariance = estimate_figure(name, LABELS, calls, method="jackknife")
+        right = (calls == LABELS)[:, label == LABELS]
+        assert values == pytest.approx(right.mean(axis=1))
+        assert covariance == pytest.approx(np.cov(right) / right.shape[1], rel=1e-9)
+
+
+def test_a_balanced_accuracy_is_the_mean_of_the_two_shares():
+    calls = (GRADES.reshape(10, -1)[:2] >= 3).astype(int)
+    values, _ = estimate_figure("balanced_accuracy", LABELS, calls, method="delong")
+    sensitivity = calls[:, LABELS == 1].mean(axis=1)
+    specificity = 1 - calls[:, LABELS == 0].mean(axis=1)
+    assert values == pytest.approx((sensitivity + specificity) / 2)
+
+
+def test_patients_with_each_image_twice_vary_as_if_they_had_one():
+    ids = np.arange(len(LABELS))
+    twice = GRADES.reshape(10, -1)[:2]
+    for method in ("delong", "jackknife"):
+        _, once = estimate_figure("roc_auc", LABELS, twice, method=method)
+        _, doubled = estimate_figure(
+            "roc_auc",
+            np.r_[LABELS, LABELS],
+            np.hstack([twice, twice]),
+            method=method,
+            patient_ids=np.r_[ids, ids],
+        )
+        # DeLong's own 1 / (n - 1) has no room for the factor of clusters.
+        assert doubled == pytest.approx(once, rel=0.03)
+
+
+def test_an_anova_by_plain_sums_gives_the_same(van_dyke):
+    values, covariance = van_dyke
+    parts, (random, _, fixed) = compare_modalities(*van_dyke, level=0.9)
+    mean, t, r = values.mean(), 2, READERS
+    interaction = sum(
+        (values[i, j] - values[i].mean() - values[:, j].mean() + mean) ** 2
+        for i, j in itertools.product(range(t), range(r))
+    ) / ((t - 1) * (r - 1))
+    same, other = [], []
+    for (i, j), (k, m) in itertools.product(
+        itertools.product(range(t), range(r)), repeat=2
+    ):
+        if j != m:
+            (same if i == k else other).append(covariance[i * r + j, k * r + m])
+    below = interaction + r * max(np.mean(same) - np.mean(other), 0)
+    freedom = below**2 / (interaction**2 / (r - 1))
+    ratio = r * sum((values[i].mean() - mean) ** 2 for i in range(t)) / below
+    assert random.p_value == pytest.approx(fisher.sf(ratio, 1, freedom), rel=1e-9)
+    # With fixed cases it is the paired t test of the readers.
+    assert fixed.p_value == pytest.approx(ttest_rel(*values).pvalue, rel=1e-9)
+    assert parts.ms_interaction == pytest.approx(interaction)
+
+
+def test_the_average_reader_against_a_model_equals_a_plain_second_account():
+    """The model stands in for a sixth reader's cine grades: no published example."""
+    readings = np.vstack([GRADES[0], GRADES[1, 4]])
+    values, covariance = estimate_figure("roc_auc", LABELS, readings, method="delong")
+    random, readers, cases = compare_with_model(
+        values[:-1], values[-1], covariance, level=0.95
+    )
+    apart = values[:-1] - values[-1]
+    mean_square = apart.var(ddof=1)
+    # Cov(a - m, b - m) = Cov(a, b) - Cov(a, m) - Cov(b, m) + Var(m)
+    pairs = [(a, b) for a in range(5) for b in range(5) if a != b]
+    shared = np.mean(
+        [
+            covariance[a, b] - covariance[a, 5] - covariance[b, 5] + covariance[5, 5]
+            for a, b in pairs
+        ]
+    )
+    below = mean_square + 5 * max(shared, 0)
+    assert random.value == pytest.approx(apart.mean())
+    assert random.standard_error == pytest.approx((below / 5) ** 0.5)
+    assert random.degrees_of_freedom == pytest.approx(4 * below**2 / mean_square**2)
+    # With fixed readers it is the variance of one contrast of six areas.
+    weights = np.r_[np.full(5, 0.2), -1]
+    assert readers.standard_error == pytest.approx(
+        (weights @ covariance @ weights) ** 0.5
+    )
+    assert cases.p_value == pytest.approx(ttest_1samp(apart, 0).pvalue)
+
+
+def test_modalities_swapped_turn_the_sign_alone(van_dyke):
+    values, covariance = van_dyke
+    order = [*range(5, 10), *range(5)]
+    _, before = compare_modalities(values, covariance, level=0.95)
+    _, after = compare_modalities(
+        values[::-1], covariance[np.ix_(order, order)], level=0.95
+    )
+    for a, b in zip(before, after, strict=True):
+        assert [a.value, a.low, a.high] == pytest.approx([-b.value, -b.high, -b.low])
+        assert a.p_value == pytest.approx(b.p_value)
+
+
+def test_readers_in_another_order_change_nothing(van_dyke):
+    values, covariance = van_dyke
+    order = [3, 1, 4, 0, 2]
+    both = [*order, *(5 + place for place in order)]
+    _, before = compare_modalities(values, covariance, level=0.95)
+    _, after = compare_modalities(
+        values[:, order], covariance[np.ix_(both, both)], level=0.95
+    )
+    for a, b in zip(before, after, strict=True):
+        assert a[1:-1] == pytest.approx(b[1:-1])
+
+
+def test_the_same_readings_twice_leave_nothing_to_judge_by():
+    values, covariance = estimate_figure(
+        "roc_auc", LABELS, np.vstack([GRADES[0], GRADES[0]]), method="delong"
+    )
+    _, found = compare_modalities(values.reshape(2, 5), covariance, level=0.95)
+    assert [one.scope for one in found] == list(SCOPES)
+    for one in found:
+        assert one.value == 0
+        assert np.isnan(one.p_value)
+        assert one.reason == "no variation to judge it by"
+
+
+def test_readers_who_are_alike_leave_the_cases_to_vary():
+    one = np.vstack([GRADES[0, 0]] * 2 + [GRADES[1, 0]] * 2)
+    values, covariance = estimate_figure("roc_auc", LABELS, one, method="delong")
+    _, (random, readers, cases) = compare_modalities(
+        values.reshape(2, 2), covariance, level=0.95
+    )
+    assert np.isinf(random.degrees_of_freedom)
+    assert random.p_value == pytest.approx(readers.p_value)
+    assert cases.reason == "no variation to judge it by"
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"2 modalities .* Received: shape \(3, 2\)"):
+        compare_modalities(np.zeros((3, 2)), np.eye(6), level=0.95)
+    with pytest.raises(
+        ValueError, match=r"must be \(4, 4\) .* Received: shape \(3, 3\)"
+    ):
+        compare_modalities(np.zeros((2, 2)), np.eye(3), level=0.95)
+    with pytest.raises(
+        ValueError, match=r"must be \(3, 3\) .* Received: shape \(2, 2\)"
+    ):
+        compare_with_model(np.zeros(2), 0.5, np.eye(2), level=0.95)
+
+
+def test_figures_methods_and_readings_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="`name` must be one of .* Received: 'f1'"):
+        estimate_figure("f1", LABELS, GRADES[0], method="delong")
+    with pytest.raises(ValueError, match="Received: 'delong' for sensitivity"):
+        estimate_figure("sensitivity", LABELS, GRADES[0], method="delong")
+    with pytest.raises(ValueError, match=r"must be calls, 0 or 1, .* Received: \[1, 2"):
+        estimate_figure("sensitivity", LABELS, GRADES[0], method="jackknife")

@@ -1,0 +1,210 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+from sklearn.exceptions import UndefinedMetricWarning
+
+from usgland.evaluation.statistics.scores import (
+    FIGURES,
+    confusion,
+    figures_of_counts,
+    predictive_values,
+    roc_points,
+    score,
+    undefined_reason,
+    weighted_auc,
+)
+
+
+def draw(seed, cases=60, patients=25):
+    """Labels, probabilities with ties, and whose the cases are; unequal clusters."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, cases)
+    noisy = np.clip(labels * 0.3 + rng.uniform(0, 0.8, cases), 0, 1)
+    return labels, noisy.round(1), rng.integers(0, patients, cases).astype(str)
+
+
+def sklearn_figures(labels, probabilities, threshold):
+    predictions = (probabilities >= threshold).astype(int)
+    return {
+        "sensitivity": sklearn_metrics.recall_score(labels, predictions),
+        "specificity": sklearn_metrics.recall_score(labels, predictions, pos_label=0),
+        "ppv": sklearn_metrics.precision_score(labels, predictions),
+        "npv": sklearn_metrics.precision_score(labels, predictions, pos_label=0),
+        "accuracy": sklearn_metrics.accuracy_score(labels, predictions),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(
+            labels, predictions
+        ),
+        "f1": sklearn_metrics.f1_score(labels, predictions),
+        "f1_macro": sklearn_metrics.f1_score(labels, predictions, average="macro"),
+        "mcc": sklearn_metrics.matthews_corrcoef(labels, predictions),
+        "cohen_kappa": sklearn_metrics.cohen_kappa_score(labels, predictions),
+        "jaccard": sklearn_metrics.jaccard_score(labels, predictions),
+        "roc_auc": sklearn_metrics.roc_auc_score(labels, probabilities),
+        "average_precision": sklearn_metrics.average_precision_score(
+            labels, probabilities
+        ),
+        "brier": sklearn_metrics.brier_score_loss(labels, probabilities),
+        **likelihood_ratios(labels, predictions),
+    }
+
+
+def likelihood_ratios(labels, predictions):
+    with warnings.catch_warnings():  # where a resample has no false positive
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        positive, negative = sklearn_metrics.class_likelihood_ratios(
+            labels, predictions
+        )
+    return {
+        "positive_likelihood_ratio": positive,
+        "negative_likelihood_ratio": negative,
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_figure_agrees_with_scikit_learn(seed):
+    labels, probabilities, _ = draw(seed)
+    found = score(labels, probabilities, 0.6)
+    assert tuple(found) == FIGURES
+    expected = sklearn_figures(labels, probabilities, 0.6)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_case_at_the_threshold_is_called_malignant():
+    assert score([1, 0], [0.3, 0.2], 0.3)["sensitivity"] == 1
+
+
+def test_a_threshold_may_differ_from_case_to_case():
+    found = score([1, 0, 1, 0], [0.4, 0.4, 0.6, 0.6], [0.3, 0.5, 0.5, 0.7])
+    assert (found["sensitivity"], found["specificity"]) == (1, 1)
+
+
+def test_the_figures_of_the_paper_come_from_35_and_34_of_36_images():
+    # "97.2% ... 94.4%, 95.8%, and 95.9%", and an AUC of 0.9583: Table 5 and text.
+    figures = figures_of_counts(np.array([[34, 2, 1, 35]]))
+    assert figures["sensitivity"][0] == pytest.approx(35 / 36)
+    assert figures["specificity"][0] == pytest.approx(34 / 36)
+    printed = {
+        "sensitivity": 0.972,
+        "specificity": 0.944,
+        "accuracy": 0.958,
+        "f1": 0.959,
+    }
+    for name, value in printed.items():
+        assert round(float(figures[name][0]), 3) == value
+    assert round(float(figures["balanced_accuracy"][0]), 4) == 0.9583
+    # By hand: (69/72 - 1/2) / (1/2) = 66/72; 35 / (35 + 2 + 1).
+    assert figures["cohen_kappa"][0] == pytest.approx(66 / 72)
+    assert figures["jaccard"][0] == pytest.approx(35 / 38)
+
+
+def test_confusion_has_labels_in_rows_as_scikit_learn_has():
+    labels, predictions = [0, 0, 0, 1, 1], [0, 1, 1, 1, 0]
+    expected = sklearn_metrics.confusion_matrix(labels, predictions)
+    assert confusion(labels, predictions).tolist() == expected.tolist()
+    assert confusion([1], [1]).tolist() == [[0, 0], [0, 1]]
+
+
+def undefined(figures):
+    return {name for name, value in figures.items() if math.isnan(value)}
+
+
+def test_one_class_leaves_undefined_what_needs_two():
+    malignant = score([1, 1], [0.2, 0.9], 0.5)
+    ratios = {"positive_likelihood_ratio", "negative_likelihood_ratio"}
+    both = {"balanced_accuracy", "roc_auc", "mcc"} | ratios
+    assert undefined(malignant) == {"specificity"} | both
+    benign = score([0, 0], [0.2, 0.9], 0.5)
+    assert undefined(benign) == {"sensitivity", "average_precision"} | both
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "name", "reason"),
+    [
+        ([1, 1], [0.2, 0.9], "specificity", "no benign case"),
+        ([0, 0], [0.2, 0.9], "roc_auc", "no malignant case"),
+        ([0, 1], [0.2, 0.3], "ppv", "no case is called malignant"),
+        ([0, 1], [0.8, 0.9], "npv", "no case is called benign"),
+        ([0, 1], [0.2, 0.9], "positive_likelihood_ratio", "no benign case is called"),
+        ([0, 1], [0.8, 0.9], "negative_likelihood_ratio", "is called benign"),
+        ([0, 1], [0.8, 0.9], "mcc", "all cases get one decision"),
+        ([0, 0], [0.2, 0.3], "f1", "no case is malignant or called so"),
+        ([0, 0], [0.2, 0.3], "cohen_kappa", "all cases have one label and one"),
+    ],
+)
+def test_an_undefined_figure_says_why(labels, probabilities, name, reason):
+    value = score(labels, probabilities, 0.5)[name]
+    assert math.isnan(value)
+    assert reason in undefined_reason(name, labels, value)
+    assert undefined_reason("accuracy", labels, 0.5) == ""
+
+
+def test_predictive_values_follow_bayes():
+    # Altman and Bland 1994: sensitivity .90, specificity .63 at a prevalence of .25.
+    ppv, npv = predictive_values(0.90, 0.63, 0.25)
+    assert (round(float(ppv), 2), round(float(npv), 2)) == (0.45, 0.95)
+    with pytest.raises(ValueError, match="`prevalence` must be in"):
+        predictive_values(0.9, 0.6, 1.0)
+
+
+def test_nothing_malignant_nor_called_so_leaves_f1_jaccard_and_kappa_undefined():
+    found = undefined(score([0, 0], [0.2, 0.3], 0.5))
+    assert {"f1", "jaccard", "cohen_kappa"} < found
+
+
+def test_auc_counts_ties_as_one_half():
+    assert score([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5], 0.5)["roc_auc"] == 0.5
+    # Pairs: .4 over .1 yes, .4 over .4 half, .9 over both yes: 3.5 of 4.
+    assert score([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9], 0.5)["roc_auc"] == 3.5 / 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_roc_curve_has_the_points_of_scikit_learn(seed):
+    labels, probabilities, _ = draw(seed)
+    false, true, _ = sklearn_metrics.roc_curve(
+        labels, probabilities, drop_intermediate=False
+    )
+    found = roc_points(labels, probabilities)
+    np.testing.assert_allclose(found, (false, true), atol=1e-12)
+    area = score(labels, probabilities, 0.5)["roc_auc"]
+    assert np.trapezoid(found[1], found[0]) == pytest.approx(area)
+
+
+def test_the_roc_curve_of_one_class_is_refused():
+    with pytest.raises(ValueError, match="0 and 1. Received: none of label 0"):
+        roc_points([1, 1], [0.2, 0.9])
+
+
+def test_weighted_auc_agrees_with_scikit_learn_for_every_weighting():
+    labels, probabilities, _ = draw(3)
+    weights = np.random.default_rng(1).integers(0, 4, (20, len(labels)))
+    expected = [
+        sklearn_metrics.roc_auc_score(labels, probabilities, sample_weight=one)
+        for one in weights
+    ]
+    found = weighted_auc(labels, probabilities, weights)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "message"),
+    [
+        ([0, 1], [0.5], "of one length, not 0. Received: shapes"),
+        ([], [], "of one length, not 0. Received: shapes"),
+        ([0, 1], [0.5, 1.5], r"`probabilities` must be in \[0, 1\]. Received: 0.5 to"),
+        ([0, 1], [0.5, np.nan], r"`probabilities` must be in \[0, 1\]. Received"),
+        ([0, 2], [0.5, 0.5], r"`labels` must be 0 or 1. Received: \[0, 2\]"),
+    ],
+)
+def test_score_names_arguments_it_cannot_use(labels, probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        score(labels, probabilities, 0.5)
+
+
+def test_confusion_names_arguments_it_cannot_use():
+    with pytest.raises(ValueError, match="`predictions` must be of one length. Rec"):
+        confusion([0, 1], [1])
+    with pytest.raises(ValueError, match=r"`predictions` must be 0 or 1. Received"):
+        confusion([0, 1], [0.2, 0.7])

@@ -1,0 +1,346 @@
+"""Table 1 against the package tableone, SciPy, R and hand arithmetic."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from scipy import stats
+
+from usgland.cli.main import cli
+from usgland.errors import UserError
+from usgland.evaluation.statistics.association import chi_square, fisher
+from usgland.evaluation.table_one.characteristics import table_from_counts, table_one
+from usgland.evaluation.table_one.characteristics_text import (
+    print_table_one,
+    table_one_csv,
+    table_one_latex,
+    table_one_markdown,
+)
+
+REFERENCE = Path(__file__).parents[2] / "reference"
+# Made by scripts/tableone_reference.py and scripts/fisher_reference.py.
+TABLEONE = json.loads((REFERENCE / "tableone.json").read_text())
+FISHER = json.loads((REFERENCE / "fisher.json").read_text())
+ROWS = pd.DataFrame(TABLEONE["rows"])
+
+
+def first_lines(found):
+    return {line.name: line for line in found.lines if line.test or line.reason}
+
+
+def test_p_values_and_mean_differences_are_those_of_tableone():
+    columns = ["age", "size", "sex", "shape"]
+    # tableone corrects 2 x 2 tables by Yates and takes Welch's test.
+    found = table_one(ROWS, "label", columns, medians=["size"], tests={"sex": "yates"})
+    lines = first_lines(found)
+    for name, expected in TABLEONE["found"].items():
+        if name == "size":  # tableone: Kruskal-Wallis, without continuity correction
+            known = [
+                ROWS["size"][ROWS["label"] == g].astype(float)
+                for g in ("benign", "malignant")
+            ]
+            assert lines[name].p_value == stats.mannwhitneyu(*known).pvalue
+            assert lines[name].p_value == pytest.approx(expected["p_value"], rel=0.01)
+        else:
+            assert lines[name].p_value == pytest.approx(expected["p_value"], abs=1e-9)
+        assert lines[name].smd == pytest.approx(expected["smd"], abs=6e-4)
+    assert [lines[name].test for name in columns] == [
+        "Welch",
+        "Mann-Whitney",
+        "chi-square, Yates",
+        "chi-square",
+    ]
+    assert found.sizes == (80, 40)
+
+
+def test_counts_are_of_the_patients_known_and_the_missing_are_named():
+    rows = pd.DataFrame(
+        {
+            "label": ["a", "a", "a", "b", "b"],
+            "sex": ["f", "m", "", "f", "f"],
+            "empty": [""] * 5,
+        }
+    )
+    found = table_one(rows, "label", ["sex", "empty"])
+    female, male, empty = found.lines
+    assert female.cells == ("1 (50.0%)", "2 (100.0%)")
+    assert male.cells == ("1 (50.0%)", "0 (0.0%)")
+    assert female.missing == (1, 0)
+    assert empty.reason == "no value"
+    assert female.test == "Fisher, exact"  # expected counts below 5
+
+
+def test_a_skewed_number_is_shown_by_its_median_and_compared_by_ranks():
+    rng = np.random.default_rng(0)
+    values = np.exp(2 * rng.normal(size=60)).round(4)
+    rows = pd.DataFrame({"label": ["a", "b"] * 30, "size": values.astype(str)})
+    (line,) = table_one(rows, "label", ["size"]).lines
+    assert line.test == "Mann-Whitney"
+    low, middle, high = np.quantile(values[::2], [0.25, 0.5, 0.75])
+    assert line.cells[0] == f"{middle:.3g} [{low:.3g} to {high:.3g}]"
+    (forced,) = table_one(rows, "label", ["size"], tests={"size": "student"}).lines
+    assert forced.test == "Student" and "±" in forced.cells[0]
+    expected = stats.ttest_ind(values[::2], values[1::2]).pvalue
+    assert forced.p_value == pytest.approx(expected)
+
+
+def test_three_groups_are_compared_by_scipys_tests():
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"label": list("abc") * 20, "age": rng.normal(50, 9, 60)})
+    rows["age"] = rows["age"].round(1).astype(str)
+    (line,) = table_one(rows, "label", ["age"]).lines
+    values = [rows["age"][rows["label"] == g].astype(float) for g in "abc"]
+    assert line.test == "ANOVA"
+    assert line.p_value == pytest.approx(stats.f_oneway(*values).pvalue)
+    assert np.isnan(line.smd)
+    (ranks,) = table_one(rows, "label", ["age"], medians=["age"]).lines
+    assert ranks.p_value == pytest.approx(stats.kruskal(*values).pvalue)
+
+
+@pytest.mark.parametrize("one", FISHER, ids=lambda one: str(one["table"])[:20])
+def test_fishers_test_of_any_size_is_that_of_r(one):
+    found = fisher(np.array(one["table"]))
+    assert found.test == "Fisher, exact"
+    assert found.p_value == pytest.approx(one["p_value"], rel=1e-6)
+
+
+def test_drawn_tables_are_near_the_exact_p(monkeypatch):
+    table = np.array(FISHER[4]["table"])
+    monkeypatch.setattr("usgland.evaluation.statistics.association.EXACT_TABLES", 0)
+    found = fisher(table, seed=1)
+    assert "drawn tables" in found.test
+    assert found.p_value == pytest.approx(FISHER[4]["p_value"], abs=0.002)
+    assert fisher(table, seed=1) == found
+
+
+def test_chi_square_is_scipys():
+    table = np.array([[10, 20], [20, 15]])
+    expected = stats.chi2_contingency(table, correction=False).pvalue
+    assert chi_square(table).p_value == pytest.approx(expected)
+    assert chi_square(np.array([[3, 0], [4, 0]])).reason == "one value only"
+
+
+def test_printed_counts_and_moments_get_the_same_tests():
+    # Shape and age of the training set, Table 4 of the paper.
+    found = table_from_counts(
+        ["benign", "malignant"],
+        [66, 66],
+        {
+            "shape": {"round": [64, 31], "not round": [2, 35]},
+            "cystic": {"yes": [40, 47], "no": [20, 19]},
+        },
+        {"age": [(46.17, 23.83), (46.62, 28.38)]},
+    )
+    lines = first_lines(found)
+    table = np.array([[64, 2], [31, 35]])
+    expected = stats.chi2_contingency(table, correction=False).pvalue
+    assert lines["shape"].p_value == pytest.approx(expected)
+    welch = stats.ttest_ind_from_stats(46.17, 23.83, 66, 46.62, 28.38, 66, False)
+    assert lines["age"].p_value == pytest.approx(welch.pvalue)
+    assert lines["cystic"].missing == (6, 0)
+    # 1 degree of freedom: the difference of two shares in pooled deviations.
+    p, q = 64 / 66, 31 / 66
+    smd = abs(p - q) / np.sqrt((p * (1 - p) + q * (1 - q)) / 2)
+    assert lines["shape"].smd == pytest.approx(smd)
+
+
+def test_the_texts_hold_every_line_and_mark_phantoms():
+    found = table_one(ROWS, "label", ["age", "sex"])
+    out = io.StringIO()
+    print_table_one(found, Console(file=out, width=80), synthetic=True)
+    assert "SYNTHETIC" in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    text = table_one_markdown(found, synthetic=True)
+    assert text.startswith("**SYNTHETIC") and "| sex: f |" in text and "| - m |" in text
+    assert "benign, n = 80" in text and "Counted: patients" in text
+    latex = table_one_latex(found, synthetic=False)
+    assert r"\%" in latex and r"$\pm$" in latex and "SYNTHETIC" not in latex
+    rows = list(csv.DictReader(io.StringIO(table_one_csv(found, synthetic=False))))
+    assert [row["word"] for row in rows] == ["", "f", "m"]
+    assert float(rows[0]["p_value"]) == found.lines[0].p_value
+
+
+def test_misuse_is_named():
+    with pytest.raises(ValueError, match="two groups or more"):
+        table_one(ROWS.assign(label="x"), "label", ["age"])
+    with pytest.raises(ValueError, match="Received: 'z'"):
+        table_one(ROWS, "label", ["age"], tests={"age": "z"})
+
+
+# The command.
+
+
+def call(*arguments, code=0):
+    done = CliRunner().invoke(cli, ["table1", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    return done.stdout if code == 0 else done.stderr.strip()
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "manifest.csv"
+    lines = ["image,patient_id,label,age,sex,device,frame"]
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        label = ("benign", "malignant")[number % 2]
+        age, sex = rng.integers(20, 80), "mf"[number % 3 == 0]
+        for shot in range(1 + number % 2):
+            frame = f"{number}.png,P{number},{label},{age},{sex},A,{shot}"
+            lines.append(frame.replace(".png", f"_{shot}.png"))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
+    stdout = call(manifest, "--output", tmp_path / "out")
+    assert "Counted: patients" in stdout and "n = 15" in stdout.replace("\n", "")
+    rows = list(
+        csv.DictReader(io.StringIO((tmp_path / "out" / "table1.csv").read_text()))
+    )
+    # `frame` differs within a patient: it describes images, and the reader is told.
+    told = "Left out, as values differ within a patient: frame (patient P1, rows 3, "
+    assert told + "4, and 14 more)." in " ".join(stdout.split())
+    assert {row["column"] for row in rows} == {"age", "sex", "device"}
+    assert (tmp_path / "out" / "table1.tex").exists()
+    line = call(manifest, "--output", tmp_path / "out", code=1)
+    assert "--overwrite to make it again" in line
+    call(manifest, "--output", tmp_path / "out", "--overwrite")
+
+
+def test_a_mistyped_value_of_one_patient_does_not_vanish_unseen(manifest):
+    lines = manifest.read_text().splitlines()
+    assert ",m," in lines[2]
+    lines[2] = lines[2].replace(",m,", ",f,")
+    manifest.write_text("\n".join(lines) + "\n")
+    stdout = " ".join(call(manifest).split())
+    assert "sex (patient P1, rows 3, 4); frame (patient P1" in stdout
+    line = call(manifest, "--columns", "age,sex", code=1)
+    assert "patient 'P1': sex: expected one value" in line
+
+
+def test_the_first_value_known_stands_for_a_patient(manifest):
+    lines = manifest.read_text().splitlines()
+    lines[2] = ",".join([*lines[2].split(",")[:3], "", *lines[2].split(",")[4:]])
+    manifest.write_text("\n".join(lines) + "\n")
+    assert "missing" not in call(manifest, "--columns", "age")
+
+
+def test_columns_groups_and_tests_can_be_chosen(manifest):
+    stdout = call(
+        *(manifest, "--by", "sex", "--columns", "age"),
+        *("--test", "age=student", "--median", "age"),
+    )
+    assert "Student" in stdout and "device" not in stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--columns", "agee"), "expected the column `agee` (the nearest is `age`)"),
+        (("--columns", "frame"), "patient 'P1': frame: expected one value. Received"),
+        (("--columns", "age,label"), "each column once, and without `label`, which"),
+        (("--columns", "age,age"), "each column once, and without `label`, which"),
+        (("--by", "device"), "`device`: expected two groups of patients or more"),
+        (("--test", "age=t"), "--test: expected COLUMN= and one of chi-square"),
+        (("--test", "x=fisher"), "--test: expected a column of the table, one of age"),
+        (("--median", "x"), "--median: expected a column of the table, one of age"),
+        (("--test", "age=fisher"), "--test age: expected one of welch, student, mann"),
+        (("--test", "sex=welch"), "--test sex: expected one of chi-square, yates, f"),
+        (
+            ("--median", "sex"),
+            "--median: expected a column of numbers. Received: 'sex'",
+        ),
+    ],
+)
+def test_what_makes_no_table_is_named(manifest, arguments, expected):
+    assert expected in call(manifest, *arguments, code=1)
+
+
+def test_a_published_table_is_read_from_yaml(tmp_path):
+    path = tmp_path / "counts.yaml"
+    path.write_text(
+        "groups: [benign, malignant]\nn: [66, 66]\n"
+        "counts: {gender: {male: [41, 35], female: [25, 31]}}\n"
+        "moments: {age: [[46.2, 23.8], [46.6, 28.4]]}\n"
+    )
+    stdout = call("--from-counts", path)
+    assert "chi-square" in stdout and "46.2 ± 23.8" in stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("groups: [a, b]\nn: [5]\n", "expected n of 2 groups, not of 1"),
+        ("groups: [a, b]\nn: [5, 5]\ncounts: {x: {y: [6, 1]}}\n", "sum to 5 or fewer"),
+        ("groups: [a, b]\nn: [5, 5]\ncounts: {x: {y: [1]}}\n", "x, y: expected 2"),
+        ("groups: [a, b]\nn: [5, 5]\nmoments: {x: [[1, 2]]}\n", "2 pairs of mean"),
+        ("groups: [a, b]\nn: [5, 5]\ncuonts: {}\n", "unknown setting `cuonts`"),
+    ],
+)
+def test_a_published_table_that_cannot_be_is_one_line(tmp_path, text, expected):
+    path = tmp_path / "counts.yaml"
+    path.write_text(text)
+    line = call("--from-counts", path, code=1)
+    assert expected in line and "\n" not in line
+
+
+PUBLISHED = (
+    "groups: [a, b]\nn: [9, 9]\ncounts: {sex: {m: [7, 3], f: [2, 6]}}\n"
+    "moments: {age: [[46.2, 23.8], [56.6, 8.4]]}\n"
+)
+
+
+def test_the_tests_of_published_counts_can_be_chosen(tmp_path):
+    path = tmp_path / "counts.yaml"
+    path.write_text(PUBLISHED)
+    assert "Fisher" in call("--from-counts", path)
+    chosen = call("--from-counts", path, "--test", "sex=yates", "--test", "age=student")
+    assert f"{stats.chi2_contingency([[7, 2], [3, 6]]).pvalue:.3f}" in chosen
+    age = stats.ttest_ind_from_stats(46.2, 23.8, 9, 56.6, 8.4, 9).pvalue
+    assert f"{age:.3f}" in chosen and "Student" in chosen
+
+
+def test_a_test_of_two_groups_is_not_taken_for_three():
+    rows = pd.DataFrame({"label": list("abc") * 9, "x": [str(n) for n in range(27)]})
+    with pytest.raises(UserError, match="expected two groups for student.*3 groups"):
+        table_one(rows, "label", ["x"], tests={"x": "student"})
+
+
+def test_what_published_counts_do_not_know_is_named(tmp_path):
+    path = tmp_path / "counts.yaml"
+    path.write_text(PUBLISHED)
+    line = call("--from-counts", path, "--test", "age=mann-whitney", code=1)
+    assert "expected welch or student, as ranks need the values" in line
+    line = call("--from-counts", path, "--test", "bmi=welch", code=1)
+    assert "one of sex, age. Received: 'bmi'" in line
+    assert "Expected no --by" in call("--from-counts", path, "--by", "sex", code=2)
+
+
+def test_moments_of_three_groups_say_why_they_have_no_p():
+    found = table_from_counts("abc", [9, 9, 9], {}, {"age": [(1.0, 2.0)] * 3})
+    assert found.lines[0].reason == "more than two groups"
+
+
+def test_signs_of_markup_stand_as_they_are():
+    rows = pd.DataFrame({"label": ["a", "b"] * 3, "x": ["|[bold]$", "{~^\\}", ">"] * 2})
+    found = table_one(rows, "label", ["x"])
+    assert r"x: >" in table_one_markdown(found, synthetic=False)
+    assert r"\|[bold]$" in table_one_markdown(found, synthetic=False)
+    latex = table_one_latex(found, synthetic=False)
+    assert r"\{\textasciitilde{}\textasciicircum{}\textbackslash{}\}" in latex
+    assert r"[bold]\$" in latex and "x: $>$" in latex
+    out = io.StringIO()
+    print_table_one(found, Console(file=out, width=80), synthetic=False)
+    assert "[bold]" in out.getvalue()
+
+
+def test_one_source_is_needed(manifest):
+    assert "Expected a MANIFEST" in call(code=2)
+    assert "and not both" in call(manifest, "--from-counts", manifest, code=2)

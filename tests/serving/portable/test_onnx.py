@@ -1,0 +1,124 @@
+"""The ONNX file says what the Keras model says, in ONNX Runtime."""
+
+import importlib.util
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.explanation.networks import SIZE, classifier
+from tests.serving.portable_runs import (
+    ENCODING,
+    FORMS,
+    REFUSED,
+    form,
+    images,
+    logits_of,
+    spread,
+)
+from usgland.errors import UserError
+from usgland.models.fusion import FUSIONS
+from usgland.serving.portable.onnx import check_onnx, convert_onnx, onnx_runner
+
+HOW = 'needs the extra `onnx`: pip install "tf2onnx>=1.17" onnx onnxruntime'
+onnxruntime = pytest.importorskip("onnxruntime", reason=HOW)
+pytest.importorskip("tf2onnx", reason=HOW)
+pytestmark = pytest.mark.usefixtures("tiny_network")
+SAME = {"slope": 1.0, "intercept": 0.0}
+
+
+@pytest.fixture(scope="module")
+def contents():
+    return np.array(images(8), object)
+
+
+@pytest.fixture(scope="module")
+def pixels(contents):
+    layer = classifier().get_layer("preprocessing")
+    return np.stack([layer.read(tf.constant(one)).numpy() for one in contents])
+
+
+@pytest.fixture(scope="module")
+def model(tiny_network, contents):
+    model = classifier()
+    spread(model, contents)
+    return model
+
+
+def session(content):
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+def test_a_batch_gives_the_probabilities_of_the_model(model, contents, pixels):
+    content = convert_onnx(model, {"slope": 0.5, "intercept": -1.0})
+    logit, probability = session(content).run(None, {"pixels": pixels})
+    expected = logits_of(model, contents)
+    assert np.ptp(expected) > 2  # or any constant would pass
+    np.testing.assert_allclose(logit, 0.5 * expected - 1, atol=1e-4)
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit)), atol=1e-6)
+    one = onnx_runner(content, 1)({"pixels": pixels[:1]})
+    assert one == pytest.approx((logit[0], probability[0]), abs=1e-6)
+
+
+def test_the_file_names_what_it_takes_and_gives(model):
+    one = session(convert_onnx(model, SAME))
+    (taken,) = one.get_inputs()
+    assert (taken.name, taken.type) == ("pixels", "tensor(uint8)")
+    assert taken.shape == ["batch", SIZE, SIZE, 1]
+    given = {value.name: (value.type, value.shape) for value in one.get_outputs()}
+    assert given == dict.fromkeys(
+        ["logit", "probability"], ("tensor(float)", ["batch"])
+    )
+
+
+def test_other_pixels_are_an_error(model):
+    runner = onnx_runner(convert_onnx(model, SAME), 1)
+    for shape, kind in (((1, SIZE + 1, SIZE, 1), "uint8"), ((1, SIZE, SIZE, 1), "f4")):
+        with pytest.raises(Exception, match="INVALID_ARGUMENT"):
+            runner({"pixels": np.zeros(shape, kind)})
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        "concat",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in FUSIONS[1:]),
+    ],
+)
+def test_a_form_goes_in_as_it_stands_beside_the_image(fusion, contents, pixels):
+    model = classifier("both", fusion, ENCODING)
+    one = session(convert_onnx(model, SAME))
+    for image, files in ((pixels, contents), (0 * pixels, [b""] * len(FORMS))):
+        logit = one.run(["logit"], {"pixels": image, **form(FORMS)})[0]
+        inputs = {"image_bytes": np.array(files, object), **form(FORMS)}
+        np.testing.assert_allclose(logit, logits_of(model, inputs), atol=1e-5)
+
+
+def test_a_form_alone_will_do_and_what_it_cannot_use_gives_no_number():
+    model = classifier("clinical", encoding=ENCODING)
+    one = session(convert_onnx(model, SAME))
+    types = {value.name: value.type for value in one.get_inputs()}
+    assert types == {
+        "age_years": "tensor(float)",
+        "bmi_kg_m2": "tensor(float)",
+        "shape": "tensor(string)",
+        "margin": "tensor(string)",
+    }
+    logit = one.run(["logit"], form([*FORMS, *REFUSED]))[0]
+    expected = logits_of(model, form(FORMS))
+    np.testing.assert_allclose(logit[: len(FORMS)], expected, atol=1e-5)
+    assert all(map(math.isnan, logit[len(FORMS) :]))
+
+
+def test_packages_that_are_missing_are_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    expected = 'Received: no tf2onnx, onnx, onnxruntime. Install them: pip install "tf2'
+    with pytest.raises(UserError, match=expected) as one:
+        check_onnx()
+    assert "\n" not in str(one.value)
+
+
+def test_nothing_is_written_to_the_terminal(model, pixels, capfd):
+    onnx_runner(convert_onnx(model, SAME), 2)({"pixels": pixels[:1]})
+    assert capfd.readouterr() == ("", "")

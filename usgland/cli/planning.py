@@ -1,0 +1,60 @@
+"""`usgland samplesize`: how many patients a study needs."""
+
+from typing import Any
+
+import click
+
+from usgland.startup import make_console
+
+SHARE = click.FloatRange(0, 1)
+INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
+AREA = click.FloatRange(0.5, 1, max_open=True)
+
+
+@click.command()
+@click.option("--sensitivity", type=SHARE, default=0.9, show_default=True)
+@click.option("--specificity", type=SHARE, default=0.9, show_default=True)
+@click.option("--auc", type=AREA, default=0.9, show_default=True)
+@click.option(
+    "--width",
+    type=INSIDE,
+    default=0.1,
+    show_default=True,
+    help="Of the intervals, from bound to bound.",
+)
+@click.option(
+    "--prevalence",
+    type=INSIDE,
+    default=0.5,
+    show_default=True,
+    help="Share of malignant patients.",
+)
+@click.option("--level", type=INSIDE, default=0.95, show_default=True)
+@click.option("--other-sensitivity", type=SHARE, help="Of what it is compared with.")
+@click.option("--other-specificity", type=SHARE, help="Likewise.")
+@click.option("--other-auc", type=AREA, help="Likewise.")
+@click.option(
+    "--discordant",
+    type=SHARE,
+    help="Share of cases that one of the two alone calls right.",
+)
+@click.option(
+    "--correlation",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Of the two AUC.",
+)
+@click.option(
+    "--margin", type=INSIDE, help="Ask for non-inferiority, with this margin."
+)
+@click.option("--alpha", type=INSIDE, default=0.05, show_default=True)
+@click.option("--power", type=INSIDE, default=0.8, show_default=True)
+def samplesize(**given: Any) -> None:
+    """Say how many patients an interval's width or a comparison needs.
+
+    Values are those expected; what to compare with is named by the --other options.
+    """
+    from usgland.evaluation.planning.questions import Assumptions, print_sample_sizes
+
+    print_sample_sizes(Assumptions(**given), make_console())

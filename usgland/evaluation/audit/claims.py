@@ -1,0 +1,189 @@
+"""Findings about printed P values of two rows: the bounds over all pairings."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from scipy.stats import binom, chi2
+
+from usgland.evaluation.audit.matrix_fit import Matrix
+from usgland.evaluation.audit.printed import Bounds, printed_bounds
+from usgland.evaluation.audit.published_file import AuditFile, Comparison
+from usgland.evaluation.audit.rows import Finding, Fit
+from usgland.evaluation.statistics.association import (
+    chi_square,
+    chi_square_yates,
+    fisher,
+)
+
+# Kinds of McNemar's test, as a finding names them.
+McNemar = Literal["exact", "chi-square", "chi-square, corrected"]
+PAIRS = 2_000  # of matrices; more of them bound no P
+UNPAIRED = (chi_square, chi_square_yates, fisher)
+
+
+class Right(NamedTuple):
+    """How many of the cases of one class were called right."""
+
+    right: int
+    cases: int
+
+
+def mcnemar_bounds(
+    a: Sequence[Right], b: Sequence[Right], *, kind: McNemar = "exact"
+) -> Bounds:
+    """The smallest and largest P of McNemar's test over all pairings.
+
+    How often two readers are right fixes how many more cases one has right, not how
+    many they differ in; that lies between two bounds in each class.
+
+    Args:
+        a: Of the first reader, one element a class that the figure counts.
+        b: Of the second on the same cases.
+        kind: By the binomial distribution, by chi-square, which gives the smallest P,
+            or by chi-square with the correction for continuity, R's default.
+
+    Raises:
+        ValueError: If the cases differ or more are right than there are.
+
+    Reference:
+        [McNemar, 1947](https://doi.org/10.1007/BF02295996); the bounds of the
+        discordant pairs are Frechet's. The correction:
+        [Edwards, 1948](https://doi.org/10.1007/BF02289261).
+    """
+    least = most = 0  # cases that only a has right
+    for one, other in zip(a, b, strict=True):
+        if one.cases != other.cases or not (
+            0 <= one.right <= one.cases and 0 <= other.right <= other.cases
+        ):
+            raise ValueError(
+                "`a` and `b` must be of the same cases, with at most as many right. "
+                f"Received: {tuple(one)} and {tuple(other)}"
+            )
+        least += max(0, one.right - other.right)
+        most += min(one.right, one.cases - other.right)
+    more = sum(one.right - other.right for one, other in zip(a, b, strict=True))
+    only_a = np.arange(least, most + 1)
+    only_b = only_a - more
+    differing = only_a + only_b
+    if kind == "exact":  # By the symmetry of the binomial distribution of 1/2.
+        tail = binom.cdf(np.minimum(only_a, only_b), differing, 0.5)
+        p_values = np.where(differing > 0, np.minimum(1.0, 2 * tail), 1.0)
+    else:
+        apart = np.abs(only_a - only_b)
+        if kind == "chi-square, corrected":
+            apart = np.maximum(apart - 1, 0)
+        p_values = chi2.sf(apart**2 / np.maximum(differing, 1), 1)
+    return Bounds(float(p_values.min()), float(p_values.max()))
+
+
+def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
+    """Checks every printed P value of two rows that have matrices."""
+    return [_one(one, file, fits) for one in file.comparisons]
+
+
+def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
+    where = f"{one.a} against {one.b}, {one.figure}"
+    where = f"{one.where}: {where}" if one.where else where
+    missing = [name for name in (one.a, one.b) if name not in fits]
+    if missing:
+        text = f"P {one.p} cannot be checked: no matrix for {' and '.join(missing)}"
+        return Finding("comparison", where, True, text)
+    a, b = fits[one.a], fits[one.b]
+    # Matrices of a row that agree in what is compared are one.
+    sides = [{tuple(_right(one.figure, x)): x for x in fit.matrices} for fit in (a, b)]
+    if len(sides[0]) * len(sides[1]) > PAIRS:
+        text = f"P {one.p} was not checked: more than {PAIRS:,} pairs of matrices fit"
+        return Finding("comparison", where, True, text)
+    pairs = list(product(sides[0].values(), sides[1].values()))
+    paired = file.rows[one.a].cases == file.rows[one.b].cases
+    tests = _paired_tests(one.figure, pairs) if paired else {}
+    tests |= _unpaired_tests(one.figure, pairs)
+    printed = printed_bounds(one.p, file.rounding)
+    hits = [name for name, p in tests.items() if _overlap(p, printed)]
+    tried = tuple(f"{name}: P {format_range(p)}" for name, p in tests.items())
+    shares = " against ".join(_shares(one.figure, fit) for fit in (a, b))
+    if not paired:
+        shares += ", on different cases"
+    if not hits:
+        return Finding(
+            "comparison",
+            where,
+            False,
+            f"P {one.p} cannot be obtained from {shares}",
+            tried,
+        )
+    text = f"P {one.p} can be obtained from {shares} by {'; '.join(hits)}"
+    return Finding("comparison", where, True, text, tried)
+
+
+def _paired_tests(
+    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+) -> dict[str, Bounds]:
+    """Test -> its P values over all pairings of the same cases."""
+    tests = {}
+    for kind in get_args(McNemar):
+        bounds = [
+            mcnemar_bounds(_right(figure, x), _right(figure, y), kind=kind)
+            for x, y in pairs
+        ]
+        low, high = (
+            choose(getattr(one, end) for one in bounds)
+            for choose, end in ((min, "low"), (max, "high"))
+        )
+        tests[f"McNemar, {kind}, over all pairings"] = Bounds(low, high)
+    return tests
+
+
+def _unpaired_tests(
+    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+) -> dict[str, Bounds]:
+    """Test -> its P values as if the cases were different ones."""
+    tests = {}
+    for test in UNPAIRED:
+        found = [test(_table(figure, x, y)) for x, y in pairs]
+        values = [each.p_value for each in found if each.p_value == each.p_value]
+        if values:
+            tests[found[0].test] = Bounds(min(values), max(values))
+    return tests
+
+
+def _right(figure: str, one: Matrix) -> list[Right]:
+    classes = {
+        "sensitivity": Right(one.tp, one.tp + one.fn),
+        "specificity": Right(one.tn, one.tn + one.fp),
+    }
+    return list(classes.values()) if figure == "accuracy" else [classes[figure]]
+
+
+def _table(figure: str, x: Matrix, y: Matrix) -> np.ndarray:
+    rows = []
+    for one in (x, y):
+        parts = _right(figure, one)
+        right, cases = (sum(column) for column in zip(*parts, strict=True))
+        rows.append([right, cases - right])
+    return np.array(rows)
+
+
+def _shares(figure: str, fit: Fit) -> str:
+    parts = _right(figure, fit.matrices[0])
+    right, cases = (sum(column) for column in zip(*parts, strict=True))
+    return f"{right}/{cases}"
+
+
+def _overlap(a: Bounds, b: Bounds) -> bool:
+    return a.low <= b.high and b.low <= a.high
+
+
+def format_range(p: Bounds) -> str:
+    """Both ends, or one number where they would be written alike."""
+    low, high = format_small(p.low), format_small(p.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def format_small(value: float) -> str:
+    """Three figures; in powers of ten below 0.0005, as the size may be what matters."""
+    if value >= 0.1 or value == 0:
+        return f"{value:.3f}"
+    return f"{value:.3g}" if value >= 0.0005 else f"{value:.0e}"

@@ -1,0 +1,217 @@
+"""The YAML file of published figures: what it may say, checked strictly."""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+
+from usgland.errors import UserError
+from usgland.evaluation.audit.printed import Rounding, printed_bounds
+from usgland.settings import Settings, describe_problem, read_yaml
+
+PAPER = "audit_paper.yaml"
+FIGURE_NAMES = ("sensitivity", "specificity", "accuracy", "f1", "kappa", "auc")
+
+
+def _quoted(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError(
+            'expected a figure in quotes, such as "0.850", as its decimals count'
+        )
+    return value
+
+
+def _figure(text: str) -> str:
+    printed_bounds(text)
+    return text
+
+
+def _no_limit(text: str) -> str:
+    if text[:1] in "<>":
+        raise ValueError("expected a figure, not a limit")
+    return text
+
+
+def _at_most_one(text: str) -> str:
+    if printed_bounds(text).low > 1:
+        raise ValueError('expected at most 1 or 100%, such as "0.85" or "85%"')
+    return text
+
+
+def _from_zero(text: str) -> str:
+    if printed_bounds(text).high < 0:
+        raise ValueError("expected a figure from 0")
+    return text
+
+
+Printed = Annotated[
+    str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_figure)
+]
+Figure = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
+Kappa = Annotated[Figure, pydantic.AfterValidator(_at_most_one)]
+PrintedShare = Annotated[Kappa, pydantic.AfterValidator(_from_zero)]
+P = Annotated[
+    Printed,
+    pydantic.AfterValidator(_at_most_one),
+    pydantic.AfterValidator(_from_zero),
+]
+Count = Annotated[int, pydantic.Field(ge=0, le=100_000)]
+Size = Annotated[int, pydantic.Field(ge=1, le=100_000)]  # of a group of a table
+# Of a class: every confusion matrix of so many is looked at.
+Cases = Annotated[int, pydantic.Field(ge=1, le=5_000)]
+Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
+
+
+class CasesStated(Settings):
+    """What rows were measured on, as the paper states it."""
+
+    unit: Literal["patient", "image", "lesion"] = "patient"
+    malignant: Cases | None = None  # None: not stated
+    benign: Cases | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.malignant is None) != (self.benign is None):
+            raise ValueError("expected malignant and benign, or neither")
+        return self
+
+
+class FigureRow(Settings):
+    """One row of a table of diagnostic figures."""
+
+    cases: str  # a name among `cases`
+    sensitivity: PrintedShare
+    specificity: PrintedShare
+    accuracy: PrintedShare | None = None
+    f1: PrintedShare | None = None
+    kappa: Kappa | None = None
+    auc: PrintedShare | None = None
+
+    def printed(self) -> dict[str, str]:
+        """Figure -> its text, of those that are there."""
+        given = {name: getattr(self, name) for name in FIGURE_NAMES}
+        return {name: text for name, text in given.items() if text is not None}
+
+
+class Comparison(Settings):
+    """A printed P value of two rows."""
+
+    a: str  # names among `rows`
+    b: str
+    figure: Literal["sensitivity", "specificity", "accuracy"]
+    p: P
+    where: str = ""
+
+
+class TableRow(Settings):
+    """One row of a published table of two or more groups."""
+
+    counts: tuple[tuple[Count, ...], ...] | None = None  # a list a group
+    moments: tuple[tuple[Figure, Figure], ...] | None = None  # mean and SD a group
+    p: P | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.counts is None) == (self.moments is None):
+            raise ValueError("expected either counts or moments")
+        if self.counts is not None and len({len(one) for one in self.counts}) != 1:
+            raise ValueError("expected as many counts in each group")
+        return self
+
+
+class PublishedTable(Settings):
+    """A published table of the groups' characteristics."""
+
+    groups: Annotated[tuple[str, ...], pydantic.Field(min_length=2)]
+    n: tuple[Size, ...]
+    rows: dict[str, TableRow]
+
+    @pydantic.model_validator(mode="after")
+    def _as_many_groups(self) -> Self:
+        wanted = len(self.groups)
+        if len(self.n) != wanted:
+            raise ValueError(f"expected n of {wanted} groups, not of {len(self.n)}")
+        for name, row in self.rows.items():
+            found = len(row.counts or row.moments or ())
+            if found != wanted:
+                raise ValueError(f"{name}: expected {wanted} groups, not {found}")
+        return self
+
+
+class AuditFile(Settings):
+    """Published figures, as `configs/audit_paper.yaml` explains them."""
+
+    title: str
+    rounding: Rounding = "either"
+    largest: Annotated[int, pydantic.Field(ge=1, le=1000)] = 200
+    prevalences: tuple[Share, ...] = ()
+    cases: dict[str, CasesStated] = {}
+    rows: dict[str, FigureRow] = {}
+    comparisons: tuple[Comparison, ...] = ()
+    tables: dict[str, PublishedTable] = {}
+    repeated: dict[str, dict[str, Printed]] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, row in self.rows.items():
+            if row.cases not in self.cases:
+                raise ValueError(
+                    f"rows.{name}.cases: expected a name among cases "
+                    f"({', '.join(self.cases) or 'none there'}), not {row.cases}"
+                )
+        for one in self.comparisons:
+            for side in (one.a, one.b):
+                if side not in self.rows:
+                    raise ValueError(
+                        f"comparisons: expected names among rows, not {side!r}"
+                    )
+        return self
+
+
+def read_audit_file(path: Path) -> AuditFile:
+    """Reads published figures.
+
+    Raises:
+        UserError: If the file is no such YAML; it names every problem.
+    """
+    settings: dict[str, Any] = read_yaml(path)
+    try:
+        return AuditFile.model_validate(settings)
+    except pydantic.ValidationError as error:
+        wrong = "; ".join(
+            describe_problem(one, _known_names(one["loc"])) for one in error.errors()
+        )
+        raise UserError(f"{path}: {wrong}") from error
+
+
+def paper_path() -> Path:
+    """Where `configs/audit_paper.yaml` lies: in a checkout or an installed package.
+
+    `configs/` is its only source; a wheel puts it in share/usgland/configs.
+
+    Raises:
+        UserError: If the installation lacks it.
+    """
+    checkout = Path(__file__).parents[3] / "configs" / PAPER
+    if checkout.exists():
+        return checkout
+    try:
+        files = importlib.metadata.files("usgland") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == PAPER:
+            return Path(str(file.locate())).resolve()
+    raise UserError(
+        f"Expected {PAPER} in the installation. Received: none. Name a file: "
+        "`usgland audit FILE`"
+    )
+
+
+def _known_names(where: tuple[int | str, ...]) -> list[str]:
+    """What may stand in place of the last name of a dotted one."""
+    parts = (CasesStated, FigureRow, Comparison, PublishedTable, TableRow)
+    models = parts if len(where) > 1 else (AuditFile,)
+    names = [name for model in models for name in model.model_fields]
+    return [".".join(map(str, (*where[:-1], name))) for name in names]

@@ -1,0 +1,151 @@
+"""Findings about published tables: sums, P values, what is printed twice."""
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from usgland.evaluation.audit.claims import format_range
+from usgland.evaluation.audit.printed import Bounds, Rounding, printed_bounds
+from usgland.evaluation.audit.published_file import AuditFile, PublishedTable, TableRow
+from usgland.evaluation.audit.rows import Finding
+from usgland.evaluation.statistics.association import COUNT_TESTS, MOMENT_TESTS, Moments
+
+ALL = "All tables"
+
+
+class Checked(NamedTuple):
+    """A P value that was recomputed, and how near the nearest test came."""
+
+    finding: Finding
+    gap: float
+    closest: str
+
+
+def audit_tables(file: AuditFile) -> list[Finding]:
+    """Checks the sums and P values of every table, and what is printed twice."""
+    sums: list[Finding] = []
+    p_values: list[Checked] = []
+    for name, table in file.tables.items():
+        for row_name, row in table.rows.items():
+            where = f"{name}, {row_name}"
+            if row.counts is not None:
+                sums.append(_sum(where, table, row.counts))
+            if row.p is not None:
+                p_values.append(_p_value(where, table, row, row.p, file.rounding))
+    repeated = [_repeated(*one) for one in file.repeated.items()]
+    return [*sums, *_summary(p_values), *(one.finding for one in p_values), *repeated]
+
+
+def recomputed(
+    row: TableRow, n: tuple[int, ...], rounding: Rounding
+) -> dict[str, Bounds]:
+    """Test -> the P values that the printed counts or moments can give.
+
+    Counts give one value. Means and standard deviations are rounded, so P is taken
+    at every corner of what they can be, with the mean difference nearest to 0, too.
+    Tests that are undefined or of two groups alone are left out.
+    """
+    if row.counts is not None:
+        found = [test(np.array(row.counts)) for test in COUNT_TESTS.values()]
+        return {
+            one.test: Bounds(one.p_value, one.p_value)
+            for one in found
+            if one.p_value == one.p_value
+        }
+    if row.moments is None or len(n) != 2:
+        return {}
+    means, sds = (
+        [printed_bounds(one[place], rounding) for one in row.moments]
+        for place in (0, 1)
+    )
+    differences = [means[0].low - means[1].high, means[0].high - means[1].low]
+    if differences[0] < 0 < differences[1]:
+        differences.append(0.0)
+    tests: dict[str, Bounds] = {}
+    for test in MOMENT_TESTS.values():
+        values = [
+            test(Moments(d, max(0.0, s), n[0]), Moments(0.0, max(0.0, t), n[1]))
+            for d, s, t in product(differences, sds[0], sds[1])
+        ]
+        known = [one.p_value for one in values if one.p_value == one.p_value]
+        if known:
+            tests[values[0].test] = Bounds(min(known), max(known))
+    return tests
+
+
+def _sum(
+    where: str, table: PublishedTable, counts: tuple[tuple[int, ...], ...]
+) -> Finding:
+    texts = [
+        f"{group}: {' + '.join(map(str, row))} = {sum(row)} of {n}"
+        for group, row, n in zip(table.groups, counts, table.n, strict=True)
+    ]
+    wrong = [
+        text
+        for text, row, n in zip(texts, counts, table.n, strict=True)
+        if sum(row) != n
+    ]
+    if wrong:
+        text = f"the counts do not sum to n: {'; '.join(wrong)}"
+        return Finding("sum", where, False, text)
+    return Finding("sum", where, True, "the counts sum to n")
+
+
+def _p_value(
+    where: str, table: PublishedTable, row: TableRow, p: str, rounding: Rounding
+) -> Checked:
+    tests = recomputed(row, table.n, rounding)
+    printed = printed_bounds(p, rounding)
+    texts = [f"{name} {format_range(one)}" for name, one in tests.items()]
+    if row.moments is not None:
+        texts.append("Mann-Whitney needs the values themselves")
+    gaps = {
+        name: max(one.low - printed.high, printed.low - one.high, 0.0)
+        for name, one in tests.items()
+    }
+    hits = [name for name, gap in gaps.items() if gap == 0]
+    text = f"P {p} is that of {'; '.join(hits)}"
+    if not hits:
+        source = "counts" if row.counts is not None else "means and SDs"
+        text = f"P {p} cannot be obtained from the {source}"
+    if not tests:
+        text = f"P {p} cannot be checked from what is printed"
+    finding = Finding("p_value", where, bool(hits) or not tests, text, tuple(texts))
+    closest = min(gaps, key=lambda name: gaps[name], default="")
+    near = (
+        f"{where}, {closest} {format_range(tests[closest])} against {p}"
+        if tests
+        else ""
+    )
+    return Checked(finding, gaps.get(closest, float("inf")), near)
+
+
+def _summary(checked: list[Checked]) -> list[Finding]:
+    """How many of the P values fit, before they are listed."""
+    known = [one for one in checked if one.closest]
+    misfits = sum(not one.finding.fits for one in known)
+    if len(known) < 2 or not misfits:
+        return []
+    many = "none" if misfits == len(known) else str(len(known) - misfits)
+    text = (
+        f"{many} of the {len(known)} printed P values can be obtained from the printed "
+        "counts, means and SDs by the tests tried"
+    )
+    nearest = min(
+        (one for one in known if not one.finding.fits), key=lambda one: one.gap
+    )
+    tried = (
+        "of counts: chi-square without and with Yates, Fisher, likelihood ratio",
+        "of means and SDs, for every value that is printed so: Student, Welch",
+        f"the closest: {nearest.closest}",
+    )
+    return [Finding("p_value", ALL, False, text, tried)]
+
+
+def _repeated(name: str, places: dict[str, str]) -> Finding:
+    texts = tuple(f"{place}: {text}" for place, text in places.items())
+    bounds = [printed_bounds(text) for text in places.values()]
+    same = max(one.low for one in bounds) <= min(one.high for one in bounds)
+    text = "agrees" if same else f"differs between places: {'; '.join(texts)}"
+    return Finding("repeated", name, same, text, texts if same else ())

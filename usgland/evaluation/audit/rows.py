@@ -1,0 +1,249 @@
+"""Findings about rows of figures: the numbers of cases, F1, AUC."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from usgland.evaluation.audit.matrix_fit import (
+    F1_KINDS,
+    Matrix,
+    fitting_f1_kinds,
+    fitting_matrices,
+    fitting_prevalences,
+    fitting_sizes,
+)
+from usgland.evaluation.audit.printed import Bounds, printed_bounds, printed_value
+from usgland.evaluation.audit.published_file import AuditFile, CasesStated, FigureRow
+
+SHOWN = 3  # numbers of cases that are named
+EVERY = "every prevalence from 0.02% to 99.98%, any number of cases"
+
+
+class Finding(NamedTuple):
+    """One thing that was checked.
+
+    Attributes:
+        kind: What was checked.
+        where: In the paper.
+        fits: Whether the printed figures agree with what was tried.
+        text: What was found, a sentence.
+        tried: What was tried, each a sentence.
+    """
+
+    kind: Literal[
+        "cases", "matrix", "f1", "auc", "comparison", "sum", "p_value", "repeated"
+    ]
+    where: str
+    fits: bool
+    text: str
+    tried: tuple[str, ...] = ()
+
+
+class Fit(NamedTuple):
+    """The matrices of one row at the numbers of cases that are taken for it."""
+
+    malignant: int
+    benign: int
+    matrices: tuple[Matrix, ...]
+
+
+def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
+    """Checks every row of figures, those of the same cases together.
+
+    Returns:
+        The findings, and row -> its matrices, of rows that have any.
+    """
+    findings: list[Finding] = []
+    fits: dict[str, Fit] = {}
+    for name, stated in file.cases.items():
+        rows = {key: row for key, row in file.rows.items() if row.cases == name}
+        if stated.malignant is None:
+            found, fitted = _alone(rows, file)
+        else:
+            found, fitted = _together(name, rows, stated, file)
+        findings += found
+        fits |= fitted
+    return [*findings, *_f1_kinds(file, fits), *_aucs(file)], fits
+
+
+def bounds_of(row: FigureRow, file: AuditFile) -> dict[str, Bounds]:
+    """Figure -> bounds of a row; without the AUC, which may be of a whole curve."""
+    printed = {name: text for name, text in row.printed().items() if name != "auc"}
+    return {name: printed_bounds(text, file.rounding) for name, text in printed.items()}
+
+
+def _together(
+    name: str, rows: Mapping[str, FigureRow], stated: CasesStated, file: AuditFile
+) -> tuple[list[Finding], dict[str, Fit]]:
+    """Rows on the same cases, whose numbers are stated."""
+    malignant, benign = stated.malignant or 0, stated.benign or 0
+    size = f"{malignant} malignant + {benign} benign {stated.unit}s"
+    bounds = {key: bounds_of(row, file) for key, row in rows.items()}
+    fits = _at(bounds, malignant, benign)
+    misfits = [key for key in rows if key not in fits]
+    if not misfits:
+        text = f"can be obtained from the stated {size}"
+        found = [
+            Finding("cases", key, True, text, _matrix_texts(fits[key])) for key in rows
+        ]
+        return found, fits
+    some = "all" if len(misfits) == len(rows) else f"{len(misfits)} of {len(rows)}"
+    who = f"{name}, {some} rows" if len(rows) > 1 else misfits[0]
+    sizes = fitting_sizes(list(bounds.values()), file.largest)
+    sizes.sort(key=lambda one: (abs(one[0] - malignant) + abs(one[1] - benign), one))
+    missed = "any row" if some == "all" and len(rows) > 1 else "; ".join(misfits)
+    tried = [
+        f"{malignant} + {benign} as stated: no matrix for {missed}",
+        f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}",
+    ]
+    if not sizes:
+        found, fitted = _alone(rows, file)
+        text = f"cannot be obtained from the stated {size}, nor together from others"
+        return [Finding("cases", who, False, text, tuple(tried)), *found], fitted
+    nearest = sizes[0]
+    fits = _at(bounds, *nearest)
+    text = (
+        f"cannot be obtained from the stated {size}. The nearest numbers that give "
+        f"{'every row' if len(rows) > 1 else 'the row'} are {nearest[0]} malignant + "
+        f"{nearest[1]} benign"
+    )
+    if sum(nearest) > malignant + benign:
+        text += (
+            f", which is more than the {malignant + benign} {stated.unit}s; cases of "
+            f"another unit{', such as images,' if stated.unit == 'patient' else ''} "
+            "would fit"
+        )
+    tried += [one for key in rows for one in _matrix_texts(fits[key], f"{key}: ")]
+    return [Finding("cases", who, False, text, tuple(tried))], fits
+
+
+def _alone(
+    rows: Mapping[str, FigureRow], file: AuditFile
+) -> tuple[list[Finding], dict[str, Fit]]:
+    """Rows whose numbers of cases are not known, each by itself."""
+    findings: list[Finding] = []
+    fits: dict[str, Fit] = {}
+    for key, row in rows.items():
+        bounds = bounds_of(row, file)
+        sizes = sorted(fitting_sizes([bounds], file.largest), key=sum)
+        tried = [f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}"]
+        if sizes:
+            fits |= _at({key: bounds}, *sizes[0])
+            text = f"can be obtained; the fewest cases are {sizes[0][0]} malignant + "
+            text += f"{sizes[0][1]} benign"
+            tried += _matrix_texts(fits[key])
+            findings.append(Finding("matrix", key, True, text, tuple(tried)))
+            continue
+        prevalences = fitting_prevalences(bounds)
+        if prevalences is None:
+            text = "cannot be obtained from one confusion matrix at any prevalence"
+            tried.append(f"{EVERY}: none fits")
+        else:
+            text = (
+                "cannot be obtained from one confusion matrix of up to "
+                f"{file.largest} + {file.largest} cases"
+            )
+            tried.append(
+                f"{EVERY}: not excluded from {prevalences.low:.1%} to "
+                f"{prevalences.high:.1%}"
+            )
+        tried += _without_one(bounds, file.largest)
+        tried.append("means over several test sets or folds: not tried")
+        findings.append(Finding("matrix", key, False, text, tuple(tried)))
+    return findings, fits
+
+
+def _without_one(bounds: Mapping[str, Bounds], largest: int) -> list[str]:
+    """Which single figure the others would fit without."""
+    texts = []
+    for name in ("accuracy", "f1", "kappa"):
+        others = {key: one for key, one in bounds.items() if key != name}
+        if name not in bounds or len(others) == 2:
+            continue
+        sizes = sorted(fitting_sizes([others], largest), key=sum)
+        at = _sizes(sizes) if sizes else f"none up to {largest} + {largest} fits"
+        if not sizes and fitting_prevalences(others) is None:
+            at = "none fits at any prevalence"
+        texts.append(f"without {name}: {at}")
+    return texts
+
+
+def _at(
+    bounds: Mapping[str, Mapping[str, Bounds]], malignant: int, benign: int
+) -> dict[str, Fit]:
+    found = {k: fitting_matrices(one, malignant, benign) for k, one in bounds.items()}
+    return {k: Fit(malignant, benign, tuple(one)) for k, one in found.items() if one}
+
+
+def _sizes(sizes: list[tuple[int, int]]) -> str:
+    if not sizes:
+        return "none fits"
+    shown = ", ".join(f"{a} + {b}" for a, b in sizes[:SHOWN])
+    return f"{len(sizes)} fit, first {shown}" if len(sizes) > SHOWN else f"{shown} fit"
+
+
+def _matrix_texts(fit: Fit, start: str = "") -> tuple[str, ...]:
+    return tuple(
+        f"{start}sensitivity {one.tp}/{fit.malignant}, specificity "
+        f"{one.tn}/{fit.benign}"
+        for one in fit.matrices[:SHOWN]
+    )
+
+
+def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
+    """Whether one kind of F1 serves all rows."""
+    kinds = {}
+    for key, fit in fits.items():
+        f1 = bounds_of(file.rows[key], file).get("f1")
+        if f1 is not None:
+            kinds[key] = fitting_f1_kinds(f1, fit.matrices)
+    if len(kinds) < 2:
+        return []
+    tried = tuple(f"{key}: {' or '.join(found)}" for key, found in kinds.items())
+    shared = [kind for kind in F1_KINDS if all(kind in one for one in kinds.values())]
+    if shared:
+        text = f"every row can be {' or '.join(shared)}"
+        return [Finding("f1", "F1", True, text, tried)]
+    text = (
+        "cannot be of one kind in all rows: only binary (of the malignant class) in "
+        f"{_only(kinds, {'binary'})}; only macro or weighted in "
+        f"{_only(kinds, {'macro', 'weighted'})}"
+    )
+    return [Finding("f1", "F1", False, text, tried)]
+
+
+def _only(kinds: Mapping[str, tuple[str, ...]], allowed: set[str]) -> str:
+    names = [key for key, found in kinds.items() if set(found) <= allowed]
+    return f"{len(names)} of {len(kinds)}"
+
+
+def _aucs(file: AuditFile) -> list[Finding]:
+    """Whether each AUC is the balanced accuracy of its row's one point."""
+    equal, other = [], []
+    for key, row in file.rows.items():
+        if row.auc is None:
+            continue
+        bounds = bounds_of(row, file)
+        auc = printed_bounds(row.auc, file.rounding)
+        sides = [bounds["sensitivity"], bounds["specificity"]]
+        low, high = (sum(getattr(s, end) for s in sides) / 2 for end in ("low", "high"))
+        if auc.low <= high and low <= auc.high:
+            equal.append(f"{key}: {row.auc}")
+        else:
+            shares = [printed_value(one) for one in (row.sensitivity, row.specificity)]
+            other.append((key, row.auc, sum(shares) / 2))
+    found = []
+    if equal:
+        text = (
+            f"{len(equal)} of {len(equal) + len(other)} AUCs equal (sensitivity + "
+            "specificity) / 2, the balanced accuracy of one point, not the area under "
+            "a curve of many thresholds"
+        )
+        found.append(Finding("auc", "AUC", False, text, tuple(equal)))
+    for key, printed, balanced in other if equal else ():
+        text = (
+            f"AUC {printed} is not that of the row's one point, {balanced:.4f}, as the "
+            "others are"
+        )
+        tried = ("balanced accuracy of the printed sensitivity and specificity",)
+        found.append(Finding("auc", key, False, text, tried))
+    return found

@@ -1,0 +1,256 @@
+"""Several models on the same cases: every pair, per image and per patient."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from usgland.errors import UserError
+from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
+from usgland.evaluation.statistics.auc_tests import (
+    delong_test,
+    permutation_test,
+    unpaired_delong_test,
+)
+from usgland.evaluation.statistics.families import corrected_resampled_test, holm
+from usgland.evaluation.statistics.non_inferiority import NonInferiority
+from usgland.evaluation.statistics.scores import weighted_auc
+from usgland.evaluation.statistics.share_tests import (
+    SHARES,
+    paired_shares,
+    unpaired_shares,
+)
+
+UNITS = ("image", "patient")
+
+
+class Choices(NamedTuple):
+    """How models are compared.
+
+    Attributes:
+        units: Of `UNITS`.
+        reference: Compare each model with this one alone; None: every pair.
+        paired: Whether the models are compared on the same cases.
+        test: `"delong"` or `"permutation"`, of the AUC.
+        margin: Of non-inferiority of the first of a pair, in every figure; None: not
+            asked.
+        level: Of intervals, in (0, 1).
+        seed: Of drawn permutations.
+    """
+
+    units: Sequence[str] = UNITS
+    reference: str | None = None
+    paired: bool = True
+    test: str = "delong"
+    margin: float | None = None
+    level: float = 0.95
+    seed: int = 0
+
+
+def compare_models(
+    tables: Mapping[str, pd.DataFrame],
+    thresholds: Mapping[str, dict[str, Any] | None],
+    choices: Choices,
+) -> dict[str, Any]:
+    """Compares models by AUC, sensitivity, specificity and accuracy.
+
+    Args:
+        tables: Name -> predictions of one role, as `read_predictions` gives them.
+        thresholds: Name -> what `read_thresholds` gives, or None: then only the AUC
+            is compared.
+        choices: How.
+
+    Returns:
+        synthetic, level, paired, test, reference, margin, seed, family and, for each
+        unit, cases (name -> n, n_benign, n_malignant, n_patients, rounds) and pairs:
+        one dict a pair and figure: a, b, figure, value_a, value_b, difference (a - b),
+        low, high, p_value, holm (adjusted over all tests of the unit), method, reason
+        and non_inferiority; of the AUC also standard_error, z and, where both models
+        have the same folds, folds.
+
+    Raises:
+        UserError: If the models' cases differ and are to be paired, or a model is
+            missing a class.
+    """
+    if len(tables) < 2:
+        raise UserError("Expected two models or more to compare. Received: one")
+    found: dict[str, Any] = {
+        "synthetic": any(_is_synthetic(table) for table in tables.values()),
+        "level": choices.level,
+        "paired": choices.paired,
+        "test": choices.test,
+        "reference": choices.reference,
+        "margin": choices.margin,
+        "seed": choices.seed,
+        "family": "all tests of a unit",
+    }
+    for unit in choices.units:
+        cases = cases_of_models(tables, thresholds, unit)
+        if choices.paired:
+            cases = align_cases(cases, unit)
+        pairs = [
+            one
+            for a, b in _pairs(cases, choices)
+            for one in _pair(a, b, cases, choices)
+        ]
+        adjusted = holm([one["p_value"] for one in pairs])
+        for one, value in zip(pairs, adjusted, strict=True):
+            one["holm"] = float(value)
+        counts = {name: _counts(rows) for name, rows in cases.items()}
+        found[unit] = {"cases": counts, "pairs": pairs}
+    return found
+
+
+def _pairs(
+    cases: Mapping[str, pd.DataFrame], choices: Choices
+) -> list[tuple[str, str]]:
+    if choices.reference is None:
+        return list(combinations(cases, 2))
+    if choices.reference not in cases:
+        raise UserError(
+            f"--reference: expected one of {', '.join(cases)}. Received: "
+            f"{choices.reference!r}"
+        )
+    return [(name, choices.reference) for name in cases if name != choices.reference]
+
+
+def _pair(
+    a: str, b: str, cases: Mapping[str, pd.DataFrame], choices: Choices
+) -> list[dict[str, Any]]:
+    one, other = cases[a], cases[b]
+    shared = "" if choices.paired else _shared(one, other)
+    results = [
+        {"a": a, "b": b, "figure": "roc_auc"}
+        | _compare_auc(one, other, choices, shared)
+    ]
+    if "prediction" not in one or "prediction" not in other:
+        return results
+    for figure in SHARES:
+        if choices.paired:
+            share = paired_shares(
+                figure,
+                one["label"],
+                one["prediction"],
+                other["prediction"],
+                patient_ids=one["patient_id"].to_numpy(),
+                level=choices.level,
+                margin=choices.margin,
+            )
+        else:
+            share = unpaired_shares(
+                figure,
+                (one["label"], one["prediction"]),
+                (other["label"], other["prediction"]),
+                patient_ids=(one["patient_id"], other["patient_id"]),
+                level=choices.level,
+                margin=choices.margin,
+            )
+        results.append(
+            {
+                "a": a,
+                "b": b,
+                "figure": figure,
+                "value_a": share.a,
+                "value_b": share.b,
+                "difference": share.difference,
+                "low": share.low,
+                "high": share.high,
+                "p_value": share.p_value,
+                "only_a": share.only_a,
+                "only_b": share.only_b,
+                "method": share.method,
+                "reason": shared,
+                "non_inferiority": _judged(share.non_inferiority),
+            }
+        )
+    return results
+
+
+def _compare_auc(
+    one: pd.DataFrame, other: pd.DataFrame, choices: Choices, shared: str
+) -> dict[str, Any]:
+    options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
+    if not choices.paired:
+        result = unpaired_delong_test(
+            (one["label"], one["logit"]),
+            (other["label"], other["logit"]),
+            patient_ids=(one["patient_id"], other["patient_id"]),
+            **options,
+        )
+    else:
+        three = one["label"].to_numpy(), one["logit"].to_numpy(), other["logit"]
+        options["patient_ids"] = one["patient_id"].to_numpy()
+        if choices.test == "permutation":
+            result = permutation_test(*three, seed=choices.seed, **options)
+        else:
+            result = delong_test(*three, **options)
+    return {
+        "value_a": result.auc_a,
+        "value_b": result.auc_b,
+        "difference": result.difference,
+        "standard_error": result.standard_error,
+        "z": result.z,
+        "low": result.low,
+        "high": result.high,
+        "p_value": result.p_value,
+        "method": result.method,
+        "reason": "; ".join(filter(None, (result.reason, shared))),
+        "non_inferiority": _judged(result.non_inferiority),
+        "folds": _over_folds(one, other) if choices.paired else None,
+    }
+
+
+def _shared(one: pd.DataFrame, other: pd.DataFrame) -> str:
+    both = set(one["patient_id"]) & set(other["patient_id"])
+    if not both:
+        return ""
+    return f"{len(both)} patient ids are in a and b, taken for different patients"
+
+
+def _judged(judged: NonInferiority | None) -> dict[str, Any] | None:
+    return None if judged is None else judged._asdict()
+
+
+def _over_folds(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any] | None:
+    """The mean difference over folds; None unless both models have the same folds.
+
+    A fold without both classes has no AUC: it is left out, and counted.
+    """
+    folds = sorted(set(one["fold"]) - {""})
+    if len(folds) < 2 or list(one["fold"]) != list(other["fold"]):
+        return None
+    cases = one["name"].nunique()
+    differences, shares = [], []
+    for fold in folds:
+        inside = (one["fold"] == fold).to_numpy()
+        labels, whole = one["label"].to_numpy()[inside], np.ones((1, inside.sum()))
+        areas = [
+            weighted_auc(labels, rows["logit"].to_numpy()[inside], whole)[0]
+            for rows in (one, other)
+        ]
+        if not np.isnan(areas[0]):
+            differences.append(areas[0] - areas[1])
+            shares.append(inside.sum() / (cases - inside.sum()))
+    left_out = len(folds) - len(differences)
+    if len(differences) < 2:
+        return {"folds": len(differences), "left_out": left_out}
+    result = corrected_resampled_test(differences, float(np.mean(shares)))
+    return {**result._asdict(), "left_out": left_out}
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    """Cases once each, however often a repeated cross-validation tested them."""
+    once = rows.drop_duplicates("name")
+    return {
+        "n": len(once),
+        "n_benign": int((once["label"] == 0).sum()),
+        "n_malignant": int((once["label"] == 1).sum()),
+        "n_patients": int(once["patient_id"].nunique()),
+        "rounds": int(rows["name"].value_counts().max()),
+    }
+
+
+def _is_synthetic(table: pd.DataFrame) -> bool:
+    return "synthetic" in table and bool((table["synthetic"] == "1").any())

@@ -1,0 +1,177 @@
+"""Plots of calibration, net benefit and subgroups; see `figures` for their look."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from usgland.evaluation.performance.measure_tables import NAMES, UNITS
+from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_figure
+from usgland.evaluation.shown.text import format_figure
+
+ROW_INCHES = 0.34  # of a group in the plot of subgroups
+# Of the axis of net benefit, in heights of the curve; the legend stands above it.
+LOW, HIGH = 0.12, 1.75
+
+
+def reliability_figure(metrics: dict[str, Any]) -> Figure:
+    """Share of malignant cases against the mean probability, bin by bin.
+
+    Args:
+        metrics: synthetic, role, confidence_level, and calibration as
+            `assess_calibration` gives it for each unit.
+    """
+    figure, both = new_figure((8.2, 4.5), 2, metrics["synthetic"])
+    level = f"{100 * metrics['confidence_level']:g}%"
+    for axes, unit in zip(both, UNITS, strict=True):
+        part = metrics["calibration"][unit]
+        axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.9, linestyle=":")
+        _draw_bins(axes, unit, part["curve"])
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        axes.set_xlabel("Mean P(malignant)")
+        axes.set_ylabel("Share of malignant cases")
+        axes.set_title(f"per {unit}, n = {part['n']}", fontsize=11)
+        axes.text(
+            0.03,
+            0.97,
+            f"{_bins_text(part['curve'])}\n"
+            f"slope {format_figure(part['slope'])}\n"
+            f"in the large {format_figure(part['intercept_in_the_large'])}\n"
+            f"ECE {part['ece_equal_count']['value']:.3f}, by chance "
+            f"{part['ece_equal_count']['if_calibrated']:.3f}",
+            transform=axes.transAxes,
+            fontsize=7.5,
+            va="top",
+            zorder=8,
+            bbox={"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85},
+        )
+    figure.supxlabel(
+        f"Role {metrics['role']}. Bins of equal numbers of cases; bars: {level} Wilson "
+        "intervals.",
+        fontsize=8,
+    )
+    return figure
+
+
+def decision_curve_figure(metrics: dict[str, Any], curves: dict[str, Any]) -> Figure:
+    """Net benefit of the model, of acting on all and on none, per image and patient.
+
+    Args:
+        metrics: synthetic, role, confidence_level.
+        curves: Unit -> what `decision_curve` gives.
+    """
+    figure, both = new_figure((8.2, 4.6), 2, metrics["synthetic"])
+    level = f"{100 * metrics['confidence_level']:g}%"
+    for axes, unit in zip(both, UNITS, strict=True):
+        curve = curves[unit]
+        threshold = np.array(curve["threshold"])
+        low, high = (np.array(curve[name], "float64") for name in ("low", "high"))
+        colour = COLOURS[unit]
+        axes.fill_between(
+            threshold, low, high, color=colour, alpha=0.2, linewidth=0,
+            label=f"{level} band",
+        )  # fmt: skip
+        axes.plot(threshold, curve["model"], color=colour, label="by the model")
+        axes.plot(
+            threshold, curve["treat_all"], color="0.25", linestyle="--", label="all"
+        )
+        axes.plot(
+            threshold, curve["treat_none"], color="0.25", linestyle=":", label="none"
+        )
+        known = [one for one in curve["model"] if one == one]
+        top = max(curve["prevalence"], 0.01, *known)
+        axes.set(xlim=(0, 1), ylim=(-LOW * top, HIGH * top))
+        axes.set_xlabel("Threshold on P(malignant) to act")
+        axes.set_ylabel("Net benefit, true positives a case")
+        axes.set_title(
+            f"per {unit}, n = {curve['n']}, prevalence {curve['prevalence']:.3g}",
+            fontsize=10,
+        )
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.legend(
+            fontsize=8, title="act on", title_fontsize=8, ncols=2, loc="upper right"
+        )
+    what = "given" if curves["patient"]["given"] else "that of the cases here"
+    figure.supxlabel(f"Role {metrics['role']}. The prevalence is {what}.", fontsize=8)
+    return figure
+
+
+def subgroup_figure(metrics: dict[str, Any], column: str) -> Figure:
+    """Figures of each group with their intervals, per patient.
+
+    Args:
+        metrics: synthetic, role, confidence_level, and subgroups: column -> what
+            `subgroup_figures` gives.
+        column: Which.
+    """
+    groups = metrics["subgroups"][column]["patient"]["groups"]
+    names = tuple(groups[0]["figures"])
+    height = 1.6 + ROW_INCHES * len(groups)
+    figure, panels = new_figure((9.2, height), len(names), metrics["synthetic"])
+    for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        for row, group in enumerate(groups):
+            _draw_row(axes, row, group["figures"][name], group["small"])
+        axes.set(xlim=(-0.03, 1.03), ylim=(len(groups) - 0.5, -0.5))
+        axes.set_yticks(
+            range(len(groups)), [_group_label(one) for one in groups] if not number
+            else [""] * len(groups),
+        )  # fmt: skip
+        axes.set_title(NAMES[name], fontsize=10)
+        axes.grid(axis="x", color="0.9", linewidth=0.6)
+    level = f"{100 * metrics['confidence_level']:g}%"
+    figure.supxlabel(
+        f"{column}, role {metrics['role']}, per patient (benign + malignant); {level} "
+        f"intervals. Hollow: fewer than {metrics['subgroups'][column]['small_below']} "
+        "patients of a label.",
+        fontsize=8,
+    )
+    return figure
+
+
+def _draw_bins(axes: Axes, unit: str, curve: list[dict[str, Any]]) -> None:
+    mean = np.array([one["mean_probability"] for one in curve])
+    share = np.array([one["share"] for one in curve])
+    below = share - np.array([one["low"] for one in curve])
+    above = np.array([one["high"] for one in curve]) - share
+    axes.errorbar(
+        mean,
+        share,
+        yerr=np.maximum([below, above], 0),
+        color=COLOURS[unit],
+        linestyle=STYLES[unit],
+        marker=MARKERS[unit],
+        linewidth=1.2,
+        capsize=2.5,
+    )
+
+
+def _bins_text(curve: list[dict[str, Any]]) -> str:
+    """How many cases the bins hold: their points may lie too close for labels."""
+    counts = sorted({one["n"] for one in curve})
+    several = f" to {counts[-1]}" if len(counts) > 1 else ""
+    return f"{len(curve)} bins of {counts[0]}{several} cases"
+
+
+def _draw_row(axes: Axes, row: int, figure: dict[str, Any], small: bool) -> None:
+    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    if value is None or value != value:
+        axes.text(0.5, row, "undefined", ha="center", va="center", fontsize=8)
+        return
+    if low is not None and low == low:
+        axes.plot([low, high], [row, row], color=COLOURS["patient"], linewidth=1.4)
+    axes.plot(
+        value,
+        row,
+        marker=MARKERS["patient"],
+        markersize=6,
+        markeredgecolor=COLOURS["patient"],
+        markerfacecolor="white" if small else COLOURS["patient"],
+        linestyle="none",
+        zorder=6,
+        clip_on=False,
+    )
+
+
+def _group_label(group: dict[str, Any]) -> str:
+    return f"{group['group']} ({group['n_benign']} + {group['n_malignant']})"

@@ -1,0 +1,152 @@
+"""Net benefit: does acting on the model do more good than acting on all or none?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from usgland.config import EvaluationSettings
+from usgland.evaluation.statistics.bootstrap import (
+    percentile_interval,
+    resample_patients,
+)
+from usgland.evaluation.statistics.scores import checked_cases
+
+# P(malignant) from which somebody would act, e.g. operate.
+THRESHOLDS = np.arange(1, 100) / 100
+
+
+def decision_curve(
+    rows: pd.DataFrame, settings: EvaluationSettings, prevalence: float | None = None
+) -> dict[str, Any]:
+    """Net benefit of the model, of acting on all and on none, with a bootstrap band.
+
+    Args:
+        rows: One row a case: patient_id, label, probability.
+        settings: Resamples, level and seed.
+        prevalence: Share of malignant cases where the model is to be used, in (0, 1);
+            None for that of the rows. Sensitivity and specificity at each threshold
+            are taken as they are, probabilities are not shifted.
+
+    Returns:
+        n, prevalence, given (whether it was), method of the band, and lists of one
+        number a threshold: threshold, model, low, high, treat_all, treat_none (0).
+        The band is pointwise; NaN where a bound is undefined.
+
+    Raises:
+        ValueError: If `prevalence` is not in (0, 1).
+
+    Reference:
+        [Vickers and Elkin, 2006](https://doi.org/10.1177/0272989X06295361).
+    """
+    labels = rows["label"].to_numpy()
+    probabilities = rows["probability"].to_numpy("float64")
+    model = net_benefit(labels, probabilities, THRESHOLDS, prevalence=prevalence)
+    resampled = _resampled(rows, settings, prevalence)
+    bounds = [
+        percentile_interval(values, level=settings.confidence_level, seed=settings.seed)
+        for values in resampled.T
+    ]
+    made = [one.method for one in bounds if not one.method.startswith("none")]
+    used = float(labels.mean()) if prevalence is None else prevalence
+    return {
+        "n": len(rows),
+        "prevalence": used,
+        "given": prevalence is not None,
+        "method": (made or [bounds[0].method])[0],
+        "threshold": THRESHOLDS.tolist(),
+        "model": model.tolist(),
+        "low": [one.low for one in bounds],
+        "high": [one.high for one in bounds],
+        "treat_all": _treat_all(used, THRESHOLDS).tolist(),
+        "treat_none": [0.0] * len(THRESHOLDS),
+    }
+
+
+def net_benefit(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    thresholds: ArrayLike,
+    *,
+    prevalence: float | None = None,
+) -> NDArray[np.float64]:
+    """Net benefit of acting on cases whose probability reaches a threshold.
+
+    In true positives a case: true positives less false positives, each of which
+    weighs `threshold / (1 - threshold)`, as who acts from there on says it does.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        thresholds: `(thresholds,)`, in (0, 1).
+        prevalence: As in `decision_curve`.
+
+    Returns:
+        `(thresholds,)`, at most the prevalence; NaN with a prevalence that is given
+        where the cases are of one label.
+
+    Raises:
+        ValueError: If a threshold or the prevalence is not in (0, 1).
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    thresholds = np.asarray(thresholds, "float64")
+    _check_inside("thresholds", thresholds)
+    if prevalence is not None:
+        _check_inside("prevalence", np.asarray(prevalence))
+    called = probabilities[:, None] >= thresholds
+    true = called[labels == 1].sum(axis=0)
+    false = called[labels == 0].sum(axis=0)
+    malignant = np.array([(labels == 1).sum()])
+    return _net_benefit(
+        true[None], false[None], malignant, len(labels), thresholds, prevalence
+    )[0]
+
+
+def _net_benefit(
+    true: NDArray,
+    false: NDArray,
+    malignant: NDArray,
+    cases: NDArray | int,
+    thresholds: NDArray,
+    prevalence: float | None,
+) -> NDArray[np.float64]:
+    """Of counts `(sets, thresholds)` and totals `(sets,)`."""
+    weight = thresholds / (1 - thresholds)
+    if prevalence is None:
+        return (true - false * weight) / np.reshape(cases, (-1, 1))
+    benign = cases - malignant
+    with np.errstate(invalid="ignore"):
+        sensitivity = true / malignant[:, None]
+        reached = false / np.reshape(benign, (-1, 1))
+    return sensitivity * prevalence - reached * (1 - prevalence) * weight
+
+
+def _resampled(
+    rows: pd.DataFrame, settings: EvaluationSettings, prevalence: float | None
+) -> NDArray[np.float64]:
+    """Net benefit in resamples of patients, `(resamples, thresholds)`."""
+    ids, patient = np.unique(rows["patient_id"].astype(str), return_inverse=True)
+    labels = rows["label"].to_numpy()
+    called = rows["probability"].to_numpy("float64")[:, None] >= THRESHOLDS
+    counts = np.zeros((len(ids), 2, len(THRESHOLDS)))
+    np.add.at(counts, (patient, labels), called)
+    totals = np.zeros((len(ids), 2))
+    np.add.at(totals, (patient, labels), 1)
+    drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
+    false, true = drawn @ counts[:, 0], drawn @ counts[:, 1]
+    benign, malignant = (drawn @ totals).T
+    return _net_benefit(
+        true, false, malignant, benign + malignant, THRESHOLDS, prevalence
+    )
+
+
+def _treat_all(prevalence: float, thresholds: NDArray) -> NDArray[np.float64]:
+    return prevalence - (1 - prevalence) * thresholds / (1 - thresholds)
+
+
+def _check_inside(name: str, values: NDArray) -> None:
+    if not ((values > 0) & (values < 1)).all():
+        raise ValueError(
+            f"`{name}` must be in (0, 1). Received: {values.min()} to {values.max()}"
+        )

@@ -1,0 +1,220 @@
+"""Plots of a run: ROC curve, confusion matrix, and the curves of training.
+
+Made with matplotlib's objects alone, without pyplot: no state outlives a figure.
+Units differ in line style and marker as well as in colour, for readers who see no
+colours and for print in grey.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.performance.measure_tables import UNITS
+from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_figure
+from usgland.evaluation.shown.text import format_figure
+from usgland.evaluation.statistics.roc_band import roc_band
+from usgland.evaluation.statistics.scores import roc_points
+
+BAND_RESAMPLES = 1000
+WORDS = ("benign", "malignant")
+HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
+
+
+def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+    """ROC curves per image and per patient, each with its operating point.
+
+    Args:
+        rows: The predictions that `metrics` was made of, one row an image.
+        metrics: As `metrics_of` gives it.
+    """
+    figure, (axes,) = new_figure((5.2, 5.3), 1, metrics["synthetic"])
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
+    patients = patient_predictions(rows)
+    _draw_band(axes, patients, metrics)
+    for unit, cases in zip(UNITS, (rows, patients), strict=True):
+        _draw_roc(axes, unit, cases, metrics[unit])
+    axes.set_aspect("equal")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_xlabel("1 − specificity")  # noqa: RUF001
+    axes.set_ylabel("Sensitivity")
+    axes.set_title(f"ROC curve, role {metrics['role']}", fontsize=11)
+    level = f"{100 * metrics['confidence_level']:g}%"
+    axes.legend(
+        loc="lower right",
+        fontsize=8,
+        title=f"AUC with {level} interval; marker: operating point; shaded:\n"
+        f"{level} of the sensitivity per patient at each specificity",
+        title_fontsize=7.5,
+        framealpha=0.9,
+    )
+    return figure
+
+
+def confusion_figure(metrics: dict[str, Any]) -> Figure:
+    """Confusion matrices side by side: counts, and shares of each label in percent.
+
+    Reference:
+        Figure 4D of the paper.
+    """
+    figure, both = new_figure((7.2, 4.3), 2, metrics["synthetic"])
+    for axes, unit in zip(both, UNITS, strict=True):
+        _draw_confusion(axes, np.array(metrics[unit]["confusion"]))
+        axes.set_title(f"per {unit}, n = {metrics[unit]['n']}", fontsize=11)
+    figure.supxlabel(
+        f"Role {metrics['role']}. Counts, and percent of the label (row).", fontsize=8
+    )
+    return figure
+
+
+def history_figure(
+    history: pd.DataFrame, *, synthetic: bool, kept_epoch: int | None = None
+) -> Figure:
+    """Loss and accuracy of training and validation, epoch by epoch.
+
+    Args:
+        history: As `read_history` gives it; epochs count from 0.
+        synthetic: Whether the images are phantoms.
+        kept_epoch: The epoch whose weights were kept, from 0; None if not known.
+
+    Reference:
+        Figure 5 of the paper.
+    """
+    figure, both = new_figure((7.6, 3.6), 2, synthetic)
+    epochs = history["epoch"] + 1
+    # A dot where one epoch makes no line.
+    marker = "o" if len(history) == 1 else None
+    for axes, name in zip(both, ("loss", "accuracy"), strict=True):
+        axes.plot(
+            epochs,
+            history[name],
+            color=COLOURS["image"],
+            label="training",
+            marker=marker,
+        )
+        axes.plot(
+            epochs,
+            history[f"val_{name}"],
+            color=COLOURS["patient"],
+            linestyle="--",
+            label="validation",
+            marker=marker,
+        )
+        if kept_epoch is not None:
+            axes.axvline(
+                kept_epoch + 1,
+                color="0.4",
+                linewidth=0.9,
+                linestyle=":",
+                label=f"kept: epoch {kept_epoch + 1}",
+            )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
+        axes.set(xlabel="Epoch", ylabel=f"{name.capitalize()} per image")
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.legend(fontsize=8)
+    both[0].set_ylim(bottom=0)
+    return figure
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Reads history.csv: one row an epoch.
+
+    Raises:
+        UserError: If it cannot be read, or lacks rows, columns or numbers.
+    """
+    try:
+        history = pd.read_csv(path)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: expected a readable CSV file. Received: {reason}"
+        ) from error
+    missing = [name for name in HISTORY_COLUMNS if name not in history]
+    if missing or history.empty:
+        received = f"a file without {', '.join(missing)}" if missing else "no epochs"
+        raise UserError(
+            f"{path}: expected one row an epoch with {', '.join(HISTORY_COLUMNS)}. "
+            f"Received: {received}"
+        )
+    for name in HISTORY_COLUMNS:
+        if not pd.api.types.is_numeric_dtype(history[name]):
+            raise UserError(
+                f"{path}: `{name}`: expected numbers. Received: {history[name][0]!r}"
+            )
+    return history
+
+
+def _draw_band(axes: Axes, patients: pd.DataFrame, metrics: dict[str, Any]) -> None:
+    part = metrics["patient"]
+    if not part["n_benign"] or not part["n_malignant"]:
+        return
+    rates, low, high = roc_band(
+        patients["label"],
+        patients["probability"],
+        patients["patient_id"],
+        resamples=BAND_RESAMPLES,
+        level=metrics["confidence_level"],
+        seed=0,
+    )
+    # The edge, as a shade alone is lost on a bad printer.
+    axes.fill_between(rates, low, high, facecolor="0.88", edgecolor="0.6", lw=0.7)
+
+
+def _draw_roc(axes: Axes, unit: str, cases: pd.DataFrame, part: dict[str, Any]) -> None:
+    auc = format_figure(part["figures"]["roc_auc"])
+    text = f"per {unit} (n = {part['n']}): {auc}"
+    colour = COLOURS[unit]
+    if not part["n_benign"] or not part["n_malignant"]:
+        axes.plot([], [], color=colour, linestyle=STYLES[unit], label=text)
+        return
+    false, true = roc_points(cases["label"], cases["probability"])
+    axes.plot(false, true, color=colour, linestyle=STYLES[unit], label=text)
+    point = part["figures"]
+    axes.plot(
+        1 - point["specificity"]["value"],
+        point["sensitivity"]["value"],
+        marker=MARKERS[unit],
+        markersize=8,
+        markerfacecolor="white",
+        markeredgecolor=colour,
+        markeredgewidth=1.8,
+        linestyle="none",
+        clip_on=False,
+        zorder=4,
+    )
+
+
+def _draw_confusion(axes: Axes, counts: np.ndarray) -> None:
+    """One matrix: rows are labels, columns what they were called."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(
+        counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0
+    )
+    axes.imshow(
+        np.nan_to_num(shares), cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="equal"
+    )
+    for row in range(2):
+        for column in range(2):
+            share = shares[row, column]
+            percent = "no cases" if np.isnan(share) else f"{100 * share:.1f}%"
+            axes.text(
+                column,
+                row,
+                f"{counts[row, column]}\n{percent}",
+                ha="center",
+                va="center",
+                fontsize=13,
+                color="white" if share > 0.55 else "black",
+                zorder=6,
+            )
+    axes.set_xticks([0, 1], [f"called\n{word}" for word in WORDS])
+    axes.set_yticks([0, 1], WORDS, rotation=90, va="center")
+    axes.set_ylabel("Label")

@@ -1,0 +1,198 @@
+"""How well probabilities are kept: reliability curve, calibration error and slope.
+
+Not to be confused with `calibration`, which changes them; this only looks.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
+
+from usgland.config import EvaluationSettings
+from usgland.evaluation.statistics.bootstrap import (
+    CHUNK,
+    Interval,
+    percentile_interval,
+    resample_patients,
+)
+from usgland.evaluation.statistics.recalibration import recalibration
+from usgland.evaluation.statistics.scores import checked_cases
+
+BINS = 10  # at most
+CASES_A_BIN = 10  # at least, of equal-count bins; of fewer, a share says little
+SIMULATIONS = 1000
+SEPARATED = "none: the logits separate the labels, so the slope has no bound"
+
+
+def assess_calibration(
+    rows: pd.DataFrame, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Everything that this module knows of one set of predictions.
+
+    Args:
+        rows: One row a case: patient_id, label, probability, logit.
+        settings: Resamples, level and seed.
+
+    Returns:
+        n, malignant_share, mean_probability, curve (see `reliability_curve`),
+        ece_equal_count and ece_equal_width (value, bins, if_calibrated), slope and
+        intercept_in_the_large (value, low, high, method, undefined_resamples).
+    """
+    labels = rows["label"].to_numpy()
+    probabilities = rows["probability"].to_numpy("float64")
+    edges = equal_count_edges(probabilities)
+    widths = np.linspace(0, 1, BINS + 1)
+    return {
+        "n": len(rows),
+        "malignant_share": float(labels.mean()),
+        "mean_probability": float(probabilities.mean()),
+        "curve": reliability_curve(
+            labels, probabilities, edges, level=settings.confidence_level
+        ),
+        "ece_equal_count": _error(labels, probabilities, edges, settings.seed),
+        "ece_equal_width": _error(labels, probabilities, widths, settings.seed),
+        **_recalibration(rows, settings),
+    }
+
+
+def equal_count_edges(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Edges of bins of as equal a number of cases as ties allow, `(bins + 1,)`.
+
+    Ten bins, or fewer so that ten cases fall in each; equal probabilities share one.
+    """
+    probabilities = np.asarray(probabilities, "float64")
+    bins = int(np.clip(len(probabilities) // CASES_A_BIN, 1, BINS))
+    return np.unique(np.quantile(probabilities, np.linspace(0, 1, bins + 1)))
+
+
+def reliability_curve(
+    labels: ArrayLike, probabilities: ArrayLike, edges: ArrayLike, *, level: float
+) -> list[dict[str, Any]]:
+    """The share of malignant cases beside the mean probability, bin by bin.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        edges: `(bins + 1,)`, ascending; a bin holds its upper edge, the first one
+            also its lower.
+        level: Of the Wilson intervals, which take cases for independent.
+
+    Returns:
+        One dict a bin that holds cases: n, malignant, mean_probability, share, low,
+        high.
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    bins = _bins(probabilities, edges)
+    curve = []
+    for number in np.unique(bins):
+        inside = bins == number
+        malignant, n = int(labels[inside].sum()), int(inside.sum())
+        bounds = binomtest(malignant, n).proportion_ci(level, "wilson")
+        curve.append(
+            {
+                "n": n,
+                "malignant": malignant,
+                "mean_probability": float(probabilities[inside].mean()),
+                "share": malignant / n,
+                "low": float(bounds.low),
+                "high": float(bounds.high),
+            }
+        )
+    return curve
+
+
+def expected_calibration_error(
+    labels: ArrayLike, probabilities: ArrayLike, edges: ArrayLike
+) -> float:
+    """Mean distance of share and mean probability over bins, weighted by their cases.
+
+    0 is best. It is never below 0, so chance alone raises it: see `if_calibrated` in
+    `assess_calibration`.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        edges: As in `reliability_curve`.
+
+    Reference:
+        [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602), section 3,
+        with P(malignant) in place of the confidence of the winning class.
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    return float(_errors(labels[None], probabilities, edges)[0])
+
+
+def _recalibration(
+    rows: pd.DataFrame, settings: EvaluationSettings
+) -> dict[str, dict[str, Any]]:
+    labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy("float64")
+    ids, patient = np.unique(rows["patient_id"].astype(str), return_inverse=True)
+    values = recalibration(labels, logits, np.ones((1, len(labels))))
+    drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
+    step = max(1, CHUNK // (4 * len(labels)))
+    chunks = [
+        recalibration(labels, logits, drawn[start : start + step][:, patient])
+        for start in range(0, len(drawn), step)
+    ]
+    resampled = np.concatenate(chunks, axis=1) if chunks else np.empty((2, 0))
+    found = {}
+    names = ("slope", "intercept_in_the_large")
+    for name, value, draws in zip(names, values, resampled, strict=True):
+        interval = _interval(draws, settings)
+        known = bool(np.isfinite(value[0]))
+        reason = "none: undefined" if np.isnan(value[0]) else SEPARATED
+        found[name] = {
+            "value": float(value[0]) if known else np.nan,
+            "low": interval.low if known else np.nan,
+            "high": interval.high if known else np.nan,
+            "method": interval.method if known else reason,
+            "undefined_resamples": interval.undefined,
+        }
+    return found
+
+
+def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
+    """A percentile interval, if it is not of resamples that are separated."""
+    level = settings.confidence_level
+    infinite, finite = np.isinf(values), values[np.isfinite(values)]
+    if infinite.any():
+        undefined = int(np.isnan(values).sum())
+        most = max((values == np.inf).sum(), (values == -np.inf).sum())
+        # Half of what a bound leaves outside: then the bound itself is finite.
+        if most > (1 - level) / 4 * len(values) or not len(finite):
+            count = f"{infinite.sum()} of {len(values)} resamples"
+            reason = f"none: the labels are separated in {count}"
+            return Interval(np.nan, np.nan, reason, undefined)
+        # So few lie outside both bounds, wherever they are.
+        values = np.clip(values, finite.min(), finite.max())
+    return percentile_interval(values, level=level, seed=settings.seed)
+
+
+def _bins(probabilities: NDArray, edges: ArrayLike) -> NDArray[np.int64]:
+    return np.searchsorted(np.asarray(edges)[1:-1], probabilities)
+
+
+def _errors(labels: NDArray, probabilities: NDArray, edges: ArrayLike) -> NDArray:
+    """The calibration error of several labellings, `(sets, cases)` -> `(sets,)`."""
+    bins = _bins(probabilities, edges)
+    gaps = (labels - probabilities) @ np.eye(bins.max() + 1)[bins]
+    return np.abs(gaps).sum(axis=1) / len(probabilities)
+
+
+def _error(
+    labels: NDArray, probabilities: NDArray, edges: NDArray, seed: int
+) -> dict[str, Any]:
+    """The error, and its mean where labels are drawn from the probabilities.
+
+    No interval: the error of a resample is on average above that of the sample, so
+    the percentile interval may not even hold the value.
+    """
+    uniform = np.random.default_rng(seed).uniform(size=(SIMULATIONS, len(labels)))
+    ideal = _errors(uniform < probabilities, probabilities, edges)
+    return {
+        "value": expected_calibration_error(labels, probabilities, edges),
+        "bins": len(reliability_curve(labels, probabilities, edges, level=0.95)),
+        "if_calibrated": float(ideal.mean()),
+    }

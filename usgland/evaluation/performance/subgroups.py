@@ -1,0 +1,253 @@
+"""Figures of a model in parts of its cases: by device, sex, age band, lesion size."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import MonteCarloMethod, chi2, chi2_contingency
+
+from usgland.config import EvaluationSettings
+from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.thresholds import apply_threshold
+from usgland.evaluation.performance.measures import figure_intervals
+from usgland.evaluation.statistics.delong import delong_covariance
+
+FIGURES = ("sensitivity", "specificity", "roc_auc")
+MISSING = "missing"
+MISSING_WORDS = {"", "na", "n/a", "nan", "none", "null", "unknown", "?"}
+SMALL = 10  # patients of a label; with fewer, figures of a group say little
+BANDS = 3  # tertiles, where no cut is given
+WORDS_AT_MOST = 20  # groups of a column of words
+RANDOM_TABLES = 9999
+
+
+def parse_subgroups(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Reads `COLUMN` or `COLUMN:cut,cut`, e.g. `age_years:40,60`: column -> cuts.
+
+    Raises:
+        UserError: If a cut is no number, cuts do not ascend, or a column comes twice.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for text in texts:
+        column, cuts = _parse(text)
+        if column in found:
+            raise UserError(
+                f"--subgroup: expected each column once. Received: {column!r} twice"
+            )
+        found[column] = cuts
+    return found
+
+
+def _parse(text: str) -> tuple[str, tuple[float, ...]]:
+    column, colon, tail = text.rpartition(":") if ":" in text else (text, "", "")
+    try:
+        cuts = tuple(float(one) for one in tail.split(",")) if colon else ()
+    except ValueError:
+        cuts = (np.nan,)
+    if not column.strip() or not (np.isfinite(cuts).all() and _ascends(cuts)):
+        raise UserError(
+            "--subgroup: expected COLUMN or COLUMN:cut,cut with ascending numbers, "
+            f"e.g. age_years:40,60. Received: {text!r}"
+        )
+    return column.strip(), cuts
+
+
+def group_names(values: pd.Series, cuts: tuple[float, ...] = ()) -> pd.Series:
+    """The group of each case, an ordered category; without a value `missing`.
+
+    Args:
+        values: Words or numbers, as text or not.
+        cuts: Where bands of numbers begin; none: a column of numbers with more than
+            three different ones is cut into tertiles, other columns go by value.
+
+    Raises:
+        UserError: If cuts are given for words, or there are more than 20 words.
+    """
+    text = values.astype("object").where(values.notna(), "").astype(str).str.strip()
+    missing = text.str.lower().isin(MISSING_WORDS)
+    numbers = pd.to_numeric(text.where(~missing), errors="coerce")
+    numeric = bool((numbers.notna() | missing).all()) and not missing.all()
+    if cuts and not numeric:
+        wrong = text[numbers.isna() & ~missing]
+        received = repr(wrong.iloc[0]) if len(wrong) else "no value at all"
+        raise UserError(
+            f"--subgroup {values.name}: expected numbers to cut. Received: {received}"
+        )
+    if numeric and (cuts or numbers.nunique() > BANDS):
+        names, order = _bands(numbers, cuts or _tertiles(numbers))
+    else:
+        names = text
+        order = sorted(set(text[~missing]), key=_natural)
+        if len(order) > WORDS_AT_MOST:
+            raise UserError(
+                f"--subgroup {values.name}: expected numbers or at most "
+                f"{WORDS_AT_MOST} different words. Received: {len(order)}"
+            )
+    names = names.where(~missing, MISSING)
+    order = [*order, MISSING] if missing.any() else order
+    return pd.Series(pd.Categorical(names, order, ordered=True), index=values.index)
+
+
+def subgroup_figures(
+    rows: pd.DataFrame,
+    groups: pd.Series,
+    thresholds: dict[str, Any],
+    settings: EvaluationSettings,
+) -> dict[str, Any]:
+    """Sensitivity, specificity and AUC of each group, per image and per patient.
+
+    A patient whose images fall into several groups, as by lesion size, stands in
+    each with the images there.
+
+    Args:
+        rows: Predictions of one role, one row an image.
+        groups: The group of each row, as `group_names` gives it.
+        thresholds: As `read_thresholds` gives it.
+        settings: Resamples, level and seed.
+
+    Returns:
+        shared_patients (who stand in several groups), small_below, and for each of
+        `image` and `patient`: groups, a list of dicts with group, n, n_benign,
+        n_malignant, n_patients, small (fewer than 10 benign or malignant patients)
+        and figures as in `metrics_of`; of `patient` also heterogeneity: figure ->
+        p_value, method.
+    """
+    groups = groups.reset_index(drop=True)
+    rows = rows.reset_index(drop=True)
+    names = [name for name in groups.cat.categories if (groups == name).any()]
+    parts = {name: rows[groups == name] for name in names}
+    in_groups = rows["patient_id"].groupby(groups, observed=True).unique()
+    patients = pd.Series([one for part in in_groups for one in part])
+    shared = int(patients[patients.duplicated()].nunique())
+    by_patient = {
+        name: apply_threshold(patient_predictions(part), thresholds)
+        for name, part in parts.items()
+    }
+    by_image = {name: apply_threshold(one, thresholds) for name, one in parts.items()}
+    small = {name: _counts(one).min() < SMALL for name, one in by_patient.items()}
+    found: dict[str, Any] = {"shared_patients": shared, "small_below": SMALL}
+    for unit, tables in (("image", by_image), ("patient", by_patient)):
+        found[unit] = {
+            "groups": [
+                {"group": name, "small": bool(small[name]), **_figures(one, settings)}
+                for name, one in tables.items()
+            ]
+        }
+    known = {name: one for name, one in by_patient.items() if name != MISSING}
+    found["patient"]["heterogeneity"] = _heterogeneity(known, shared, settings.seed)
+    return found
+
+
+def _figures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
+    figures = figure_intervals(
+        rows["label"].to_numpy(),
+        rows["probability"].to_numpy(),
+        rows["threshold"].to_numpy(),
+        rows["patient_id"].to_numpy().astype(str),
+        settings,
+    )
+    benign, malignant = map(int, _counts(rows))
+    return {
+        "n": len(rows),
+        "n_benign": benign,
+        "n_malignant": malignant,
+        "n_patients": int(rows["patient_id"].nunique()),
+        "figures": {name: figures[name] for name in FIGURES},
+    }
+
+
+def _heterogeneity(
+    tables: dict[str, pd.DataFrame], shared: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Whether the groups may have one value in common; patients must be independent.
+
+    Sensitivity and specificity: chi-square of the table of groups by right and wrong,
+    its P from random tables with the same margins. AUC: Cochran's Q of the areas with
+    DeLong's variances. Not adjusted for several figures or columns.
+
+    Reference:
+        [Cochran, 1954](https://doi.org/10.2307/3001666).
+    """
+    if shared:
+        reason = f"none: {shared} patients stand in several groups"
+        return {name: {"p_value": np.nan, "method": reason} for name in FIGURES}
+    found = {}
+    for label, name in ((1, "sensitivity"), (0, "specificity")):
+        counts = [
+            [(own == label).sum(), (own != label).sum()]
+            for own in (one.loc[one["label"] == label, "prediction"]
+                        for one in tables.values())
+            if len(own)
+        ]  # fmt: skip
+        found[name] = _chi_square(np.array(counts), seed)
+    found["roc_auc"] = _cochran(tables)
+    return found
+
+
+def _chi_square(counts: NDArray, seed: int) -> dict[str, Any]:
+    if len(counts) < 2:
+        return {"p_value": np.nan, "method": "none: fewer than two groups with cases"}
+    if not counts.sum(axis=0).all():
+        return {"p_value": 1.0, "method": "none needed: all groups have one value"}
+    how = MonteCarloMethod(n_resamples=RANDOM_TABLES, rng=np.random.default_rng(seed))
+    p_value = float(chi2_contingency(counts, correction=False, method=how).pvalue)
+    method = f"chi-square, {RANDOM_TABLES} random tables, seed {seed}"
+    return {"p_value": p_value, "method": method}
+
+
+def _cochran(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    areas, variances = [], []
+    for rows in tables.values():
+        if _counts(rows).min() >= 2:
+            area, covariance = delong_covariance(rows["label"], rows["logit"])
+            areas.append(float(area[0]))
+            variances.append(float(covariance[0, 0]))
+    if len(areas) < max(2, len(tables)) or not min(variances) > 0:
+        reason = "none: a group has no DeLong variance above 0"
+        return {"p_value": np.nan, "method": reason}
+    weights = 1 / np.array(variances)
+    mean = np.average(areas, weights=weights)
+    statistic = float(weights @ (np.array(areas) - mean) ** 2)
+    freedom = len(areas) - 1
+    method = f"Cochran's Q = {statistic:.2f} with DeLong variances, df {freedom}"
+    return {"p_value": float(chi2.sf(statistic, freedom)), "method": method}
+
+
+def _counts(rows: pd.DataFrame) -> NDArray[np.int64]:
+    return np.bincount(rows["label"], minlength=2)
+
+
+def _bands(numbers: pd.Series, cuts: tuple[float, ...]) -> tuple[pd.Series, list[str]]:
+    """Names of bands, each of which holds its lower cut."""
+    shown = [f"{cut:g}" for cut in cuts]
+    inner = [f"{low} to <{high}" for low, high in pairwise(shown)]
+    order = [f"<{shown[0]}", *inner, f">={shown[-1]}"]
+    band = np.searchsorted(cuts, numbers.to_numpy("float64"), side="right")
+    names = [order[min(one, len(cuts))] for one in band]  # NaN goes last: missing
+    return pd.Series(names, index=numbers.index), order
+
+
+def _tertiles(numbers: pd.Series) -> tuple[float, ...]:
+    """Cuts between thirds of the cases that differ, to three digits."""
+    known = numbers.dropna().to_numpy("float64")
+    cuts = np.quantile(known, np.arange(1, BANDS) / BANDS)
+    rounded = {float(f"{cut:.3g}") for cut in cuts}
+    return tuple(
+        sorted(cut for cut in rounded if known.min() < cut <= known.max())
+    ) or (float(np.median(known)),)
+
+
+def _ascends(cuts: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in pairwise(cuts))
+
+
+def _natural(word: str) -> tuple[Any, ...]:
+    """Sorts `grade 2` before `grade 10`."""
+    parts = re.split(r"(\d+)", word.lower())
+    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part)
+                 for part in parts)  # fmt: skip

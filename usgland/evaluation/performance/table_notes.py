@@ -1,0 +1,140 @@
+"""What stands below the table of figures: how they were made, and what lacks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from usgland.evaluation.shown.names import NAMES, POINT_FIGURES, UNITS, point_name
+
+COST_NAMES = {
+    "training_seconds": "training took {:,.0f} s",
+    "seconds_per_image": "prediction {:.4f} s an image",
+    "model_megabytes": "model size {:.2f} MB",
+    "parameters": "{:,.0f} parameters",
+}
+# Names of figures, each with what `metrics.json` says of it.
+Figures = Sequence[tuple[str, dict[str, Any]]]
+
+
+def metrics_notes(metrics: dict[str, Any]) -> list[str]:
+    """What a reader needs to take the figures for what they are, one line each.
+
+    Args:
+        metrics: As `metrics_of` gives it, or as read back from metrics.json.
+    """
+    images, patients = metrics["image"], metrics["patient"]
+    notes = [
+        *_leaks(metrics),
+        _threshold(metrics),
+        f"{images['n']} images of {patients['n_patients']} patients; a patient's "
+        "probability is the sigmoid of the mean logit.",
+        *_interval_methods(metrics),
+    ]
+    for unit in UNITS:
+        figures = list(metrics[unit]["figures"].items())
+        notes += _lacking(figures, f"per {unit}") + _left_out(figures, f"per {unit}")
+        notes += _at_prevalences(metrics[unit].get("prevalences", {}), unit)
+    points = metrics.get("points", [])
+    if points:
+        notes.append(
+            "Each point was placed on validation; here it reaches what the table shows."
+        )
+    # Many points share few reasons: said once.
+    shown = [
+        (name, point[unit]["figures"][name])
+        for name in POINT_FIGURES
+        for point in points
+        for unit in UNITS
+    ]
+    notes += _lacking(shown, "at one of these points or more")
+    missing = metrics.get("points_missing", [])
+    if missing:
+        notes.append(
+            "Operating points that were not chosen on validation, and so are not "
+            f"shown: {', '.join(missing)}."
+        )
+    cost = metrics.get("cost", {})
+    known = [text.format(cost[key]) for key, text in COST_NAMES.items() if key in cost]
+    if known:
+        notes.append(f"Measured on the machine of the run: {', '.join(known)}.")
+    return notes
+
+
+def _leaks(metrics: dict[str, Any]) -> list[str]:
+    leaks = metrics.get("forced_leaks", [])
+    if not leaks:
+        return []
+    return [
+        "The form has columns that may know the label, forced by "
+        f"clinical.allow_leaks: {', '.join(leaks)}. These figures are too good."
+    ]
+
+
+def _threshold(metrics: dict[str, Any]) -> str:
+    threshold, chosen = metrics["threshold"], metrics.get("operating_point")
+    how = f" ({point_name(chosen)}, on validation)" if chosen else ""
+    if isinstance(threshold, dict):
+        points = ", ".join(f"{fold}: {one:.4f}" for fold, one in threshold.items())
+        return f"Thresholds on P(malignant), by fold{how}: {points}."
+    return f"Threshold on P(malignant): {threshold:.4f}{how}, for both units."
+
+
+def _interval_methods(metrics: dict[str, Any]) -> list[str]:
+    """One line a unit, or one for both where they agree."""
+    by_unit = {unit: _methods(metrics[unit]["figures"]) for unit in UNITS}
+    if len(set(by_unit.values())) == 1:
+        return [f"Intervals, both units: {one}." for one in {*by_unit.values()} if one]
+    return [f"Intervals per {unit}: {one}." for unit, one in by_unit.items() if one]
+
+
+def _methods(figures: dict[str, dict[str, Any]]) -> str:
+    """Each method with its figures; the one of most figures last, for all others."""
+    names: dict[str, list[str]] = {}
+    for name, figure in figures.items():
+        if not figure["method"].startswith("none"):
+            names.setdefault(figure["method"], []).append(NAMES[name])
+    if len(names) < 2:
+        return "".join(names)
+    most = max(names, key=lambda method: len(names[method]))
+    parts = [f"{k} for {', '.join(v)}" for k, v in names.items() if k != most]
+    return "; ".join([*parts, f"{most} for all others"])
+
+
+def _at_prevalences(
+    prevalences: dict[str, dict[str, dict[str, Any]]], unit: str
+) -> list[str]:
+    """How predictive values at given prevalences got their intervals, or why not."""
+    figures = [one for pair in prevalences.values() for one in pair.items()]
+    where = f"at a given prevalence per {unit}"
+    methods = dict.fromkeys(figure["method"] for _, figure in figures)
+    made = [method for method in methods if not method.startswith("none")]
+    notes = [f"Intervals {where}: {'; '.join(made)}."] if made else []
+    return notes + _lacking(figures, where) + _left_out(figures, where)
+
+
+def _lacking(figures: Figures, where: str) -> list[str]:
+    """Which figures, or intervals, are not defined, and why."""
+    notes = []
+    for word, is_undefined in (("Undefined", True), ("No interval", False)):
+        reasons: dict[str, dict[str, None]] = {}  # the inner: names, once each
+        for name, figure in figures:
+            value = figure["value"]
+            undefined = value is None or value != value
+            if figure["method"].startswith("none") and undefined == is_undefined:
+                reason = figure["method"].removeprefix("none: ")
+                reasons.setdefault(reason, {})[NAMES[name]] = None
+        if reasons:
+            parts = [f"{', '.join(names)}: {one}" for one, names in reasons.items()]
+            notes.append(f"{word} {where}: {'; '.join(parts)}.")
+    return notes
+
+
+def _left_out(figures: Figures, where: str) -> list[str]:
+    """In how many resamples a figure was not defined, where it has an interval."""
+    parts = [
+        f"{NAMES[name]} {figure['undefined_resamples']}"
+        for name, figure in figures
+        if figure["undefined_resamples"] and not figure["method"].startswith("none")
+    ]
+    if not parts:
+        return []
+    return [f"Resamples left out as undefined {where}: {', '.join(parts)}."]

@@ -1,0 +1,247 @@
+"""The table of sample sizes: one row a question, with what it assumes."""
+
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from usgland.errors import UserError
+from usgland.evaluation.planning.power import (
+    cases_for_auc_difference,
+    cases_for_auc_noninferiority,
+    cases_for_mcnemar,
+    cases_for_noninferiority,
+)
+from usgland.evaluation.planning.sample_size import (
+    cases_for_auc,
+    cases_for_proportion,
+    patients_for,
+)
+
+METHODS = {"wilson": "Wilson", "clopper-pearson": "Clopper-Pearson"}
+
+
+class Assumptions(NamedTuple):
+    """What a study expects and wants.
+
+    Attributes:
+        sensitivity: Expected, in [0, 1].
+        specificity: Expected, in [0, 1].
+        auc: Expected, in [0.5, 1).
+        width: Of the intervals, in (0, 1).
+        prevalence: Share of malignant patients, in (0, 1).
+        level: Of the intervals, in (0, 1).
+        other_sensitivity: Of what it is compared with; None for no comparison.
+        other_specificity: Likewise.
+        other_auc: Likewise.
+        discordant: Share of the cases of a label that one of the two alone calls
+            right; None as if the two erred independently.
+        correlation: Of the two AUC, in [0, 1).
+        margin: Of non-inferiority; None for tests of a difference.
+        alpha: Level of the tests: two-sided, half of it for non-inferiority.
+        power: Wanted, in (alpha, 1).
+    """
+
+    sensitivity: float = 0.9
+    specificity: float = 0.9
+    auc: float = 0.9
+    width: float = 0.1
+    prevalence: float = 0.5
+    level: float = 0.95
+    other_sensitivity: float | None = None
+    other_specificity: float | None = None
+    other_auc: float | None = None
+    discordant: float | None = None
+    correlation: float = 0.5
+    margin: float | None = None
+    alpha: float = 0.05
+    power: float = 0.8
+
+
+def sample_size_rows(given: Assumptions) -> list[dict[str, Any]]:
+    """Answers every question that the assumptions put.
+
+    Returns:
+        One dict a question: question, method, malignant, benign (None where it does
+        not ask for them) and patients.
+
+    Raises:
+        UserError: If the assumptions contradict each other.
+    """
+    if not given.alpha < given.power:
+        raise UserError(
+            f"--power: expected more than --alpha {given.alpha}. "
+            f"Received: {given.power}"
+        )
+    rows = []
+    for name, share in _shares(given):
+        for method, written in METHODS.items():
+            cases = cases_for_proportion(
+                share, given.width, level=given.level, method=method
+            )
+            question = f"{name} {share:g}, interval of width {given.width:g}"
+            rows.append(_row(given, question, written, name, cases))
+    malignant, benign = cases_for_auc(
+        given.auc, given.width, given.prevalence, level=given.level
+    )
+    question = f"AUC {given.auc:g}, interval of width {given.width:g}"
+    rows.append(_both(given, question, "Hanley-McNeil", malignant, benign))
+    others = {
+        "sensitivity": given.other_sensitivity,
+        "specificity": given.other_specificity,
+    }
+    for name, share in _shares(given):
+        other = others[name]
+        if other is not None:
+            rows.append(_compare_shares(given, name, share, other))
+    if given.other_auc is not None:
+        rows.append(_compare_areas(given, given.other_auc))
+    return rows
+
+
+def print_sample_sizes(given: Assumptions, console: Console) -> None:
+    """Shows the table and what it assumes, in 80 columns."""
+    table = Table(title="Sample size", title_justify="left", title_style="bold")
+    for head in ("", "by", "malignant", "benign", "patients"):
+        right = head in ("malignant", "benign", "patients")
+        table.add_column(head, justify="right" if right else "left")
+    for row in sample_size_rows(given):
+        counts = (row["malignant"], row["benign"], row["patients"])
+        shown = ("any" if one is None else f"{one:,}" for one in counts)
+        table.add_row(row["question"], row["method"], *shown)
+    console.print(table)
+    for line in assumption_lines(given):
+        console.print(line, highlight=False, markup=False)
+
+
+def assumption_lines(given: Assumptions) -> list[str]:
+    """What a protocol has to say beside the numbers."""
+    lines = [
+        f"Prevalence {given.prevalence:g}; intervals at {100 * given.level:g}%, at the "
+        "expected count. Patients are those among whom so many of either label are "
+        "expected: by chance there may be fewer.",
+    ]
+    others = (given.other_sensitivity, given.other_specificity, given.other_auc)
+    if any(one is not None for one in others):
+        alpha = f"two-sided alpha {given.alpha:g}"
+        if given.margin is not None:
+            alpha = f"one-sided alpha {given.alpha / 2:g}, half of --alpha"
+        lines.append(f"Tests: {alpha}; power {given.power:g}.")
+    if given.other_sensitivity is not None or given.other_specificity is not None:
+        how = "as if both erred independently"
+        if given.discordant is not None:
+            how = f"{given.discordant:g} of a label's cases, as given"
+        lines.append(f"Called right by one of the two alone: {how}.")
+    if given.other_auc is not None:
+        lines.append(f"Correlation of the two AUC: {given.correlation:g}.")
+    lines.append(
+        "One independent case a patient; more images of a patient are not more "
+        "patients. Add those who will drop out."
+    )
+    return lines
+
+
+def _shares(given: Assumptions) -> list[tuple[str, float]]:
+    return [("sensitivity", given.sensitivity), ("specificity", given.specificity)]
+
+
+def _compare_shares(
+    given: Assumptions, name: str, share: float, other: float
+) -> dict[str, Any]:
+    first, second = _discordant(given, name, share, other)
+    if given.margin is None:
+        _check_difference(name, share, other)
+        cases = cases_for_mcnemar(first, second, alpha=given.alpha, power=given.power)
+        question = f"{name} {share:g} against {other:g}"
+        return _row(given, question, "McNemar, exact", name, cases)
+    _check_margin(given.margin, name, share, other)
+    cases = cases_for_noninferiority(
+        first, second, given.margin, alpha=given.alpha / 2, power=given.power
+    )
+    question = f"{name} {share:g} not below {other:g} by {given.margin:g}"
+    return _row(given, question, "paired, Wald", name, cases)
+
+
+def _compare_areas(given: Assumptions, other: float) -> dict[str, Any]:
+    shared = (given.correlation, given.prevalence)
+    if given.margin is None:
+        _check_difference("auc", given.auc, other)
+        malignant, benign = cases_for_auc_difference(
+            given.auc, other, *shared, alpha=given.alpha, power=given.power
+        )
+        question = f"AUC {given.auc:g} against {other:g}"
+    else:
+        _check_margin(given.margin, "auc", given.auc, other)
+        malignant, benign = cases_for_auc_noninferiority(
+            given.auc,
+            other,
+            given.margin,
+            *shared,
+            alpha=given.alpha / 2,
+            power=given.power,
+        )
+        question = f"AUC {given.auc:g} not below {other:g} by {given.margin:g}"
+    return _both(given, question, "Obuchowski", malignant, benign)
+
+
+def _discordant(
+    given: Assumptions, name: str, share: float, other: float
+) -> tuple[float, float]:
+    """Shares of cases that the first alone and the second alone call right."""
+    if given.discordant is None:
+        return share * (1 - other), other * (1 - share)
+    least, most = abs(share - other), min(share + other, 2 - share - other)
+    if not least - 1e-12 <= given.discordant <= most + 1e-12:
+        raise UserError(
+            f"--discordant: expected a share in [{least:.3g}, {most:.3g}], as the "
+            f"{name} is {share:g} and {other:g}. Received: {given.discordant:g}"
+        )
+    # In half steps of the difference; rounding shall not leave one below 0.
+    half = (share - other) / 2
+    return (
+        max(0.0, given.discordant / 2 + half),
+        max(0.0, given.discordant / 2 - half),
+    )
+
+
+def _check_difference(name: str, value: float, other: float) -> None:
+    if value == other:
+        raise UserError(
+            f"--other-{name}: expected another value than --{name}, or --margin for "
+            f"non-inferiority. Received: {other:g}"
+        )
+
+
+def _check_margin(margin: float, name: str, value: float, other: float) -> None:
+    if value - other + margin <= 1e-12:
+        raise UserError(
+            f"--margin: expected more than the {name} that is lost, "
+            f"{other - value:.3g}. Received: {margin:g}"
+        )
+
+
+def _row(
+    given: Assumptions, question: str, method: str, name: str, cases: int
+) -> dict[str, Any]:
+    malignant = cases if name == "sensitivity" else None
+    benign = cases if name == "specificity" else None
+    patients = patients_for(malignant or 0, benign or 0, given.prevalence)
+    return {
+        "question": question,
+        "method": method,
+        "malignant": malignant,
+        "benign": benign,
+        "patients": patients,
+    }
+
+
+def _both(
+    given: Assumptions, question: str, method: str, malignant: int, benign: int
+) -> dict[str, Any]:
+    return {
+        "question": question,
+        "method": method,
+        "malignant": malignant,
+        "benign": benign,
+        "patients": patients_for(malignant, benign, given.prevalence),
+    }

@@ -1,0 +1,124 @@
+"""The average reader: without against with clinical data, and against the model."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from usgland.evaluation.readers.readings import Readings
+from usgland.evaluation.statistics.mrmc import (
+    Estimate,
+    compare_modalities,
+    compare_with_model,
+    estimate_figure,
+    mean_of_readers,
+)
+
+# Figure -> how its covariance is made, in the order in which tables show them.
+METHODS = {
+    "roc_auc": "delong",
+    "balanced_accuracy": "delong",
+    "sensitivity": "jackknife",
+    "specificity": "jackknife",
+}
+
+
+def average_readers(
+    readings: Readings, model: pd.DataFrame | None, *, level: float
+) -> dict[str, Any]:
+    """Means of the readers, their difference, and their distance from the model.
+
+    Args:
+        readings: As `read_readers` gives them.
+        model: The model's `probability` and `prediction` of the same cases in the
+            same order; None where there is none to compare with case by case.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Figure (`roc_auc` only where there are scores) -> covariance (its method),
+        readers (condition -> values), means (condition -> one estimate a scope), and
+        where there are both conditions or a model: components, model, and question
+        -> one estimate a scope, as `Estimate` has it; null degrees of freedom with a
+        P value stand for the normal distribution.
+    """
+    found = {}
+    for figure, method in METHODS.items():
+        if figure == "roc_auc":
+            if readings.scores is None:
+                continue  # the area of a single call is the balanced accuracy
+            tables, column = readings.scores, "probability"
+        else:
+            tables, column = readings.calls, "prediction"
+        stacked = [tables[condition] for condition in readings.conditions]
+        if model is not None:
+            stacked.append(model[[column]].to_numpy().T)
+        values, covariance = estimate_figure(
+            figure,
+            readings.cases["label"],
+            np.vstack(stacked),
+            method=method,
+            patient_ids=readings.cases["patient_id"].astype(str),
+        )
+        found[figure] = {
+            "covariance": method,
+            **_contrasts(readings, values, covariance, model is not None, level),
+        }
+    return found
+
+
+def _contrasts(
+    readings: Readings,
+    values: NDArray,
+    covariance: NDArray,
+    has_model: bool,
+    level: float,
+) -> dict[str, Any]:
+    readers = len(readings.readers)
+    places = {
+        condition: list(range(index * readers, (index + 1) * readers))
+        for index, condition in enumerate(readings.conditions)
+    }
+    found: dict[str, Any] = {
+        "readers": {one: values[at].tolist() for one, at in places.items()},
+        "means": {
+            one: _dicts(
+                mean_of_readers(values[at], covariance[np.ix_(at, at)], level=level),
+                lowest=0.0,
+            )
+            for one, at in places.items()
+        },
+    }
+    if len(places) == 2:
+        order = places["with"] + places["without"]
+        parts, differences = compare_modalities(
+            values[order].reshape(2, readers),
+            covariance[np.ix_(order, order)],
+            level=level,
+        )
+        found["components"] = parts._asdict()
+        found["with against without clinical data"] = _dicts(differences, lowest=-1.0)
+    if has_model:
+        found["model"] = float(values[-1])
+        for condition, at in places.items():
+            order = [*at, len(values) - 1]
+            distance = compare_with_model(
+                values[at], values[-1], covariance[np.ix_(order, order)], level=level
+            )
+            found[f"{condition} clinical data against the model"] = _dicts(
+                distance, lowest=-1.0
+            )
+    return found
+
+
+def _dicts(estimates: list[Estimate], *, lowest: float) -> list[dict[str, Any]]:
+    """Bounds cut to the range of the figure, or of a difference of two."""
+    found = []
+    for one in estimates:
+        freedom = one.degrees_of_freedom
+        if np.isinf(freedom):
+            one = one._replace(degrees_of_freedom=np.nan)
+        if not one.reason:
+            one = one._replace(low=max(lowest, one.low), high=min(1.0, one.high))
+        found.append(one._asdict())
+    return found

@@ -1,0 +1,196 @@
+"""What a run knows about itself, in sentences that a reporting guideline can use."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from usgland.config import Config
+from usgland.evaluation.report.flow import Excluded, describe_rows
+from usgland.runs import FIGURES, TABLES
+
+TAKES = {"image": "image", "clinical": "clinical form", "both": "image and form"}
+
+
+def run_facts(
+    run: Path,
+    config: Config,
+    environment: dict[str, Any],
+    metrics: dict[str, Any],
+    splits: pd.DataFrame,
+    excluded: list[Excluded],
+) -> dict[str, str]:
+    """Facts by the names that `usgland.evaluation.report.checklists` asks for.
+
+    Args:
+        run: The run directory.
+        config: Its settings.
+        environment: Of environment.json.
+        metrics: Of metrics.json.
+        splits: Of splits.csv.
+        excluded: Rows that were left out.
+
+    Returns:
+        Name -> one sentence; only what is known.
+    """
+    facts = {
+        "left_out": _left_out(excluded),
+        "model": _model(config, environment),
+        "threshold": _threshold(metrics),
+        "blinding": "The model is given no label at prediction.",
+        "statistics": _statistics(metrics),
+        "indeterminate": "There are none: every image gets a probability.",
+        "missing": _missing(config),
+        "flow": "See Flow of patients: " + "; ".join(describe_rows(splits)) + ".",
+        "confusion": "See Results: counts per image and per patient.",
+        "figures": "See Results: per image and per patient, with intervals.",
+        "preprocessing": _preprocessing(config),
+        "split": _split(config),
+        "version": _version(environment),
+        "source": f"Manifest: {config.data.manifest or 'synthetic phantoms'}.",
+        "weights": f"Starting weights: {config.model.weights or 'random'}.",
+        "training": _training(config),
+        "choice": _choice(config),
+        "ensemble": "No ensemble: one model (a fold).",
+        "imbalance": "Class weights: "
+        + (config.train.class_weights or "none")
+        + " (train.class_weights).",
+        "predictors": _predictors(config),
+    }
+    there = {
+        "errors": (FIGURES, "predictions.csv", "See Worst errors."),
+        "calibration": (TABLES, "calibration.csv", "See Calibration."),
+        "subgroups": (TABLES, "subgroups.csv", "See Subgroups."),
+        "baseline": (TABLES, "table1.csv", "See Table 1."),
+    }
+    for name, (folder, file, text) in there.items():
+        if (run / folder / file).exists() or (run / file).exists():
+            facts[name] = text
+    if any((run / "heatmaps").glob("*.png")):
+        facts["saliency"] = "See Where the model looked."
+    if any(run.glob("metrics-*.json")):
+        facts["external"] = "See the figures on other images beside this report."
+    return facts
+
+
+def describe_model(
+    config: Config, environment: dict[str, Any]
+) -> list[tuple[str, str]]:
+    """Rows of the table that describes the model: what, and its value."""
+    known = {
+        "Takes": {
+            "image": "image",
+            "clinical": "clinical form",
+            "both": "image and form",
+        }[config.model.inputs],
+        "Network": _network(config),
+        "Parameters": f"{environment['parameters']:,}"
+        if "parameters" in environment
+        else "",
+        "Size of model.keras": f"{environment['model_bytes'] / 1e6:.2f} MB"
+        if "model_bytes" in environment
+        else "",
+        "Image": _preprocessing(config),
+        "Training": _training(config),
+        "Kept": _choice(config),
+        "Training time": f"{environment['training_seconds']:,.0f} s"
+        if "training_seconds" in environment
+        else "",
+        "Time an image": f"{1000 * environment['seconds_per_image']:.1f} ms"
+        if "seconds_per_image" in environment
+        else "",
+    }
+    return [(name, value) for name, value in known.items() if value]
+
+
+def _left_out(excluded: list[Excluded]) -> str:
+    if not excluded:
+        return "No row of the manifest was left out; how it was made: author."
+    return "; ".join(f"{one.images} images: {one.reason}" for one in excluded) + "."
+
+
+def _network(config: Config) -> str:
+    name = config.model.backbone
+    if config.model.inputs == "clinical":
+        return f"one layer of {config.model.clinical_units} units on the form"
+    text = f"{name}, mean of its feature map, one logit, sigmoid"
+    if config.model.inputs == "both":
+        text += f"; joined with the form by {config.model.fusion}"
+    return text
+
+
+def _model(config: Config, environment: dict[str, Any]) -> str:
+    parameters = environment.get("parameters")
+    count = f", {parameters:,} parameters" if parameters else ""
+    return f"{_network(config)}{count}; weights in model.keras."
+
+
+def _threshold(metrics: dict[str, Any]) -> str:
+    threshold = metrics["threshold"]
+    if isinstance(threshold, dict):
+        return "One threshold a fold, each chosen on validation patients of its fold."
+    return f"P(malignant) >= {threshold:.4f}, chosen on validation, then frozen."
+
+
+def _statistics(metrics: dict[str, Any]) -> str:
+    figures = metrics["patient"]["figures"].values()
+    methods = sorted({f["method"] for f in figures if f["low"] is not None})
+    level = f"{100 * metrics['confidence_level']:g}%"
+    return f"{level} intervals per image and per patient: {'; '.join(methods)}."
+
+
+def _missing(config: Config) -> str:
+    if config.model.inputs == "image":
+        return "An image is always there; no clinical value is used."
+    state = "a state of its own" if config.clinical.missing_indicator else "the average"
+    return f"A missing value of the form counts as {state} (clinical)."
+
+
+def _preprocessing(config: Config) -> str:
+    settings = config.preprocessing
+    grey = "grey levels kept"
+    if settings.grey_percentiles is not None:
+        low, high = settings.grey_percentiles
+        grey = f"percentiles {low:g} and {high:g} become black and white"
+    return (
+        f"{settings.image_size} x {settings.image_size} pixels, aspect ratio kept, "
+        f"{grey}, speckle filter {settings.speckle_filter}"
+    )
+
+
+def _split(config: Config) -> str:
+    source = "drawn" if config.split.file is None else "as given"
+    return (
+        f"By patient, group and identical file, {source}, seed {config.split.seed}; "
+        "no patient stands in two parts (checked)."
+    )
+
+
+def _version(environment: dict[str, Any]) -> str:
+    packages = ", ".join(f"{k} {v}" for k, v in environment["packages"].items())
+    return (
+        f"usgland {environment['usgland']}, commit {environment['git_commit']}, Python "
+        f"{environment['python']}, {packages}."
+    )
+
+
+def _training(config: Config) -> str:
+    settings = config.train
+    return (
+        f"{settings.optimizer}, rate {settings.learning_rate:g}, {settings.epochs} "
+        f"epochs of batches of {settings.batch_size}, {settings.loss}, seed "
+        f"{settings.seed}; augmentation as in config.yaml"
+    )
+
+
+def _choice(config: Config) -> str:
+    if config.train.keep == "last":
+        return "the last epoch"
+    return f"the best epoch by {config.train.monitor} on validation patients"
+
+
+def _predictors(config: Config) -> str:
+    if config.model.inputs == "image":
+        return "The image alone."
+    text = "Form: " + ", ".join(config.clinical.used()) + "."
+    return text if config.model.inputs == "clinical" else "The image. " + text

@@ -1,0 +1,158 @@
+"""Agreement of readers beyond chance: Cohen's and Fleiss' kappa of calls."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from usgland.evaluation.statistics.scores import confusion, figures_of_counts
+
+ONE_CALL = "all calls are the same"
+
+
+class Agreement(NamedTuple):
+    """How often readers agree, and how far that exceeds chance.
+
+    Attributes:
+        kappa: 1 full agreement, 0 that of chance; NaN where undefined.
+        standard_error: Of kappa, for its interval.
+        low: Lower bound, not below -1.
+        high: Upper bound, not above 1.
+        agreement: Share of (pairs of) calls that are the same.
+        malignant: Share of all calls that are malignant. Kappa falls as this nears
+            0 or 1, at the same agreement.
+        method: How the standard error was made.
+        reason: Why something is NaN; otherwise empty.
+    """
+
+    kappa: float
+    standard_error: float
+    low: float
+    high: float
+    agreement: float
+    malignant: float
+    method: str
+    reason: str
+
+
+def cohen_agreement(
+    calls_a: ArrayLike, calls_b: ArrayLike, *, level: float
+) -> Agreement:
+    """Agreement of two readers.
+
+    Args:
+        calls_a: `(cases,)`, 0 benign or 1 malignant.
+        calls_b: `(cases,)`, of the other, in the same order.
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If they differ in length or hold anything but 0 and 1.
+
+    Reference:
+        [Cohen, 1960](https://doi.org/10.1177/001316446002000104); standard error:
+        [Fleiss, Cohen and Everitt, 1969](https://doi.org/10.1037/h0028106),
+        equation 13.
+    """
+    counts = confusion(calls_a, calls_b)
+    kappa = float(figures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
+    share = counts / max(counts.sum(), 1)
+    first, second = share.sum(axis=1), share.sum(axis=0)
+    variance = np.nan
+    if not np.isnan(kappa):
+        chance = float(first @ second)
+        weights = first[None, :] + second[:, None]  # [i, j]: second_i + first_j
+        agreeing = (1 - (first + second) * (1 - kappa)) ** 2
+        variance = np.diag(share) @ agreeing
+        apart = share * weights**2
+        variance += (1 - kappa) ** 2 * (apart.sum() - np.trace(apart))
+        variance -= (kappa - chance * (1 - kappa)) ** 2
+        variance /= counts.sum() * (1 - chance) ** 2
+    return _finished(
+        kappa,
+        variance,
+        float(np.trace(share)),
+        float((first[1] + second[1]) / 2),
+        "Fleiss, Cohen and Everitt",
+        level,
+    )
+
+
+def fleiss_agreement(calls: ArrayLike, *, level: float) -> Agreement:
+    """Agreement of several readers, all of whom read every case.
+
+    The standard error is a jackknife over cases. The usual closed form holds only
+    where readers agree by chance alone and makes no interval.
+
+    Args:
+        calls: `(readers, cases)`, 0 or 1; two readers or more.
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If there are fewer readers or anything but 0 and 1.
+
+    Reference:
+        [Fleiss, 1971](https://doi.org/10.1037/h0031619)
+    """
+    calls = np.asarray(calls)
+    if calls.ndim != 2 or len(calls) < 2 or not np.isin(calls, (0, 1)).all():
+        raise ValueError(
+            "`calls` must be `(readers, cases)` of 0 and 1, of two readers or more. "
+            f"Received: shape {calls.shape}"
+        )
+    readers, cases = calls.shape
+    malignant = calls.sum(axis=0)
+    pairs = readers * (readers - 1)
+    same = (
+        malignant * (malignant - 1) + (readers - malignant) * (readers - malignant - 1)
+    ) / pairs
+    kappa, agreement, share = _fleiss(same.sum(), malignant.sum(), cases, readers)
+    without = _fleiss(
+        same.sum() - same, malignant.sum() - malignant, cases - 1, readers
+    )[0]
+    variance = (cases - 1) / cases * ((without - without.mean()) ** 2).sum()
+    return _finished(
+        float(kappa),
+        float(variance),
+        float(agreement),
+        float(share),
+        "jackknife over cases",
+        level,
+    )
+
+
+def _fleiss(
+    same: NDArray, malignant: NDArray, cases: int, readers: int
+) -> tuple[NDArray, NDArray, NDArray]:
+    agreement, share = same / max(cases, 1), malignant / max(cases * readers, 1)
+    beyond = 2 * share * (1 - share)  # 1 - chance; exactly 0 for one word alone
+    known = np.where(beyond > 0, beyond, np.nan)
+    return (agreement - 1 + beyond) / known, agreement, share
+
+
+def _finished(
+    kappa: float,
+    variance: float,
+    agreement: float,
+    malignant: float,
+    method: str,
+    level: float,
+) -> Agreement:
+    reason = ""
+    if np.isnan(kappa):
+        reason = ONE_CALL
+    elif not variance > 1e-15:  # a rest of 1e-17 is rounding
+        reason = "the variance of kappa is 0 or undefined"
+    error = np.nan if reason else float(variance) ** 0.5
+    half = float(norm.ppf((1 + level) / 2)) * error
+    low, high = (np.nan, np.nan) if reason else (kappa - half, kappa + half)
+    return Agreement(
+        kappa,
+        error,
+        max(-1.0, low) if not reason else np.nan,
+        min(1.0, high) if not reason else np.nan,
+        agreement,
+        malignant,
+        method,
+        reason,
+    )

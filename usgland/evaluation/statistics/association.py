@@ -1,0 +1,240 @@
+"""Tests of association between a group and a column, from counts or from moments.
+
+Counts stand as `(groups, categories)`. The same functions serve Table 1 of a manifest
+and the published tables that are recomputed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import comb
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+from scipy.stats import (
+    chi2_contingency,
+    fisher_exact,
+    random_table,
+    ttest_ind_from_stats,
+)
+
+EXACT_TABLES = 1_000_000  # more of them are drawn, not counted
+DRAWS = 100_000
+# Tables as likely as the observed one count, and shares that are equal differ by 0;
+# both differ in their last bits.
+SAME = 1e-7
+
+
+class Association(NamedTuple):
+    """The result of one test.
+
+    Attributes:
+        test: Its name, as a table shows it.
+        p_value: Two-sided; NaN where undefined.
+        reason: Why it is undefined, or empty.
+    """
+
+    test: str
+    p_value: float
+    reason: str = ""
+
+
+class Moments(NamedTuple):
+    """Mean, standard deviation (n - 1) and number of the values of a group."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+def checked_counts(counts: ArrayLike) -> NDArray[np.int64]:
+    """Checks a table of counts and leaves out categories and groups of nobody.
+
+    Raises:
+        ValueError: If it is no table of whole numbers from 0.
+    """
+    given = np.asarray(counts)
+    if given.ndim != 2 or not np.issubdtype(given.dtype, np.integer) or given.min() < 0:
+        raise ValueError(
+            "`counts` must be whole numbers from 0, `(groups, categories)`. "
+            f"Received: {given.tolist()}"
+        )
+    given = given[given.sum(axis=1) > 0]
+    return np.asarray(given[:, given.sum(axis=0) > 0], "int64")
+
+
+def expected_counts(counts: ArrayLike) -> NDArray[np.float64]:
+    """What each cell would hold if group and column were independent."""
+    table = checked_counts(counts)
+    return np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+
+
+def chi_square(counts: ArrayLike) -> Association:
+    """Pearson's test without correction."""
+    return _contingency("chi-square", counts, correction=False)
+
+
+def chi_square_yates(counts: ArrayLike) -> Association:
+    """Pearson's test with the continuity correction of Yates, of 2 x 2 tables."""
+    name = "chi-square, Yates"
+    if checked_counts(counts).size > 4:
+        return Association(name, np.nan, "more than 2 x 2")
+    return _contingency(name, counts, correction=True)
+
+
+def likelihood_ratio(counts: ArrayLike) -> Association:
+    """The likelihood-ratio (G) test."""
+    return _contingency(
+        "likelihood ratio", counts, correction=False, lambda_="log-likelihood"
+    )
+
+
+def _contingency(
+    name: str, counts: ArrayLike, *, correction: bool, lambda_: str | None = None
+) -> Association:
+    table = checked_counts(counts)
+    if min(table.shape) < 2:
+        return Association(name, np.nan, "one value only")
+    found = chi2_contingency(table, correction=correction, lambda_=lambda_)
+    return Association(name, float(found.pvalue))
+
+
+def fisher(counts: ArrayLike, *, seed: int = 0) -> Association:
+    """Fisher's exact test; Freeman and Halton's of tables larger than 2 x 2.
+
+    Counts every table with the same sums up to `EXACT_TABLES` of them, else draws
+    `DRAWS` with a seed, and the name says so.
+
+    Reference:
+        [Freeman and Halton, 1951](https://doi.org/10.1093/biomet/38.1-2.141); the drawn
+        P is (1 + hits) / (1 + draws)
+        ([Davison and Hinkley, 1997](https://doi.org/10.1017/CBO9780511802843), 4.2).
+    """
+    table = checked_counts(counts)
+    if min(table.shape) < 2:
+        return Association("Fisher, exact", np.nan, "one value only")
+    if table.shape == (2, 2):
+        return Association("Fisher, exact", float(fisher_exact(table).pvalue))
+    limit = _log_weight(table) + SAME
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    if _tables_at_most(rows, columns) <= EXACT_TABLES:
+        weights = np.array([w for w in _enumerate(rows, columns)])
+        all_of_them = np.exp(weights - weights.max())
+        p_value = all_of_them[weights <= limit].sum() / all_of_them.sum()
+        return Association("Fisher, exact", float(p_value))
+    drawn = random_table(rows, columns, seed=np.random.default_rng(seed)).rvs(DRAWS)
+    hits = int((_log_weight(drawn) <= limit).sum())
+    name = f"Fisher, {DRAWS:,} drawn tables"
+    return Association(name, (1 + hits) / (1 + DRAWS))
+
+
+def _log_weight(tables: NDArray) -> NDArray[np.float64]:
+    """Log of the probability of tables of the same sums, but for a constant."""
+    return np.asarray(-gammaln(tables + 1.0).sum(axis=(-2, -1)))
+
+
+def _tables_at_most(rows: NDArray, columns: NDArray) -> int:
+    """An upper bound of how many tables have these sums."""
+    free = len(rows) - 1
+    bound = 1
+    for total in np.sort(columns)[:-1]:
+        bound *= comb(int(total) + free, free)
+    return bound
+
+
+def _enumerate(rows: NDArray, columns: NDArray) -> Iterator[float]:
+    """The log weight of every table, column by column; the largest column last."""
+    order = np.argsort(columns, kind="stable")
+    totals = [int(one) for one in columns[order]]
+    logs = gammaln(np.arange(int(rows.sum()) + 1) + 1.0)
+
+    def columns_of(left: tuple[int, ...], total: int) -> Iterator[tuple[int, ...]]:
+        if len(left) == 1:
+            if total <= left[0]:
+                yield (total,)
+            return
+        for first in range(min(left[0], total) + 1):
+            for rest in columns_of(left[1:], total - first):
+                yield (first, *rest)
+
+    def walk(left: tuple[int, ...], column: int, weight: float) -> Iterator[float]:
+        if column == len(totals) - 1:  # What is left is the last column.
+            yield weight - sum(logs[one] for one in left)
+            return
+        for chosen in columns_of(left, totals[column]):
+            after = tuple(a - b for a, b in zip(left, chosen, strict=True))
+            yield from walk(
+                after, column + 1, weight - sum(logs[one] for one in chosen)
+            )
+
+    return walk(tuple(int(one) for one in rows), 0, 0.0)
+
+
+def student(a: Moments, b: Moments) -> Association:
+    """Student's t test, which takes the variances to be equal."""
+    return _t_test("Student", a, b, equal_var=True)
+
+
+def welch(a: Moments, b: Moments) -> Association:
+    """Welch's t test, which does not."""
+    return _t_test("Welch", a, b, equal_var=False)
+
+
+def _t_test(name: str, a: Moments, b: Moments, *, equal_var: bool) -> Association:
+    if min(a.n, b.n) < 2:
+        return Association(name, np.nan, "fewer than two values in a group")
+    if a.sd == b.sd == 0:
+        return Association(name, np.nan, "no variance")
+    found = ttest_ind_from_stats(*a, *b, equal_var=equal_var)
+    return Association(name, float(found.pvalue))
+
+
+# Every test of counts by the name that a file or an option chooses it by.
+COUNT_TESTS: dict[str, Callable[[ArrayLike], Association]] = {
+    "chi-square": chi_square,
+    "yates": chi_square_yates,
+    "fisher": fisher,
+    "likelihood-ratio": likelihood_ratio,
+}
+MOMENT_TESTS: dict[str, Callable[[Moments, Moments], Association]] = {
+    "student": student,
+    "welch": welch,
+}
+
+
+def number_smd(moments: Sequence[Moments]) -> float:
+    """Difference of two means in pooled standard deviations.
+
+    Reference:
+        [Yang and Dalton, 2012](https://support.sas.com/resources/papers/proceedings12/335-2012.pdf),
+        for numbers; categories, see `category_smd`.
+    """
+    if len(moments) != 2:
+        return np.nan
+    a, b = moments
+    pooled = ((a.sd**2 + b.sd**2) / 2) ** 0.5
+    return abs(a.mean - b.mean) / pooled if pooled > 0 else np.nan
+
+
+def category_smd(table: NDArray) -> float:
+    """Distance of two sets of shares, in their mean covariance; the same source.
+
+    Args:
+        table: Counts, `(groups, categories)`.
+
+    Returns:
+        From 0; NaN unless there are two groups, each of somebody, and where they differ
+        in what varies in neither, such as all of one against none of the other: no
+        number of standard deviations parts them.
+    """
+    if len(table) != 2 or min(table.sum(axis=1)) == 0:
+        return np.nan
+    a, b = table / table.sum(axis=1, keepdims=True)
+    covariances = [np.diag(one) - np.outer(one, one) for one in (a, b)]
+    mean = (covariances[0] + covariances[1]) / 2
+    apart = a - b
+    # Shares sum to 1: the covariance has no inverse, but one on what can vary.
+    inverse = np.linalg.pinv(mean, rcond=1e-10, hermitian=True)
+    if np.abs(mean @ inverse @ apart - apart).max() > SAME:
+        return np.nan
+    return float(np.sqrt(max(apart @ inverse @ apart, 0.0)))

@@ -1,0 +1,258 @@
+"""Whether two areas under ROC curves differ.
+
+A difference is always that of the first model from the second, a - b. What cannot be
+computed is NaN, and `reason` says why.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+
+from usgland.evaluation.statistics.delong import (
+    Placements,
+    areas,
+    check_level,
+    covariance_of_areas,
+    delong_covariance,
+    has_clusters,
+    no_variance,
+    placements,
+    variance_name,
+)
+from usgland.evaluation.statistics.non_inferiority import (
+    NonInferiority,
+    check_margin,
+    judge_non_inferiority,
+)
+from usgland.evaluation.statistics.swap_tests import RESAMPLES, auc_swap_test
+
+
+class AucDifference(NamedTuple):
+    """Two areas under ROC curves and their difference, a - b.
+
+    Attributes:
+        auc_a: Of the first model.
+        auc_b: Of the second.
+        difference: auc_a - auc_b.
+        standard_error: Of the difference.
+        low: Lower bound of the difference.
+        high: Upper bound.
+        level: Of the interval.
+        z: Difference over standard error.
+        degrees_of_freedom: Of the distribution of z; infinite for the normal.
+        p_value: Two-sided.
+        method: The test, and whether the two were compared as paired data.
+        reason: Why something is NaN, or P is 1 without a test; otherwise empty.
+        non_inferiority: For the margin asked for, if any.
+    """
+
+    auc_a: float
+    auc_b: float
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    level: float
+    z: float
+    degrees_of_freedom: float
+    p_value: float
+    method: str
+    reason: str
+    non_inferiority: NonInferiority | None
+
+
+def delong_test(
+    labels: ArrayLike,
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    *,
+    level: float = 0.95,
+    patient_ids: ArrayLike | None = None,
+    margin: float | None = None,
+) -> AucDifference:
+    """Compares two models on the same cases, as paired data.
+
+    Two models that rank all cases alike have a P of 1 and no interval. A variance of
+    0 with areas that differ, as of a perfect and a perfectly wrong model, gives no P:
+    `permutation_test` can tell there.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        scores_a: `(cases,)`: higher is more suspicious, on any scale.
+        scores_b: `(cases,)`, of the other model, in the same order.
+        level: Confidence level in (0, 1).
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+        margin: Of non-inferiority of a to b, in (0, 1); None for none.
+
+    Raises:
+        ValueError: If the arguments differ in length, there is one label only, a
+            score is not finite, or level or margin is out of range.
+
+    Reference:
+        As `delong_covariance`.
+    """
+    check_level(level)
+    check_margin(margin)
+    placed = placements(labels, np.stack(_same_length(scores_a, scores_b)))
+    apart = Placements(*(part[:1] - part[1:] for part in placed))
+    clustered = has_clusters(patient_ids)
+    ((variance,),) = covariance_of_areas(apart, labels, patient_ids=patient_ids)
+    auc_a, auc_b = areas(placed)
+    # Of the whole numbers: areas subtracted leave a rest where the two are equal.
+    difference = areas(apart)[0]
+    reason = "" if variance > 0 else no_variance(variance, clustered)
+    if not any(part.any() for part in apart):
+        reason = "the two models rank all cases alike"
+    method = f"{variance_name(clustered)}, paired"
+    return _finished(
+        (auc_a, auc_b, difference), variance, np.inf, level, method, reason, margin
+    )
+
+
+def unpaired_delong_test(
+    a: tuple[ArrayLike, ArrayLike],
+    b: tuple[ArrayLike, ArrayLike],
+    *,
+    level: float = 0.95,
+    patient_ids: tuple[ArrayLike, ArrayLike] | None = None,
+    margin: float | None = None,
+) -> AucDifference:
+    """Compares two models on different cases, as independent samples.
+
+    Args:
+        a: Labels and scores of the first model, each `(cases,)`.
+        b: Of the second, of other cases.
+        level: Confidence level in (0, 1).
+        patient_ids: Who the cases belong to, of a and of b; None where every case
+            is independent.
+        margin: As in `delong_test`.
+
+    Raises:
+        ValueError: As `delong_test`.
+
+    Reference:
+        [DeLong et al., 1988](https://doi.org/10.2307/2531595) for each variance;
+        degrees of freedom by Satterthwaite, as in R's pROC, there of cases, here of
+        patients.
+    """
+    check_level(level)
+    check_margin(margin)
+    found, variances, units = [], [], []
+    clustered = False
+    for number, (labels, scores) in enumerate((a, b)):
+        ids = None if patient_ids is None else np.asarray(patient_ids[number])
+        clustered |= has_clusters(ids)
+        area, covariance = delong_covariance(labels, scores, patient_ids=ids)
+        found.append(area[0])
+        variances.append(covariance[0, 0])
+        units.append(len(np.asarray(labels)) if ids is None else len(np.unique(ids)))
+    variance = sum(variances)
+    reason = "" if variance > 0 else no_variance(variance, clustered)
+    freedom = np.nan
+    if variance > 0:
+        parts = (v**2 / (n - 1) for v, n in zip(variances, units, strict=True))
+        freedom = variance**2 / sum(parts)
+    method = f"{variance_name(clustered)}, unpaired: the cases differ"
+    three = (found[0], found[1], found[0] - found[1])
+    return _finished(three, variance, freedom, level, method, reason, margin)
+
+
+def permutation_test(
+    labels: ArrayLike,
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    *,
+    level: float = 0.95,
+    patient_ids: ArrayLike | None = None,
+    margin: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> AucDifference:
+    """As `delong_test`, with P from swapping the two models within patients.
+
+    The interval and non-inferiority stay DeLong's, which `method` says.
+
+    Args:
+        labels: As in `delong_test`.
+        scores_a: As in `delong_test`.
+        scores_b: As in `delong_test`.
+        level: As in `delong_test`.
+        patient_ids: As in `delong_test`.
+        margin: As in `delong_test`.
+        resamples: How many swaps to draw where they are not all worked out.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: As `delong_test`.
+
+    Reference:
+        As `auc_swap_test`.
+    """
+    result = delong_test(
+        labels,
+        scores_a,
+        scores_b,
+        level=level,
+        patient_ids=patient_ids,
+        margin=margin,
+    )
+    ids = np.arange(len(np.asarray(labels))) if patient_ids is None else patient_ids
+    swapped = auc_swap_test(
+        labels, scores_a, scores_b, ids, resamples=resamples, seed=seed
+    )
+    method = f"permutation within patients ({swapped.method}); interval: "
+    return result._replace(p_value=swapped.p_value, method=method + result.method)
+
+
+def _finished(
+    three: tuple[float, float, float],
+    variance: float,
+    freedom: float,
+    level: float,
+    method: str,
+    reason: str,
+    margin: float | None,
+) -> AucDifference:
+    auc_a, auc_b, difference = map(float, three)
+    error, z, low, high = float(variance) ** 0.5, np.nan, np.nan, np.nan
+    p_value, p_margin = np.nan, np.nan
+    if variance > 0:
+        z = difference / error
+        half = float(student.ppf((1 + level) / 2, freedom)) * error
+        low, high = max(-1.0, difference - half), min(1.0, difference + half)
+        p_value = float(2 * student.sf(abs(z), freedom))
+        if margin is not None:
+            p_margin = float(student.sf((difference + margin) / error, freedom))
+    elif variance == 0 and difference == 0:
+        p_value = 1.0
+    judged = None
+    if margin is not None:
+        judged = judge_non_inferiority(margin, p_margin, low, level, method)
+    return AucDifference(
+        auc_a,
+        auc_b,
+        difference,
+        error,
+        low,
+        high,
+        level,
+        z,
+        float(freedom),
+        p_value,
+        method,
+        reason,
+        judged,
+    )
+
+
+def _same_length(scores_a: ArrayLike, scores_b: ArrayLike) -> tuple[NDArray, NDArray]:
+    a, b = np.asarray(scores_a, "float64"), np.asarray(scores_b, "float64")
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(
+            "`scores_a` and `scores_b` must be of one length. "
+            f"Received: shapes {a.shape} and {b.shape}"
+        )
+    return a, b

@@ -1,0 +1,159 @@
+"""The interval of each figure, by the method that fits its cases.
+
+Where every patient is one case, shares have the interval of a proportion, likelihood
+ratios that of their logarithm, predictive values at a given prevalence that of their
+logit and the AUC that of DeLong. Where patients have several
+images, and for all other figures, patients are drawn with replacement
+(`usgland.evaluation.statistics.bootstrap`).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest, norm
+
+from usgland.evaluation.statistics.bootstrap import (
+    Interval,
+)
+from usgland.evaluation.statistics.delong import delong_interval
+from usgland.evaluation.statistics.scores import score
+
+PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
+# Column of the confusion matrix, and what its cases are called.
+RATIOS = {
+    "positive_likelihood_ratio": (1, "malignant"),
+    "negative_likelihood_ratio": (0, "benign"),
+}
+CALLED = {"npv": 0, "ppv": 1}  # column of the confusion matrix
+CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
+
+
+def ratio_interval(name: str, counts: np.ndarray, *, level: float) -> Interval:
+    """The interval of a likelihood ratio of independent cases, on the log scale.
+
+    Args:
+        name: Of `RATIOS`.
+        counts: `[[tn, fp], [fn, tp]]`, both labels among them.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Bounds; NaN with the reason where the ratio is 0, as its logarithm is not
+        defined.
+
+    Reference:
+        [Simel et al., 1991](https://doi.org/10.1016/0895-4356(91)90128-V)
+    """
+    column, call = RATIOS[name]
+    (benign, malignant), totals = counts[:, column], counts.sum(axis=1)
+    if not malignant:
+        reason = f"none: no malignant case is called {call}"
+        return Interval(np.nan, np.nan, reason, 0)
+    middle = np.log(malignant / totals[1]) - np.log(benign / totals[0])
+    variance = 1 / malignant - 1 / totals[1] + 1 / benign - 1 / totals[0]
+    half = norm.ppf((1 + level) / 2) * variance**0.5
+    low, high = np.exp([middle - half, middle + half])
+    return Interval(float(low), float(high), "log (Simel)", 0)
+
+
+def predictive_interval(
+    name: str, counts: np.ndarray, prevalence: float, *, level: float
+) -> Interval:
+    """The interval of a predictive value at a given prevalence, independent cases.
+
+    On the logit scale. Where only cases of one label are called so, the value is 0 or
+    1 and has no logit: then k^2 / 2 is added to every cell, k the quantile of the
+    level, and the interval is stretched to hold the value itself. To do so for any
+    other 0 of the table pulls the value towards 1/2 and covers much less than `level`.
+
+    Args:
+        name: `"ppv"` or `"npv"`.
+        counts: `[[tn, fp], [fn, tp]]`: both labels, and a case that is called so.
+        prevalence: Share of malignant cases, in (0, 1).
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If `name` is neither.
+
+    Reference:
+        [Mercaldo et al., 2007](https://doi.org/10.1002/sim.2677), standard and
+        adjusted logit.
+    """
+    if name not in CALLED:
+        raise ValueError(f"`name` must be one of {list(CALLED)}. Received: {name!r}")
+    column, cells = CALLED[name], np.asarray(counts, "float64")
+    value = _share_of(column, cells[:, column] / cells.sum(axis=1), prevalence)
+    quantile, method = norm.ppf((1 + level) / 2), "logit (Mercaldo)"
+    if not cells[:, column].all():
+        method, cells = "adjusted logit (Mercaldo)", cells + quantile**2 / 2
+    called, totals = cells[:, column], cells.sum(axis=1)
+    half = quantile * (1 / called - 1 / totals).sum() ** 0.5
+    ends = [
+        _share_of(column, called / totals * np.array([1, ratio]), prevalence)
+        for ratio in np.exp([-half, half])
+    ]
+    return Interval(min(*ends, value), max(*ends, value), method, 0)
+
+
+def _share_of(label: int, called: np.ndarray, prevalence: float) -> float:
+    """Share of a label among the called, from how often each label is called so."""
+    parts = called * np.array([1 - prevalence, prevalence])
+    return float(parts[label] / parts.sum())
+
+
+def proportion_interval(
+    successes: int, cases: int, *, level: float, method: str = "wilson"
+) -> Interval:
+    """The interval of a share of independent cases.
+
+    Args:
+        successes: How many.
+        cases: Of how many, 1 or more.
+        level: Confidence level in (0, 1).
+        method: `"wilson"`: covers `level` on average; `"clopper_pearson"`: never
+            covers less, and so is wider.
+
+    Raises:
+        ValueError: If `method` is neither, or the counts are out of range.
+
+    Reference:
+        [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953); [Clopper and
+        Pearson, 1934](https://doi.org/10.1093/biomet/26.4.404)
+    """
+    if method not in PROPORTION_METHODS:
+        raise ValueError(
+            f"`method` must be one of {list(PROPORTION_METHODS)}. Received: {method!r}"
+        )
+    if not 0 <= successes <= cases or cases < 1:
+        raise ValueError(
+            "`successes` must be from 0 to `cases`, 1 or more. "
+            f"Received: {successes} of {cases}"
+        )
+    found = binomtest(successes, cases).proportion_ci(level, CENTILES[method])
+    return Interval(float(found.low), float(found.high), PROPORTION_METHODS[method], 0)
+
+
+def auc_interval(
+    labels: ArrayLike, probabilities: ArrayLike, *, level: float
+) -> Interval:
+    """The interval of the AUC of independent cases.
+
+    DeLong's; of an AUC of 1 or 0, whose variance that puts at 0, the bound from
+    disjoint pairs instead: k = min(malignant, benign) pairs that share no case are
+    independent, each right with the probability that the AUC estimates, and all were
+    right; so the AUC is not below `((1 - level) / 2) ** (1 / k)`, the bound of Clopper
+    and Pearson for k of k. It is conservative, as most pairs go unused.
+
+    Args:
+        labels: `(cases,)`, 0 or 1, both among them.
+        probabilities: `(cases,)`.
+        level: Confidence level in (0, 1).
+    """
+    labels = np.asarray(labels)
+    area = score(labels, probabilities, 0.5)["roc_auc"]
+    if area not in (0.0, 1.0):
+        return delong_interval(labels, probabilities, level=level)
+    pairs = int(min((labels == 1).sum(), (labels == 0).sum()))
+    bound = ((1 - level) / 2) ** (1 / pairs)
+    method = f"exact, of {pairs} disjoint pairs, as DeLong's variance is 0"
+    if area == 1:
+        return Interval(bound, 1.0, method, 0)
+    return Interval(0.0, 1 - bound, method, 0)

@@ -1,0 +1,382 @@
+"""Multi-reader multi-case analysis: Obuchowski and Rockette's, with Hillis' freedom.
+
+A figure such as the area under the ROC curve is estimated for each reader in each
+modality. The estimates vary with the readers and with the cases; that all readers
+saw the same cases ties them together, which the covariances say. Modalities are
+here readings without and with clinical data.
+
+Three questions, three answers: would it hold for other readers and other cases
+("readers and cases random"), for these readers and other cases ("readers fixed"), for
+other readers and these cases ("cases fixed")?
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from usgland.evaluation.statistics.delong import delong_covariance
+from usgland.evaluation.statistics.scores import weighted_auc
+
+# In the order in which tables show them.
+SCOPES = ("readers and cases random", "readers fixed", "cases fixed")
+ONE_READER = "one reader says nothing of other readers"
+NO_VARIATION = "no variation to judge it by"
+ROUNDING = 1e-15  # a variance below this is what rounding leaves of 0
+
+
+def _mean_of(label: int) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
+    """Share of right calls among the cases of a label, for many weightings."""
+
+    def share(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
+        chosen = weights * (labels == label)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(chosen @ (calls == label) / chosen.sum(axis=1))
+
+    return share
+
+
+METHODS = ("delong", "jackknife")
+# Name -> (figure of labels, one reading and weights; the label it rests on, if one).
+FIGURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
+    "roc_auc": (weighted_auc, None),
+    "balanced_accuracy": (weighted_auc, None),  # of calls, both are one number
+    "sensitivity": (_mean_of(1), 1),
+    "specificity": (_mean_of(0), 0),
+}
+
+
+class Estimate(NamedTuple):
+    """A mean over readers, or a difference of two, in one scope.
+
+    Attributes:
+        scope: One of `SCOPES`.
+        value: The mean or the difference.
+        standard_error: Of it; NaN where undefined.
+        degrees_of_freedom: Of t; infinite where the normal distribution is used.
+        low: Lower bound; not cut to the range of the figure.
+        high: Upper bound.
+        statistic: t or z of the hypothesis that a difference is 0; its square is
+            the F or chi-square of two modalities. NaN for a mean.
+        p_value: Two-sided; NaN for a mean.
+        reason: Why something is NaN; otherwise empty.
+    """
+
+    scope: str
+    value: float
+    standard_error: float
+    degrees_of_freedom: float
+    low: float
+    high: float
+    statistic: float
+    p_value: float
+    reason: str
+
+
+class Components(NamedTuple):
+    """Mean squares and (co)variances of an analysis of two modalities.
+
+    Attributes:
+        ms_modality: Mean square of modalities, MS(T).
+        ms_reader: Of readers, MS(R).
+        ms_interaction: Of modality by reader, MS(TR).
+        variance: Mean variance of an estimate, from cases.
+        covariance_same_reader: Cov1: one reader, two modalities.
+        covariance_same_modality: Cov2: two readers, one modality.
+        covariance_neither: Cov3: two readers, two modalities.
+    """
+
+    ms_modality: float
+    ms_reader: float
+    ms_interaction: float
+    variance: float
+    covariance_same_reader: float
+    covariance_same_modality: float
+    covariance_neither: float
+
+
+def compare_modalities(
+    estimates: ArrayLike, covariance: ArrayLike, *, level: float
+) -> tuple[Components, list[Estimate]]:
+    """Mean difference, first modality less second, in each scope.
+
+    Fully crossed: every reader has read every case in both.
+
+    Args:
+        estimates: `(2, readers)`: a figure of each reader in each modality.
+        covariance: `(2 * readers, 2 * readers)`: of the estimates due to cases, the
+            readers of the first modality first.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        What it was made of, and one difference a scope.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+
+    Reference:
+        [Obuchowski and Rockette, 1995](https://doi.org/10.1080/03610919508813243);
+        degrees of freedom: [Hillis, 2007](https://doi.org/10.1002/sim.2532); the
+        three scopes: [Hillis et al., 2008](https://doi.org/10.1016/j.acra.2007.12.015).
+    """
+    estimates, covariance = _checked(estimates, covariance, modalities=2)
+    readers = estimates.shape[1]
+    parts = _components(estimates, covariance)
+    value = float(estimates[0].mean() - estimates[1].mean())
+    shared = max(parts.covariance_same_modality - parts.covariance_neither, 0.0)
+    if readers == 1:
+        shared = 0.0  # there is no second reader to share cases with
+    interaction = parts.ms_interaction
+    both = interaction + readers * shared
+    cases = parts.variance - parts.covariance_same_reader + (readers - 1) * shared
+    random = [
+        _hillis(SCOPES[0], value, interaction, both, 2 / readers, readers - 1, level),
+        _estimate(SCOPES[1], value, 2 / readers * cases, np.inf, level),
+        _hillis(
+            SCOPES[2], value, interaction, interaction, 2 / readers, readers - 1, level
+        ),
+    ]
+    return parts, random
+
+
+def mean_of_readers(
+    estimates: ArrayLike, covariance: ArrayLike, *, level: float
+) -> list[Estimate]:
+    """Mean of one modality in each scope, from the data of that modality alone.
+
+    Args:
+        estimates: `(readers,)`.
+        covariance: `(readers, readers)`: of the estimates due to cases.
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If the shapes do not fit.
+
+    Reference:
+        [Hillis, 2007](https://doi.org/10.1002/sim.2532), single modality.
+    """
+    found = _single(estimates, covariance, level)
+    return [one._replace(statistic=np.nan, p_value=np.nan) for one in found]
+
+
+def compare_with_model(
+    estimates: ArrayLike, model: float, covariance: ArrayLike, *, level: float
+) -> list[Estimate]:
+    """Mean of the readers less a model that reads alone, in each scope.
+
+    The model is no reader drawn from a population: it would say the same again. So
+    only its cases vary. The differences of each reader from the model are one
+    modality, which is held against 0.
+
+    Args:
+        estimates: `(readers,)`.
+        model: The model's figure on the same cases.
+        covariance: `(readers + 1, readers + 1)`: the model last.
+        level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: If the shapes do not fit.
+
+    Reference:
+        Hillis' single-modality analysis
+        ([2007](https://doi.org/10.1002/sim.2532)) of differences from the model, as
+        "random-reader random-case, one treatment" in Chakraborty, Observer
+        Performance Methods for Diagnostic Imaging, 2017.
+    """
+    estimates = np.asarray(estimates, "float64")
+    covariance = np.asarray(covariance, "float64")
+    _check_shapes(estimates.reshape(1, -1), covariance, len(estimates) + 1)
+    apart = np.c_[np.eye(len(estimates)), -np.ones(len(estimates))]
+    return _single(estimates - model, apart @ covariance @ apart.T, level)
+
+
+def _single(
+    estimates: ArrayLike, covariance: ArrayLike, level: float
+) -> list[Estimate]:
+    estimates = np.asarray(estimates, "float64").reshape(1, -1)
+    estimates, covariance = _checked(estimates, covariance, modalities=1)
+    readers = estimates.shape[1]
+    value = float(estimates.mean())
+    ms_reader = float(estimates[0].var(ddof=1)) if readers > 1 else np.nan
+    variance = float(np.diag(covariance).mean())
+    shared = max(_off_diagonal(covariance), 0.0) if readers > 1 else 0.0
+    both = ms_reader + readers * shared
+    cases = variance + (readers - 1) * shared
+    freedom = readers - 1
+    return [
+        _hillis(SCOPES[0], value, ms_reader, both, 1 / readers, freedom, level),
+        _estimate(SCOPES[1], value, cases / readers, np.inf, level),
+        _hillis(SCOPES[2], value, ms_reader, ms_reader, 1 / readers, freedom, level),
+    ]
+
+
+def _components(estimates: NDArray, covariance: NDArray) -> Components:
+    readers = estimates.shape[1]
+    mean = estimates.mean()
+    of_modality = estimates.mean(axis=1, keepdims=True)
+    of_reader = estimates.mean(axis=0, keepdims=True)
+    rest = estimates - of_modality - of_reader + mean
+    between = max(readers - 1, 1)
+    first, second = covariance[:readers, :readers], covariance[readers:, readers:]
+    across = covariance[:readers, readers:]
+    undefined = readers == 1
+    return Components(
+        readers * float(((of_modality - mean) ** 2).sum()),
+        np.nan if undefined else 2 * float(((of_reader - mean) ** 2).sum()) / between,
+        np.nan if undefined else float((rest**2).sum()) / between,
+        float(np.diag(covariance).mean()),
+        float(np.diag(across).mean()),
+        (_off_diagonal(first) + _off_diagonal(second)) / 2,
+        _off_diagonal(across),
+    )
+
+
+def _off_diagonal(square: NDArray) -> float:
+    size = len(square)
+    if size == 1:
+        return np.nan
+    return float((square.sum() - np.trace(square)) / (size * (size - 1)))
+
+
+def _hillis(
+    scope: str,
+    value: float,
+    mean_square: float,
+    denominator: float,
+    share: float,
+    freedom: int,
+    level: float,
+) -> Estimate:
+    """A t statistic with Hillis' degrees of freedom."""
+    if not freedom:
+        return _undefined(scope, value, ONE_READER)
+    if mean_square > ROUNDING:
+        freedom_hillis = freedom * denominator**2 / mean_square**2
+    else:
+        freedom_hillis = np.inf  # readers alike: only the cases vary
+    return _estimate(scope, value, share * denominator, freedom_hillis, level)
+
+
+def _estimate(
+    scope: str, value: float, variance: float, freedom: float, level: float
+) -> Estimate:
+    if not variance > ROUNDING:
+        return _undefined(scope, value, NO_VARIATION)
+    error = variance**0.5
+    spread = norm if np.isinf(freedom) else student(freedom)
+    half = float(spread.ppf((1 + level) / 2)) * error
+    statistic = value / error
+    p_value = float(2 * spread.sf(abs(statistic)))
+    return Estimate(
+        scope,
+        value,
+        error,
+        float(freedom),
+        value - half,
+        value + half,
+        statistic,
+        p_value,
+        "",
+    )
+
+
+def _undefined(scope: str, value: float, reason: str) -> Estimate:
+    nan = np.nan
+    return Estimate(scope, value, nan, nan, nan, nan, nan, nan, reason)
+
+
+def _checked(
+    estimates: ArrayLike, covariance: ArrayLike, *, modalities: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    estimates = np.asarray(estimates, "float64")
+    covariance = np.asarray(covariance, "float64")
+    if estimates.ndim != 2 or len(estimates) != modalities or not estimates.size:
+        raise ValueError(
+            f"`estimates` must have {modalities} modalities and one reader or more. "
+            f"Received: shape {estimates.shape}"
+        )
+    _check_shapes(estimates, covariance, estimates.size)
+    return estimates, covariance
+
+
+def _check_shapes(estimates: NDArray, covariance: NDArray, size: int) -> None:
+    if covariance.shape != (size, size):
+        raise ValueError(
+            f"`covariance` must be ({size}, {size}) for estimates of shape "
+            f"{estimates.shape}. Received: shape {covariance.shape}"
+        )
+
+
+def estimate_figure(
+    name: str,
+    labels: ArrayLike,
+    readings: ArrayLike,
+    *,
+    method: str,
+    patient_ids: ArrayLike | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A figure of each reading of the same cases, and their covariance due to cases.
+
+    Args:
+        name: One of `FIGURES`. The balanced accuracy is the area under the "curve"
+            of one operating point.
+        labels: `(cases,)`, 0 or 1, both among them.
+        readings: `(readings, cases)`: scores for `roc_auc`, else calls, 0 or 1.
+        method: `"delong"`, for areas; `"jackknife"`: leave out one patient at a
+            time; for sensitivity and specificity of those with such cases, which
+            makes it the usual s²/n.
+        patient_ids: `(cases,)`: who each case belongs to, where patients have
+            several; None where every case is independent.
+
+    Returns:
+        `(readings,)` and `(readings, readings)`; the covariance is NaN where one
+        patient carries a label alone.
+
+    Raises:
+        ValueError: If the name or the method is unknown, DeLong's method is asked
+            for what is no area, or the arguments do not fit.
+
+    Reference:
+        DeLong: see `delong_covariance`. Jackknife: Efron and Tibshirani, An
+        Introduction to the Bootstrap, 1993, equation 11.5.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"`name` must be one of {list(FIGURES)}. Received: {name!r}")
+    figure, label = FIGURES[name]
+    if method not in METHODS or (method == "delong" and label is not None):
+        raise ValueError(
+            "`method` must be 'delong' (for areas) or 'jackknife'. "
+            f"Received: {method!r} for {name}"
+        )
+    # Checks the arguments, too.
+    areas, covariance = delong_covariance(labels, readings, patient_ids=patient_ids)
+    labels, readings = np.asarray(labels), np.atleast_2d(np.asarray(readings))
+    if name != "roc_auc" and not np.isin(readings, (0, 1)).all():
+        raise ValueError(
+            f"`readings` must be calls, 0 or 1, for {name}. "
+            f"Received: {np.unique(readings)[:5].tolist()}"
+        )
+    if method == "delong":
+        return areas, covariance
+    whole = np.ones((1, len(labels)))
+    values = np.array([figure(labels, one, whole)[0] for one in readings])
+    return values, _jackknife(figure, label, labels, readings, patient_ids)
+
+
+def _jackknife(
+    figure: Callable[..., NDArray],
+    label: int | None,
+    labels: NDArray,
+    readings: NDArray,
+    patient_ids: ArrayLike | None,
+) -> NDArray[np.float64]:
+    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
+    left_out = np.unique(ids if label is None else ids[labels == label])
+    weights = (ids[None, :] != left_out[:, None]).astype("float64")
+    figures = np.stack([figure(labels, one, weights) for one in readings])
+    apart = figures - figures.mean(axis=1, keepdims=True)
+    patients = len(left_out)
+    return np.asarray((patients - 1) / patients * apart @ apart.T)

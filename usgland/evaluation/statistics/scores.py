@@ -1,0 +1,331 @@
+"""Figures of merit of a binary classifier.
+
+Every figure is computed from counts that may carry leading dimensions, so that
+thousands of resamples cost little more than one.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+NO_BENIGN, NO_MALIGNANT = "no benign case", "no malignant case"
+# Why a figure is not defined, in the order in which a reason is looked for.
+UNDEFINED = {
+    "sensitivity": (NO_MALIGNANT,),
+    "specificity": (NO_BENIGN,),
+    "ppv": ("no case is called malignant",),
+    "npv": ("no case is called benign",),
+    "balanced_accuracy": (NO_BENIGN, NO_MALIGNANT),
+    "f1": ("no case is malignant or called so",),
+    "f1_macro": ("one of the labels is in no case and in no decision",),
+    "cohen_kappa": ("all cases have one label and one decision",),
+    "mcc": (NO_BENIGN, NO_MALIGNANT, "all cases get one decision"),
+    "jaccard": ("no case is malignant or called so",),
+    "positive_likelihood_ratio": (
+        NO_BENIGN,
+        NO_MALIGNANT,
+        "no benign case is called malignant",
+    ),
+    "negative_likelihood_ratio": (
+        NO_BENIGN,
+        NO_MALIGNANT,
+        "no benign case is called benign",
+    ),
+    "roc_auc": (NO_BENIGN, NO_MALIGNANT),
+    "average_precision": (NO_MALIGNANT,),
+}
+
+
+# In the order in which tables show them.
+FIGURES = (
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "f1_macro",
+    "cohen_kappa",
+    "mcc",
+    "jaccard",
+    "positive_likelihood_ratio",
+    "negative_likelihood_ratio",
+    "roc_auc",
+    "average_precision",
+    "brier",
+)
+# Those that need probabilities, not only decisions.
+OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
+
+
+def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
+    """Counts cases by label and decision.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        predictions: `(cases,)`, likewise.
+
+    Returns:
+        `[[tn, fp], [fn, tp]]`: rows are labels, columns predictions.
+
+    Raises:
+        ValueError: If the two differ in length or hold anything but 0 and 1.
+    """
+    kinds = kinds_of_cases(labels, predictions)
+    return np.bincount(kinds, minlength=4).reshape(2, 2)
+
+
+def score(
+    labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike
+) -> dict[str, float]:
+    """Computes every figure of `FIGURES` for one set of cases.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        probabilities: `(cases,)`, P(malignant) in [0, 1].
+        threshold: P(malignant) from which a case is called malignant; one for all,
+            or `(cases,)`, as in cross-validation.
+
+    Returns:
+        Name -> value, NaN where undefined; `undefined_reason` says why.
+
+    Raises:
+        ValueError: If the arguments differ in length or are out of range.
+
+    Reference:
+        Jaccard, accuracy and F1: equations 1 to 3 of the paper, F1 of the malignant
+        class; macro F1 is the mean over both. Kappa: [Cohen,
+        1960](https://doi.org/10.1177/001316446002000104). MCC: [Matthews,
+        1975](https://doi.org/10.1016/0005-2795(75)90109-9). Brier score: [Brier,
+        1950](https://doi.org/10.1175/1520-0493(1950)078%3C0001:VOFEIT%3E2.0.CO;2).
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    predictions = probabilities >= np.asarray(threshold, "float64")
+    counts = confusion(labels, predictions).reshape(1, 4)
+    figures = figures_of_counts(counts)
+    once = np.ones((1, len(labels)))
+    figures |= figures_of_probabilities(labels, probabilities, once)
+    return {name: float(figures[name][0]) for name in FIGURES}
+
+
+def figures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
+    """All figures of decisions.
+
+    Args:
+        counts: `(sets, 4)`: tn, fp, fn, tp of each set of cases.
+
+    Returns:
+        Name -> `(sets,)`; NaN where undefined, see `score`.
+    """
+    tn, fp, fn, tp = np.asarray(counts, "float64").T
+    n, malignant, benign = tn + fp + fn + tp, tp + fn, tn + fp
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sensitivity, specificity = tp / malignant, tn / benign
+        observed = (tp + tn) / n
+        # By whole numbers: a chance of exactly 1 must give 0 / 0.
+        chance = malignant * (tp + fp) + benign * (tn + fn)
+        f1, f1_benign = 2 * tp / (2 * tp + fp + fn), 2 * tn / (2 * tn + fp + fn)
+        product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+        # A ratio with 0 below it has no value to put into a table.
+        positive = np.where(fp > 0, sensitivity / (1 - specificity), np.nan)
+        return {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "ppv": tp / (tp + fp),
+            "npv": tn / (tn + fn),
+            "accuracy": observed,
+            "f1_macro": (f1 + f1_benign) / 2,
+            "mcc": (tp * tn - fp * fn) / np.sqrt(product),
+            "positive_likelihood_ratio": positive,
+            "negative_likelihood_ratio": np.where(
+                tn > 0, (1 - sensitivity) / specificity, np.nan
+            ),
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+            "f1": f1,
+            "cohen_kappa": ((tp + tn) * n - chance) / (n * n - chance),
+            "jaccard": tp / (tp + fp + fn),
+        }
+
+
+def predictive_values(
+    sensitivity: ArrayLike, specificity: ArrayLike, prevalence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positive and negative predictive value where other shares are malignant.
+
+    Args:
+        sensitivity: `(sets,)`, in [0, 1].
+        specificity: `(sets,)`, in [0, 1].
+        prevalence: Share of malignant cases, in (0, 1).
+
+    Returns:
+        Both, `(sets,)`; NaN where nothing is called so.
+
+    Raises:
+        ValueError: If the prevalence is out of range.
+
+    Reference:
+        [Altman and Bland, 1994](https://doi.org/10.1136/bmj.309.6947.102)
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f"`prevalence` must be in (0, 1). Received: {prevalence}")
+    sensitivity, specificity = np.asarray(sensitivity), np.asarray(specificity)
+    tp, fn = prevalence * sensitivity, prevalence * (1 - sensitivity)
+    tn, fp = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return tp / (tp + fp), tn / (tn + fn)
+
+
+def figures_of_probabilities(
+    labels: NDArray, probabilities: NDArray, weights: NDArray
+) -> dict[str, NDArray[np.float64]]:
+    """The figures of `OF_PROBABILITIES`, for many weightings of the same cases.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`.
+        weights: `(sets, cases)`: how often each case stands in each set.
+
+    Returns:
+        Name -> `(sets,)`; NaN where a set lacks a class that the figure needs.
+
+    Reference:
+        Average precision as in scikit-learn: precision at each threshold, weighted by
+        the recall it adds; no interpolation.
+    """
+    benign, malignant = _sums_by_threshold(labels, probabilities, weights)
+    below = np.cumsum(benign, axis=1) - benign / 2
+    total = malignant.sum(axis=1)
+    error = (probabilities - labels) ** 2
+    # From the highest threshold down.
+    found = np.cumsum(malignant[:, ::-1], axis=1)
+    called = found + np.cumsum(benign[:, ::-1], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(called > 0, found / called, 0.0)
+        return {
+            "roc_auc": (malignant * below).sum(axis=1) / (total * benign.sum(axis=1)),
+            "average_precision": (malignant[:, ::-1] * precision).sum(axis=1) / total,
+            "brier": weights @ error / weights.sum(axis=1),
+        }
+
+
+def _sums_by_threshold(
+    labels: NDArray, probabilities: NDArray, weights: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Weights of benign and malignant cases by ascending distinct probability."""
+    order = np.argsort(probabilities, kind="stable")
+    malignant = labels[order] == 1
+    ordered = probabilities[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    weights = weights[:, order]
+    return (
+        np.add.reduceat(weights * ~malignant, starts, axis=1),
+        np.add.reduceat(weights * malignant, starts, axis=1),
+    )
+
+
+def weighted_auc(
+    labels: NDArray, probabilities: NDArray, weights: NDArray
+) -> NDArray[np.float64]:
+    """Area under the ROC curve, for many weightings of the same cases at once.
+
+    The share of pairs of a malignant and a benign case in which the malignant one
+    has the higher probability, ties counting one half; by mid-ranks.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`.
+        weights: `(sets, cases)`: how often each case stands in each set.
+
+    Returns:
+        `(sets,)`; NaN where a set lacks one class.
+    """
+    benign, positive = _sums_by_threshold(labels, probabilities, weights)
+    below = np.cumsum(benign, axis=1) - benign / 2
+    pairs = positive.sum(axis=1) * benign.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (positive * below).sum(axis=1) / pairs
+
+
+def roc_points(
+    labels: ArrayLike, probabilities: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ROC curve: one point a distinct probability, from (0, 0) to (1, 1).
+
+    Args:
+        labels: `(cases,)`, 0 or 1, both among them.
+        probabilities: `(cases,)`, in [0, 1].
+
+    Returns:
+        1 - specificity and sensitivity, each `(distinct probabilities + 1,)`.
+
+    Raises:
+        ValueError: If there is one class only, or as `score`.
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    cuts = np.r_[np.inf, np.unique(probabilities)[::-1]]
+
+    def share_reaching(label: int) -> NDArray[np.float64]:
+        cases = np.sort(probabilities[labels == label])
+        if not len(cases):
+            raise ValueError(
+                f"`labels` must hold 0 and 1. Received: none of label {label}"
+            )
+        return np.asarray(1 - np.searchsorted(cases, cuts) / len(cases))
+
+    return share_reaching(0), share_reaching(1)
+
+
+def checked_cases(
+    labels: ArrayLike, probabilities: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities as arrays, `(cases,)`.
+
+    Raises:
+        ValueError: If they differ in length, are empty or out of range.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
+    if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            "`labels` and `probabilities` must be of one length, not 0. "
+            f"Received: shapes {labels.shape} and {probabilities.shape}"
+        )
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError(
+            "`probabilities` must be in [0, 1]. "
+            f"Received: {probabilities.min()} to {probabilities.max()}"
+        )
+    return labels, probabilities
+
+
+def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
+    """0 true negative, 1 false positive, 2 false negative, 3 true positive."""
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if labels.shape != predictions.shape or labels.ndim != 1:
+        raise ValueError(
+            "`labels` and `predictions` must be of one length. "
+            f"Received: shapes {labels.shape} and {predictions.shape}"
+        )
+    for name, values in (("labels", labels), ("predictions", predictions)):
+        if not np.isin(values, (0, 1)).all():
+            raise ValueError(
+                f"`{name}` must be 0 or 1. Received: {np.unique(values)[:5].tolist()}"
+            )
+    return 2 * labels.astype("int64") + predictions.astype("int64")
+
+
+def undefined_reason(name: str, labels: ArrayLike, value: float) -> str:
+    """Why a figure is NaN; "" where it is not.
+
+    Args:
+        name: Of `usgland.evaluation.statistics.scores.FIGURES`.
+        labels: `(cases,)`, 0 or 1, that it was computed of.
+        value: Of the figure.
+    """
+    if value == value:
+        return ""
+    known = {NO_BENIGN: 0, NO_MALIGNANT: 1}
+    there = set(np.unique(np.asarray(labels)))
+    for reason in UNDEFINED.get(name, ()):
+        if reason not in known or known[reason] not in there:
+            return reason
+    return "not defined"

@@ -1,0 +1,243 @@
+"""Two shares of cases called right: McNemar's exact test, or Fisher's if unpaired.
+
+Of two models, two readers, or one of each. Where patients have several cases, whose
+calls are not independent, the patient is what is counted in both.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, fisher_exact, norm
+
+from usgland.evaluation.statistics.delong import check_level, has_clusters
+from usgland.evaluation.statistics.non_inferiority import (
+    NonInferiority,
+    check_margin,
+    judge_non_inferiority,
+)
+from usgland.evaluation.statistics.share_intervals import (
+    Bounds,
+    clustered_variance,
+    newcombe_paired,
+    newcombe_unpaired,
+    normal_bounds,
+    p_of_margin,
+)
+from usgland.evaluation.statistics.swap_tests import swap_test
+
+NO_BOUNDS = "no interval: no variance between patients"
+# Figure -> the label of the cases it counts; None for all.
+SHARES: dict[str, int | None] = {"sensitivity": 1, "specificity": 0, "accuracy": None}
+
+
+class ShareTest(NamedTuple):
+    """Two shares of cases called right and whether they differ.
+
+    Attributes:
+        a: The first share.
+        b: The second.
+        difference: a - b.
+        only_a: Cases that only the first called right; None if unpaired.
+        only_b: Cases that only the second called right; None if unpaired.
+        n_a: Cases of the first.
+        n_b: Of the second; the same ones if paired.
+        low: Lower bound of the difference; NaN where none is made.
+        high: Upper bound.
+        p_value: Two-sided.
+        method: The test, and how the interval was made.
+        non_inferiority: For the margin asked for, by that interval; None for none.
+    """
+
+    a: float
+    b: float
+    difference: float
+    only_a: int | None
+    only_b: int | None
+    n_a: int
+    n_b: int
+    low: float
+    high: float
+    p_value: float
+    method: str
+    non_inferiority: NonInferiority | None = None
+
+
+def paired_shares(
+    figure: str,
+    labels: ArrayLike,
+    calls_a: ArrayLike,
+    calls_b: ArrayLike,
+    *,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
+    margin: float | None = None,
+) -> ShareTest:
+    """Compares two shares on the same cases.
+
+    McNemar's exact test. Where patients have several cases, whose calls are not
+    independent, both calls of a patient are swapped in all cases at once instead
+    (`swap_tests`), and the interval is of patients, too; it has no bounds where the
+    two differ in no patient, or alike in all.
+
+    Args:
+        figure: One of `SHARES`.
+        labels: `(cases,)`, 0 or 1.
+        calls_a: `(cases,)`, 0 or 1.
+        calls_b: `(cases,)`, likewise.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+        level: Of the interval, in (0, 1).
+        margin: Of non-inferiority of a to b, in (0, 1); None for none.
+
+    Raises:
+        ValueError: If there is no case of the label that counts, or level or margin
+            is out of range.
+
+    Reference:
+        [McNemar, 1947](https://doi.org/10.1007/BF02295996), by the binomial
+        distribution; intervals as in `newcombe_paired` and `clustered_variance`.
+    """
+    check_level(level)
+    check_margin(margin)
+    right_a, right_b = _right(figure, labels, calls_a), _right(figure, labels, calls_b)
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    differing, cases = only_a + only_b, len(right_a)
+    difference = (only_a - only_b) / cases
+    ids = None
+    if patient_ids is not None:
+        ids = np.asarray(patient_ids)[_counted(figure, labels)]
+    if ids is not None and has_clusters(ids):
+        _, patient = np.unique(ids, return_inverse=True)
+        apart = right_a.astype(float) - right_b
+        swapped = swap_test(np.bincount(patient, weights=apart))
+        p_value = swapped.p_value
+        bounds = partial(normal_bounds, difference, clustered_variance(apart, ids))
+        method = f"swaps within patients, paired ({swapped.method})"
+        how = "normal, clustered by patient"
+    else:
+        p_value = float(binomtest(only_a, differing).pvalue) if differing else 1.0
+        bounds = partial(newcombe_paired, right_a, right_b)
+        method, how = "McNemar, exact, paired", "Newcombe, paired"
+    low, high, how, judged = _bounded(bounds, difference, level, margin, how)
+    return ShareTest(
+        float(right_a.mean()),
+        float(right_b.mean()),
+        difference,
+        only_a,
+        only_b,
+        cases,
+        cases,
+        low,
+        high,
+        p_value,
+        f"{method}; {how}",
+        judged,
+    )
+
+
+def unpaired_shares(
+    figure: str,
+    a: tuple[ArrayLike, ArrayLike],
+    b: tuple[ArrayLike, ArrayLike],
+    *,
+    patient_ids: tuple[ArrayLike, ArrayLike] | None = None,
+    level: float = 0.95,
+    margin: float | None = None,
+) -> ShareTest:
+    """Compares two shares of two samples of cases, as if they were independent.
+
+    Fisher's exact test and Newcombe's interval. Where patients have several cases, z
+    from variances clustered by patient; P is NaN where there is no such variance.
+
+    Args:
+        figure: One of `SHARES`.
+        a: Labels and calls, each `(cases,)`.
+        b: Of the other, of cases of another unit or of other patients.
+        patient_ids: Who the cases belong to, of a and of b; None where every case
+            is independent.
+        level: Of the interval, in (0, 1).
+        margin: Of non-inferiority of a to b, in (0, 1); None for none.
+
+    Raises:
+        ValueError: If there is no case of the label that counts, or level or margin
+            is out of range.
+
+    Reference:
+        As `newcombe_unpaired` and `clustered_variance`.
+    """
+    check_level(level)
+    check_margin(margin)
+    right_a, right_b = _right(figure, *a), _right(figure, *b)
+    difference = float(right_a.mean() - right_b.mean())
+    ids = []
+    if patient_ids is not None:
+        both = zip(patient_ids, (a[0], b[0]), strict=True)
+        ids = [np.asarray(one)[_counted(figure, labels)] for one, labels in both]
+    if any(has_clusters(one) for one in ids):
+        pairs = zip((right_a, right_b), ids, strict=True)
+        variance = sum((clustered_variance(*one) for one in pairs), 0.0)
+        p_value = np.nan
+        if variance > 0:
+            p_value = float(2 * norm.sf(abs(difference) / variance**0.5))
+        bounds = partial(normal_bounds, difference, variance)
+        method, how = "z, clustered by patient, unpaired", "normal, likewise"
+    else:
+        table = [[int(one.sum()), int((~one).sum())] for one in (right_a, right_b)]
+        p_value = float(fisher_exact(table).pvalue)
+        bounds = partial(newcombe_unpaired, right_a, right_b)
+        method, how = "Fisher, exact, unpaired", "Newcombe, unpaired"
+    low, high, how, judged = _bounded(bounds, difference, level, margin, how)
+    return ShareTest(
+        float(right_a.mean()),
+        float(right_b.mean()),
+        difference,
+        None,
+        None,
+        len(right_a),
+        len(right_b),
+        low,
+        high,
+        p_value,
+        f"{method}; {how}",
+        judged,
+    )
+
+
+def _bounded(
+    bounds: Callable[[float], Bounds],
+    difference: float,
+    level: float,
+    margin: float | None,
+    how: str,
+) -> tuple[float, float, str, NonInferiority | None]:
+    """The interval, how it was made or why not, and what it says of the margin."""
+    low, high = bounds(level)
+    made = NO_BOUNDS if np.isnan(low) else f"interval: {how}"
+    if margin is None:
+        return low, high, made, None
+    p_value = p_of_margin(bounds, difference, margin)
+    return low, high, made, judge_non_inferiority(margin, p_value, low, level, made)
+
+
+def _right(figure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:
+    """Which of the cases that count were called right."""
+    labels, calls = np.asarray(labels), np.asarray(calls)
+    if figure not in SHARES or labels.shape != calls.shape or labels.ndim != 1:
+        raise ValueError(
+            f"`figure` must be one of {list(SHARES)}, labels and calls of one length. "
+            f"Received: {figure!r}, shapes {labels.shape} and {calls.shape}"
+        )
+    chosen = _counted(figure, labels)
+    if not chosen.any():
+        raise ValueError(
+            f"{figure} needs cases of label {SHARES[figure]}. Received: none"
+        )
+    return np.asarray((labels == calls)[chosen])
+
+
+def _counted(figure: str, labels: ArrayLike) -> NDArray[np.bool_]:
+    labels, label = np.asarray(labels), SHARES[figure]
+    return np.full(len(labels), True) if label is None else labels == label

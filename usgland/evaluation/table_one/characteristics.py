@@ -1,0 +1,329 @@
+"""Table 1: what the groups of a study have in common, with the test of each row named.
+
+From one row a patient, or from the counts and moments that a paper printed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import f_oneway, kruskal, mannwhitneyu, skew
+
+from usgland.errors import UserError
+from usgland.evaluation.statistics.association import (
+    Association,
+    Moments,
+    category_smd,
+    chi_square,
+    chi_square_yates,
+    expected_counts,
+    fisher,
+    number_smd,
+    student,
+    welch,
+)
+
+# A column of numbers with fewer distinct values is one of categories.
+DISTINCT = 8
+OF_CATEGORIES = ("chi-square", "yates", "fisher")
+OF_NUMBERS = ("welch", "student", "mann-whitney")
+TESTS = (*OF_CATEGORIES, *OF_NUMBERS)
+
+
+# Beyond it, in any group, a mean says little: median and quartiles stand for it.
+SKEWED = 1.0
+LEAST_EXPECTED = 5.0  # of every cell, for the chi-square test (Cochran, 1954)
+
+
+class Line(NamedTuple):
+    """One line of the table: a column of numbers, or one word of a category.
+
+    Attributes:
+        name: The column.
+        word: Of a category; "" for numbers.
+        cells: One text a group.
+        missing: How many are missing, one number a group.
+        test: Its name, on the first line of a column; else "".
+        p_value: Two-sided; NaN where undefined or not on this line.
+        reason: Why it is undefined, or "".
+        smd: Standardized mean difference of two groups; NaN of more.
+    """
+
+    name: str
+    word: str
+    cells: tuple[str, ...]
+    missing: tuple[int, ...]
+    test: str
+    p_value: float
+    reason: str
+    smd: float
+
+
+class TableOne(NamedTuple):
+    """The table.
+
+    Attributes:
+        unit: What was counted, e.g. "patients".
+        groups: Their names.
+        sizes: How many are in each.
+        lines: In the order of the columns.
+        left_out: Columns not shown as they differ within a patient, with where.
+    """
+
+    unit: str
+    groups: tuple[str, ...]
+    sizes: tuple[int, ...]
+    lines: tuple[Line, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def table_one(
+    rows: pd.DataFrame,
+    by: str,
+    columns: Sequence[str],
+    *,
+    medians: Sequence[str] = (),
+    tests: Mapping[str, str] | None = None,
+    unit: str = "patients",
+    seed: int = 0,
+    left_out: Sequence[str] = (),
+) -> TableOne:
+    """Compares the groups of one column in others.
+
+    A column is one of numbers if every value is a number and `DISTINCT` or more of
+    them differ. Numbers: mean ± SD and Welch's test; median [quartiles] and
+    Mann-Whitney where asked for or where the skewness of a group passes `SKEWED`.
+    Categories: counts (percent of those known); chi-square without correction where
+    every expected count is `LEAST_EXPECTED` or more, else Fisher's exact test. More
+    than two groups: analysis of variance and Kruskal-Wallis.
+
+    Args:
+        rows: One row a patient, all values texts, "" where missing.
+        by: The column that makes the groups.
+        columns: Those to compare.
+        medians: Columns of numbers to show by their median.
+        tests: Column -> one of `TESTS`, where another is wanted.
+        unit: What a row is.
+        seed: Of Monte-Carlo draws of large tables.
+        left_out: Columns to name below the table, with the reason's place.
+
+    Raises:
+        ValueError: If there are fewer than two groups or a test is unknown.
+        UserError: If a test or a median is asked for of a column that is not shown,
+            or of one of the other kind.
+    """
+    groups = tuple(sorted(set(rows[by]) - {""}))
+    if len(groups) < 2:
+        raise ValueError(f"`by` must make two groups or more. Received: {groups}")
+    wanted = dict(tests or {})
+    unknown = [test for test in wanted.values() if test not in TESTS]
+    if unknown:
+        raise ValueError(f"`tests` must be among {TESTS}. Received: {unknown[0]!r}")
+    check_choices(columns, medians, wanted, len(groups))
+    lines: list[Line] = []
+    for name in columns:
+        values = [rows.loc[rows[by] == group, name] for group in groups]
+        numbers = pd.to_numeric(rows[name][rows[name] != ""], errors="coerce")
+        test = wanted.get(name, "")
+        is_number = bool(
+            len(numbers) and not numbers.isna().any() and numbers.nunique() >= DISTINCT
+        )
+        check_kind(name, is_number, name in medians, test)
+        if is_number:
+            lines.append(_number_line(name, values, name in medians, test))
+        else:
+            lines += _category_lines(name, values, test, seed)
+    sizes = tuple(int((rows[by] == group).sum()) for group in groups)
+    return TableOne(unit, groups, sizes, tuple(lines), tuple(left_out))
+
+
+def table_from_counts(
+    groups: Sequence[str],
+    sizes: Sequence[int],
+    counts: Mapping[str, Mapping[str, Sequence[int]]],
+    moments: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    tests: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> TableOne:
+    """The same from what a paper printed.
+
+    Args:
+        groups: Their names.
+        sizes: How many are in each.
+        counts: Column -> word -> one count a group.
+        moments: Column -> mean and SD of each group, of all its members.
+        tests: Column -> one of `TESTS` but Mann-Whitney, where another is wanted.
+        seed: Of Monte-Carlo draws.
+
+    Raises:
+        UserError: As `table_one`.
+    """
+    wanted = dict(tests or {})
+    check_choices([*counts, *moments], (), wanted, len(groups))
+    for name, test in wanted.items():
+        check_kind(name, name in moments, False, test)
+        if test == "mann-whitney":
+            raise UserError(
+                f"--test {name}: expected welch or student, as ranks need the values. "
+                "Received: mann-whitney"
+            )
+    lines: list[Line] = []
+    for name, words in counts.items():
+        table = np.array([list(one) for one in words.values()]).T
+        missing = tuple(int(n) for n in np.asarray(sizes) - table.sum(axis=1))
+        lines += _lines_of_counts(
+            name, list(words), table, missing, wanted.get(name, ""), seed
+        )
+    for name, pairs in moments.items():
+        given = [Moments(m, s, n) for (m, s), n in zip(pairs, sizes, strict=True)]
+        compare = student if wanted.get(name) == "student" else welch
+        found = Association("", np.nan, "more than two groups")
+        if len(given) == 2:
+            found = compare(*given)
+        cells = tuple(f"{one.mean:g} ± {one.sd:g}" for one in given)
+        none = (0,) * len(given)
+        lines.append(Line(name, "", cells, none, *found, number_smd(given)))
+    return TableOne("patients", tuple(groups), tuple(sizes), tuple(lines))
+
+
+def _number_line(
+    name: str, values: Sequence[pd.Series], median: bool, test: str
+) -> Line:
+    known = [one[one != ""].astype("float64").to_numpy() for one in values]
+    missing = tuple(int((one == "").sum()) for one in values)
+    skewed = any(abs(skew(one)) > SKEWED for one in known if len(one) > 2)
+    by_rank = test == "mann-whitney" or (not test and (median or skewed))
+    if by_rank or median:
+        cells = tuple(
+            "{1:.3g} [{0:.3g} to {2:.3g}]".format(*np.quantile(one, [0.25, 0.5, 0.75]))
+            if len(one)
+            else "none"
+            for one in known
+        )
+    else:
+        cells = tuple(
+            f"{one.mean():.4g} ± {one.std(ddof=1):.3g}" if len(one) > 1 else "none"
+            for one in known
+        )
+    found = _compare_numbers(known, by_rank=by_rank, test=test)
+    smd = number_smd([_moments(one) for one in known])
+    return Line(name, "", cells, missing, *found, smd)
+
+
+def _compare_numbers(
+    known: Sequence[NDArray], *, by_rank: bool, test: str
+) -> Association:
+    if min(len(one) for one in known) < 2:
+        return Association("", np.nan, "fewer than two values in a group")
+    if len(known) > 2:
+        name, compare = ("Kruskal-Wallis", kruskal) if by_rank else ("ANOVA", f_oneway)
+        return Association(name, float(compare(*known).pvalue))
+    if by_rank:
+        return Association("Mann-Whitney", float(mannwhitneyu(*known).pvalue))
+    compare_moments = student if test == "student" else welch
+    return compare_moments(*(_moments(one) for one in known))
+
+
+def _moments(values: NDArray) -> Moments:
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    mean = float(values.mean()) if len(values) else np.nan
+    return Moments(mean, deviation, len(values))
+
+
+def _category_lines(
+    name: str, values: Sequence[pd.Series], test: str, seed: int
+) -> list[Line]:
+    words = sorted(set().union(*map(set, values)) - {""})
+    missing = tuple(int((one == "").sum()) for one in values)
+    if not words:
+        empty = ("none",) * len(values)
+        return [Line(name, "", empty, missing, "", np.nan, "no value", np.nan)]
+    table = np.array([[int((one == word).sum()) for word in words] for one in values])
+    return _lines_of_counts(name, words, table, missing, test, seed)
+
+
+def _lines_of_counts(
+    name: str,
+    words: Sequence[str],
+    table: NDArray,
+    missing: tuple[int, ...],
+    test: str,
+    seed: int,
+) -> list[Line]:
+    found = _compare_counts(table, test, seed)
+    smd = category_smd(table)
+    totals = table.sum(axis=1)
+    lines = []
+    for number, word in enumerate(words):
+        cells = tuple(
+            f"{count} ({100 * count / total:.1f}%)" if total else "0"
+            for count, total in zip(table[:, number], totals, strict=True)
+        )
+        first = number == 0
+        shown = found if first else Association("", np.nan)
+        lines.append(Line(name, word, cells, missing, *shown, smd if first else np.nan))
+    return lines
+
+
+def _compare_counts(table: NDArray, test: str, seed: int) -> Association:
+    chosen: Mapping[str, Callable[[Any], Association]] = {
+        "chi-square": chi_square,
+        "yates": chi_square_yates,
+        "fisher": lambda counts: fisher(counts, seed=seed),
+    }
+    if test in chosen:
+        return chosen[test](table)
+    if min(table.sum(axis=1)) == 0 or (table.sum(axis=0) > 0).sum() < 2:
+        return Association("", np.nan, "one value only")
+    name = "chi-square" if expected_counts(table).min() >= LEAST_EXPECTED else "fisher"
+    return chosen[name](table)
+
+
+def check_choices(
+    columns: Sequence[str],
+    medians: Sequence[str],
+    tests: Mapping[str, str],
+    groups: int,
+) -> None:
+    """Refuses what would be passed over in silence.
+
+    Raises:
+        UserError: If a median or a test is of a column that is not shown, or a test of
+            two groups is asked for of more.
+    """
+    for name, test in tests.items():
+        if groups > 2 and test in OF_NUMBERS:
+            raise UserError(
+                f"--test {name}: expected two groups for {test}, or no --test, which "
+                f"takes ANOVA or Kruskal-Wallis. Received: {groups} groups"
+            )
+    for option, names in (("--median", medians), ("--test", tests)):
+        for name in names:
+            if name not in columns:
+                raise UserError(
+                    f"{option}: expected a column of the table, one of "
+                    f"{', '.join(columns)}. Received: {name!r}"
+                )
+
+
+def check_kind(name: str, is_number: bool, median: bool, test: str) -> None:
+    """Refuses a test or a median that a column of its kind does not have.
+
+    Raises:
+        UserError: If there is one.
+    """
+    kind = "numbers" if is_number else "categories"
+    fitting = OF_NUMBERS if is_number else OF_CATEGORIES
+    if test and test not in fitting:
+        raise UserError(
+            f"--test {name}: expected one of {', '.join(fitting)}, for a column of "
+            f"{kind}. Received: {test}"
+        )
+    if median and not is_number:
+        raise UserError(
+            f"--median: expected a column of numbers. Received: {name!r}, which is one "
+            f"of categories (fewer than {DISTINCT} different numbers, or words)"
+        )

@@ -1,0 +1,239 @@
+"""What an exported model offers: plain TensorFlow functions of a run's variables."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from usgland.models.classifier import (
+    ENCODING,
+    INPUT,
+    PREPROCESSING,
+    layer_names,
+)
+from usgland.models.decoding import AT_ONCE, decode_grey, grey_of_pixels
+from usgland.serving.export.answer_network import Case, Decision, Network
+
+PIXELS = "pixels"
+DEFAULT, IMAGE_ONLY, FROM_PIXELS, EXPLAIN = (
+    "serving_default",
+    "image_only",
+    "from_pixels",
+    "explain",
+)
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+def make_module(
+    model: keras.Model, decision: Decision, version: str
+) -> tuple[tf.Module, dict[str, Any]]:
+    """A plain TensorFlow object and its signatures: no Keras is needed to load it.
+
+    Every signature gives, for each case of the batch, `probability`, P(malignant),
+    and its `logit`, both calibrated, float32; the `label` at the operating point and
+    the `model_version`, strings.
+
+    - `serving_default` takes `image_bytes`, encoded images, and each column of the
+      form: strings or float32, "" or NaN where missing, which are also the defaults.
+    - `image_only` takes the images alone; the form counts as missing.
+    - `from_pixels` takes `pixels`, uint8 `(batch, height, width, 1 or 3)`, in place of
+      the files.
+    - `explain` takes what `serving_default` does, and adds `heatmap_bytes`, a grey PNG
+      of the image's size, evidence for malignant by Grad-CAM, 255 where it is
+      strongest; and `contribution_COLUMN`, what a value of the form adds to `logit`,
+      its Shapley value.
+
+    Args:
+        model: A saved classifier.
+        decision: What is made of its logit.
+        version: What `model_version` says.
+    """
+    columns = _column_specs(model)
+    read = _Reader(model)
+    network = Network(model, decision, version)
+    file = tf.TensorSpec([None], tf.string, name=INPUT)
+    pixels = tf.TensorSpec([None, None, None, None], tf.uint8, name=PIXELS)
+    whole = ({INPUT: file} if read.has_image else {}) | columns
+
+    def answer(given: Tensors) -> dict[str, tf.Tensor]:
+        return network.answer(read.files(given))
+
+    def explain(given: Tensors) -> dict[str, tf.Tensor]:
+        return network.explain(read.files(given))
+
+    def image_only(given: Tensors) -> dict[str, tf.Tensor]:
+        # A model of both takes "" as an image that is missing. Here it would answer
+        # without having seen anything.
+        there = tf.reduce_all(tf.strings.length(given[INPUT]) > 0)
+        message = "Expected images. Received an empty one"
+        with tf.control_dependencies([tf.debugging.Assert(there, [message])]):
+            some = {INPUT: tf.identity(given[INPUT])}
+        return network.answer(read.files(read.nothing() | some))
+
+    def from_pixels(given: Tensors) -> dict[str, tf.Tensor]:
+        return network.answer(read.pixels(given))
+
+    signatures = {
+        DEFAULT: _signature(answer, whole, optional=columns and whole),
+        EXPLAIN: _signature(explain, whole, optional=columns and whole),
+    }
+    if read.has_image:
+        signatures[IMAGE_ONLY] = _signature(image_only, {INPUT: file}, optional={})
+        given = {PIXELS: pixels} | columns
+        signatures[FROM_PIXELS] = _signature(from_pixels, given, optional=columns)
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    return module, signatures
+
+
+class _Reader:
+    """From the inputs of a signature to what the network is fed."""
+
+    def __init__(self, model: keras.Model):
+        names = layer_names(model)
+        self.has_image = PREPROCESSING in names
+        self.preprocessing: Any = None
+        if self.has_image:
+            self.preprocessing = model.get_layer(PREPROCESSING)
+        self.encoding = model.get_layer(ENCODING) if ENCODING in names else None
+
+    def nothing(self) -> dict[str, tf.Tensor]:
+        """An empty form."""
+        columns = self.encoding.columns if self.encoding else []
+        return {one["name"]: _missing(_dtype(one)) for one in columns}
+
+    def files(self, given: Tensors) -> Case:
+        if self.encoding is not None:
+            rows = tf.reduce_max([tf.size(one) for one in given.values()])
+            given = _of_length(rows, given)
+        pixels, sides, image_given = None, None, None
+        if self.preprocessing is not None:
+            files = given[INPUT]
+            size = self.preprocessing.size
+            pixels, sides = tf.map_fn(
+                self._file,
+                files,
+                fn_output_signature=(
+                    tf.TensorSpec((size, size, 1), tf.uint8),
+                    tf.TensorSpec((2,), tf.int32),
+                ),
+                parallel_iterations=AT_ONCE,
+            )
+            image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
+        features, form_given = self._form(given)
+        if image_given is not None and form_given is not None:
+            with tf.control_dependencies([_assert_some(image_given + form_given)]):
+                features = tf.identity(features)
+        return Case(pixels, sides, image_given, features, form_given)
+
+    def _file(self, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        layer = self.preprocessing
+
+        def read() -> tuple[tf.Tensor, tf.Tensor]:
+            grey = decode_grey(content)
+            return layer.normalize(grey), tf.shape(grey)[:2]
+
+        def nothing() -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.zeros((layer.size, layer.size, 1), tf.uint8), tf.zeros(
+                2, tf.int32
+            )
+
+        if not layer.allow_empty:
+            return read()
+        return tf.cond(tf.strings.length(content) > 0, read, nothing)
+
+    def pixels(self, given: Tensors) -> Case:
+        pictures = given[PIXELS]
+        rows = tf.shape(pictures)[0]
+        form = {name: one for name, one in given.items() if name != PIXELS}
+        layer = self.preprocessing
+        pixels = tf.map_fn(
+            lambda picture: layer.normalize(grey_of_pixels(picture)),
+            pictures,
+            fn_output_signature=tf.TensorSpec((layer.size, layer.size, 1), tf.uint8),
+            parallel_iterations=AT_ONCE,
+        )
+        sides = tf.tile(tf.shape(pictures)[None, 1:3], [rows, 1])
+        form = _of_length(rows, form)
+        return Case(pixels, sides, tf.ones([rows, 1]), *self._form(form))
+
+    def _form(self, given: Tensors) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+        if self.encoding is None:
+            return None, None
+        return self.encoding([given[one["name"]] for one in self.encoding.columns])
+
+
+def _of_length(rows: tf.Tensor, given: Tensors) -> dict[str, tf.Tensor]:
+    """Repeats the one value of an input that was left out, and no other one.
+
+    A value that was given belongs to one patient, not to all of the batch.
+    """
+    checks = [
+        tf.debugging.Assert(
+            tf.equal(tf.size(one), rows) | tf.reduce_all(_is_missing(one)),
+            [f"Expected a value of {name} for each case. Received:", tf.size(one)],
+        )
+        for name, one in given.items()
+    ]
+    with tf.control_dependencies(checks):
+        return {name: tf.broadcast_to(one, [rows]) for name, one in given.items()}
+
+
+def _is_missing(values: tf.Tensor) -> tf.Tensor:
+    return values == "" if values.dtype == tf.string else tf.math.is_nan(values)
+
+
+def _assert_some(sides: tf.Tensor) -> tf.Operation:
+    """Refuses a case of which nothing is known: it would still get a label."""
+    message = "Expected an image or a value of the form. Received neither in a case"
+    return tf.debugging.Assert(tf.reduce_min(sides) > 0, [message])
+
+
+def _column_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
+    if ENCODING not in layer_names(model):
+        return {}
+    return {
+        column["name"]: tf.TensorSpec([None], _dtype(column), name=column["name"])
+        for column in model.get_layer(ENCODING).columns
+    }
+
+
+def _dtype(column: Mapping[str, Any]) -> tf.DType:
+    return tf.float32 if column["kind"] == "number" else tf.string
+
+
+def _missing(dtype: tf.DType) -> tf.Tensor:
+    return tf.constant([""] if dtype == tf.string else [math.nan])
+
+
+def _signature(
+    function: Callable[[Tensors], dict[str, tf.Tensor]],
+    specs: Mapping[str, tf.TensorSpec],
+    *,
+    optional: Mapping[str, tf.TensorSpec],
+) -> Any:
+    """A function of named inputs; those that are optional have a default."""
+
+    def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return function(dict(zip(specs, tensors, strict=True)))
+
+    # Names and defaults are read from here: a form's columns may be many.
+    serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=(
+                    _missing(spec.dtype)
+                    if name in optional
+                    else inspect.Parameter.empty
+                ),
+            )
+            for name, spec in specs.items()
+        ]
+    )
+    return tf.function(serve, input_signature=list(specs.values()))

@@ -1,0 +1,187 @@
+"""Which versions of which models shall be served: folders, policies and labels."""
+
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from usgland.errors import UserError
+
+SHEET = Path("assets.extra") / "usgland.json"  # of a version
+
+
+# Labels in a file name versions that are not loaded yet when it starts.
+LABELS = "--allow_version_labels_for_unavailable_models=true"
+
+
+WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
+
+
+LARGEST_VERSION = 2**63 - 1  # the interface has no room for more
+
+
+@dataclass(frozen=True)
+class WantedModel:
+    """A model to serve.
+
+    Attributes:
+        path: Folder of its versions.
+        latest: How many of the newest versions are served; None means all.
+        specific: These versions instead, if any.
+        labels: Names of versions, e.g. `{"stable": 3}`.
+    """
+
+    path: Path
+    latest: int | None = 1
+    specific: tuple[int, ...] = ()
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+def find_models(folder: Path, latest: int | None) -> dict[str, WantedModel]:
+    """Every subfolder that has a numbered folder is a model.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    models = {}
+    for path in sorted(folder.iterdir()):
+        # A folder that we may not read, such as lost+found, is no model.
+        with contextlib.suppress(PermissionError):
+            if not path.name.startswith(".") and path.is_dir() and find_versions(path):
+                models[path.name] = WantedModel(path, latest)
+    return models
+
+
+def find_versions(folder: Path) -> dict[int, Path]:
+    """Number -> folder, for folders whose name is a number; 007 is version 7.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    return {
+        int(path.name): path
+        for path in sorted(folder.iterdir())
+        if path.name.isascii()
+        and path.name.isdecimal()
+        and int(path.name) <= LARGEST_VERSION
+        and path.is_dir()
+    }
+
+
+def read_model_config(path: Path, models_dir: Path) -> dict[str, WantedModel]:
+    """Reads a `model_config_list`, as `--model_config_file` of TF Serving.
+
+    A `base_path` that does not exist here, e.g. the path in a container, is looked
+    for in `models_dir` by its last part, so that one file serves both.
+
+    Raises:
+        UserError: If it cannot be read or lacks a name or a path.
+    """
+    config = model_server_config_pb2.ModelServerConfig()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), config)
+    except (OSError, ValueError, text_format.ParseError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"--model-config-file: expected a model_config_list in {path}. "
+            f"Received: {reason}"
+        ) from error
+    models = {}
+    for entry in config.model_config_list.config:
+        if not entry.name or not entry.base_path or entry.name in models:
+            raise UserError(
+                f"{path}: expected models, each with a `name` of its own and a "
+                f"`base_path`. Received: name {entry.name!r}, base_path "
+                f"{entry.base_path!r}"
+            )
+        models[entry.name] = _wanted(entry, models_dir)
+    if not models:
+        raise UserError(
+            f"{path}: expected a model_config_list with a model. Received: none"
+        )
+    return models
+
+
+def _wanted(entry: Any, models_dir: Path) -> WantedModel:
+    folder = Path(entry.base_path)
+    if not folder.is_dir():
+        folder = models_dir / folder.name
+    policy = entry.model_version_policy
+    labels = dict(entry.version_labels)
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return WantedModel(folder, None, labels=labels)
+    if kind == "specific":
+        versions = tuple(policy.specific.versions)
+        return WantedModel(folder, None, versions, labels=labels)
+    # 0, the default of the format, means 1 to TensorFlow Serving, too.
+    return WantedModel(folder, policy.latest.num_versions or 1, labels=labels)
+
+
+def model_config_text(models: Mapping[str, WantedModel]) -> str:
+    """The `model_config_list` of some models, as `read_model_config` reads it."""
+    config = model_server_config_pb2.ModelServerConfig()
+    for name, model in models.items():
+        entry = config.model_config_list.config.add(
+            name=name, base_path=str(model.path), model_platform="tensorflow"
+        )
+        policy = entry.model_version_policy
+        if model.specific:
+            policy.specific.versions.extend(model.specific)
+        elif model.latest is None:
+            policy.all.SetInParent()
+        else:
+            policy.latest.num_versions = model.latest
+        for label, number in model.labels.items():
+            entry.version_labels[label] = number
+    return text_format.MessageToString(config)
+
+
+def choose(
+    model: WantedModel, present: Collection[int], broken: Collection[int]
+) -> list[int]:
+    """The versions to serve, newest first.
+
+    A broken version does not count as one of the newest: the next older one is
+    served in its place until it is mended.
+
+    Args:
+        model: The policy.
+        present: Numbers of the folders that are there.
+        broken: Those of them that could not be loaded.
+    """
+    usable = sorted(set(present) - set(broken), reverse=True)
+    if model.specific:
+        return [version for version in usable if version in model.specific]
+    return usable if model.latest is None else usable[: model.latest]
+
+
+def fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of a version's files: has it changed since it failed?"""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            stat = path.stat()
+        except OSError:  # Deleted between the two looks.
+            continue
+        found.append((str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def parse_keep_versions(text: str) -> int | None:
+    """Reads `--keep-versions`: a number, or `all` as None.
+
+    Raises:
+        UserError: If it is neither.
+    """
+    if text == "all":
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise UserError(
+            f"--keep-versions: expected a number from 1, or `all`. Received: {text!r}"
+        )
+    return int(text)

@@ -1,0 +1,90 @@
+"""The table of checks of converted files, on the terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from usgland.evaluation.shown.text import print_synthetic
+from usgland.serving.portable.file_checks import ALL, MOST_AUC_LOSS, ONE
+
+
+def print_checks(sheet: Mapping[str, Any], console: Console) -> None:
+    """Shows the table of checks.
+
+    Args:
+        sheet: What `model.json` holds.
+        console: Where to.
+    """
+    print_synthetic(sheet["trained_on"]["synthetic"], console)
+    counts, run, threads = sheet["validation"], sheet["run"], sheet["threads"]
+    table = Table(
+        title=f"Against the run, on {counts['images']} validation images "
+        f"({counts['malignant']} malignant, {counts['patients']} patients)",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("")
+    for heading in ("kB", "largest\ndifference", "AUC\nper image", "ms\n1 thread"):
+        table.add_column(heading, justify="right")
+    table.add_column(f"ms\n{threads} threads", justify="right")
+    whole = f"{run[ALL]:.2f}"
+    table.add_row("run, TensorFlow", "", "", f"{run['roc_auc']:.4f}", "", whole)
+    for name, file in sheet["files"].items():
+        table.add_row(
+            name,
+            f"{file['bytes'] / 1000:.0f}",
+            _number(file["max_difference"], ".1g"),
+            _number(file["roc_auc"], ".4f"),
+            _number(file[ONE], ".2f"),
+            _number(file[ALL], ".2f"),
+        )
+    console.print(table)
+    for line in _notes(sheet):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
+    counts, run = sheet["validation"], sheet["run"]
+    lines = [
+        "Largest difference of P(malignant); median milliseconds without reading the "
+        "image, measured in turns"
+    ]
+    step = 1 / (counts["malignant"] * (counts["images"] - counts["malignant"]))
+    if step > MOST_AUC_LOSS:
+        lines.append(
+            f"Few validation images: one pair that swaps moves the AUC by {step:.3f}, "
+            f"and {MOST_AUC_LOSS} is the most that it may lose"
+        )
+    shares = [
+        f"{name} " + ", ".join(f"{file[key] / run[ALL]:.2f}" for key in (ONE, ALL))
+        for name, file in sheet["files"].items()
+        if not math.isnan(file[ALL])  # or it does not run
+    ]
+    lines.append(
+        f"Time as a share of TensorFlow's, with 1 and {sheet['threads']} threads: "
+        + "; ".join(shares)
+    )
+    made = sheet["preprocess.py"]
+    if made is None:
+        return lines
+    read = made["images"] - made["unread"]
+    line = f"preprocess.py makes the same pixels of {made['equal']} of {read} images"
+    if made["equal"] < read:
+        line += (
+            f"; elsewhere at most {made['largest_share']:.2%} of the pixels differ, "
+            f"and P(malignant) by {made['max_difference']:.1g}"
+        )
+    lines.append(line)
+    if made["unread"]:
+        lines.append(
+            f"preprocess.py refuses {made['unread']} others, which Pillow reads "
+            "otherwise than the model does"
+        )
+    return lines
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)

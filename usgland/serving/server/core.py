@@ -1,0 +1,177 @@
+"""What REST and gRPC share: a request's way to a model and back, counted and logged."""
+
+import asyncio
+import contextlib
+import hmac
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+)
+
+from usgland.serving.interface.inputs import DEFAULT_SIGNATURE, Arrays, checked
+from usgland.serving.interface.status import RequestError, invalid
+from usgland.serving.server.batching import Batcher, Job
+from usgland.serving.server.catalog import Catalog
+from usgland.serving.server.limits import Admission, ServerOptions
+from usgland.serving.server.logs import log
+from usgland.serving.server.telemetry import Metrics
+
+SIGNATURES = "signature_def"  # the one field of metadata that exists
+
+
+# Bodies that are held at one time, as a multiple of the largest one.
+BODIES = 4
+
+
+class Target(NamedTuple):
+    """What a request asks for.
+
+    Attributes:
+        model: Name of the model.
+        number: Number of its version, or None.
+        label: Name of its version, or None.
+        signature: Name of the signature; "" means `serving_default`.
+        outputs: Outputs wanted; none means all.
+    """
+
+    model: str
+    number: int | None = None
+    label: str | None = None
+    signature: str = ""
+    outputs: Sequence[str] = ()
+
+
+class Answer(NamedTuple):
+    """Outputs, and who gave them."""
+
+    outputs: Arrays
+    version: int
+    signature: str
+
+
+class Core:
+    """The parts of a running server that every request needs.
+
+    Args:
+        options: How it was started.
+    """
+
+    def __init__(self, options: ServerOptions):
+        self.options = options
+        self.catalog = Catalog()
+        self.metrics = Metrics()
+        self.batcher = Batcher(options, self.metrics.batch)
+        self.admission = Admission(
+            options.max_requests, BODIES * options.max_body_bytes
+        )
+        self.metrics.requests.set_function(lambda: self.admission.requests)
+        self.metrics.waiting.set_function(lambda: len(self.batcher.waiting))
+
+    def check_token(self, header: str) -> None:
+        """Compares a bearer token in constant time.
+
+        Args:
+            header: What the client sent as `authorization`, or "".
+
+        Raises:
+            RequestError: UNAUTHENTICATED if it is not the one expected.
+        """
+        if self.options.token is None:
+            return
+        scheme, _, token = header.partition(" ")
+        expected = self.options.token.encode()
+        same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), expected)
+        if scheme.lower() != "bearer" or not same:
+            raise RequestError(
+                "UNAUTHENTICATED", "Expected the header `Authorization: Bearer TOKEN`"
+            )
+
+    async def predict(
+        self, target: Target, read: Callable[[Any], Arrays], deadline: float
+    ) -> Answer:
+        """Runs a request.
+
+        Args:
+            target: What it asks for.
+            read: Makes the inputs, once the signature is known.
+            deadline: In seconds of `time.monotonic`.
+
+        Raises:
+            RequestError: If it cannot be answered.
+        """
+        with self.catalog.use(*target[:3]) as servable:
+            signature = servable.signature(target.signature)
+            outputs = _wanted_outputs(signature, target.outputs)
+            inputs = checked(signature, read(signature))
+            name = target.signature or DEFAULT_SIGNATURE
+            job = Job(servable, name, outputs, inputs, deadline)
+            return Answer(await self.batcher.run(job), servable.version, name)
+
+    @contextlib.contextmanager
+    def observed(self, target: Target, api: str, size: int) -> Iterator[None]:
+        """Counts and logs the Predict request that the block answers."""
+        start, code = time.monotonic(), "UNKNOWN"
+        try:
+            yield
+            code = "OK"
+        except RequestError as error:
+            code = error.code
+            raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        finally:
+            seconds = time.monotonic() - start
+            # Only a name that we know: any other may be a patient's.
+            model = target.model if target.model in self.catalog.versions else ""
+            self.metrics.request(model, api, code, seconds)
+            log(
+                "info",
+                "predict",
+                api=api,
+                model=model,
+                code=code,
+                bytes=size,
+                milliseconds=round(1000 * seconds, 1),
+            )
+
+
+def _wanted_outputs(signature: Any, names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return tuple(sorted(signature.outputs))
+    unknown = [name[:100] for name in names if name not in signature.outputs]
+    if unknown:
+        raise invalid(
+            f"output tensor alias not found in signature: {', '.join(unknown[:10])} "
+            "Outputs expected to be in the set "
+            f"{{{', '.join(sorted(signature.outputs))}}}."
+        )
+    if len(set(names)) < len(names):
+        raise invalid("duplicate output tensor alias: expected each output once")
+    return tuple(names)
+
+
+def metadata_response(core: Core, target: Target, fields: Sequence[str]) -> Any:
+    """A `GetModelMetadataResponse`: every signature of a version.
+
+    Raises:
+        RequestError: If the version or the field is not there.
+    """
+    if not fields:
+        raise invalid(
+            "GetModelMetadataRequest must specify at least one metadata_field"
+        )
+    if set(fields) != {SIGNATURES}:
+        raise invalid(f"Expected the metadata_field {SIGNATURES} alone")
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    with core.catalog.use(*target[:3]) as servable:
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in servable.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+    response.metadata[SIGNATURES].Pack(signatures)
+    return response

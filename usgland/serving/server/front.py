@@ -1,0 +1,120 @@
+"""The reading page before a real TensorFlow Serving, which can serve no files.
+
+Both stand at one address: the page is answered here, all else is passed on.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import threading
+from collections.abc import Iterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from usgland.serving.interface.status import RequestError
+from usgland.serving.interface.versions import (
+    WantedModel,
+    choose,
+    find_models,
+    find_versions,
+    read_model_config,
+)
+from usgland.serving.server.bodies import declared_size, read_body, refuse_too_large
+from usgland.serving.server.core import BODIES
+from usgland.serving.server.limits import Admission, ServerOptions
+from usgland.serving.server.listen import HttpServer, http_config, listen
+from usgland.serving.server.page_routes import Served, page_routes
+from usgland.serving.server.rest import error_response, refused
+
+INSIDE = "127.0.0.1"  # where TensorFlow Serving's REST stands then
+
+
+@contextlib.contextmanager
+def front_of(options: ServerOptions, port: int) -> Iterator[None]:
+    """Serves the page, and passes on what is not its own, while the block runs.
+
+    Args:
+        options: Gives the address to listen on and the limits.
+        port: Of TensorFlow Serving's REST, on this machine.
+
+    Raises:
+        UserError: If the address cannot be used.
+    """
+    with listen(options) as listening:
+        server = HttpServer(http_config(build_front(options, port), options))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def build_front(options: ServerOptions, port: int) -> Starlette:
+    """The application: the page's paths, and every other one from `port`."""
+    admission = Admission(options.max_requests, BODIES * options.max_body_bytes)
+
+    async def pass_on(request: Request) -> Response:
+        try:
+            await refuse_too_large(request, options)
+            size = declared_size(request)
+            with admission.admit(options.max_body_bytes if size is None else size):
+                body = await read_body(request, options)
+                return await asyncio.to_thread(_ask, request, body, options, port)
+        except RequestError as error:
+            return error_response(error)
+
+    methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    page = page_routes(lambda: _served(options), lambda header: None, options)
+    return Starlette(
+        routes=[*page, Route("/{path:path}", pass_on, methods=methods)],
+        exception_handlers={HTTPException: refused},
+    )
+
+
+def _ask(request: Request, body: bytes, options: ServerOptions, port: int) -> Response:
+    """Sends a request on and gives the answer as it came."""
+    path = request.scope["raw_path"].decode("ascii", "replace")
+    if request.scope["query_string"]:
+        path += "?" + request.scope["query_string"].decode("ascii", "replace")
+    kind = request.headers.get("content-type")
+    headers = {"Content-Type": kind} if kind else {}
+    connection = http.client.HTTPConnection(
+        INSIDE, port, timeout=options.timeout_seconds
+    )
+    try:
+        connection.request(request.method, path, body, headers)
+        answer = connection.getresponse()
+        return Response(
+            answer.read(), answer.status, media_type=answer.getheader("content-type")
+        )
+    except TimeoutError as error:
+        raise RequestError(
+            "DEADLINE_EXCEEDED", "Expected an answer of TensorFlow Serving in time"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise RequestError(
+            "UNAVAILABLE", "TensorFlow Serving does not answer. Try again later"
+        ) from error
+    finally:
+        connection.close()
+
+
+def _served(options: ServerOptions) -> Iterator[Served]:
+    """The versions that the policy asks for; REST tells whether one is loaded yet."""
+    for name, model in sorted(_wanted(options).items()):
+        with contextlib.suppress(OSError):  # A folder that is away has no version.
+            present = find_versions(model.path)
+            for number in choose(model, present, ()):
+                yield Served(name, number, present[number])
+
+
+def _wanted(options: ServerOptions) -> dict[str, WantedModel]:
+    if options.model_config_file is None:
+        return find_models(options.models_dir, options.keep_versions)
+    return read_model_config(options.model_config_file, options.models_dir)

@@ -1,0 +1,189 @@
+"""The built-in server: opens the ports, answers until it is told to stop, drains."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import grpc
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from usgland.errors import UserError
+from usgland.serving.server.core import Core
+from usgland.serving.server.grpc_service import build_server, set_health
+from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.loader import Models
+from usgland.serving.server.logs import log
+from usgland.serving.server.rest import build_app
+
+KEEP_ALIVE_SECONDS = 75  # of an idle connection, or one whose headers do not end
+BACKLOG = 128  # connections that wait to be accepted
+HEADER_BYTES = 65536  # of a request's line and headers
+
+
+class HttpServer(uvicorn.Server):
+    """Leaves the signals to us: gRPC must drain as well."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpProtocol(H11Protocol):
+    """Ends a connection whose request does not come.
+
+    uvicorn waits for the first request, and for the end of its headers, without end.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        cycle = self.cycle
+        self.loop.call_later(self.timeout_keep_alive, lambda: self._look(cycle))
+
+    def _look(self, before: object) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is before and (before is None or self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self._look_again()
+
+
+async def run_server(
+    options: ServerOptions,
+    started: Callable[[int, int, list[str]], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serves until it is told to stop, then finishes what it has begun.
+
+    Args:
+        options: What to serve, where and within which limits.
+        started: Called with the ports of REST and gRPC and what is served, e.g.
+            `["mine/3"]`, once requests are answered.
+        stop: Ends it when set, e.g. by `stop_on_signals`.
+
+    Raises:
+        UserError: If there is no model, or a port or a file cannot be used.
+    """
+    core = Core(options)
+    models = Models(options, core.catalog)
+    with listen(options) as listening:
+        # Whatever may fail, before the models are loaded.
+        http = HttpServer(http_config(build_app(core), options))
+        rpc, health = build_server(core)
+        grpc_port = _open_grpc(rpc, options)
+        await models.start()
+        await rpc.start()
+        await set_health(health, serving=True)
+        serving = asyncio.create_task(http.serve(sockets=[listening]))
+        watching = asyncio.create_task(models.watch())
+        stopping = asyncio.create_task(stop.wait())
+        while not http.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if serving.done():
+            serving.result()
+            raise UserError("Expected the REST server to start. Received: it ended")
+        started(listening.getsockname()[1], grpc_port, core.catalog.served())
+        tasks = {serving, watching, stopping}
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        log("info", "draining", requests=core.admission.requests)
+        await set_health(health, serving=False)
+        http.should_exit = True
+        # Both at once: neither takes a new request, both finish the old ones.
+        await asyncio.gather(serving, rpc.stop(options.timeout_seconds))
+        await _end(watching, stopping)
+        await models.close()
+        core.batcher.close()
+        log("info", "stopped")
+        if not watching.cancelled():
+            watching.result()  # An error there ended the server: show it.
+
+
+async def _end(*tasks: asyncio.Task) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextlib.contextmanager
+def listen(options: ServerOptions) -> Iterator[socket.socket]:
+    """The port of REST, taken first: a second server fails before it loads models.
+
+    Raises:
+        UserError: If it cannot be had.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        listening = socket.create_server(
+            (options.host, options.rest_port), family=family, backlog=BACKLOG
+        )
+        # asyncio leaves it out on such a socket, and each answer waits 40 ms for an
+        # acknowledgement.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"Expected to listen on {options.host} port {options.rest_port}. Received: "
+            f"{reason}. Choose another --rest-port or --host"
+        ) from error
+    with listening:
+        yield listening
+
+
+def _open_grpc(server: grpc.aio.Server, options: ServerOptions) -> int:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"{host}:{options.grpc_port}"
+    try:
+        if options.tls_certificate is None or options.tls_key is None:
+            return server.add_insecure_port(address)
+        pair = options.tls_key.read_bytes(), options.tls_certificate.read_bytes()
+        return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"Expected to listen on {address} for gRPC. Received: "
+            f"{' '.join(str(error).split())[:200]}. Choose another --grpc-port"
+        ) from error
+
+
+def http_config(app: Starlette, options: ServerOptions) -> uvicorn.Config:
+    """How an application is served over HTTP.
+
+    Raises:
+        UserError: If the files of TLS cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(options.timeout_seconds) + 1,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        ssl_certfile=options.tls_certificate,
+        ssl_keyfile=options.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise UserError(
+            "--tls-cert, --tls-key: expected a certificate and its key as PEM files. "
+            f"Received: {options.tls_certificate}, {options.tls_key} ({error})"
+        ) from error
+    return config

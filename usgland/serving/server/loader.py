@@ -1,0 +1,204 @@
+"""Brings what is served in line with the folders: loads, warms up, drops versions."""
+
+import asyncio
+from pathlib import Path
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from usgland.errors import UserError
+from usgland.serving.interface.status import NAMES, RequestError, readable
+from usgland.serving.interface.versions import (
+    WantedModel,
+    choose,
+    find_models,
+    find_versions,
+    fingerprint,
+    read_model_config,
+)
+from usgland.serving.server.catalog import Catalog, Version
+from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.logs import log
+from usgland.serving.server.servable import Servable
+
+# What reading a folder that is no whole SavedModel has been seen to raise.
+LOAD_ERRORS = (
+    tf.errors.OpError,
+    RequestError,
+    DecodeError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+class Models:
+    """Watches the folders. It runs in the event loop; loading has its own thread.
+
+    Args:
+        options: Where models are, and how many versions are kept.
+        catalog: What requests are answered from; it is filled here.
+    """
+
+    def __init__(self, options: ServerOptions, catalog: Catalog):
+        self.options, self.catalog = options, catalog
+        self.wanted: dict[str, WantedModel] = {}
+        self._config_read: tuple[int, int] | None = None
+        self._drains: set[asyncio.Task] = set()
+
+    async def start(self) -> None:
+        """Loads what is there.
+
+        Raises:
+            UserError: If no model is found, or the configuration cannot be read.
+        """
+        folder, file = self.options.models_dir, self.options.model_config_file
+        try:
+            self._find()
+        except OSError as error:
+            kind = "a folder of models" if file is None else "a model_config_list"
+            raise UserError(
+                f"Expected {kind}. Received: {file or folder} ({error.strerror}). "
+                "`usgland export RUN` writes models"
+            ) from error
+        if not self.wanted:
+            raise UserError(
+                f"Expected a model under {folder}, as NAME/VERSION/. Received: none. "
+                "`usgland export RUN` writes one"
+            )
+        await self.refresh()
+
+    async def watch(self) -> None:
+        """Looks for new versions until it is cancelled."""
+        while True:
+            await asyncio.sleep(self.options.poll_seconds)
+            try:
+                self._find()
+            except (OSError, UserError) as error:
+                # A share that is away for a minute must not end what is served.
+                log("warning", "models_not_read", reason=str(error))
+            else:
+                await self.refresh()
+
+    def _find(self) -> None:
+        path = self.options.model_config_file
+        if path is None:
+            self.wanted = find_models(
+                self.options.models_dir, self.options.keep_versions
+            )
+            return
+        stat = path.stat()
+        if self._config_read != (stat.st_mtime_ns, stat.st_size):
+            self._config_read = (stat.st_mtime_ns, stat.st_size)
+            self.wanted = read_model_config(path, self.options.models_dir)
+            self.catalog.labels = {
+                name: model.labels for name, model in self.wanted.items()
+            }
+
+    async def refresh(self) -> None:
+        """Serves what is wanted and no more: loads first, then drops."""
+        for name in sorted(set(self.catalog.versions) | set(self.wanted)):
+            model = self.wanted.get(name)
+            try:
+                present = find_versions(model.path) if model else {}
+            except FileNotFoundError:
+                present = {}
+            except OSError as error:
+                log("warning", "versions_not_read", model=name, reason=str(error))
+                continue
+            wanted = await self._load_wanted(name, model, present) if model else []
+            known = self.catalog.versions.get(name, {})
+            available = {v for v, one in known.items() if one.state == "AVAILABLE"}
+            # Something must serve while what replaces it cannot be loaded.
+            if not present or (wanted and available.issuperset(wanted)):
+                for version in available.difference(wanted):
+                    self._drop(name, version)
+
+    async def _load_wanted(
+        self, name: str, model: WantedModel, present: dict[int, Path]
+    ) -> list[int]:
+        known = self.catalog.versions.setdefault(name, {})
+        while True:
+            broken = {
+                version
+                for version, path in present.items()
+                if version in known
+                and known[version].failed_files is not None
+                and known[version].failed_files == fingerprint(path)
+            }
+            wanted = choose(model, present, broken)
+            missing = [
+                version
+                for version in wanted
+                if version not in known or known[version].servable is None
+            ]
+            if not missing:
+                return wanted
+            await self._load(name, missing[0], present[missing[0]])
+
+    async def _load(self, name: str, number: int, path: Path) -> None:
+        version = self.catalog.versions[name][number] = Version("LOADING")
+        files = fingerprint(path)  # Before: what is written meanwhile is another try.
+        try:
+            servable, warmed = await asyncio.to_thread(self._read, path, name, number)
+        except LOAD_ERRORS as error:
+            version.state, version.failed_files = "END", files
+            version.code, version.message = _reason(error)
+            log(
+                "error",
+                "load_failed",
+                model=name,
+                version=number,
+                code=version.code,
+                reason=version.message,
+            )
+        else:
+            version.state, version.servable = "AVAILABLE", servable
+            log("info", "loaded", model=name, version=number, warmed_up=warmed)
+
+    def _read(self, path: Path, name: str, number: int) -> tuple[Servable, int]:
+        servable = Servable(path, name, number)
+        try:
+            return servable, servable.warm_up(self.options.timeout_seconds)
+        except LOAD_ERRORS:
+            servable.close()
+            raise
+
+    def _drop(self, name: str, number: int) -> None:
+        """No new request gets the version; those that have it finish."""
+        version = self.catalog.versions[name][number]
+        version.state = "UNLOADING"
+        task = asyncio.create_task(self._drain(name, number, version))
+        self._drains.add(task)
+        task.add_done_callback(self._drains.discard)
+
+    async def _drain(self, name: str, number: int, version: Version) -> None:
+        servable = version.servable
+        if servable is not None:
+            while servable.users:
+                await asyncio.sleep(0.02)
+            await asyncio.to_thread(servable.close)
+        version.state, version.servable = "END", None
+        log("info", "unloaded", model=name, version=number)
+
+    async def close(self) -> None:
+        """Drops everything, once nobody uses it."""
+        for name, known in self.catalog.versions.items():
+            for number, version in known.items():
+                if version.state == "AVAILABLE":
+                    self._drop(name, number)
+        await asyncio.gather(*self._drains)
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """The code of gRPC and one line for what went wrong in loading."""
+    if isinstance(error, RequestError):
+        return error.code, error.message
+    if isinstance(error, tf.errors.OpError):
+        return NAMES.get(error.error_code, "UNKNOWN"), readable(error)
+    missing = isinstance(error, OSError) and "does not exist" in str(error)
+    code = "NOT_FOUND" if missing else "DATA_LOSS"
+    return code, " ".join(str(error).split())[:500]

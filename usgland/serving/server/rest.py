@@ -1,0 +1,176 @@
+"""The REST half of TensorFlow Serving's interface.
+
+Reference:
+    [RESTful API of TensorFlow Serving](https://www.tensorflow.org/tfx/serving/api_rest)
+"""
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from usgland.serving.interface.inputs import Arrays
+from usgland.serving.interface.json_answers import answer
+from usgland.serving.interface.json_requests import (
+    parse_json,
+    read_inputs,
+    signature_of,
+)
+from usgland.serving.interface.status import RequestError, invalid
+from usgland.serving.interface.versions import LARGEST_VERSION
+from usgland.serving.server.bodies import declared_size, read_body, refuse_too_large
+from usgland.serving.server.core import SIGNATURES, Core, Target, metadata_response
+from usgland.serving.server.page_routes import Served, page_routes
+from usgland.serving.server.telemetry import CONTENT_TYPE, PATH
+
+MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
+STATUS = re.compile(MODEL + r"(/metadata)?")
+
+Handler = Callable[[Core, Request], Awaitable[Response]]
+
+
+def build_app(core: Core) -> Starlette:
+    """The application: TensorFlow Serving's paths, and JSON for every error.
+
+    With `--page` also the reading page, at `/`.
+    """
+
+    def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            try:
+                core.check_token(request.headers.get("authorization", ""))
+                return await handler(core, request)
+            except RequestError as error:
+                return error_response(error)
+
+        return guarded
+
+    page = []
+    if core.options.page:
+        page = page_routes(lambda: _served(core), core.check_token, core.options)
+    methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    return Starlette(
+        routes=[
+            *page,
+            Route(PATH, endpoint(_metrics), methods=["GET"]),
+            Route("/{path:path}", endpoint(_models), methods=methods),
+        ],
+        exception_handlers={HTTPException: refused, Exception: _unexpected},
+    )
+
+
+def error_response(error: RequestError) -> JSONResponse:
+    """The body of an error: `{"error": "..."}`."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else None
+    return JSONResponse({"error": error.message}, error.http_status, headers)
+
+
+def _served(core: Core) -> list[Served]:
+    return [
+        Served(name, number, version.servable.path)
+        for name, known in sorted(core.catalog.versions.items())
+        for number, version in sorted(known.items(), reverse=True)
+        if version.state == "AVAILABLE" and version.servable is not None
+    ]
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """What no route takes: a method that we do not know, a line break in a path."""
+    status = error.status_code if isinstance(error, HTTPException) else None
+    message = "Malformed request: expected a path and method of the REST interface"
+    return error_response(RequestError("INVALID_ARGUMENT", message, status))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Says no more than that; the log has the place."""
+    return error_response(RequestError("INTERNAL", "Unforeseen error in the server"))
+
+
+async def _metrics(core: Core, request: Request) -> Response:
+    return Response(core.metrics.page(), media_type=CONTENT_TYPE)
+
+
+async def _models(core: Core, request: Request) -> Response:
+    path = request.scope.get("raw_path", b"").decode("ascii", "replace")
+    path = path.partition("?")[0]
+    if not path.lower().startswith("/v1/"):
+        raise RequestError("NOT_FOUND", "Expected a path under /v1/models/")
+    if request.method == "POST" and (match := PREDICT.fullmatch(path)):
+        name, number, label, verb = match.groups()
+        if verb.lower() != "predict":
+            raise RequestError(
+                "UNIMPLEMENTED", f"Expected `:predict`. Received: `:{verb.lower()}`"
+            )
+        return await _predict(core, request, _target(name, number, label))
+    if request.method == "GET" and (match := STATUS.fullmatch(path)):
+        *spec, metadata = match.groups()
+        target = _target(*spec)
+        if metadata:
+            return _metadata(metadata_response(core, target, [SIGNATURES]))
+        return JSONResponse(_as_json(core.catalog.status(*target[:3])))
+    if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
+        raise invalid("Missing model name in request.")
+    raise invalid(
+        "Malformed request: expected GET /v1/models/NAME[/versions/N|/labels/L]"
+        "[/metadata] or POST /v1/models/NAME[/versions/N|/labels/L]:predict"
+    )
+
+
+def _target(name: str, number: str | None, label: str | None) -> Target:
+    version = int(number) if number and len(number) < 25 else None
+    if number and (version is None or version > LARGEST_VERSION):
+        raise invalid("Failed to convert version: expected a number below 2**63")
+    return Target(unquote(name), version, unquote(label) if label else None)
+
+
+async def _predict(core: Core, request: Request, target: Target) -> Response:
+    start = time.monotonic()
+    deadline = start + core.options.timeout_seconds
+    size = declared_size(request)
+    with core.observed(target, "REST", size or 0):
+        await refuse_too_large(request, core.options)
+        most = core.options.max_body_bytes if size is None else size
+        with core.admission.admit(most):
+            document = parse_json(await read_body(request, core.options))
+            target = target._replace(signature=signature_of(document))
+            as_rows = False
+
+            def read(signature: object) -> Arrays:
+                nonlocal as_rows
+                inputs, as_rows = read_inputs(document, signature)
+                return inputs
+
+            reply = await core.predict(target, read, deadline)
+            content = json.dumps(answer(reply.outputs, rows=as_rows))
+    return Response(content, media_type="application/json")
+
+
+def _metadata(message: Any) -> Response:
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    message.metadata[SIGNATURES].Unpack(signatures)
+    return JSONResponse(
+        {
+            "model_spec": _as_json(message.model_spec),
+            "metadata": {SIGNATURES: _as_json(signatures)},
+        }
+    )
+
+
+def _as_json(message: Message) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )

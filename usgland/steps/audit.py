@@ -1,0 +1,53 @@
+"""`audit`: checks a file of published figures and writes what was found."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from usgland.errors import UserError
+from usgland.evaluation.audit.findings import find_all
+from usgland.evaluation.audit.findings_text import audit_markdown, print_audit
+from usgland.evaluation.audit.published_file import (
+    paper_path,
+    read_audit_file,
+)
+from usgland.runs import write_json, write_text
+
+STEM = "audit"
+
+
+def audit_published(
+    path: Path | None,
+    console: Console,
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Checks a file of published figures and shows what was found.
+
+    Args:
+        path: As `usgland.evaluation.audit.published_file` describes it; None: that of
+            the paper.
+        console: Where the findings are shown.
+        output: Folder for audit.json and audit.md; None: nothing is written.
+        overwrite: Whether they may be replaced.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If the file cannot be used or the output exists.
+    """
+    written = [output / f"{STEM}{kind}" for kind in (".md", ".json")] if output else []
+    existing = [one for one in written if one.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"An audit is not overwritten. Received {existing[0]}, which exists. Add "
+            "--overwrite to make it again"
+        )
+    found = find_all(read_audit_file(path or paper_path()))
+    print_audit(found, console)
+    if written:
+        write_text(written[0], audit_markdown(found))
+        write_json(written[1], found)
+    return written

@@ -1,0 +1,100 @@
+"""The step `compare`: from runs and prediction files to tables of their differences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.evaluation.comparison.pair_tables import (
+    comparison_csv,
+    comparison_markdown,
+    print_comparison,
+)
+from usgland.evaluation.comparison.pairs import Choices, compare_models
+from usgland.runs import PREDICTIONS, THRESHOLD, write_json, write_text
+
+STEM = "comparison"
+
+
+def compare_files(
+    models: Sequence[Path],
+    choices: Choices,
+    console: Console,
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Compares the test rows of runs or CSV files.
+
+    Args:
+        models: Run directories with predictions.csv, or CSV files like it; a
+            threshold.json beside either gives its calls.
+        choices: How.
+        console: Where the tables are shown.
+        output: Folder for comparison.json, .md and .csv; None: nothing is written.
+        overwrite: Whether they may be replaced.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If a file is missing or cannot be used, the cases differ, or the
+            output exists.
+    """
+    if len(models) < 2:
+        raise UserError(
+            f"Expected two runs or CSV files, or more. Received: {len(models)}"
+        )
+    names = _names(models)
+    tables, thresholds = {}, {}
+    for name, model in zip(names, models, strict=True):
+        tables[name], thresholds[name] = _read(model)
+    target = None if output is None else output / f"{STEM}.json"
+    if target is not None and target.exists() and not overwrite:
+        raise UserError(
+            f"A comparison is not overwritten. Received {target}, which exists. Add "
+            "--overwrite to make it again"
+        )
+    found = compare_models(tables, thresholds, choices)
+    print_comparison(found, console)
+    if target is None:
+        return []
+    texts = {".md": comparison_markdown(found), ".csv": comparison_csv(found)}
+    for suffix, text in texts.items():
+        write_text(target.with_suffix(suffix), text)
+    write_json(target, found)
+    return [*(target.with_suffix(suffix) for suffix in texts), target]
+
+
+def _read(model: Path) -> tuple[pd.DataFrame, dict[str, Any] | None]:
+    path = model / PREDICTIONS if model.is_dir() else model
+    if model.is_dir() and not path.exists():
+        raise UserError(
+            f"Expected a run that was evaluated, with {PREDICTIONS}. Received: "
+            f"{model}. `usgland evaluate` comes first"
+        )
+    rows = read_predictions(path)
+    part = rows[rows["role"] == "test"].reset_index(drop=True)
+    if part.empty:
+        raise UserError(f"{path}: expected rows of the role test. Received: none")
+    threshold = path.with_name(THRESHOLD)
+    return part, read_thresholds(threshold) if threshold.exists() else None
+
+
+def _names(models: Sequence[Path]) -> list[str]:
+    """What tells the models apart: as much of their paths as is needed."""
+    # Of files alone: the run "squeeze-1.1" keeps its name.
+    parts = [
+        (path.with_suffix("") if path.is_file() else path).absolute().parts
+        for path in models
+    ]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(one[-length:]) for one in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f"Expected different models. Received: {models[0]} more than once")

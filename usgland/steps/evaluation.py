@@ -1,0 +1,392 @@
+"""The step `evaluate`: from a run's predictions to its figures, tables and plots."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import EvaluationSettings, forced_leaks, load_config
+from usgland.data.sources import manifest_rows, other_rows, run_rows
+from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.cases.thresholds import (
+    read_thresholds,
+)
+from usgland.evaluation.performance.assessment_plots import (
+    decision_curve_figure,
+    reliability_figure,
+    subgroup_figure,
+)
+from usgland.evaluation.performance.assessment_tables import (
+    calibration_csv,
+    calibration_markdown,
+    decision_curve_csv,
+    decision_curve_markdown,
+    print_assessments,
+    subgroups_csv,
+    subgroups_markdown,
+)
+from usgland.evaluation.performance.assessments import assess
+from usgland.evaluation.performance.measure_plots import (
+    confusion_figure,
+    history_figure,
+    read_history,
+    roc_figure,
+)
+from usgland.evaluation.performance.measure_tables import (
+    metrics_csv,
+    metrics_markdown,
+    print_metrics,
+)
+from usgland.evaluation.performance.measures import metrics_of
+from usgland.evaluation.performance.subgroups import (
+    group_names,
+    parse_subgroups,
+)
+from usgland.evaluation.shown.plot_frame import save_figure
+from usgland.runs import (
+    ALONE,
+    CONFIG,
+    ENVIRONMENT,
+    FOLDS,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    TABLES,
+    THRESHOLD,
+    find_run,
+    predictions_path,
+    read_json,
+    write_json,
+    write_text,
+)
+from usgland.runs import FIGURES as FIGURES_FOLDER
+from usgland.steps.companions import (
+    NETWORKS,
+    compare_sides,
+    measure_importance,
+    write_logistic,
+)
+from usgland.steps.prediction import predict
+
+# Columns of checked rows that make no groups worth looking at.
+NO_SUBGROUPS = {
+    *("image", "image_path", "mask", "mask_path", "patient_id", "group_id"),
+    *("label", "sha256", "role", "fold", "csv_row", "synthetic"),
+}
+
+
+BYTES_OF_MEGABYTE = 1e6
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    role: str = "test",
+    predictions: Path | None = None,
+    settings: EvaluationSettings | None = None,
+    overwrite: bool = False,
+    prevalences: Sequence[float] = (),
+    columns: Mapping[str, pd.Series] | None = None,
+    cuts: Mapping[str, tuple[float, ...]] | None = None,
+) -> tuple[dict[str, Any], list[Path]]:
+    """Scores one role of a run; writes metrics.json, `tables/` and `figures/`.
+
+    Names say what was scored: `metrics.json` of predictions.csv and the role test,
+    `metrics-clinic.json` of predictions-clinic.csv, `metrics_val.json` of the role
+    val. The JSON file comes last: where it stands, the rest is there.
+
+    Args:
+        run: A run directory with config.yaml, threshold.json and environment.json.
+        role: Which rows: train, val or test.
+        predictions: CSV as `read_predictions` reads it; None for the run's own. A
+            column `synthetic` of "1" marks phantoms that a real run was applied to.
+        settings: Resamples, level and seed; None for those of the run.
+        overwrite: Whether figures that are there already may be made again.
+        prevalences: Others, in (0, 1), at which predictive values and net benefit
+            are given, beside those of the settings.
+        columns: Name -> values by image, for figures of subgroups.
+        cuts: Name -> where its bands of numbers begin; see `group_names`.
+
+    Returns:
+        What `metrics_of` gives, with `cost`: training_seconds, seconds_per_image,
+        model_megabytes (of 10^6 bytes) and parameters, those that are known; what
+        `assess` gives; and the files written.
+
+    Raises:
+        UserError: If a file is missing or damaged, there is no row of that role, or
+            the role was evaluated before.
+    """
+    path = predictions or run / PREDICTIONS
+    find_run(run, THRESHOLD, ENVIRONMENT)
+    suffix = path.stem.removeprefix(Path(PREDICTIONS).stem)
+    suffix += "" if role == "test" else f"_{role}"
+    target = (run / METRICS).with_stem(Path(METRICS).stem + suffix)
+    if target.exists() and not overwrite:
+        raise UserError(
+            f"Expected a {role} part that was not evaluated before. Received: "
+            f"{target}, which exists. Add --overwrite to make it again"
+        )
+    config = load_config(run / CONFIG)
+    settings = settings or config.evaluation
+    wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
+    settings = settings.model_copy(update={"prevalences": wanted})
+    environment = read_json(run / ENVIRONMENT)
+    synthetic = _read_synthetic(run / ENVIRONMENT, environment)
+    rows = _rows_of(read_predictions(path), role, path)
+    synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
+    thresholds = read_thresholds(run / THRESHOLD)
+    metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic)
+    metrics["cost"] = _cost(environment)
+    metrics["forced_leaks"] = forced_leaks(config)
+    groups = {
+        name: group_names(values.reindex(rows["image"]), (cuts or {}).get(name, ()))
+        for name, values in (columns or {}).items()
+    }
+    metrics |= assess(
+        rows, thresholds, settings, prevalences=prevalences, groups=groups
+    )
+    written = _write_figures(run, rows, metrics, environment, suffix)
+    written += write_assessments(metrics, run, suffix)
+    written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
+    write_json(target, metrics)
+    return metrics, [*written, target]
+
+
+def _write_figures(
+    run: Path,
+    rows: pd.DataFrame,
+    metrics: dict[str, Any],
+    environment: dict[str, Any],
+    suffix: str,
+) -> list[Path]:
+    figures = {
+        f"roc{suffix}.png": roc_figure(rows, metrics),
+        f"confusion{suffix}.png": confusion_figure(metrics),
+    }
+    # With the run's own test part; cross-validation has one a fold instead.
+    if not suffix and (run / HISTORY).exists():
+        figures["history.png"] = history_figure(
+            read_history(run / HISTORY),
+            synthetic=environment["synthetic"],
+            kept_epoch=environment.get("kept_epoch"),
+        )
+    for name, figure in figures.items():
+        save_figure(figure, run / FIGURES_FOLDER / name)
+    return [run / FIGURES_FOLDER / name for name in figures]
+
+
+def _rows_of(rows: pd.DataFrame, role: str, path: Path) -> pd.DataFrame:
+    part = rows[rows["role"] == role].reset_index(drop=True)
+    if part.empty:
+        there = ", ".join(sorted(set(rows["role"])))
+        raise UserError(
+            f"{path}: expected rows of the role {role}. Received: only {there}"
+        )
+    return part
+
+
+def _read_synthetic(path: Path, environment: Any) -> bool:
+    synthetic = environment.get("synthetic") if isinstance(environment, dict) else None
+    if not isinstance(synthetic, bool):
+        raise UserError(
+            f"{path}: expected `synthetic`: true or false, so that no phantom passes "
+            f"for a patient. Received: {synthetic!r}"
+        )
+    return synthetic
+
+
+def _cost(environment: dict[str, Any]) -> dict[str, float]:
+    """Time and size, as in Table 2; what the run did not record is left out."""
+    names = ("training_seconds", "seconds_per_image", "parameters")
+    cost = {name: environment[name] for name in names if name in environment}
+    if "model_bytes" in environment:
+        cost["model_megabytes"] = environment["model_bytes"] / BYTES_OF_MEGABYTE
+    return cost
+
+
+def write_tables(metrics: dict[str, Any], folder: Path, stem: str) -> list[Path]:
+    """Writes `<stem>.md` and `<stem>.csv`, whole or not at all; gives their paths.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    texts = {".md": metrics_markdown(metrics), ".csv": metrics_csv(metrics)}
+    for suffix, text in texts.items():
+        write_text(folder / f"{stem}{suffix}", text)
+    return [folder / f"{stem}{suffix}" for suffix in texts]
+
+
+def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[Path]:
+    """Writes the figures and tables of what `assess` added to `metrics`.
+
+    Those of subgroups and prevalences that only an earlier evaluation was asked for
+    are removed: a report would show them beside figures they do not belong to.
+
+    Args:
+        metrics: With synthetic, role and confidence_level as well.
+        run: The run directory.
+        suffix: Ends the names of the files, before their kind.
+
+    Returns:
+        The files written.
+    """
+    figures = {"calibration": reliability_figure(metrics)}
+    for curves in metrics["decision_curve"]:
+        figures[_curve_stem(curves)] = decision_curve_figure(metrics, curves)
+    for column in metrics["subgroups"]:
+        figures[_subgroup_stem(column)] = subgroup_figure(metrics, column)
+    texts = {
+        "calibration.md": calibration_markdown(metrics),
+        "calibration.csv": calibration_csv(metrics),
+        "decision_curve.md": decision_curve_markdown(metrics),
+        "decision_curve.csv": decision_curve_csv(metrics),
+    }
+    if metrics["subgroups"]:
+        texts["subgroups.md"] = subgroups_markdown(metrics)
+        texts["subgroups.csv"] = subgroups_csv(metrics)
+    _remove_earlier(run, suffix)
+    written = []
+    for name, figure in figures.items():
+        written.append(run / FIGURES_FOLDER / f"{name}{suffix}.png")
+        save_figure(figure, written[-1])
+    for name, text in texts.items():
+        stem, _, kind = name.partition(".")
+        written.append(run / TABLES / f"{stem}{suffix}.{kind}")
+        write_text(written[-1], text)
+    return written
+
+
+def _remove_earlier(run: Path, suffix: str) -> None:
+    """Removes what `write_assessments` writes only if asked to, in metrics.json."""
+    path = (run / METRICS).with_stem(f"{Path(METRICS).stem}{suffix}")
+    earlier = read_json(path) if path.exists() else {}
+    names = [
+        f"{FIGURES_FOLDER}/{_subgroup_stem(column)}{suffix}.png"
+        for column in earlier.get("subgroups", {})
+    ]
+    names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv")]
+    names += [
+        f"{FIGURES_FOLDER}/{_curve_stem(curves)}{suffix}.png"
+        for curves in earlier.get("decision_curve", [])[1:]
+    ]
+    for name in names:
+        (run / name).unlink(missing_ok=True)
+
+
+def _subgroup_stem(column: str) -> str:
+    return "subgroup_" + "".join(one if one.isalnum() else "_" for one in column)
+
+
+def _curve_stem(curves: dict[str, Any]) -> str:
+    curve = curves["patient"]
+    given = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
+    return f"decision_curve{given}"
+
+
+def evaluate(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    overwrite: bool = False,
+    subgroups: Sequence[str] = (),
+    prevalences: Sequence[float] = (),
+) -> list[Path]:
+    """Scores the test part, predicting it first where that was not done.
+
+    Args:
+        run: A run directory with a model and an operating point.
+        console: Where the table is shown.
+        manifest: Labelled images of another source, scored instead.
+        overwrite: Whether earlier figures and predictions may be replaced.
+        subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
+        prevalences: Others, in (0, 1), at which predictive values and net benefit
+            are given.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If the run, the manifest or a column cannot be used.
+    """
+    find_run(run, THRESHOLD)
+    cuts = parse_subgroups(subgroups)
+    columns = _manifest_columns(run, manifest, list(cuts))  # before it predicts
+    path = predictions_path(run, manifest)
+    written = []
+    if not path.exists() or (overwrite and not (run / FOLDS).exists()):
+        written = predict(
+            run, console, manifest=manifest, overwrite=overwrite, labelled=True
+        )
+    elif manifest is not None:
+        _check_predicted(path, manifest, run)
+    metrics, files = evaluate_run(
+        run,
+        predictions=path,
+        overwrite=overwrite,
+        prevalences=prevalences,
+        columns=columns,
+        cuts=cuts,
+    )
+    print_metrics(metrics, console)
+    print_assessments(metrics, console)
+    if manifest is None and not (run / FOLDS).exists():
+        files += _judge_form(run, console, overwrite=overwrite)
+    return written + files
+
+
+def _judge_form(run: Path, console: Console, *, overwrite: bool) -> list[Path]:
+    """What the form is worth, on the test part; nothing for a run without one."""
+    config = load_config(run / CONFIG)
+    if config.model.inputs == "image":
+        return []
+    rows = run_rows(run, config, console)
+    tests = iter([(run, rows[rows["role"] == "test"])])
+    written = measure_importance(run, tests, config, console)
+    if not (run / ALONE).exists():
+        return written
+    for beside in (run / ALONE / folder for folder in NETWORKS):
+        if not (beside / PREDICTIONS).exists():
+            predict(beside, Console(quiet=True))
+        if overwrite or not (beside / METRICS).exists():
+            evaluate_run(beside, overwrite=overwrite)
+    write_logistic(run, [rows], config)
+    predictions = read_predictions(run / PREDICTIONS)
+    return written + compare_sides(run, predictions, config, console)
+
+
+def _manifest_columns(
+    run: Path, manifest: Path | None, names: list[str]
+) -> dict[str, pd.Series]:
+    """Columns of the manifest by image; of the run's own where none is given."""
+    if not names:
+        return {}
+    config = load_config(run / CONFIG)
+    if manifest is None:
+        rows = manifest_rows(config, Console(quiet=True))
+    else:
+        rows = other_rows(run, manifest, config, labelled=True)
+    for name in names:
+        if name not in rows:
+            there = sorted(set(map(str, rows)) - NO_SUBGROUPS)
+            raise UserError(
+                f"--subgroup: expected a column of the manifest: {', '.join(there)}. "
+                f"Received: {name!r}"
+            )
+    return {name: rows.set_index("image")[name] for name in names}
+
+
+def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
+    """Another hospital's manifest may have the name of the one predicted earlier."""
+    config = load_config(run / CONFIG)
+    rows = other_rows(run, manifest, config, labelled=True)
+    names = ["image", "patient_id", "label"]
+    there = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not there[names].equals(rows[names].astype(str)):
+        raise UserError(
+            f"Expected predictions of {manifest} in {path}. Received those of other "
+            "images or labels. Add --overwrite to predict again"
+        )

@@ -1,0 +1,50 @@
+"""`export`: joins a run, its images and the writer of SavedModels."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from usgland.config import load_config
+from usgland.data.sources import run_rows
+from usgland.evaluation.cases.calibration import read_calibration
+from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
+from usgland.models.clinical import form_values
+from usgland.runs import (
+    CALIBRATION,
+    CONFIG,
+    METRICS,
+    MODEL,
+    THRESHOLD,
+    find_run,
+    read_json,
+)
+from usgland.serving.export.answer_network import Decision
+from usgland.serving.export.model_sheet import make_sheet
+from usgland.serving.export.saved_model import export_model
+from usgland.steps.models import load_model
+
+PARITY_IMAGES = 20  # that an export must agree on before it is published
+
+
+def export(run: Path, models_dir: Path, name: str) -> Path:
+    """Writes the run's model under `models_dir/name` and returns the new version."""
+    config = load_config(find_run(run, MODEL, THRESHOLD) / CONFIG)
+    model = load_model(run)
+    rows = run_rows(run, config, Console(quiet=True))
+    calibration = read_calibration(run / CALIBRATION)
+    threshold = read_thresholds(run / THRESHOLD)
+    metrics = read_json(run / METRICS) if (run / METRICS).exists() else None
+    sheet = make_sheet(config, rows, threshold, metrics)
+    decision = Decision(
+        calibration["slope"], calibration["intercept"], threshold["threshold"]
+    )
+    rows = rows[rows["role"] == "val"].head(PARITY_IMAGES)
+    names = layer_names(model)
+    cases: dict[str, Any] = {}
+    if PREPROCESSING in names:
+        cases[INPUT] = [Path(path).read_bytes() for path in rows["image_path"]]
+    if ENCODING in names:
+        cases |= form_values(rows, model.get_layer(ENCODING).columns)
+    return export_model(model, models_dir / name, cases, decision, sheet)

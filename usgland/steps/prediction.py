@@ -1,0 +1,97 @@
+"""`predict` and `evaluate`: join the steps that follow a trained run."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from usgland.config import load_config
+from usgland.data.sources import other_rows, run_rows
+from usgland.data.splits import UNUSED
+from usgland.errors import UserError
+from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
+from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.runs import (
+    CALIBRATION,
+    CONFIG,
+    FOLDS,
+    MODEL,
+    find_run,
+    patients_path,
+    predictions_path,
+    write_whole,
+)
+from usgland.steps.models import load_model
+from usgland.training.parts import describe_forms
+from usgland.training.predict import predict_rows
+
+
+def predict(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    output: Path | None = None,
+    overwrite: bool = False,
+    labelled: bool = False,
+    without: str | None = None,
+) -> list[Path]:
+    """Writes P(malignant), calibrated, of each image and of each patient.
+
+    Args:
+        run: A run directory with a model.
+        console: Where progress is shown.
+        manifest: Other images; without it, those of the run, with their roles.
+        output: CSV to write; see `predictions_path`.
+        overwrite: Whether earlier predictions may be replaced.
+        labelled: Whether every image of `manifest` must have a label.
+        without: `"image"` or `"form"`: the side that a model of both does without.
+
+    Returns:
+        The files written: one row an image, one row a patient.
+
+    Raises:
+        UserError: If the run or the manifest cannot be used, or a file exists.
+    """
+    if (run / FOLDS).exists():
+        raise UserError(
+            "Expected a run with one model. Received the cross-validation "
+            f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
+        )
+    config = load_config(find_run(run, MODEL) / CONFIG)
+    if without is not None and config.model.inputs != "both":
+        raise UserError(
+            f"--without {without}: expected a run with image and form. Received: "
+            f"{run}, whose model.inputs is {config.model.inputs}"
+        )
+    path = output or predictions_path(run, manifest, without)
+    # In the run, patients without images are what a killed process left.
+    needed = [path] if output is None else [path, patients_path(path)]
+    existing = [one for one in needed if one.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"Predictions are not overwritten. Received {existing[0]}, which exists. "
+            "Add --overwrite to replace it"
+        )
+    if manifest is None:
+        rows = run_rows(run, config, console)
+        rows = rows[rows["role"] != UNUSED]
+    else:
+        rows = other_rows(run, manifest, config, labelled=labelled, without=without)
+    model = load_model(run)
+    if config.model.inputs != "image" and without != "form":
+        for line in describe_forms(model, rows):
+            console.print(line, highlight=False, soft_wrap=True)
+    said = predict_rows(model, rows, without=without)
+    calibration = read_calibration(run / CALIBRATION)
+    return write_predictions(apply_calibration(said, calibration), path)
+
+
+def write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
+    """Writes one row an image, and beside it one row a patient; gives both paths."""
+    patients = patient_predictions(table)
+    by_patient = patients_path(path)
+    for one, where in ((patients, by_patient), (table, path)):
+        with write_whole(where) as temporary:
+            one.to_csv(temporary, index=False)
+    return [path, by_patient]

@@ -1,0 +1,103 @@
+"""The step `readers`: from two tables to a reader study and its files."""
+
+from pathlib import Path
+from typing import Any
+
+from usgland.config import EvaluationSettings, load_config
+from usgland.errors import UserError
+from usgland.evaluation.readers.model_beside import ModelCases, read_model_cases
+from usgland.evaluation.readers.readings import read_readers, reader_unit
+from usgland.evaluation.readers.study import study_readers
+from usgland.evaluation.readers.study_plots import overview_figure, readers_figure
+from usgland.evaluation.readers.study_tables import study_csv, study_markdown
+from usgland.evaluation.shown.plot_frame import save_figure
+from usgland.runs import CONFIG, write_json, write_text
+
+STUDY = "readers.json"
+FOLDER = "readers"  # of a run directory
+
+
+def make_reader_study(
+    path: Path,
+    *,
+    predictions: Path | None,
+    settings: EvaluationSettings | None = None,
+    unit: str | None = None,
+    role: str = "test",
+    threshold: float | None = None,
+    malignant_from: float | None = None,
+    skipped: str = "error",
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> tuple[dict[str, Any], list[Path]]:
+    """Reads, compares and, where there is a folder for them, writes the files.
+
+    Args:
+        path: The readers' CSV, see `read_readers`.
+        predictions: A run directory or a CSV of predictions; None for the readers
+            alone, whose CSV then has the labels.
+        settings: Level, resamples and seed of the intervals; None for those of the
+            run, or the defaults beside a CSV.
+        unit: Of the model, `image` or `patient`; None for that of the readers.
+        role: Rows of the predictions: train, val or test.
+        threshold: For predictions without a threshold.json.
+        malignant_from: As in `read_readers`.
+        skipped: As in `read_readers`.
+        output: Folder for readers.json, readers.md, readers.csv and two figures; by
+            default `readers` in a run directory, and nothing is written otherwise.
+        overwrite: Whether an earlier study may be replaced.
+
+    Returns:
+        The study, as `study_readers` gives it, and the files written; readers.json
+        last.
+
+    Raises:
+        UserError: If a file cannot be used or the study exists.
+    """
+    if output is None and predictions is not None and predictions.is_dir():
+        output = predictions / FOLDER
+    if output is not None and (output / STUDY).exists() and not overwrite:
+        raise UserError(
+            f"Expected a folder without a reader study. Received: {output / STUDY}, "
+            "which exists. Add --overwrite to make it again"
+        )
+    model = None
+    if predictions is not None:
+        model = read_model_cases(predictions, role=role, threshold=threshold)
+    elif unit is not None or threshold is not None:
+        raise UserError(
+            "--unit and --threshold: expected only beside --predictions, whose they "
+            "are. Received: no --predictions"
+        )
+    readings = read_readers(
+        path,
+        None if model is None else model.by_unit[reader_unit(path)],
+        malignant_from=malignant_from,
+        skipped=skipped,
+    )
+    if settings is None:
+        config = None if predictions is None else predictions / CONFIG
+        settings = load_config(
+            config if config and config.exists() else None
+        ).evaluation
+    study = study_readers(readings, model, settings, model_unit=unit)
+    return study, _write(study, model, output) if output else []
+
+
+def _write(study: dict[str, Any], model: ModelCases | None, folder: Path) -> list[Path]:
+    about, cases = study["model"], None
+    if model is not None:
+        cases = model.by_unit[about["unit"]]
+        if about["unit"] == study["unit"]:  # without the cases that were dropped
+            cases = cases[~cases["case"].isin(study["dropped"])]
+    figures = {
+        "readers.png": readers_figure(study, cases),
+        "readers_overview.png": overview_figure(study, cases),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    texts = {"readers.md": study_markdown(study), "readers.csv": study_csv(study)}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    write_json(folder / STUDY, study)
+    return [folder / name for name in (*figures, *texts, STUDY)]
