@@ -1,4 +1,4 @@
-"""Times the intervals of all figures: 2,000 resamples of 2,000 rows.
+"""Times the intervals of all measures: 2,000 resamples of 2,000 rows.
 
 python scripts/benchmark_bootstrap.py [--rows 2000] [--resamples 2000]
 """
@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.performance.measures import figure_intervals
+from usgland.evaluation.performance.measures import measure_intervals
 
 
 def main() -> None:
@@ -29,7 +29,9 @@ def main() -> None:
         seconds = []
         for _ in range(3):
             start = time.process_time()
-            figure_intervals(labels, probabilities, 0.5, patients.astype(str), settings)
+            measure_intervals(
+                labels, probabilities, 0.5, patients.astype(str), settings
+            )
             seconds.append(time.process_time() - start)
         print(
             f"{kind}: {min(seconds):.2f} s of processor time for "

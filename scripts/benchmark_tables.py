@@ -19,7 +19,8 @@ from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.shown.text import format_p
 from usgland.explanation.faithfulness import MEASURES
 from usgland.explanation.shortcuts import NAMES
-from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD, read_json
+from usgland.files import read_json
+from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD
 
 SEEDS = range(3)
 ROUNDS = range(5)
@@ -185,9 +186,9 @@ def show_backbones(runs: Path) -> None:
     print("|---" * (len(names) + 5) + "|")
     for network in ("squeeze", "mobilenet_v2", "resnet101", "vgg16"):
         run = runs / f"backbone-{network}"
-        figures = _metrics(run, _test_rows(run))["image"]["figures"]
+        measures = _metrics(run, _test_rows(run))["image"]["figures"]
         environment = read_json(run / ENVIRONMENT)
-        values = " | ".join(f"{figures[name]['value']:.3f}" for name in names)
+        values = " | ".join(f"{measures[name]['value']:.3f}" for name in names)
         print(
             f"| {network} | {values} | {environment['epochs']} "
             f"| {environment['training_seconds'] / environment['epochs']:.0f} "
@@ -247,8 +248,8 @@ def _metrics(run: Path, rows: pd.DataFrame) -> dict:
 
 
 def _interval(run: Path, rows: pd.DataFrame, name: str) -> str:
-    figure = _metrics(run, rows)["image"]["figures"][name]
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+    measure = _metrics(run, rows)["image"]["figures"][name]
+    return f"{measure['value']:.3f} ({measure['low']:.3f} to {measure['high']:.3f})"
 
 
 def _fold_aucs(rows: pd.DataFrame) -> list[float]:

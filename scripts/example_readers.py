@@ -4,7 +4,7 @@
     usgland readers my_readers.csv --predictions runs/squeeze-1
 
 The three readers see the label through noise, and less of it with clinical data. The
-file says `synthetic` in every row, and so does every table and figure made of it.
+file says `synthetic` in every row, and so does every table and measure made of it.
 """
 
 import sys

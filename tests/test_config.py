@@ -10,7 +10,7 @@ from usgland.config import Config, dump_config, load_config
 from usgland.errors import UserError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-# But for the published figures that `usgland audit` checks.
+# But for the published measures that `usgland audit` checks.
 EXPERIMENTS = sorted(set(CONFIGS.glob("*.yaml")) - {CONFIGS / "audit_paper.yaml"})
 
 

@@ -1,7 +1,7 @@
 """The conventions that no linter knows, read from the imports of every module.
 
-The rooms and their order are the Architecture table; a violation is reported as
-`module: what is wrong`.
+The rooms and what each may import are the Architecture table; a violation is reported
+as `module: what is wrong`.
 """
 
 import ast
@@ -12,24 +12,47 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "usgland"
 
-# Top row first: a room imports only from rooms above its own.
-ROOMS = (
-    "errors",
-    "cache",
-    "settings",
-    "schema",
-    "config",
-    "runs",
-    "data",
-    "models",
-    "training",
-    "evaluation",
-    "explanation",
-    "serving",
-    "steps",
-    "startup",
-    "cli",
-)
+# Room -> the rooms that it may import, beside those of `FOUNDATION`. A folder that is
+# divided has a row for each of its sub-rooms and none of its own.
+FOUNDATION = ("errors", "files", "table_files")
+STATISTICS = ("evaluation.statistics", "evaluation.shown", "evaluation.cases")
+SETTINGS = ("settings", "schema", "config")
+LEARNING = (*SETTINGS, "cache", "native", "runs", "data", "models")
+ROOMS: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "files": (),
+    "table_files": (),
+    "cache": (),
+    "native": (),
+    "settings": (),
+    "schema": ("settings",),
+    "config": ("settings", "schema"),
+    "runs": SETTINGS,
+    "data": (*SETTINGS, "cache", "runs"),
+    "models": (*SETTINGS, "cache", "runs", "data"),
+    "training": LEARNING,
+    "evaluation.statistics": (),
+    "evaluation.shown": (),
+    "evaluation.cases": (*SETTINGS, *STATISTICS),
+    "evaluation.planning": STATISTICS,
+    "evaluation.performance": (*SETTINGS, *STATISTICS),
+    "evaluation.comparison": (*SETTINGS, *STATISTICS),
+    "evaluation.readers": (*SETTINGS, *STATISTICS),
+    "evaluation.table_one": (*SETTINGS, *STATISTICS),
+    "evaluation.audit": (*SETTINGS, *STATISTICS),
+    "evaluation.report": (*SETTINGS, *STATISTICS),
+    "explanation": (*LEARNING, "training", *STATISTICS),
+    "serving.interface": (),
+    "serving.export": (*LEARNING, "explanation", "serving.interface"),
+    "serving.portable": (*LEARNING, *STATISTICS, "serving.interface"),
+    "serving.server": (*SETTINGS, "native", "serving.interface"),
+    # Join rooms into commands; they alone write a run directory.
+    "steps": ("*",),
+    "startup": ("*",),
+    "cli": ("*",),
+}
+# The face of the statistics: the public names, each taken from its room when asked for.
+FACES = ("usgland", "usgland.evaluation")
 # Where TensorFlow itself may be touched; elsewhere `keras.ops` does.
 TENSORFLOW_PLACES = (
     "usgland.data.",
@@ -44,14 +67,12 @@ TENSORFLOW_PLACES = (
 )
 KERAS_ROOMS = ("data", "models", "training", "explanation", "serving", "steps")
 KERAS_PACKAGES = {"keras", "keras_cv", "tf_keras_vis"}
-# A statistician uses evaluation on CSV files alone.
-HIDDEN_FROM_EVALUATION = {"data", "models", "training"}
-# Steps meet in the run directory, and never import each other.
-STEPS = {"fit", "cross_validation", "predict", "evaluate", "explain", "export"}
-STEPS_ALLOWED = {("cross_validation", "fit")}
+# Numbers are made without a plot, a terminal or a file of a run.
+PRESENTATION = {"matplotlib", "rich", "docx"}
+WITHOUT_PRESENTATION = ("evaluation.statistics", "evaluation.cases")
 VAGUE_NAMES = {"utils", "helpers", "common"}
 ABBREVIATIONS = {"img", "cfg", "df"}
-LINES = 300
+LINES = 400  # a smell, not a wall: a module may have them where it is one thing
 
 
 def modules_of(package: Path) -> dict[str, Path]:
@@ -94,17 +115,25 @@ def nearest_module(name: str, modules: dict[str, Path]) -> str:
     return name
 
 
-def room_of(module: str) -> str | None:
-    """The room of `usgland.data.manifest` is `data`; that of `usgland` is None."""
-    return module.split(".")[1] if "." in module else None
+def room_of(module: str) -> str:
+    """The room of `usgland.data.manifest` is `data`; of divided folders, the sub-room.
+
+    That of `usgland` is "", of `usgland.evaluation` `evaluation`.
+    """
+    parts = module.split(".")[1:]
+    divided = {room.split(".")[0] for room in ROOMS if "." in room}
+    return ".".join(parts[:2] if parts and parts[0] in divided else parts[:1])
 
 
 def import_violations(module: str, imports: set[str]) -> Iterator[str]:
+    room = room_of(module)
     for imported in sorted(imports):
         package = imported.split(".")[0]
         if package == "tensorflow" and not f"{module}.".startswith(TENSORFLOW_PLACES):
             yield f"{module}: imports tensorflow, which is not for this module"
-        elif package in KERAS_PACKAGES and room_of(module) not in KERAS_ROOMS:
+        elif (package in KERAS_PACKAGES and room.split(".")[0] not in KERAS_ROOMS) or (
+            package in PRESENTATION and room in WITHOUT_PRESENTATION
+        ):
             yield f"{module}: imports {package}, which is not for this room"
         elif package == "usgland" and imported != "usgland":
             yield from inner_violations(module, imported)
@@ -112,23 +141,22 @@ def import_violations(module: str, imports: set[str]) -> Iterator[str]:
 
 def inner_violations(module: str, imported: str) -> Iterator[str]:
     room, other = room_of(module), room_of(imported)
-    if room is None:
-        yield f"{module}: imports {imported}, but stands above every room"
+    if imported in FACES:
+        yield f"{module}: imports the face {imported}, not the room behind it"
     elif other not in ROOMS:
         yield f"{module}: imports {imported}, whose room is not in the table"
-    elif other != room and ROOMS.index(other) > ROOMS.index(room):
-        yield f"{module}: imports {imported} from a room below its own"
-    elif room == "evaluation" and other in HIDDEN_FROM_EVALUATION:
-        yield f"{module}: imports {imported}, which evaluation does without"
-    step, other_step = module.split(".")[-1], imported.split(".")[-1]
-    if {step, other_step} <= STEPS and step != other_step:  # noqa: SIM102
-        if (step, other_step) not in STEPS_ALLOWED:
-            yield f"{module}: step imports step {imported}"
+    elif module in FACES or other == room or other in FOUNDATION:
+        return
+    elif "*" in ROOMS.get(room, ()):
+        if list(ROOMS).index(other) > list(ROOMS).index(room):
+            yield f"{module}: imports {imported} from a room below its own"
+    elif other not in ROOMS.get(room, ()):
+        yield f"{module}: imports {imported}, which is not for {room}"
 
 
 def shape_violations(module: str, tree: ast.Module, lines: int) -> Iterator[str]:
-    if lines >= LINES:
-        yield f"{module}: {lines} lines, expected fewer than {LINES}"
+    if lines > LINES:
+        yield f"{module}: {lines} lines, expected {LINES} or fewer"
     if module.split(".")[-1] in VAGUE_NAMES:
         yield f"{module}: a name that does not say what the module holds"
     for node in ast.walk(tree):
@@ -169,7 +197,7 @@ def violations(package: Path) -> list[str]:
     modules = modules_of(package)
     found = []
     for module, path in modules.items():
-        if room_of(module) not in (None, *ROOMS):
+        if room_of(module) not in ROOMS and not is_parent(module, path):
             found.append(f"{module}: its room is not in the Architecture table")
             continue
         text = path.read_text(encoding="utf-8")
@@ -177,7 +205,26 @@ def violations(package: Path) -> list[str]:
         imports = imports_of(tree, module, modules)
         found += import_violations(module, imports)
         found += shape_violations(module, tree, len(text.splitlines()))
-    return found
+    return found + name_violations(modules)
+
+
+def is_parent(module: str, path: Path) -> bool:
+    """Whether it is the `__init__.py` of the package or of a folder of sub-rooms."""
+    rooms = (f"usgland.{room}" for room in ROOMS)
+    return path.name == "__init__.py" and any(r.startswith(f"{module}.") for r in rooms)
+
+
+def name_violations(modules: dict[str, Path]) -> list[str]:
+    """Modules that only their rooms tell apart."""
+    by_name: dict[str, list[str]] = {}
+    for module, path in modules.items():
+        if path.name != "__init__.py":
+            by_name.setdefault(path.stem, []).append(module)
+    return [
+        f"{', '.join(same)}: one name for {len(same)} modules"
+        for same in by_name.values()
+        if len(same) > 1
+    ]
 
 
 def test_the_package_keeps_its_layers_and_shape():
@@ -188,12 +235,16 @@ def test_the_package_keeps_its_layers_and_shape():
 
 @pytest.fixture
 def package(tmp_path):
-    """A package with every room and step, without a violation."""
+    """A package with a module in many rooms, without a violation."""
     root = tmp_path / "usgland"
-    files = [f"{room}.py" for room in ("errors", "config", "cli")]
+    files = [f"{room}.py" for room in ("errors", "files", "config", "runs")]
     files += ["data/__init__.py", "data/manifest.py", "models/classifier.py"]
-    files += ["training/fit.py", "training/predict.py", "training/cross_validation.py"]
-    files += ["evaluation/evaluate.py", "serving/export.py", "__init__.py"]
+    files += ["training/loop.py", "explanation/maps.py", "steps/prediction.py"]
+    files += ["evaluation/__init__.py", "evaluation/statistics/scores.py"]
+    files += ["evaluation/performance/measures.py", "evaluation/readers/study.py"]
+    files += ["evaluation/report/sections.py", "serving/interface/status.py"]
+    files += ["serving/export/warmup.py", "serving/portable/onnx.py"]
+    files += ["serving/server/rest.py", "cli/main.py", "__init__.py"]
     for file in files:
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,9 +258,12 @@ ALLOWED = [
         "import tensorflow as tf\nfrom usgland.errors import UserError",
     ),
     ("models/classifier.py", "from usgland.data import manifest\nimport keras"),
-    ("training/cross_validation.py", "from usgland.training import fit"),
-    ("cli.py", "def run() -> None:\n    from usgland.training.fit import fit_model"),
-    ("evaluation/evaluate.py", "from usgland import config\nimport sklearn.metrics"),
+    ("cli/main.py", "def run() -> None:\n    from usgland.training.loop import fit"),
+    ("evaluation/performance/measures.py", "from usgland import config"),
+    ("evaluation/performance/measures.py", "import matplotlib, sklearn.metrics"),
+    ("evaluation/__init__.py", "from usgland.evaluation.statistics.scores import x"),
+    ("serving/server/rest.py", "from usgland.serving.interface import status"),
+    ("steps/prediction.py", "from usgland.evaluation.readers import study"),
     ("config.py", "try:\n    x = 1\nexcept (OSError, ValueError):\n    raise"),
     ("config.py", "try:\n    x = 1\nexcept BaseException:\n    x = 2\n    raise"),
     ("config.py", "class A:\n    def call(self, x):\n        return x"),
@@ -224,25 +278,63 @@ def test_what_the_conventions_allow_passes(package, file, text):
 
 
 PLANTED = [
-    ("config.py", "from usgland.data.manifest import read", "room below"),
-    ("config.py", "def f() -> None:\n    import usgland.data.manifest", "room below"),
-    ("data/manifest.py", "from ..models import classifier", "room below"),
-    ("data/__init__.py", "from ..models.classifier import build", "room below"),
-    ("data/manifest.py", "if True:\n    from usgland import cli", "room below"),
-    ("training/fit.py", "from usgland.training.predict import x", "step imports step"),
-    ("training/predict.py", "from . import fit", "step imports step"),
-    ("serving/export.py", "from usgland.training import predict", "step imports step"),
-    ("training/fit.py", "from . import cross_validation", "step imports step"),
-    ("evaluation/evaluate.py", "from usgland.data import manifest", "does without"),
-    ("evaluation/evaluate.py", "import tensorflow as tf", "not for this module"),
-    ("evaluation/evaluate.py", "def f() -> None:\n    import keras", "this room"),
+    ("config.py", "from usgland.data.manifest import read", "not for config"),
+    ("config.py", "def f() -> None:\n    import usgland.data.manifest", "not for"),
+    ("data/manifest.py", "from ..models import classifier", "not for data"),
+    ("data/__init__.py", "from ..models.classifier import build", "not for data"),
+    ("data/manifest.py", "if True:\n    from usgland.cli import main", "not for data"),
+    (
+        "evaluation/performance/measures.py",
+        "from usgland.data import manifest",
+        "not for evaluation.performance",
+    ),
+    (
+        "evaluation/statistics/scores.py",
+        "from usgland.config import Config",
+        "not for evaluation.statistics",
+    ),
+    ("evaluation/statistics/scores.py", "import rich.table", "not for this room"),
+    ("evaluation/performance/measures.py", "import tensorflow", "not for this module"),
+    (
+        "evaluation/readers/study.py",
+        "from usgland.evaluation.performance import measures",
+        "not for evaluation.readers",
+    ),
+    (
+        "evaluation/report/sections.py",
+        "from usgland.runs import find_run",
+        "not for evaluation.report",
+    ),
+    (
+        "evaluation/readers/study.py",
+        "from usgland.evaluation import roc_auc",
+        "imports the face",
+    ),
+    ("evaluation/readers/study.py", "def f() -> None:\n    import keras", "this room"),
+    (
+        "serving/server/rest.py",
+        "from usgland.serving.export import warmup",
+        "not for serving.server",
+    ),
+    (
+        "serving/portable/onnx.py",
+        "from usgland.serving.export import warmup",
+        "not for serving.portable",
+    ),
+    (
+        "serving/interface/status.py",
+        "from usgland.config import Config",
+        "not for serving.interface",
+    ),
+    ("steps/prediction.py", "from usgland.cli import main", "room below"),
     ("models/classifier.py", "from tensorflow import math", "not for this module"),
-    ("cli.py", "def f() -> None:\n    import tensorflow", "not for this module"),
+    ("cli/main.py", "def f() -> None:\n    import tensorflow", "not for this module"),
     ("runs.py", "import keras", "not for this room"),
-    ("__init__.py", "from usgland.errors import UserError", "above every room"),
     ("plots.py", "", "not in the Architecture table"),
+    ("serving/rest_api.py", "", "not in the Architecture table"),
     ("data/utils.py", "", "does not say what"),
-    ("models/long.py", "\n" * 300, "300 lines, expected fewer"),
+    ("data/scores.py", "", "one name for 2 modules"),
+    ("models/long.py", "\n" * 401, "401 lines, expected"),
     ("config.py", "assert True", "`assert`"),
     ("config.py", "try:\n    x = 1\nexcept:\n    x = 2", "broad `except`"),
     ("config.py", "try:\n    x = 1\nexcept Exception:\n    x = 2", "broad `except`"),

@@ -13,17 +13,19 @@ import pytest
 
 from usgland.config import Config, dump_config, load_config
 from usgland.errors import UserError
+from usgland.files import (
+    read_json,
+    remove_leftovers,
+    write_json,
+    write_text,
+    write_whole,
+)
 from usgland.runs import (
     check_name,
     check_same_settings,
     find_resumable,
     find_run,
     new_run,
-    read_json,
-    remove_leftovers,
-    write_json,
-    write_text,
-    write_whole,
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/usgland`, or `~/.cache/usgland` where that is not set.
 
-    Not made here: the first `usgland.runs.write_whole` into it does. As the standard
+    Not made here: the first `usgland.files.write_whole` into it does. As the standard
     wants it, a relative `XDG_CACHE_HOME` counts as not set.
 
     Reference:

@@ -183,13 +183,13 @@ class TrainSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """How predictions become decisions and figures."""
+    """How predictions become decisions and measures."""
 
     # What the validation part makes of a logit: logit / T, or slope and intercept.
     calibration: Literal["none", "temperature", "platt"] = "temperature"
     # Where the validation part puts the threshold on P(malignant), calibrated.
     operating_point: PointMethod = "youden"
-    # Further points whose figures are shown beside; the one above is not shown twice.
+    # Further points whose measures are shown beside; the one above is not shown twice.
     further_points: tuple[PointMethod, ...] = ("youden", "sensitivity", "specificity")
     target_sensitivity: Target = 0.95  # of the point `sensitivity`
     target_specificity: Target = 0.95

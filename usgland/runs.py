@@ -1,13 +1,9 @@
 """The run directory: the names of the files in it, atomic writes, provenance."""
 
 import contextlib
-import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from usgland.config import Config, load_config
 from usgland.errors import UserError
@@ -21,94 +17,12 @@ CALIBRATION = "calibration.json"
 THRESHOLD = "threshold.json"
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
-FIGURES = "figures"
+PLOTS = "figures"
 TABLES = "tables"
 CHECKPOINT = "checkpoint"
 FOLDS = "folds"  # of cross-validation: a run directory each
 ALONE = "alone"  # of a run with image and form: models of either, same split
 TENSORBOARD = "tensorboard"
-
-
-@contextlib.contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
-    """Gives a temporary path that becomes `path` only if the block succeeds.
-
-    The temporary file keeps the suffix and stands in the same folder, so the last
-    step is one rename: a reader sees the old file or the new one, never a part.
-
-    Raises:
-        UserError: If the folder cannot be written or the disk is full.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise UserError(
-            f"Cannot write {path}: {reason}. Make room or choose another folder, then "
-            "repeat the command, with --resume if it was training"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Deletes what `write_whole` left in a folder when its process was killed."""
-    for path in folder.glob(".*-????????.*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file that appears whole or not at all."""
-    with write_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Reads what `write_json` wrote.
-
-    Raises:
-        UserError: If the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Expected JSON in {path}. Received: {' '.join(str(error).split())}"
-        ) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON that appears whole or not at all; NaN becomes null."""
-    write_text(path, json.dumps(_without_nan(value), indent=2) + "\n")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and value != value:
-        return None
-    return value
 
 
 def new_run(runs_dir: Path, name: str, *, numbered: bool) -> Path:

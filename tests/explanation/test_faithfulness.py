@@ -9,7 +9,7 @@ from rich.console import Console
 from usgland.config import EvaluationSettings
 from usgland.explanation.faithfulness import MEASURES, mean_over_patients, summarize
 from usgland.explanation.saliency_tables import (
-    energy_figure,
+    energy_plot,
     print_saliency,
     saliency_markdown,
     saliency_notes,
@@ -97,12 +97,12 @@ def test_the_tables_fit_80_columns_a_line_a_measure():
 
 def test_the_figure_shows_each_method_and_label_and_nothing_without_masks():
     table = summarize(cases(), SETTINGS)
-    figure = energy_figure(table, synthetic=False)
-    names = [one.get_text() for one in figure.axes[0].get_yticklabels()]
+    measure = energy_plot(table, synthetic=False)
+    names = [one.get_text() for one in measure.axes[0].get_yticklabels()]
     assert names[:2] == ["gradcam, benign", "gradcam, malignant"]
     without = cases()
     without[["pointing", "overlap", "inside", "border", "outside", "padding"]] = np.nan
     table = summarize(without, SETTINGS)
-    assert energy_figure(table, synthetic=False) is None
+    assert energy_plot(table, synthetic=False) is None
     notes = saliency_notes(table, label="malignant", size=224, role="test")
     assert any("No masks of the lesions" in note for note in notes)

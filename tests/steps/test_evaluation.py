@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from usgland.errors import UserError
 from usgland.evaluation.performance.measures import metrics_of
-from usgland.evaluation.statistics.scores import FIGURES
+from usgland.evaluation.statistics.scores import MEASURES
 from usgland.steps.evaluation import evaluate_run
 
 OUTPUTS = [
@@ -69,12 +69,12 @@ def test_a_run_is_scored_per_image_and_per_patient(run, predictions):
 def test_every_figure_has_its_interval_and_method(run):
     metrics, _ = evaluate_run(run)
     for unit in ("image", "patient"):
-        assert tuple(metrics[unit]["figures"]) == FIGURES
-        for figure in metrics[unit]["figures"].values():
-            assert figure["low"] <= figure["value"] <= figure["high"]
-            assert figure["low"] < figure["high"]
+        assert tuple(metrics[unit]["figures"]) == MEASURES
+        for measure in metrics[unit]["figures"].values():
+            assert measure["low"] <= measure["value"] <= measure["high"]
+            assert measure["low"] < measure["high"]
             # Of the run's settings, 40 and 3, not of the defaults.
-            assert figure["method"] in (
+            assert measure["method"] in (
                 "percentile bootstrap over patients, 40 resamples, seed 3",
                 *(("Wilson", "DeLong", "log (Simel)") if unit == "patient" else ()),
             )
@@ -191,9 +191,9 @@ def test_thirty_five_and_thirty_four_of_thirty_six_by_hand(settings):
     metrics = metrics_of(rows, {"threshold": 0.5}, settings, synthetic=False)
     for unit in ("image", "patient"):
         assert metrics[unit]["confusion"] == [[34, 2], [1, 35]]
-        figures = metrics[unit]["figures"]
-        assert figures["sensitivity"]["value"] == pytest.approx(35 / 36)
-        assert figures["specificity"]["value"] == pytest.approx(34 / 36)
+        measures = metrics[unit]["figures"]
+        assert measures["sensitivity"]["value"] == pytest.approx(35 / 36)
+        assert measures["specificity"]["value"] == pytest.approx(34 / 36)
 
 
 def test_figures_of_one_class_are_null_in_the_file_with_a_reason(run, predictions):

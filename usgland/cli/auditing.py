@@ -1,4 +1,4 @@
-"""`usgland audit`: what published figures can and cannot come from."""
+"""`usgland audit`: what published measures can and cannot come from."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from usgland.startup import make_console
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
 def audit(file: Path | None, output: Path | None, overwrite: bool) -> None:
-    """Check which cases and tests can give published figures.
+    """Check which cases and tests can give published measures.
 
-    FILE is a YAML of printed figures; without it, those of the paper,
+    FILE is a YAML of printed measures; without it, those of the paper,
     configs/audit_paper.yaml, whose head says how to write one.
     """
     from usgland.steps.audit import audit_published

@@ -57,7 +57,8 @@ def compare(
     A run needs its predictions: `usgland evaluate` or `usgland cv` writes them. A CSV
     has the columns of predictions.csv.
     """
-    from usgland.evaluation.comparison.pairs import UNITS, Choices
+    from usgland.evaluation.comparison.pairs import Choices
+    from usgland.evaluation.shown.names import UNITS
     from usgland.steps.comparison import compare_files
 
     choices = Choices(

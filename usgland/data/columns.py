@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from usgland.config import DataSettings
-from usgland.data.tables import ROW, check_columns
 from usgland.errors import UserError
+from usgland.table_files import ROW, check_columns
 
 # Names that mean something here; a column that only resembles one is an error.
 KNOWN = (

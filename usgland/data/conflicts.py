@@ -6,7 +6,7 @@ import pandas as pd
 
 from usgland.data.draws import TIES
 from usgland.data.given_splits import ROLE_WORDS, UNUSED, is_given
-from usgland.data.tables import ROW, Problem, normalize_word, show_rows
+from usgland.table_files import ROW, Problem, normalize_word, show_rows
 
 
 def find_given_conflicts(rows: pd.DataFrame, columns: Iterable[str]) -> list[Problem]:

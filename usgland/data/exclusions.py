@@ -3,7 +3,7 @@
 import pandas as pd
 
 from usgland.config import DataSettings
-from usgland.data.tables import normalize_word
+from usgland.table_files import normalize_word
 
 EXCLUSION = "exclusion"  # column: why a row is left out, empty if it is not
 REASON = "reason"

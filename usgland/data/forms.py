@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from usgland.data.tables import ROW, Problem, check_columns, normalize_word, show_rows
 from usgland.errors import UserError
 from usgland.schema import ClinicalColumn
+from usgland.table_files import ROW, Problem, check_columns, normalize_word, show_rows
 
 # How programs and people write that a value is not known. A word of the schema goes
 # before.

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from usgland.data.tables import (
+from usgland.errors import UserError
+from usgland.table_files import (
     ROW,
     Problem,
     check_columns,
@@ -13,7 +14,6 @@ from usgland.data.tables import (
     raise_problems,
     read_table,
 )
-from usgland.errors import UserError
 
 ROLES = ("train", "val", "test")
 UNUSED = "unused"  # patients that the balanced draw leaves over

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from usgland.data.tables import check_columns, read_table
 from usgland.errors import UserError
+from usgland.table_files import check_columns, read_table
 
 LEARNED_FROM = ("train", "val")
 SHOWN = 5

@@ -20,7 +20,9 @@ from usgland.data.conflicts import find_given_conflicts
 from usgland.data.exclusions import exclusion_reasons
 from usgland.data.forms import check_form_columns, join_forms, read_forms
 from usgland.data.images import check_images
-from usgland.data.tables import (
+from usgland.errors import UserError
+from usgland.schema import ClinicalColumn
+from usgland.table_files import (
     ROW,
     Problem,
     normalize_name,
@@ -29,8 +31,6 @@ from usgland.data.tables import (
     read_table,
     show_rows,
 )
-from usgland.errors import UserError
-from usgland.schema import ClinicalColumn
 
 UNLABELLED = -1
 CLASSES = ("benign", "malignant")

@@ -22,8 +22,8 @@ from usgland.data.given_splits import (
     read_roles,
 )
 from usgland.data.manifest import CLASSES
-from usgland.data.tables import Problem, raise_problems
 from usgland.errors import UserError
+from usgland.table_files import Problem, raise_problems
 
 TABLE = ("image", "patient_id", "group_id", "label", "role", "fold", "sha256")
 # First numbers of the seeds, so that no two draws share their random numbers.

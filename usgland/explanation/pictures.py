@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
-from usgland.evaluation.performance.measure_plots import WORDS
-from usgland.evaluation.shown.plot_frame import BAND_INCHES, DPI, new_figure
+from usgland.evaluation.shown.names import WORDS
+from usgland.evaluation.shown.plot_frame import BAND_INCHES, DPI, new_plot
 
 # The paper's: red high, blue low. Cividis reads the same without colour vision.
 COLOURS = {"paper": "jet", "cividis": "cividis"}
@@ -54,7 +54,7 @@ class Case(NamedTuple):
     contributions: Mapping[str, float] | None = None
 
 
-def case_figure(case: Case, *, method: str, label: str, colours: str) -> Figure:
+def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
     """The picture of one case.
 
     Args:
@@ -73,7 +73,7 @@ def case_figure(case: Case, *, method: str, label: str, colours: str) -> Figure:
         width_inches += names + panel[0] + MARGIN
     size = (width_inches, panel[1] + TITLE + LEGEND)
     panels = 3 if case.contributions is None else 4
-    figure, axes = new_figure(size, panels, case.synthetic)
+    figure, axes = new_plot(size, panels, case.synthetic)
     figure.set_layout_engine("none")
     total = size[1] + (BAND_INCHES if case.synthetic else 0.0)
     for number, one in enumerate(axes):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from usgland.evaluation.shown.plot_frame import new_figure
+from usgland.evaluation.shown.plot_frame import new_plot
 from usgland.evaluation.shown.text import SYNTHETIC, print_synthetic
 from usgland.explanation.faithfulness import BASELINES, GROUPS, MEASURES
 from usgland.explanation.randomization import USELESS
@@ -94,7 +94,7 @@ def saliency_notes(
     return notes
 
 
-def energy_figure(table: pd.DataFrame, *, synthetic: bool) -> Figure | None:
+def energy_plot(table: pd.DataFrame, *, synthetic: bool) -> Figure | None:
     """Shares of the maps' energy by region, a bar a method and label.
 
     Returns:
@@ -108,7 +108,7 @@ def energy_figure(table: pd.DataFrame, *, synthetic: bool) -> Figure | None:
         for method in known["method"].unique()
         for group in ("benign", "malignant")
     ]
-    figure, (axes,) = new_figure((6.4, 1.2 + 0.32 * len(bars)), 1, synthetic)
+    figure, (axes,) = new_plot((6.4, 1.2 + 0.32 * len(bars)), 1, synthetic)
     for row, (method, group) in enumerate(bars):
         left = 0.0
         for region, colour in REGION_COLOURS.items():

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from usgland.evaluation.performance.measure_plots import WORDS
-from usgland.evaluation.shown.plot_frame import BAND_INCHES, mark_synthetic, new_figure
+from usgland.evaluation.shown.names import WORDS
+from usgland.evaluation.shown.plot_frame import BAND_INCHES, mark_synthetic, new_plot
 from usgland.explanation.pictures import (
     BRIGHTEST,
     COLOURS,
@@ -59,14 +59,14 @@ def sort_cases(cases: Sequence[Case], order: str) -> list[Case]:
     return chosen
 
 
-def sheet_figure(
+def sheet_plot(
     cases: Sequence[Case], *, order: str, method: str, label: str, colours: str
 ) -> Figure:
     """One contact sheet of cases as `sort_cases` gives them."""
     rows = -(-len(cases) // COLUMNS)
     synthetic = any(case.synthetic for case in cases)
     size = (COLUMNS * CELL[0], rows * (CELL[1] + 0.3) + BOTTOM + 0.3)
-    figure, (whole,) = new_figure(size, 1, synthetic)
+    figure, (whole,) = new_plot(size, 1, synthetic)
     figure.delaxes(whole)
     figure.set_layout_engine("none")
     total = size[1] + (BAND_INCHES if synthetic else 0.0)

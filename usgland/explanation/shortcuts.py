@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.statistics.bootstrap import (
-    bootstrap_figures,
+    bootstrap_measures,
     percentile_interval,
 )
 from usgland.evaluation.statistics.scores import score
@@ -208,7 +208,7 @@ def _auc(
     probabilities = expit(logits_of(subject.explained.whole, inputs))
     rows = subject.rows.iloc[numbers]
     labels, patients = rows["label"].to_numpy(), rows["patient_id"].to_numpy(str)
-    drawn = bootstrap_figures(
+    drawn = bootstrap_measures(
         labels,
         probabilities,
         0.5,

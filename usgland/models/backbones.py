@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from usgland.errors import UserError
+from usgland.files import write_whole
 from usgland.models.squeezenet import squeezenet
 from usgland.models.weights import read_arrays, squeezenet1_1_arrays
-from usgland.runs import write_whole
 
 # Where keras.applications fetches its weights from, asked before it does.
 KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"

@@ -1,6 +1,6 @@
 """Keras metrics shown while training: how decisions agree with the labels.
 
-They steer an epoch and fill the training log. The figures of a report, with
+They steer an epoch and fill the training log. The measures of a report, with
 patients as the unit and intervals, are made in `usgland.evaluation`.
 """
 

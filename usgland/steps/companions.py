@@ -29,6 +29,7 @@ from usgland.evaluation.performance.importance import (
     importance_table,
     print_importance,
 )
+from usgland.files import read_json, write_text
 from usgland.runs import (
     ALONE,
     CALIBRATION,
@@ -37,8 +38,6 @@ from usgland.runs import (
     PREDICTIONS,
     SPLITS,
     TABLES,
-    read_json,
-    write_text,
 )
 from usgland.schema import ClinicalSettings, Role
 from usgland.steps.models import load_model

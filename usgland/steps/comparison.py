@@ -16,7 +16,8 @@ from usgland.evaluation.comparison.pair_tables import (
     print_comparison,
 )
 from usgland.evaluation.comparison.pairs import Choices, compare_models
-from usgland.runs import PREDICTIONS, THRESHOLD, write_json, write_text
+from usgland.files import write_json, write_text
+from usgland.runs import PREDICTIONS, THRESHOLD
 
 STEM = "comparison"
 

@@ -16,21 +16,14 @@ from usgland.data.sources import run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import read_calibration
 from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.files import read_json
 from usgland.models.classifier import (
     ENCODING,
     PREPROCESSING,
     layer_names,
     pixels_to_logit,
 )
-from usgland.runs import (
-    CALIBRATION,
-    CONFIG,
-    METRICS,
-    MODEL,
-    THRESHOLD,
-    find_run,
-    read_json,
-)
+from usgland.runs import CALIBRATION, CONFIG, METRICS, MODEL, THRESHOLD, find_run
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.portable.file_checks import check_files, check_validation, sort_out
 from usgland.serving.portable.file_tables import print_checks

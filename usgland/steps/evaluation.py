@@ -1,4 +1,4 @@
-"""The step `evaluate`: from a run's predictions to its figures, tables and plots."""
+"""The step `evaluate`: from a run's predictions to its measures, tables and plots."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +15,9 @@ from usgland.evaluation.cases.thresholds import (
     read_thresholds,
 )
 from usgland.evaluation.performance.assessment_plots import (
-    decision_curve_figure,
-    reliability_figure,
-    subgroup_figure,
+    decision_curve_plot,
+    reliability_plot,
+    subgroup_plot,
 )
 from usgland.evaluation.performance.assessment_tables import (
     calibration_csv,
@@ -30,10 +30,10 @@ from usgland.evaluation.performance.assessment_tables import (
 )
 from usgland.evaluation.performance.assessments import assess
 from usgland.evaluation.performance.measure_plots import (
-    confusion_figure,
-    history_figure,
+    confusion_plot,
+    history_plot,
     read_history,
-    roc_figure,
+    roc_plot,
 )
 from usgland.evaluation.performance.measure_tables import (
     metrics_csv,
@@ -45,7 +45,8 @@ from usgland.evaluation.performance.subgroups import (
     group_names,
     parse_subgroups,
 )
-from usgland.evaluation.shown.plot_frame import save_figure
+from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.files import read_json, write_json, write_text
 from usgland.runs import (
     ALONE,
     CONFIG,
@@ -53,16 +54,13 @@ from usgland.runs import (
     FOLDS,
     HISTORY,
     METRICS,
+    PLOTS,
     PREDICTIONS,
     TABLES,
     THRESHOLD,
     find_run,
     predictions_path,
-    read_json,
-    write_json,
-    write_text,
 )
-from usgland.runs import FIGURES as FIGURES_FOLDER
 from usgland.steps.companions import (
     NETWORKS,
     compare_sides,
@@ -104,10 +102,10 @@ def evaluate_run(
         predictions: CSV as `read_predictions` reads it; None for the run's own. A
             column `synthetic` of "1" marks phantoms that a real run was applied to.
         settings: Resamples, level and seed; None for those of the run.
-        overwrite: Whether figures that are there already may be made again.
+        overwrite: Whether measures that are there already may be made again.
         prevalences: Others, in (0, 1), at which predictive values and net benefit
             are given, beside those of the settings.
-        columns: Name -> values by image, for figures of subgroups.
+        columns: Name -> values by image, for measures of subgroups.
         cuts: Name -> where its bands of numbers begin; see `group_names`.
 
     Returns:
@@ -148,34 +146,34 @@ def evaluate_run(
     metrics |= assess(
         rows, thresholds, settings, prevalences=prevalences, groups=groups
     )
-    written = _write_figures(run, rows, metrics, environment, suffix)
+    written = _write_plots(run, rows, metrics, environment, suffix)
     written += write_assessments(metrics, run, suffix)
     written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
     write_json(target, metrics)
     return metrics, [*written, target]
 
 
-def _write_figures(
+def _write_plots(
     run: Path,
     rows: pd.DataFrame,
     metrics: dict[str, Any],
     environment: dict[str, Any],
     suffix: str,
 ) -> list[Path]:
-    figures = {
-        f"roc{suffix}.png": roc_figure(rows, metrics),
-        f"confusion{suffix}.png": confusion_figure(metrics),
+    measures = {
+        f"roc{suffix}.png": roc_plot(rows, metrics),
+        f"confusion{suffix}.png": confusion_plot(metrics),
     }
     # With the run's own test part; cross-validation has one a fold instead.
     if not suffix and (run / HISTORY).exists():
-        figures["history.png"] = history_figure(
+        measures["history.png"] = history_plot(
             read_history(run / HISTORY),
             synthetic=environment["synthetic"],
             kept_epoch=environment.get("kept_epoch"),
         )
-    for name, figure in figures.items():
-        save_figure(figure, run / FIGURES_FOLDER / name)
-    return [run / FIGURES_FOLDER / name for name in figures]
+    for name, measure in measures.items():
+        save_plot(measure, run / PLOTS / name)
+    return [run / PLOTS / name for name in measures]
 
 
 def _rows_of(rows: pd.DataFrame, role: str, path: Path) -> pd.DataFrame:
@@ -220,10 +218,10 @@ def write_tables(metrics: dict[str, Any], folder: Path, stem: str) -> list[Path]
 
 
 def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[Path]:
-    """Writes the figures and tables of what `assess` added to `metrics`.
+    """Writes the measures and tables of what `assess` added to `metrics`.
 
     Those of subgroups and prevalences that only an earlier evaluation was asked for
-    are removed: a report would show them beside figures they do not belong to.
+    are removed: a report would show them beside measures they do not belong to.
 
     Args:
         metrics: With synthetic, role and confidence_level as well.
@@ -233,11 +231,11 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
     Returns:
         The files written.
     """
-    figures = {"calibration": reliability_figure(metrics)}
+    measures = {"calibration": reliability_plot(metrics)}
     for curves in metrics["decision_curve"]:
-        figures[_curve_stem(curves)] = decision_curve_figure(metrics, curves)
+        measures[_curve_stem(curves)] = decision_curve_plot(metrics, curves)
     for column in metrics["subgroups"]:
-        figures[_subgroup_stem(column)] = subgroup_figure(metrics, column)
+        measures[_subgroup_stem(column)] = subgroup_plot(metrics, column)
     texts = {
         "calibration.md": calibration_markdown(metrics),
         "calibration.csv": calibration_csv(metrics),
@@ -249,9 +247,9 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
         texts["subgroups.csv"] = subgroups_csv(metrics)
     _remove_earlier(run, suffix)
     written = []
-    for name, figure in figures.items():
-        written.append(run / FIGURES_FOLDER / f"{name}{suffix}.png")
-        save_figure(figure, written[-1])
+    for name, measure in measures.items():
+        written.append(run / PLOTS / f"{name}{suffix}.png")
+        save_plot(measure, written[-1])
     for name, text in texts.items():
         stem, _, kind = name.partition(".")
         written.append(run / TABLES / f"{stem}{suffix}.{kind}")
@@ -264,12 +262,12 @@ def _remove_earlier(run: Path, suffix: str) -> None:
     path = (run / METRICS).with_stem(f"{Path(METRICS).stem}{suffix}")
     earlier = read_json(path) if path.exists() else {}
     names = [
-        f"{FIGURES_FOLDER}/{_subgroup_stem(column)}{suffix}.png"
+        f"{PLOTS}/{_subgroup_stem(column)}{suffix}.png"
         for column in earlier.get("subgroups", {})
     ]
     names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv")]
     names += [
-        f"{FIGURES_FOLDER}/{_curve_stem(curves)}{suffix}.png"
+        f"{PLOTS}/{_curve_stem(curves)}{suffix}.png"
         for curves in earlier.get("decision_curve", [])[1:]
     ]
     for name in names:
@@ -301,7 +299,7 @@ def evaluate(
         run: A run directory with a model and an operating point.
         console: Where the table is shown.
         manifest: Labelled images of another source, scored instead.
-        overwrite: Whether earlier figures and predictions may be replaced.
+        overwrite: Whether earlier measures and predictions may be replaced.
         subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
         prevalences: Others, in (0, 1), at which predictive values and net benefit
             are given.

@@ -11,11 +11,11 @@ from usgland.config import Config, load_config
 from usgland.data.sources import other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import read_calibration
-from usgland.evaluation.shown.plot_frame import save_figure
+from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.explanation.explained import make_explained
 from usgland.explanation.maps import make_maps
-from usgland.explanation.pictures import Case, case_figure
-from usgland.explanation.sheets import ORDERS, sheet_figure, sort_cases
+from usgland.explanation.pictures import Case, case_plot
+from usgland.explanation.sheets import ORDERS, sheet_plot, sort_cases
 from usgland.explanation.subject import (
     Subject,
     choose_cases,
@@ -127,8 +127,8 @@ def explain(
         )
         drawn = make_cases(subject, maps[method], added)
         for number in worst:
-            figure = case_figure(drawn[number], method=method, **look)
-            save_figure(figure, pictures[method, number])
+            measure = case_plot(drawn[number], method=method, **look)
+            save_plot(measure, pictures[method, number])
         if not cases:
             written += _draw_sheets(target, drawn, {"method": method, **look})
     if limit < len(rows):
@@ -218,7 +218,7 @@ def _draw_sheets(run: Path, cases: list[Case], look: dict[str, Any]) -> list[Pat
     for order, path in zip(ORDERS, paths, strict=True):
         chosen = sort_cases(cases, order)
         if chosen:
-            save_figure(sheet_figure(chosen, order=order, **look), path)
+            save_plot(sheet_plot(chosen, order=order, **look), path)
             written.append(path)
     return written
 

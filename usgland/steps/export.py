@@ -9,17 +9,10 @@ from usgland.config import load_config
 from usgland.data.sources import run_rows
 from usgland.evaluation.cases.calibration import read_calibration
 from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.files import read_json
 from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values
-from usgland.runs import (
-    CALIBRATION,
-    CONFIG,
-    METRICS,
-    MODEL,
-    THRESHOLD,
-    find_run,
-    read_json,
-)
+from usgland.runs import CALIBRATION, CONFIG, METRICS, MODEL, THRESHOLD, find_run
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.export.saved_model import export_model

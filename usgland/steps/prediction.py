@@ -11,6 +11,7 @@ from usgland.data.splits import UNUSED
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.files import write_whole
 from usgland.runs import (
     CALIBRATION,
     CONFIG,
@@ -19,7 +20,6 @@ from usgland.runs import (
     find_run,
     patients_path,
     predictions_path,
-    write_whole,
 )
 from usgland.steps.models import load_model
 from usgland.training.parts import describe_forms

@@ -8,10 +8,11 @@ from usgland.errors import UserError
 from usgland.evaluation.readers.model_beside import ModelCases, read_model_cases
 from usgland.evaluation.readers.readings import read_readers, reader_unit
 from usgland.evaluation.readers.study import study_readers
-from usgland.evaluation.readers.study_plots import overview_figure, readers_figure
+from usgland.evaluation.readers.study_plots import overview_plot, readers_plot
 from usgland.evaluation.readers.study_tables import study_csv, study_markdown
-from usgland.evaluation.shown.plot_frame import save_figure
-from usgland.runs import CONFIG, write_json, write_text
+from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.files import write_json, write_text
+from usgland.runs import CONFIG
 
 STUDY = "readers.json"
 FOLDER = "readers"  # of a run directory
@@ -43,7 +44,7 @@ def make_reader_study(
         threshold: For predictions without a threshold.json.
         malignant_from: As in `read_readers`.
         skipped: As in `read_readers`.
-        output: Folder for readers.json, readers.md, readers.csv and two figures; by
+        output: Folder for readers.json, readers.md, readers.csv and two measures; by
             default `readers` in a run directory, and nothing is written otherwise.
         overwrite: Whether an earlier study may be replaced.
 
@@ -90,14 +91,14 @@ def _write(study: dict[str, Any], model: ModelCases | None, folder: Path) -> lis
         cases = model.by_unit[about["unit"]]
         if about["unit"] == study["unit"]:  # without the cases that were dropped
             cases = cases[~cases["case"].isin(study["dropped"])]
-    figures = {
-        "readers.png": readers_figure(study, cases),
-        "readers_overview.png": overview_figure(study, cases),
+    measures = {
+        "readers.png": readers_plot(study, cases),
+        "readers_overview.png": overview_plot(study, cases),
     }
-    for name, figure in figures.items():
-        save_figure(figure, folder / name)
+    for name, measure in measures.items():
+        save_plot(measure, folder / name)
     texts = {"readers.md": study_markdown(study), "readers.csv": study_csv(study)}
     for name, text in texts.items():
         write_text(folder / name, text)
     write_json(folder / STUDY, study)
-    return [folder / name for name in (*figures, *texts, STUDY)]
+    return [folder / name for name in (*measures, *texts, STUDY)]

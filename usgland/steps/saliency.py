@@ -9,13 +9,13 @@ from rich.console import Console
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
-from usgland.evaluation.shown.plot_frame import save_figure
+from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
 from usgland.explanation.maps import make_maps
 from usgland.explanation.randomization import rank_correlations, shuffled_network
 from usgland.explanation.saliency_tables import (
-    energy_figure,
+    energy_plot,
     print_saliency,
     saliency_markdown,
     saliency_notes,
@@ -27,8 +27,9 @@ from usgland.explanation.shortcut_tables import (
 )
 from usgland.explanation.shortcuts import probe_shortcuts
 from usgland.explanation.subject import Subject
+from usgland.files import write_text, write_whole
 from usgland.models.classifier import PREPROCESSING
-from usgland.runs import FIGURES, MODEL, TABLES, find_run, write_text, write_whole
+from usgland.runs import MODEL, PLOTS, TABLES, find_run
 from usgland.steps.models import load_model
 
 # What `--faithfulness` and `--shortcuts` write.
@@ -36,7 +37,7 @@ SALIENCY = (
     f"{TABLES}/saliency.md",
     f"{TABLES}/saliency.csv",
     f"{TABLES}/saliency_cases.csv",
-    f"{FIGURES}/saliency.png",
+    f"{PLOTS}/saliency.png",
 )
 SHORTCUTS = (f"{TABLES}/shortcuts.md", f"{TABLES}/shortcuts.csv")
 
@@ -98,9 +99,9 @@ def measure_saliency(
         write_table(table, run / SALIENCY[1]),
         write_table(cases, run / SALIENCY[2]),
     ]
-    figure = energy_figure(table, synthetic=subject.synthetic)
-    if figure is not None:
-        save_figure(figure, run / SALIENCY[3])
+    measure = energy_plot(table, synthetic=subject.synthetic)
+    if measure is not None:
+        save_plot(measure, run / SALIENCY[3])
         written.append(run / SALIENCY[3])
     return written
 

@@ -11,15 +11,6 @@ from usgland.data.columns import choose_columns
 from usgland.data.exclusions import exclusion_reasons
 from usgland.data.forms import MISSING
 from usgland.data.phantom import is_synthetic
-from usgland.data.tables import (
-    ROW,
-    Problem,
-    check_columns,
-    normalize_word,
-    raise_problems,
-    read_table,
-    show_rows,
-)
 from usgland.errors import UserError
 from usgland.evaluation.table_one.characteristics import TableOne
 from usgland.evaluation.table_one.characteristics_text import (
@@ -28,7 +19,16 @@ from usgland.evaluation.table_one.characteristics_text import (
     table_one_latex,
     table_one_markdown,
 )
-from usgland.runs import write_text
+from usgland.files import write_text
+from usgland.table_files import (
+    ROW,
+    Problem,
+    check_columns,
+    normalize_word,
+    raise_problems,
+    read_table,
+    show_rows,
+)
 
 STEM = "table1"
 

@@ -30,7 +30,8 @@ from usgland.evaluation.cases.thresholds import (
 )
 from usgland.evaluation.performance.measure_tables import print_metrics
 from usgland.evaluation.performance.measures import metrics_of
-from usgland.evaluation.shown.text import format_figure
+from usgland.evaluation.shown.text import format_measure
+from usgland.files import read_json, write_json
 from usgland.runs import (
     CALIBRATION,
     CONFIG,
@@ -40,9 +41,7 @@ from usgland.runs import (
     SPLITS,
     THRESHOLD,
     find_run,
-    read_json,
     removed_if_empty,
-    write_json,
 )
 from usgland.steps.companions import (
     compare_sides,
@@ -62,7 +61,7 @@ OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
 def fit(
     run: Path, config: Config | None, console: Console, *, brief: bool = False
 ) -> None:
-    """Trains, calibrates, chooses the operating point, prints validation figures.
+    """Trains, calibrates, chooses the operating point, prints validation measures.
 
     The test part is not read, only checked with the rest of the manifest.
 
@@ -100,7 +99,7 @@ def fit(
     metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
     metrics["forced_leaks"] = forced_leaks(config)
     if brief:
-        auc = format_figure(metrics["patient"]["figures"]["roc_auc"])
+        auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
         console.print(f"Validation AUC per patient: {auc}", highlight=False)
     else:
         print_metrics(metrics, console)

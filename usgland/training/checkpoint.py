@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from usgland.errors import UserError
-from usgland.runs import write_whole
+from usgland.files import write_whole
 
 Weights = list[np.ndarray]
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from usgland.config import Config, dump_config, load_config
 from usgland.errors import UserError
+from usgland.files import remove_leftovers, write_json, write_text, write_whole
 from usgland.models.classifier import (
     build_classifier,
     image_layers,
@@ -29,10 +30,6 @@ from usgland.runs import (
     MODEL,
     SPLITS,
     TENSORBOARD,
-    remove_leftovers,
-    write_json,
-    write_text,
-    write_whole,
 )
 from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import load_state

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from usgland.errors import UserError
-from usgland.runs import write_text
+from usgland.files import write_text
 from usgland.training.checkpoint import State
 
 SHOWN = ("loss", "val_loss", "val_auc", "val_sensitivity", "val_specificity")
@@ -70,14 +70,14 @@ class ProgressBar(keras.callbacks.Callback):
         self._bar.update(self._task, advance=1, loss=loss)
 
     def show_epoch(self, state: State) -> None:
-        """Prints the figures of the last epoch, its time and the time left."""
+        """Prints the measures of the last epoch, its time and the time left."""
         row = state.history[-1]
-        figures = "  ".join(f"{name} {row[name]:.3f}" for name in SHOWN)
+        measures = "  ".join(f"{name} {row[name]:.3f}" for name in SHOWN)
         pace = state.seconds / state.epoch
         left = pace * (self._epochs - state.epoch)
         best = "  *" if state.best_epoch == state.epoch - 1 else ""  # kept so far
         self._console.print(
-            f"epoch {state.epoch:>3}/{self._epochs}  {figures}  "
+            f"epoch {state.epoch:>3}/{self._epochs}  {measures}  "
             f"{pace:.0f} s an epoch, {left / 60:.1f} min left{best}",
             highlight=False,
             soft_wrap=True,

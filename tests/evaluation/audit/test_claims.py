@@ -67,7 +67,7 @@ def test_readers_on_other_cases_are_named():
         mcnemar_bounds([Right(7, 5)], [Right(3, 5)])
 
 
-def comparison(p, other_cases="same", figure="sensitivity"):
+def comparison(p, other_cases="same", measure="sensitivity"):
     """Two rows, of 20 + 20 cases each: sensitivity 18/20 against 9/20."""
     size = {"malignant": 20, "benign": 20}
     file = AuditFile.model_validate(
@@ -82,7 +82,7 @@ def comparison(p, other_cases="same", figure="sensitivity"):
                     "specificity": "0.55",
                 },
             },
-            "comparisons": [{"a": "A", "b": "B", "figure": figure, "p": p}],
+            "comparisons": [{"a": "A", "b": "B", "figure": measure, "p": p}],
         }
     )
     (found,) = audit_comparisons(file, audit_rows(file)[1])
@@ -138,8 +138,8 @@ def test_rows_of_other_cases_are_compared_unpaired():
 
 
 def test_accuracy_counts_both_classes():
-    assert "28/40 against 20/40" in comparison("0.2", figure="accuracy").text
-    assert "10/20 against 11/20" in comparison("0.9", figure="specificity").text
+    assert "28/40 against 20/40" in comparison("0.2", measure="accuracy").text
+    assert "10/20 against 11/20" in comparison("0.9", measure="specificity").text
 
 
 def test_a_comparison_of_a_row_without_a_matrix_says_so():

@@ -1,4 +1,4 @@
-"""Matrices behind printed figures, against trying every matrix one by one."""
+"""Matrices behind printed measures, against trying every matrix one by one."""
 
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from usgland.evaluation.audit.matrix_fit import (
     fitting_matrices,
     fitting_prevalences,
     fitting_sizes,
-    matrix_figures,
+    matrix_measures,
 )
 from usgland.evaluation.audit.printed import printed_bounds
 
@@ -30,7 +30,7 @@ def exact_figures(tp, fn, tn, fp):
     """A second implementation, in fractions; leaves out what is undefined."""
     n = tp + fn + tn + fp
     sensitivity, specificity = Fraction(tp, tp + fn), Fraction(tn, tn + fp)
-    figures = {
+    measures = {
         "sensitivity": sensitivity,
         "specificity": specificity,
         "accuracy": Fraction(tp + tn, n),
@@ -38,15 +38,15 @@ def exact_figures(tp, fn, tn, fp):
     }
     chance = Fraction((tp + fn) * (tp + fp) + (tn + fp) * (tn + fn), n * n)
     if chance != 1:
-        figures["kappa"] = (figures["accuracy"] - chance) / (1 - chance)
+        measures["kappa"] = (measures["accuracy"] - chance) / (1 - chance)
     if 2 * tp + fp + fn:
-        figures["f1 binary"] = Fraction(2 * tp, 2 * tp + fp + fn)
+        measures["f1 binary"] = Fraction(2 * tp, 2 * tp + fp + fn)
     if 2 * tp + fp + fn and 2 * tn + fp + fn:
         benign = Fraction(2 * tn, 2 * tn + fp + fn)
-        figures["f1 macro"] = (figures["f1 binary"] + benign) / 2
-        both = (tp + fn) * figures["f1 binary"] + (tn + fp) * benign
-        figures["f1 weighted"] = both / n
-    return figures
+        measures["f1 macro"] = (measures["f1 binary"] + benign) / 2
+        both = (tp + fn) * measures["f1 binary"] + (tn + fp) * benign
+        measures["f1 weighted"] = both / n
+    return measures
 
 
 def every_matrix(malignant, benign):
@@ -56,10 +56,10 @@ def every_matrix(malignant, benign):
 
 
 def gives(matrix, printed):
-    figures = exact_figures(*matrix)
+    measures = exact_figures(*matrix)
     for name, bounds in printed.items():
         kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
-        values = [float(figures[kind]) for kind in kinds if kind in figures]
+        values = [float(measures[kind]) for kind in kinds if kind in measures]
         if not any(bounds.hold(value) for value in values):
             return False
     return True
@@ -70,11 +70,11 @@ def bounds_of(texts):
 
 
 def printed_of(matrix, names, decimals, kind="macro"):
-    """The figures of a matrix as a paper prints them; undefined ones are left out."""
-    figures = exact_figures(*matrix)
+    """The measures of a matrix as a paper prints them; undefined ones are left out."""
+    measures = exact_figures(*matrix)
     texts = {}
     for name in ("sensitivity", "specificity", *sorted(names)):
-        value = figures.get(f"f1 {kind}" if name == "f1" else name)
+        value = measures.get(f"f1 {kind}" if name == "f1" else name)
         if value is not None:
             texts[name] = f"{float(value):.{decimals}f}"
     return texts
@@ -83,7 +83,7 @@ def printed_of(matrix, names, decimals, kind="macro"):
 @given(MATRICES)
 def test_figures_equal_those_in_fractions_and_of_scikit_learn(matrix):
     tp, fn, tn, fp = matrix
-    found = matrix_figures(*map(np.array, matrix))
+    found = matrix_measures(*map(np.array, matrix))
     for name, value in exact_figures(*matrix).items():
         assert float(found[name]) == pytest.approx(float(value), abs=1e-12)
     labels = [1] * (tp + fn) + [0] * (tn + fp)
@@ -177,11 +177,11 @@ def test_what_is_excluded_at_any_prevalence_is_not_found_on_a_fine_grid():
     p = np.linspace(0.001, 0.999, 2001)[:, None, None]
     s = np.linspace(*printed["sensitivity"], 7)[:, None]
     t = np.linspace(*printed["specificity"], 7)
-    figures = matrix_figures(
+    measures = matrix_measures(
         *np.broadcast_arrays(p * s, p * (1 - s), (1 - p) * t, (1 - p) * (1 - t))
     )
-    accuracy = np.abs(figures["accuracy"] - 0.8117) < 1.5e-4
-    kappa = np.abs(figures["kappa"] - 0.6459) < 1.5e-4
+    accuracy = np.abs(measures["accuracy"] - 0.8117) < 1.5e-4
+    kappa = np.abs(measures["kappa"] - 0.6459) < 1.5e-4
     assert accuracy.any()
     assert not (accuracy & kappa).any()
 

@@ -1,4 +1,4 @@
-"""The YAML of published figures: every mistake in it is one line."""
+"""The YAML of published measures: every mistake in it is one line."""
 
 import pytest
 import yaml

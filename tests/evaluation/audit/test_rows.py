@@ -1,4 +1,4 @@
-"""Findings about rows of figures, of papers made up for the test."""
+"""Findings about rows of measures, of papers made up for the test."""
 
 from usgland.evaluation.audit.published_file import AuditFile
 from usgland.evaluation.audit.rows import audit_rows

@@ -9,9 +9,9 @@ import pytest
 
 from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.performance.assessment_plots import (
-    decision_curve_figure,
-    reliability_figure,
-    subgroup_figure,
+    decision_curve_plot,
+    reliability_plot,
+    subgroup_plot,
 )
 from usgland.evaluation.performance.decision_curve import net_benefit
 from usgland.steps.evaluation import evaluate_run
@@ -80,15 +80,15 @@ def test_synthetic_data_are_marked_in_every_table_and_figure(evaluated):
         rows = read_csv(run / "tables" / f"{stem}.csv")
         assert {row["synthetic"] for row in rows} == {"true"}
     curves = metrics["decision_curve"][0]
-    for figure in (
-        reliability_figure(metrics),
-        decision_curve_figure(metrics, curves),
-        subgroup_figure(metrics, "device"),
+    for measure in (
+        reliability_plot(metrics),
+        decision_curve_plot(metrics, curves),
+        subgroup_plot(metrics, "device"),
     ):
-        assert "SYNTHETIC DATA" in {one.get_text() for one in figure.texts}
+        assert "SYNTHETIC DATA" in {one.get_text() for one in measure.texts}
     metrics = metrics | {"synthetic": False}
-    figure = reliability_figure(metrics)
-    assert "SYNTHETIC DATA" not in {one.get_text() for one in figure.texts}
+    measure = reliability_plot(metrics)
+    assert "SYNTHETIC DATA" not in {one.get_text() for one in measure.texts}
 
 
 def test_the_metrics_hold_all_parts(evaluated):

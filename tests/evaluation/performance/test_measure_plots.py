@@ -6,13 +6,13 @@ from sklearn.metrics import roc_curve
 
 from usgland.errors import UserError
 from usgland.evaluation.performance.measure_plots import (
-    confusion_figure,
-    history_figure,
+    confusion_plot,
+    history_plot,
     read_history,
-    roc_figure,
+    roc_plot,
 )
 from usgland.evaluation.performance.measures import metrics_of
-from usgland.evaluation.shown.plot_frame import COLOURS, save_figure
+from usgland.evaluation.shown.plot_frame import COLOURS, save_plot
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def words(figure):
 def all_figures(rows, metrics, history):
     synthetic = metrics["synthetic"]
     return [
-        roc_figure(rows, metrics),
-        confusion_figure(metrics),
-        history_figure(history, synthetic=synthetic, kept_epoch=1),
+        roc_plot(rows, metrics),
+        confusion_plot(metrics),
+        history_plot(history, synthetic=synthetic, kept_epoch=1),
     ]
 
 
@@ -48,7 +48,7 @@ def test_figures_are_written_at_300_dots_an_inch_and_not_empty(
 ):
     for i, figure in enumerate(all_figures(test_rows, metrics, history)):
         path = tmp_path / "figures" / f"{i}.png"
-        save_figure(figure, path)
+        save_plot(figure, path)
         with Image.open(path) as image:
             assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
             assert image.width > 1200
@@ -87,7 +87,7 @@ def test_nothing_is_clipped_by_the_edge_of_the_figure(test_rows, metrics, histor
 def test_the_roc_curve_has_equal_axes_and_the_points_of_scikit_learn(
     test_rows, metrics
 ):
-    (axes,) = roc_figure(test_rows, metrics).axes
+    (axes,) = roc_plot(test_rows, metrics).axes
     assert axes.get_aspect() == 1
     assert axes.get_xlabel() == "1 \N{MINUS SIGN} specificity"
     assert axes.get_ylabel() == "Sensitivity"
@@ -102,7 +102,7 @@ def test_the_roc_curve_has_equal_axes_and_the_points_of_scikit_learn(
 
 
 def test_the_legend_gives_unit_n_auc_and_interval(test_rows, metrics):
-    (axes,) = roc_figure(test_rows, metrics).axes
+    (axes,) = roc_plot(test_rows, metrics).axes
     figure = metrics["patient"]["figures"]["roc_auc"]
     expected = (
         f"per patient (n = 20): {figure['value']:.3f} "
@@ -112,7 +112,7 @@ def test_the_legend_gives_unit_n_auc_and_interval(test_rows, metrics):
 
 
 def test_units_differ_in_line_style_and_in_grey(test_rows, metrics):
-    (axes,) = roc_figure(test_rows, metrics).axes
+    (axes,) = roc_plot(test_rows, metrics).axes
     styles = {line.get_linestyle() for line in (axes.lines[1], axes.lines[3])}
     assert len(styles) == 2
     luminance = [np.dot(to_rgb(c), (0.2126, 0.7152, 0.0722)) for c in COLOURS.values()]
@@ -129,25 +129,25 @@ def test_one_class_draws_no_curve_and_says_undefined(test_rows, settings, histor
 
 def test_the_confusion_matrix_shows_counts_and_percent_of_the_label(metrics):
     changed = metrics | {"image": metrics["image"] | {"confusion": [[34, 2], [1, 35]]}}
-    texts = words(confusion_figure(changed))
+    texts = words(confusion_plot(changed))
     for cell in ("34\n94.4%", "2\n5.6%", "1\n2.8%", "35\n97.2%"):
         assert cell in texts
 
 
 def test_training_curves_count_epochs_from_one_and_mark_the_kept_one(history):
-    figure = history_figure(history, synthetic=False, kept_epoch=1)
+    figure = history_plot(history, synthetic=False, kept_epoch=1)
     loss, accuracy = figure.axes
     np.testing.assert_allclose(
         loss.lines[1].get_xydata(), np.c_[[1, 2, 3], history["val_loss"]]
     )
     np.testing.assert_allclose(accuracy.lines[0].get_ydata(), history["accuracy"])
     assert "kept: epoch 2" in words(figure)
-    unknown = history_figure(history, synthetic=False)
+    unknown = history_plot(history, synthetic=False)
     assert not any("kept" in text for text in words(unknown))
 
 
 def test_a_single_epoch_is_seen(history):
-    figure = history_figure(history[:1], synthetic=False)
+    figure = history_plot(history[:1], synthetic=False)
     assert {line.get_marker() for line in figure.axes[0].lines} == {"o"}
 
 

@@ -14,9 +14,9 @@ from usgland.evaluation.performance.measure_tables import (
     print_metrics,
 )
 from usgland.evaluation.performance.measures import metrics_of
-from usgland.evaluation.shown.text import format_figure
-from usgland.evaluation.statistics.scores import FIGURES
-from usgland.runs import write_json
+from usgland.evaluation.shown.text import format_measure
+from usgland.evaluation.statistics.scores import MEASURES
+from usgland.files import write_json
 from usgland.steps.evaluation import write_tables
 
 
@@ -47,7 +47,7 @@ def test_the_table_fits_80_columns_uncut_and_names_unit_role_n_and_threshold(met
     assert "…" not in text
     image, patient = metrics["image"], metrics["patient"]
     for words in (
-        "Role test: figures with 95% intervals",
+        "Role test: measures with 95% intervals",
         f"per image, n = {image['n']}",
         "per patient, n = 20",
         "10 benign, 10 malignant",
@@ -56,8 +56,8 @@ def test_the_table_fits_80_columns_uncut_and_names_unit_role_n_and_threshold(met
     ):
         assert words in text
     for unit in (image, patient):
-        for figure in unit["figures"].values():
-            assert format_figure(figure) in text
+        for measure in unit["figures"].values():
+            assert format_measure(measure) in text
 
 
 def test_large_numbers_and_ten_folds_still_fit_80_columns(metrics):
@@ -88,21 +88,21 @@ def test_time_and_size_are_printed_with_their_units(metrics):
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_what_is_undefined_is_said(missing):
-    figure = {"value": 0.9721, "low": 0.9, "high": 1.0}
-    assert format_figure(figure) == "0.972 (0.900 to 1.000)"
-    assert format_figure(figure | {"low": missing}) == "0.972 (no interval)"
+    measure = {"value": 0.9721, "low": 0.9, "high": 1.0}
+    assert format_measure(measure) == "0.972 (0.900 to 1.000)"
+    assert format_measure(measure | {"low": missing}) == "0.972 (no interval)"
     ratio = {"value": 26.0, "low": 3.766, "high": 179.508}
-    assert format_figure(ratio) == "26.0 (3.766 to 179.5)"
-    assert format_figure(dict.fromkeys(figure, missing)) == "undefined"
+    assert format_measure(ratio) == "26.0 (3.766 to 179.5)"
+    assert format_measure(dict.fromkeys(measure, missing)) == "undefined"
 
 
 def test_left_out_resamples_and_missing_intervals_are_explained(metrics):
     changed = copy.deepcopy(metrics)
     changed["image"]["figures"]["f1"]["undefined_resamples"] = 7
-    figures = changed["patient"]["figures"]
+    measures = changed["patient"]["figures"]
     for name in ("roc_auc", "mcc"):
-        figures[name] |= {"method": "none: for a reason", "low": None}
-    figures["ppv"] |= {"method": "none: for another", "value": None}
+        measures[name] |= {"method": "none: for a reason", "low": None}
+    measures["ppv"] |= {"method": "none: for another", "value": None}
     text = " ".join(printed(changed).split())
     assert "Resamples left out as undefined per image: F1 7." in text
     assert "No interval per patient: MCC, ROC AUC: for a reason." in text
@@ -139,10 +139,10 @@ def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
     assert "Threshold on P(malignant): 0.4500 (Youden's index, on validation)" in text
     for unit in ("image", "patient"):
         for pair in complete[unit]["prevalences"].values():
-            assert format_figure(pair["ppv"]) in text
+            assert format_measure(pair["ppv"]) in text
         for point in complete["points"]:
             for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1"):
-                assert format_figure(point[unit]["figures"][name]) in text
+                assert format_measure(point[unit]["figures"][name]) in text
     for words in (
         r"At sensitivity 0\.95: +│ +threshold 0\.2000 │ +threshold 0\.2000",
         r"At cost 5 : 1, 10% +│ +threshold 0\.6000",
@@ -183,11 +183,11 @@ def test_csv_has_every_point_and_prevalence(complete):
     of_probabilities = {"roc_auc", "average_precision", "brier"}
     for point in points:
         part = [row for row in rows if row["operating_point"] == point]
-        figures = {row["figure"] for row in part if not row["prevalence"]}
-        expected = set(FIGURES)
+        measures = {row["figure"] for row in part if not row["prevalence"]}
+        expected = set(MEASURES)
         if point != "Youden's index":
             expected -= of_probabilities
-        assert figures == expected
+        assert measures == expected
         assert {row["prevalence"] for row in part} == {"", "0.05", "0.3"}
     lacking = [row for row in rows if row["method"].startswith("none: ")]
     assert all(row["reason"] == row["method"][6:] for row in lacking)
@@ -205,7 +205,7 @@ def test_csv_has_every_figure_of_both_units_in_full(metrics):
     changed["image"]["figures"]["f1"] |= {"value": float("nan"), "low": None}
     rows = list(csv.DictReader(io.StringIO(metrics_csv(changed))))
     assert [(row["unit"], row["figure"]) for row in rows] == [
-        (unit, name) for unit in ("image", "patient") for name in FIGURES
+        (unit, name) for unit in ("image", "patient") for name in MEASURES
     ]
     first = rows[0]
     value = metrics["image"]["figures"]["sensitivity"]["value"]
@@ -219,7 +219,7 @@ def test_markdown_rows_have_one_cell_a_column(metrics):
     lines = [
         line for line in metrics_markdown(metrics).splitlines() if line.startswith("|")
     ]
-    assert len(lines) == len(FIGURES) + 4
+    assert len(lines) == len(MEASURES) + 4
     assert {line.count("|") for line in lines} == {4}
 
 

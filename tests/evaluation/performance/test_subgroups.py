@@ -12,7 +12,7 @@ from usgland.errors import UserError
 from usgland.evaluation.performance.subgroups import (
     group_names,
     parse_subgroups,
-    subgroup_figures,
+    subgroup_measures,
 )
 from usgland.evaluation.statistics.delong import delong_interval
 
@@ -104,40 +104,40 @@ def test_words_cannot_be_cut_nor_be_too_many():
 
 def test_each_group_has_the_figures_of_its_cases_alone():
     rows = drawn()
-    found = subgroup_figures(rows, group_names(rows["device"]), HALF, SETTINGS)
+    found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
     assert found["shared_patients"] == 0
     for unit in ("image", "patient"):  # one image a patient
         for group in found[unit]["groups"]:
             own = rows[rows["device"] == group["group"]]
             called = own["probability"] >= 0.5
-            figures = group["figures"]
+            measures = group["figures"]
             for name, label in (("sensitivity", 1), ("specificity", 0)):
                 expected = recall_score(own["label"], called, pos_label=label)
-                assert figures[name]["value"] == pytest.approx(expected)
-                assert figures[name]["method"] == "Wilson"
-                assert figures[name]["low"] < expected < figures[name]["high"]
+                assert measures[name]["value"] == pytest.approx(expected)
+                assert measures[name]["method"] == "Wilson"
+                assert measures[name]["low"] < expected < measures[name]["high"]
             area = roc_auc_score(own["label"], own["logit"])
-            assert figures["roc_auc"]["value"] == pytest.approx(area)
+            assert measures["roc_auc"]["value"] == pytest.approx(area)
             interval = delong_interval(own["label"], own["logit"], level=0.95)
-            assert figures["roc_auc"]["low"] == interval.low
+            assert measures["roc_auc"]["low"] == interval.low
             assert (group["n"], group["n_patients"]) == (len(own), len(own))
             assert not group["small"]
 
 
 def test_images_of_a_patient_have_intervals_over_patients():
     rows = drawn(images=3)
-    found = subgroup_figures(rows, group_names(rows["device"]), HALF, SETTINGS)
-    figures = found["image"]["groups"][0]["figures"]
-    assert figures["sensitivity"]["method"].startswith("percentile bootstrap over pat")
-    assert figures["roc_auc"]["method"].startswith("percentile bootstrap over pat")
-    figures = found["patient"]["groups"][0]["figures"]
-    assert figures["sensitivity"]["method"] == "Wilson"
+    found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
+    measures = found["image"]["groups"][0]["figures"]
+    assert measures["sensitivity"]["method"].startswith("percentile bootstrap over pat")
+    assert measures["roc_auc"]["method"].startswith("percentile bootstrap over pat")
+    measures = found["patient"]["groups"][0]["figures"]
+    assert measures["sensitivity"]["method"] == "Wilson"
 
 
 def test_fewer_than_ten_patients_of_a_label_are_small():
     rows = drawn(40)
     rows["device"] = np.where(np.arange(40) < 18, "few", "many")
-    found = subgroup_figures(rows, group_names(rows["device"]), HALF, SETTINGS)
+    found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
     groups = found["patient"]["groups"]
     assert [one["n_malignant"] for one in groups] == [9, 11]
     assert [one["small"] for one in groups] == [True, False]
@@ -145,7 +145,7 @@ def test_fewer_than_ten_patients_of_a_label_are_small():
 
 def test_the_test_of_sensitivity_nears_the_chi_square_of_scipy():
     rows = drawn(600)
-    found = subgroup_figures(rows, group_names(rows["device"]), HALF, SETTINGS)
+    found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
     malignant = rows[rows["label"] == 1]
     table = pd.crosstab(malignant["device"], malignant["probability"] >= 0.5)
     expected = chi2_contingency(table, correction=False).pvalue
@@ -156,12 +156,12 @@ def test_the_test_of_sensitivity_nears_the_chi_square_of_scipy():
 
 def test_the_test_of_areas_is_cochrans_q_by_hand():
     rows = drawn(300)
-    found = subgroup_figures(rows, group_names(rows["device"]), HALF, SETTINGS)
+    found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
     areas, variances = [], []
     for group in found["patient"]["groups"]:
-        figure = group["figures"]["roc_auc"]
-        areas.append(figure["value"])
-        variances.append(((figure["high"] - figure["low"]) / 2 / 1.959963985) ** 2)
+        measure = group["figures"]["roc_auc"]
+        areas.append(measure["value"])
+        variances.append(((measure["high"] - measure["low"]) / 2 / 1.959963985) ** 2)
     # Of two groups Q is the squared z of their difference.
     z = (areas[0] - areas[1]) / np.sqrt(sum(variances))
     one = found["patient"]["heterogeneity"]["roc_auc"]
@@ -174,7 +174,7 @@ def test_the_test_of_areas_is_cochrans_q_by_hand():
 def test_groups_that_share_patients_are_not_tested():
     rows = drawn(60, images=2)
     groups = group_names(pd.Series(np.tile(["left", "right"], 60)))
-    found = subgroup_figures(rows, groups, HALF, SETTINGS)
+    found = subgroup_measures(rows, groups, HALF, SETTINGS)
     assert found["shared_patients"] == 60
     assert [one["n_patients"] for one in found["patient"]["groups"]] == [60, 60]
     for one in found["patient"]["heterogeneity"].values():
@@ -185,12 +185,12 @@ def test_groups_that_share_patients_are_not_tested():
 def test_what_cannot_be_tested_says_why():
     rows = drawn(40)
     one = group_names(pd.Series(["A"] * 40))
-    tests = subgroup_figures(rows, one, HALF, SETTINGS)["patient"]["heterogeneity"]
+    tests = subgroup_measures(rows, one, HALF, SETTINGS)["patient"]["heterogeneity"]
     assert tests["sensitivity"]["method"] == "none: fewer than two groups with cases"
     assert tests["roc_auc"]["method"] == "none: a group has no DeLong variance above 0"
     rows["probability"], rows["logit"] = expit(4.0 * rows["label"] - 2), rows["label"]
     two = group_names(rows["device"])
-    tests = subgroup_figures(rows, two, HALF, SETTINGS)["patient"]["heterogeneity"]
+    tests = subgroup_measures(rows, two, HALF, SETTINGS)["patient"]["heterogeneity"]
     assert tests["specificity"]["p_value"] == 1
     assert tests["specificity"]["method"] == "none needed: all groups have one value"
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_tested_says_why():
 def test_a_group_of_one_label_has_no_auc_with_a_reason():
     rows = drawn(40)
     groups = group_names(rows["label"].map({0: "benign", 1: "malignant"}))
-    found = subgroup_figures(rows, groups, HALF, SETTINGS)["patient"]["groups"]
+    found = subgroup_measures(rows, groups, HALF, SETTINGS)["patient"]["groups"]
     assert np.isnan(found[0]["figures"]["roc_auc"]["value"])
     assert found[0]["figures"]["sensitivity"]["method"] == "none: no malignant case"
 
@@ -210,11 +210,11 @@ def test_groups_divide_the_cases_whatever_their_order(seed):
     rows = drawn(30, seed=seed)
     values = pd.Series(rng.choice([1.5, 2, 7, 30, np.nan], 30))
     groups = group_names(values)
-    found = subgroup_figures(rows, groups, HALF, SETTINGS)["patient"]["groups"]
+    found = subgroup_measures(rows, groups, HALF, SETTINGS)["patient"]["groups"]
     assert sum(one["n"] for one in found) == 30
     order = rng.permutation(30)
-    again = subgroup_figures(rows.iloc[order], groups.iloc[order], HALF, SETTINGS)
+    again = subgroup_measures(rows.iloc[order], groups.iloc[order], HALF, SETTINGS)
     for one, other in zip(found, again["patient"]["groups"], strict=True):
         assert one["group"] == other["group"]
-        for name, figure in one["figures"].items():
-            np.testing.assert_equal(other["figures"][name]["value"], figure["value"])
+        for name, measure in one["figures"].items():
+            np.testing.assert_equal(other["figures"][name]["value"], measure["value"])

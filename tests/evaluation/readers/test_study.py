@@ -94,24 +94,24 @@ def test_tables_3_and_5_come_out_of_their_counts(
     paper_calls, name, clinical, m, b, accuracy, f1, kind
 ):
     study = study_readers(read_readers(paper_calls), None, FAST)
-    figures = row_of(study, clinical, name)["figures"]
-    assert figures["sensitivity"]["value"] == pytest.approx(m / 20)
-    assert figures["specificity"]["value"] == pytest.approx(b / 20)
-    assert figures["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-9)
-    assert figures[kind]["value"] == pytest.approx(f1, abs=6e-4)
+    measures = row_of(study, clinical, name)["figures"]
+    assert measures["sensitivity"]["value"] == pytest.approx(m / 20)
+    assert measures["specificity"]["value"] == pytest.approx(b / 20)
+    assert measures["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-9)
+    assert measures[kind]["value"] == pytest.approx(f1, abs=6e-4)
     # The "AUC" of the paper's Figure 4, 0.5750 for doctor 1.
-    assert figures["balanced_accuracy"]["value"] == pytest.approx(accuracy)
+    assert measures["balanced_accuracy"]["value"] == pytest.approx(accuracy)
 
 
 def test_f1_is_that_of_scikit_learn(run, study, calls_on_run):
     calls = pd.read_csv(calls_on_run).query("reader == 'r2' and clinical == 'with'")
     labels = pd.read_csv(run / "predictions.csv").drop_duplicates("patient_id")
     labels = labels.set_index("patient_id")["label"][calls["patient_id"]].to_numpy()
-    figures = row_of(study, "with", "r2")["figures"]
+    measures = row_of(study, "with", "r2")["figures"]
     said = (calls["score"] >= 3).astype(int)
-    assert figures["f1"]["value"] == pytest.approx(f1_score(labels, said))
+    assert measures["f1"]["value"] == pytest.approx(f1_score(labels, said))
     macro = f1_score(labels, said, average="macro")
-    assert figures["f1_macro"]["value"] == pytest.approx(macro)
+    assert measures["f1_macro"]["value"] == pytest.approx(macro)
 
 
 def test_the_interval_of_a_share_is_wilsons(paper_calls):

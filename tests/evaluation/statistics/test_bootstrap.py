@@ -5,11 +5,11 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from usgland.evaluation.statistics.bootstrap import (
-    bootstrap_figures,
+    bootstrap_measures,
     percentile_interval,
     resample_patients,
 )
-from usgland.evaluation.statistics.scores import FIGURES
+from usgland.evaluation.statistics.scores import MEASURES
 
 
 def draw(seed, cases=60, patients=25):
@@ -40,7 +40,7 @@ def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
     # Chunks of a few resamples: the joints are tested, too.
     monkeypatch.setattr("usgland.evaluation.statistics.bootstrap.CHUNK", 400)
     labels, probabilities, patient_ids = draw(4)
-    found = bootstrap_figures(
+    found = bootstrap_measures(
         labels, probabilities, 0.6, patient_ids, resamples=50, seed=7
     )
     ids = sorted(set(patient_ids))
@@ -56,7 +56,7 @@ def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
 
 def test_bootstrap_leaves_resamples_undefined_where_a_class_is_missing():
     labels, probabilities = [0, 0, 0, 1], [0.1, 0.7, 0.3, 0.8]
-    found = bootstrap_figures(
+    found = bootstrap_measures(
         labels, probabilities, 0.5, list("abcd"), resamples=400, seed=0
     )
     without = resample_patients(4, 400, 0)[:, 3] == 0
@@ -73,13 +73,13 @@ def test_bootstrap_does_not_depend_on_the_order_of_the_rows():
     labels, probabilities, patient_ids = draw(5)
     order = np.random.default_rng(0).permutation(len(labels))
     one, other = (
-        bootstrap_figures(
+        bootstrap_measures(
             labels[rows], probabilities[rows], 0.6, patient_ids[rows], **options
         )
         for rows in (np.arange(len(labels)), order)
         for options in ({"resamples": 20, "seed": 1},)
     )
-    for name in FIGURES:
+    for name in MEASURES:
         np.testing.assert_allclose(one[name], other[name], atol=1e-12)
 
 
@@ -88,14 +88,14 @@ def test_images_of_one_patient_are_resampled_together():
     labels, probabilities, _ = draw(6)
     patient_ids = np.arange(len(labels))
     options = {"resamples": 30, "seed": 2}
-    one = bootstrap_figures(labels, probabilities, 0.6, patient_ids, **options)
-    ten = bootstrap_figures(
+    one = bootstrap_measures(labels, probabilities, 0.6, patient_ids, **options)
+    ten = bootstrap_measures(
         *(np.tile(x, 10) for x in (labels, probabilities)),
         0.6,
         np.tile(patient_ids, 10),
         **options,
     )
-    for name in FIGURES:
+    for name in MEASURES:
         np.testing.assert_allclose(one[name], ten[name], atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Which interval a figure gets, against SciPy, hand arithmetic and simulation."""
+"""Which interval a measure gets, against SciPy, hand arithmetic and simulation."""
 
 import itertools
 import json
@@ -14,14 +14,14 @@ from scipy.stats import beta, binom, bootstrap, norm
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.performance.measures import (
-    figure_intervals,
+    measure_intervals,
     resampled_interval,
     unit_metrics,
 )
 from usgland.evaluation.statistics.bootstrap import (
     bca_interval,
-    bootstrap_figures,
-    jackknife_figures,
+    bootstrap_measures,
+    jackknife_measures,
     percentile_interval,
 )
 from usgland.evaluation.statistics.delong import delong_interval
@@ -31,7 +31,7 @@ from usgland.evaluation.statistics.intervals import (
     proportion_interval,
     ratio_interval,
 )
-from usgland.evaluation.statistics.scores import FIGURES, score
+from usgland.evaluation.statistics.scores import MEASURES, score
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "statsmodels.json"
 COVERED = (
@@ -95,8 +95,8 @@ def test_shares_that_are_none_are_refused(arguments, expected):
 
 def test_independent_cases_get_intervals_of_proportions_and_delong():
     labels, probabilities, ids = draw()
-    found = figure_intervals(labels, probabilities, 0.5, ids, settings_of())
-    assert tuple(found) == FIGURES
+    found = measure_intervals(labels, probabilities, 0.5, ids, settings_of())
+    assert tuple(found) == MEASURES
     calls = probabilities >= 0.5
     right = int(((labels == 1) & calls).sum())
     expected = proportion_interval(right, int(labels.sum()), level=0.95)
@@ -107,16 +107,16 @@ def test_independent_cases_get_intervals_of_proportions_and_delong():
     assert (found["roc_auc"]["low"], found["roc_auc"]["high"]) == area[:2]
     assert "bootstrap" in found["f1"]["method"]
     exact = settings_of(proportion_interval="clopper_pearson")
-    wider = figure_intervals(labels, probabilities, 0.5, ids, exact)
+    wider = measure_intervals(labels, probabilities, 0.5, ids, exact)
     assert wider["sensitivity"]["low"] < found["sensitivity"]["low"]
 
 
 def test_images_of_one_patient_are_drawn_together_for_every_figure():
     labels, probabilities, ids = draw(images=3)
-    found = figure_intervals(labels, probabilities, 0.5, ids, settings_of())
-    for figure in found.values():
-        assert "bootstrap over patients" in figure["method"]
-    alone = figure_intervals(
+    found = measure_intervals(labels, probabilities, 0.5, ids, settings_of())
+    for measure in found.values():
+        assert "bootstrap over patients" in measure["method"]
+    alone = measure_intervals(
         labels, probabilities, 0.5, np.arange(len(ids)).astype(str), settings_of()
     )
     width = {n: f["high"] - f["low"] for n, f in found.items()}
@@ -126,7 +126,7 @@ def test_images_of_one_patient_are_drawn_together_for_every_figure():
 
 def test_perfect_shares_have_a_bound_where_cases_are_independent():
     labels, ids = np.arange(20) % 2, np.arange(20).astype(str)
-    found = figure_intervals(labels, labels * 0.8 + 0.1, 0.5, ids, settings_of())
+    found = measure_intervals(labels, labels * 0.8 + 0.1, 0.5, ids, settings_of())
     # Wilson of 10 of 10: 10 / (10 + z^2).
     assert found["sensitivity"]["low"] == pytest.approx(10 / (10 + 1.959964**2))
     # 0.025 ** (1 / 10), of ten disjoint pairs.
@@ -139,7 +139,7 @@ def test_perfect_shares_have_a_bound_where_cases_are_independent():
 
 
 def test_what_is_not_defined_has_a_reason_instead():
-    found = figure_intervals(
+    found = measure_intervals(
         [1, 1, 1], [0.2, 0.9, 0.6], 0.5, list("abc"), settings_of()
     )
     assert found["specificity"]["reason"] == "no benign case"
@@ -163,9 +163,9 @@ def test_bca_is_that_of_scipy_on_independent_cases():
         rng=np.random.default_rng(0),
     ).confidence_interval
     cases = (labels, probabilities, 0.5, ids)
-    values = bootstrap_figures(*cases, resamples=4000, seed=1)["brier"]
+    values = bootstrap_measures(*cases, resamples=4000, seed=1)["brier"]
     found = bca_interval(
-        values, auc(data), jackknife_figures(*cases)["brier"], level=0.95, seed=1
+        values, auc(data), jackknife_measures(*cases)["brier"], level=0.95, seed=1
     )
     width = expected.high - expected.low
     assert found.low == pytest.approx(expected.low, abs=0.06 * width)
@@ -183,7 +183,7 @@ def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
 
 def test_the_jackknife_leaves_each_patient_out():
     labels, probabilities, ids = draw(patients=7, images=2)
-    found = jackknife_figures(labels, probabilities, 0.5, ids)
+    found = jackknife_measures(labels, probabilities, 0.5, ids)
     for number, patient in enumerate(sorted(set(ids))):
         kept = ids != patient
         expected = score(labels[kept], probabilities[kept], 0.5)
@@ -196,20 +196,20 @@ def test_bca_moves_the_same_resamples_as_scipy_does(name):
     # SciPy's own draws go through ours: the bounds agree to the last digits.
     labels, probabilities, ids = draw(seed=3, patients=40)
 
-    def figure(index, axis=-1):
+    def measure(index, axis=-1):
         sets = np.atleast_2d(index.astype(int))
         found = [score(labels[one], probabilities[one], 0.5)[name] for one in sets]
         return np.array(found).reshape(index.shape[:-1])
 
     reference = bootstrap(
         (np.arange(40),),
-        figure,
+        measure,
         method="BCa",
         n_resamples=300,
         vectorized=True,
         rng=np.random.default_rng(0),
     )
-    left_out = jackknife_figures(labels, probabilities, 0.5, ids.astype(int))[name]
+    left_out = jackknife_measures(labels, probabilities, 0.5, ids.astype(int))[name]
     value = score(labels, probabilities, 0.5)[name]
     values = reference.bootstrap_distribution
     found = bca_interval(values, value, left_out, level=0.95, seed=0)
@@ -255,9 +255,9 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
             }
         )
         found = unit_metrics(rows, settings)
-        figures, pair = found["figures"], found["prevalences"]["0.1"]
+        measures, pair = found["figures"], found["prevalences"]["0.1"]
         sensitivity, specificity = (
-            figures[name]["value"] for name in ("sensitivity", "specificity")
+            measures[name]["value"] for name in ("sensitivity", "specificity")
         )
         called = 0.1 * sensitivity + 0.9 * (1 - specificity)
         assert pair["ppv"]["value"] == pytest.approx(0.1 * sensitivity / called)
@@ -388,7 +388,7 @@ def test_a_monotone_change_of_scores_keeps_what_ranks_alone_decide(rows):
     labels, grades = np.array(rows).T
     one = score(labels, grades / 10, 0.55)
     other = score(labels, (grades / 10) ** 3, 0.55**3)
-    for name in set(FIGURES) - {"brier"}:
+    for name in set(MEASURES) - {"brier"}:
         assert one[name] == pytest.approx(other[name], nan_ok=True)
 
 
@@ -416,8 +416,8 @@ def test_bootstrap_intervals_cover_what_they_say_on_clustered_data():
     inside = {(name, kind): 0 for name in COVERED for kind in ("percentile", "bca")}
     for seed in range(studies):
         cases = study(rng, patients, sizes)
-        drawn = bootstrap_figures(*cases, resamples=1000, seed=seed)
-        values, left_out = score(*cases[:3]), jackknife_figures(*cases)
+        drawn = bootstrap_measures(*cases, resamples=1000, seed=seed)
+        values, left_out = score(*cases[:3]), jackknife_measures(*cases)
         for name in COVERED:
             for kind, without in (("percentile", None), ("bca", left_out[name])):
                 found = resampled_interval(

@@ -13,7 +13,7 @@ from usgland.evaluation.statistics.mrmc import (
     SCOPES,
     compare_modalities,
     compare_with_model,
-    estimate_figure,
+    estimate_measure,
     mean_of_readers,
 )
 
@@ -27,7 +27,7 @@ READERS = GRADES.shape[1]
 
 @pytest.fixture(scope="module")
 def van_dyke():
-    values, covariance = estimate_figure(
+    values, covariance = estimate_measure(
         "roc_auc", LABELS, GRADES.reshape(10, -1), method="jackknife"
     )
     return values.reshape(2, READERS), covariance
@@ -98,8 +98,10 @@ def test_each_reader_alone_agrees_with_rjafroc(van_dyke):
 
 def test_delong_and_jackknife_nearly_agree_and_equal_plain_loops():
     readings = GRADES.reshape(10, -1)[[0, 4, 7]]
-    values, jackknife = estimate_figure("roc_auc", LABELS, readings, method="jackknife")
-    _, delong = estimate_figure("roc_auc", LABELS, readings, method="delong")
+    values, jackknife = estimate_measure(
+        "roc_auc", LABELS, readings, method="jackknife"
+    )
+    _, delong = estimate_measure("roc_auc", LABELS, readings, method="delong")
     assert jackknife == pytest.approx(delong, rel=0.03, abs=2e-5)
     left_out = [
         [plain_area(np.delete(LABELS, case), np.delete(one, case)) for one in readings]
@@ -120,7 +122,7 @@ def plain_area(labels, grades):
 def test_sensitivity_and_specificity_vary_as_means_of_right_calls_do():
     calls = (GRADES.reshape(10, -1)[:3] >= 3).astype(int)
     for name, label in (("sensitivity", 1), ("specificity", 0)):
-        values, covariance = estimate_figure(name, LABELS, calls, method="jackknife")
+        values, covariance = estimate_measure(name, LABELS, calls, method="jackknife")
         right = (calls == LABELS)[:, label == LABELS]
         assert values == pytest.approx(right.mean(axis=1))
         assert covariance == pytest.approx(np.cov(right) / right.shape[1], rel=1e-9)
@@ -128,7 +130,7 @@ def test_sensitivity_and_specificity_vary_as_means_of_right_calls_do():
 
 def test_a_balanced_accuracy_is_the_mean_of_the_two_shares():
     calls = (GRADES.reshape(10, -1)[:2] >= 3).astype(int)
-    values, _ = estimate_figure("balanced_accuracy", LABELS, calls, method="delong")
+    values, _ = estimate_measure("balanced_accuracy", LABELS, calls, method="delong")
     sensitivity = calls[:, LABELS == 1].mean(axis=1)
     specificity = 1 - calls[:, LABELS == 0].mean(axis=1)
     assert values == pytest.approx((sensitivity + specificity) / 2)
@@ -138,8 +140,8 @@ def test_patients_with_each_image_twice_vary_as_if_they_had_one():
     ids = np.arange(len(LABELS))
     twice = GRADES.reshape(10, -1)[:2]
     for method in ("delong", "jackknife"):
-        _, once = estimate_figure("roc_auc", LABELS, twice, method=method)
-        _, doubled = estimate_figure(
+        _, once = estimate_measure("roc_auc", LABELS, twice, method=method)
+        _, doubled = estimate_measure(
             "roc_auc",
             np.r_[LABELS, LABELS],
             np.hstack([twice, twice]),
@@ -176,7 +178,7 @@ def test_an_anova_by_plain_sums_gives_the_same(van_dyke):
 def test_the_average_reader_against_a_model_equals_a_plain_second_account():
     """The model stands in for a sixth reader's cine grades: no published example."""
     readings = np.vstack([GRADES[0], GRADES[1, 4]])
-    values, covariance = estimate_figure("roc_auc", LABELS, readings, method="delong")
+    values, covariance = estimate_measure("roc_auc", LABELS, readings, method="delong")
     random, readers, cases = compare_with_model(
         values[:-1], values[-1], covariance, level=0.95
     )
@@ -227,7 +229,7 @@ def test_readers_in_another_order_change_nothing(van_dyke):
 
 
 def test_the_same_readings_twice_leave_nothing_to_judge_by():
-    values, covariance = estimate_figure(
+    values, covariance = estimate_measure(
         "roc_auc", LABELS, np.vstack([GRADES[0], GRADES[0]]), method="delong"
     )
     _, found = compare_modalities(values.reshape(2, 5), covariance, level=0.95)
@@ -240,7 +242,7 @@ def test_the_same_readings_twice_leave_nothing_to_judge_by():
 
 def test_readers_who_are_alike_leave_the_cases_to_vary():
     one = np.vstack([GRADES[0, 0]] * 2 + [GRADES[1, 0]] * 2)
-    values, covariance = estimate_figure("roc_auc", LABELS, one, method="delong")
+    values, covariance = estimate_measure("roc_auc", LABELS, one, method="delong")
     _, (random, readers, cases) = compare_modalities(
         values.reshape(2, 2), covariance, level=0.95
     )
@@ -264,8 +266,8 @@ def test_shapes_that_do_not_fit_are_named():
 
 def test_figures_methods_and_readings_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="`name` must be one of .* Received: 'f1'"):
-        estimate_figure("f1", LABELS, GRADES[0], method="delong")
+        estimate_measure("f1", LABELS, GRADES[0], method="delong")
     with pytest.raises(ValueError, match="Received: 'delong' for sensitivity"):
-        estimate_figure("sensitivity", LABELS, GRADES[0], method="delong")
+        estimate_measure("sensitivity", LABELS, GRADES[0], method="delong")
     with pytest.raises(ValueError, match=r"must be calls, 0 or 1, .* Received: \[1, 2"):
-        estimate_figure("sensitivity", LABELS, GRADES[0], method="jackknife")
+        estimate_measure("sensitivity", LABELS, GRADES[0], method="jackknife")

@@ -7,9 +7,9 @@ from sklearn import metrics as sklearn_metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
 from usgland.evaluation.statistics.scores import (
-    FIGURES,
+    MEASURES,
     confusion,
-    figures_of_counts,
+    measures_of_counts,
     predictive_values,
     roc_points,
     score,
@@ -67,7 +67,7 @@ def likelihood_ratios(labels, predictions):
 def test_every_figure_agrees_with_scikit_learn(seed):
     labels, probabilities, _ = draw(seed)
     found = score(labels, probabilities, 0.6)
-    assert tuple(found) == FIGURES
+    assert tuple(found) == MEASURES
     expected = sklearn_figures(labels, probabilities, 0.6)
     assert found == pytest.approx(expected, abs=1e-12)
 
@@ -83,9 +83,9 @@ def test_a_threshold_may_differ_from_case_to_case():
 
 def test_the_figures_of_the_paper_come_from_35_and_34_of_36_images():
     # "97.2% ... 94.4%, 95.8%, and 95.9%", and an AUC of 0.9583: Table 5 and text.
-    figures = figures_of_counts(np.array([[34, 2, 1, 35]]))
-    assert figures["sensitivity"][0] == pytest.approx(35 / 36)
-    assert figures["specificity"][0] == pytest.approx(34 / 36)
+    measures = measures_of_counts(np.array([[34, 2, 1, 35]]))
+    assert measures["sensitivity"][0] == pytest.approx(35 / 36)
+    assert measures["specificity"][0] == pytest.approx(34 / 36)
     printed = {
         "sensitivity": 0.972,
         "specificity": 0.944,
@@ -93,11 +93,11 @@ def test_the_figures_of_the_paper_come_from_35_and_34_of_36_images():
         "f1": 0.959,
     }
     for name, value in printed.items():
-        assert round(float(figures[name][0]), 3) == value
-    assert round(float(figures["balanced_accuracy"][0]), 4) == 0.9583
+        assert round(float(measures[name][0]), 3) == value
+    assert round(float(measures["balanced_accuracy"][0]), 4) == 0.9583
     # By hand: (69/72 - 1/2) / (1/2) = 66/72; 35 / (35 + 2 + 1).
-    assert figures["cohen_kappa"][0] == pytest.approx(66 / 72)
-    assert figures["jaccard"][0] == pytest.approx(35 / 38)
+    assert measures["cohen_kappa"][0] == pytest.approx(66 / 72)
+    assert measures["jaccard"][0] == pytest.approx(35 / 38)
 
 
 def test_confusion_has_labels_in_rows_as_scikit_learn_has():
@@ -107,8 +107,8 @@ def test_confusion_has_labels_in_rows_as_scikit_learn_has():
     assert confusion([1], [1]).tolist() == [[0, 0], [0, 1]]
 
 
-def undefined(figures):
-    return {name for name, value in figures.items() if math.isnan(value)}
+def undefined(measures):
+    return {name for name, value in measures.items() if math.isnan(value)}
 
 
 def test_one_class_leaves_undefined_what_needs_two():

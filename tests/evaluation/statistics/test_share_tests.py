@@ -53,7 +53,7 @@ def test_readers_who_call_alike_have_a_p_of_one():
 
 
 def test_what_cannot_be_compared_is_named():
-    with pytest.raises(ValueError, match="`figure` must be one of .* Received: 'f1'"):
+    with pytest.raises(ValueError, match="`measure` must be one of .* Received: 'f1'"):
         paired_shares("f1", [0, 1], [0, 1], [0, 1])
     with pytest.raises(ValueError, match=r"Received: 'accuracy', shapes \(2,\) and"):
         paired_shares("accuracy", [0, 1], [0, 1], [0])

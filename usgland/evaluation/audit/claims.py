@@ -39,7 +39,7 @@ def mcnemar_bounds(
     many they differ in; that lies between two bounds in each class.
 
     Args:
-        a: Of the first reader, one element a class that the figure counts.
+        a: Of the first reader, one element a class that the measure counts.
         b: Of the second on the same cases.
         kind: By the binomial distribution, by chi-square, which gives the smallest P,
             or by chi-square with the correction for continuity, R's default.
@@ -119,13 +119,13 @@ def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
 
 
 def _paired_tests(
-    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+    measure: str, pairs: Sequence[tuple[Matrix, Matrix]]
 ) -> dict[str, Bounds]:
     """Test -> its P values over all pairings of the same cases."""
     tests = {}
     for kind in get_args(McNemar):
         bounds = [
-            mcnemar_bounds(_right(figure, x), _right(figure, y), kind=kind)
+            mcnemar_bounds(_right(measure, x), _right(measure, y), kind=kind)
             for x, y in pairs
         ]
         low, high = (
@@ -137,37 +137,37 @@ def _paired_tests(
 
 
 def _unpaired_tests(
-    figure: str, pairs: Sequence[tuple[Matrix, Matrix]]
+    measure: str, pairs: Sequence[tuple[Matrix, Matrix]]
 ) -> dict[str, Bounds]:
     """Test -> its P values as if the cases were different ones."""
     tests = {}
     for test in UNPAIRED:
-        found = [test(_table(figure, x, y)) for x, y in pairs]
+        found = [test(_table(measure, x, y)) for x, y in pairs]
         values = [each.p_value for each in found if each.p_value == each.p_value]
         if values:
             tests[found[0].test] = Bounds(min(values), max(values))
     return tests
 
 
-def _right(figure: str, one: Matrix) -> list[Right]:
+def _right(measure: str, one: Matrix) -> list[Right]:
     classes = {
         "sensitivity": Right(one.tp, one.tp + one.fn),
         "specificity": Right(one.tn, one.tn + one.fp),
     }
-    return list(classes.values()) if figure == "accuracy" else [classes[figure]]
+    return list(classes.values()) if measure == "accuracy" else [classes[measure]]
 
 
-def _table(figure: str, x: Matrix, y: Matrix) -> np.ndarray:
+def _table(measure: str, x: Matrix, y: Matrix) -> np.ndarray:
     rows = []
     for one in (x, y):
-        parts = _right(figure, one)
+        parts = _right(measure, one)
         right, cases = (sum(column) for column in zip(*parts, strict=True))
         rows.append([right, cases - right])
     return np.array(rows)
 
 
-def _shares(figure: str, fit: Fit) -> str:
-    parts = _right(figure, fit.matrices[0])
+def _shares(measure: str, fit: Fit) -> str:
+    parts = _right(measure, fit.matrices[0])
     right, cases = (sum(column) for column in zip(*parts, strict=True))
     return f"{right}/{cases}"
 
@@ -183,7 +183,7 @@ def format_range(p: Bounds) -> str:
 
 
 def format_small(value: float) -> str:
-    """Three figures; in powers of ten below 0.0005, as the size may be what matters."""
+    """Three digits; in powers of ten below 0.0005, as the size may be what matters."""
     if value >= 0.1 or value == 0:
         return f"{value:.3f}"
     return f"{value:.3g}" if value >= 0.0005 else f"{value:.0e}"

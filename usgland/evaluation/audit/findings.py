@@ -1,4 +1,4 @@
-"""The step `audit`: from a file of published figures to findings."""
+"""The step `audit`: from a file of published measures to findings."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from usgland.evaluation.statistics.scores import predictive_values
 
 
 def find_all(file: AuditFile) -> dict[str, Any]:
-    """Everything that can be said of the figures of a file.
+    """Everything that can be said of the measures of a file.
 
     Returns:
         `title`; `rounding`; `findings`, a list of `usgland.evaluation.audit.rows.

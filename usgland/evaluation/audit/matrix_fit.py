@@ -1,4 +1,4 @@
-"""Which confusion matrices can give printed figures, for given numbers of cases.
+"""Which confusion matrices can give printed measures, for given numbers of cases.
 
 The test of means that cannot be (GRIM), carried over to confusion matrices: with few
 cases few values of a share exist. Where the number is not known, or none fits, every
@@ -19,7 +19,7 @@ from usgland.evaluation.audit.printed import Bounds
 
 F1_KINDS = ("binary", "macro", "weighted")
 # In the order in which they are looked at; `auc` is that of one point of the curve.
-FIGURES = ("sensitivity", "specificity", "accuracy", "auc", "kappa", "f1")
+MEASURES = ("sensitivity", "specificity", "accuracy", "auc", "kappa", "f1")
 CELLS = 100_000  # of the odds of being malignant
 LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.013% to 99.987%
 # Parts of the printed sensitivity and specificity, where few cells are left.
@@ -37,10 +37,10 @@ class Matrix(NamedTuple):
     fp: int
 
 
-def matrix_figures(
+def matrix_measures(
     tp: NDArray, fn: NDArray, tn: NDArray, fp: NDArray
 ) -> dict[str, NDArray[np.float64]]:
-    """Every figure that is checked, F1 by its kind as `f1 macro`.
+    """Every measure that is checked, F1 by its kind as `f1 macro`.
 
     Args:
         tp: Malignant cases called malignant, any shape; all counts above 0 a class.
@@ -82,10 +82,10 @@ def fitting_counts(cases: int, share: Bounds) -> range:
 def fitting_matrices(
     printed: Mapping[str, Bounds], malignant: int, benign: int
 ) -> list[Matrix]:
-    """All matrices of these numbers of cases that give every printed figure.
+    """All matrices of these numbers of cases that give every printed measure.
 
     Args:
-        printed: Figure of `FIGURES` -> bounds. F1 may be of any of `F1_KINDS`.
+        printed: Measure of `MEASURES` -> bounds. F1 may be of any of `F1_KINDS`.
         malignant: Cases, at least 1.
         benign: Cases, at least 1.
     """
@@ -102,11 +102,11 @@ def fitting_matrices(
 def _give(
     printed: Mapping[str, Bounds], tp: NDArray, fn: NDArray, tn: NDArray, fp: NDArray
 ) -> NDArray[np.bool_]:
-    """Whether each matrix gives every printed figure."""
-    figures = matrix_figures(tp, fn, tn, fp)
-    fits = np.full(figures["accuracy"].shape, True)
+    """Whether each matrix gives every printed measure."""
+    measures = matrix_measures(tp, fn, tn, fp)
+    fits = np.full(measures["accuracy"].shape, True)
     for name, bounds in printed.items():
-        fits &= np.any([_within(figures[one], bounds) for one in _kinds(name)], axis=0)
+        fits &= np.any([_within(measures[one], bounds) for one in _kinds(name)], axis=0)
     return fits
 
 
@@ -119,8 +119,8 @@ def fitting_f1_kinds(f1: Bounds, matrices: Iterable[Matrix]) -> tuple[str, ...]:
     arrays = [np.array(one) for one in zip(*matrices, strict=True)]
     if not arrays:
         return ()
-    figures = matrix_figures(*arrays)
-    return tuple(kind for kind in F1_KINDS if _within(figures[f"f1 {kind}"], f1).any())
+    measures = matrix_measures(*arrays)
+    return tuple(kind for kind in F1_KINDS if _within(measures[f"f1 {kind}"], f1).any())
 
 
 def fitting_sizes(
@@ -129,7 +129,7 @@ def fitting_sizes(
     """Numbers of malignant and benign cases for which every row has a matrix.
 
     Args:
-        rows: Printed figures of several readers or models on the same cases.
+        rows: Printed measures of several readers or models on the same cases.
         largest: Of either number.
     """
     fits = np.full((largest + 1, largest + 1), True)
@@ -158,15 +158,15 @@ def _fitting_grid(printed: Mapping[str, Bounds], largest: int) -> NDArray[np.boo
 
 
 def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
-    """Prevalences at which one confusion matrix of any size may give the figures.
+    """Prevalences at which one confusion matrix of any size may give the measures.
 
-    Looks at every odds of being malignant in turn, with bounds of each figure that
+    Looks at every odds of being malignant in turn, with bounds of each measure that
     hold for all of a small cell of odds and all of the printed sensitivity and
     specificity, and again in smaller parts of these where few cells are left. None is
     proof that no matrix fits; a range is where none was excluded.
 
     Args:
-        printed: Figure of `FIGURES` -> bounds; sensitivity and specificity among them.
+        printed: Name in `MEASURES` -> bounds; sensitivity and specificity among them.
 
     Returns:
         The lowest and highest prevalence not excluded, or None.
@@ -175,7 +175,7 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
         ValueError: If sensitivity or specificity is missing.
 
     Reference:
-        For odds o, sensitivity s and specificity t, the figures are
+        For odds o, sensitivity s and specificity t, the measures are
         2 (s + t - 1) / (s + t + (1 - t) / o + (1 - s) o) for kappa and
         2 s / (1 + s + (1 - t) / o) for F1; all grow with s and with t.
     """
@@ -220,7 +220,7 @@ def _may_give(
     low_odds: NDArray,
     high_odds: NDArray,
 ) -> NDArray[np.bool_]:
-    """Whether no figure is out of reach, in each cell of odds."""
+    """Whether no measure is out of reach, in each cell of odds."""
     low = _cell_bounds(box[0].low, box[1].low, low_odds, high_odds, 0)
     high = _cell_bounds(box[0].high, box[1].high, low_odds, high_odds, 1)
     fits = np.full(len(low_odds), True)
@@ -240,9 +240,9 @@ def _cell_bounds(
     high_odds: NDArray,
     upper: int,
 ) -> dict[str, NDArray | float]:
-    """The lower (0) or upper (1) bound of every figure in every cell of odds."""
+    """The lower (0) or upper (1) bound of every measure in every cell of odds."""
     missed, false = 1 - sensitivity, 1 - specificity
-    # What a figure falls with is taken at its largest for a lower bound.
+    # What a measure falls with is taken at its largest for a lower bound.
     grows, falls = (high_odds, low_odds) if upper else (low_odds, high_odds)
     ends = [one / (1 + one) for one in (low_odds, high_odds)]
     choose = np.maximum if upper else np.minimum

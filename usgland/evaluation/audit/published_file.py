@@ -1,4 +1,4 @@
-"""The YAML file of published figures: what it may say, checked strictly."""
+"""The YAML file of published measures: what it may say, checked strictly."""
 
 import importlib.metadata
 from pathlib import Path
@@ -11,7 +11,7 @@ from usgland.evaluation.audit.printed import Rounding, printed_bounds
 from usgland.settings import Settings, describe_problem, read_yaml
 
 PAPER = "audit_paper.yaml"
-FIGURE_NAMES = ("sensitivity", "specificity", "accuracy", "f1", "kappa", "auc")
+MEASURE_NAMES = ("sensitivity", "specificity", "accuracy", "f1", "kappa", "auc")
 
 
 def _quoted(value: object) -> object:
@@ -22,7 +22,7 @@ def _quoted(value: object) -> object:
     return value
 
 
-def _figure(text: str) -> str:
+def _measure(text: str) -> str:
     printed_bounds(text)
     return text
 
@@ -46,7 +46,7 @@ def _from_zero(text: str) -> str:
 
 
 Printed = Annotated[
-    str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_figure)
+    str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_measure)
 ]
 Figure = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
 Kappa = Annotated[Figure, pydantic.AfterValidator(_at_most_one)]
@@ -77,8 +77,8 @@ class CasesStated(Settings):
         return self
 
 
-class FigureRow(Settings):
-    """One row of a table of diagnostic figures."""
+class MeasureRow(Settings):
+    """One row of a table of diagnostic measures."""
 
     cases: str  # a name among `cases`
     sensitivity: PrintedShare
@@ -90,7 +90,7 @@ class FigureRow(Settings):
 
     def printed(self) -> dict[str, str]:
         """Figure -> its text, of those that are there."""
-        given = {name: getattr(self, name) for name in FIGURE_NAMES}
+        given = {name: getattr(self, name) for name in MEASURE_NAMES}
         return {name: text for name, text in given.items() if text is not None}
 
 
@@ -140,14 +140,14 @@ class PublishedTable(Settings):
 
 
 class AuditFile(Settings):
-    """Published figures, as `configs/audit_paper.yaml` explains them."""
+    """Published measures, as `configs/audit_paper.yaml` explains them."""
 
     title: str
     rounding: Rounding = "either"
     largest: Annotated[int, pydantic.Field(ge=1, le=1000)] = 200
     prevalences: tuple[Share, ...] = ()
     cases: dict[str, CasesStated] = {}
-    rows: dict[str, FigureRow] = {}
+    rows: dict[str, MeasureRow] = {}
     comparisons: tuple[Comparison, ...] = ()
     tables: dict[str, PublishedTable] = {}
     repeated: dict[str, dict[str, Printed]] = {}
@@ -170,7 +170,7 @@ class AuditFile(Settings):
 
 
 def read_audit_file(path: Path) -> AuditFile:
-    """Reads published figures.
+    """Reads published measures.
 
     Raises:
         UserError: If the file is no such YAML; it names every problem.
@@ -211,7 +211,7 @@ def paper_path() -> Path:
 
 def _known_names(where: tuple[int | str, ...]) -> list[str]:
     """What may stand in place of the last name of a dotted one."""
-    parts = (CasesStated, FigureRow, Comparison, PublishedTable, TableRow)
+    parts = (CasesStated, MeasureRow, Comparison, PublishedTable, TableRow)
     models = parts if len(where) > 1 else (AuditFile,)
     names = [name for model in models for name in model.model_fields]
     return [".".join(map(str, (*where[:-1], name))) for name in names]

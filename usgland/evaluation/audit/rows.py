@@ -1,4 +1,4 @@
-"""Findings about rows of figures: the numbers of cases, F1, AUC."""
+"""Findings about rows of measures: the numbers of cases, F1, AUC."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from usgland.evaluation.audit.matrix_fit import (
     fitting_sizes,
 )
 from usgland.evaluation.audit.printed import Bounds, printed_bounds, printed_value
-from usgland.evaluation.audit.published_file import AuditFile, CasesStated, FigureRow
+from usgland.evaluation.audit.published_file import AuditFile, CasesStated, MeasureRow
 
 SHOWN = 3  # numbers of cases that are named
 EVERY = "every prevalence from 0.02% to 99.98%, any number of cases"
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     Attributes:
         kind: What was checked.
         where: In the paper.
-        fits: Whether the printed figures agree with what was tried.
+        fits: Whether the printed measures agree with what was tried.
         text: What was found, a sentence.
         tried: What was tried, each a sentence.
     """
@@ -47,7 +47,7 @@ class Fit(NamedTuple):
 
 
 def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
-    """Checks every row of figures, those of the same cases together.
+    """Checks every row of measures, those of the same cases together.
 
     Returns:
         The findings, and row -> its matrices, of rows that have any.
@@ -65,14 +65,14 @@ def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
     return [*findings, *_f1_kinds(file, fits), *_aucs(file)], fits
 
 
-def bounds_of(row: FigureRow, file: AuditFile) -> dict[str, Bounds]:
+def bounds_of(row: MeasureRow, file: AuditFile) -> dict[str, Bounds]:
     """Figure -> bounds of a row; without the AUC, which may be of a whole curve."""
     printed = {name: text for name, text in row.printed().items() if name != "auc"}
     return {name: printed_bounds(text, file.rounding) for name, text in printed.items()}
 
 
 def _together(
-    name: str, rows: Mapping[str, FigureRow], stated: CasesStated, file: AuditFile
+    name: str, rows: Mapping[str, MeasureRow], stated: CasesStated, file: AuditFile
 ) -> tuple[list[Finding], dict[str, Fit]]:
     """Rows on the same cases, whose numbers are stated."""
     malignant, benign = stated.malignant or 0, stated.benign or 0
@@ -117,7 +117,7 @@ def _together(
 
 
 def _alone(
-    rows: Mapping[str, FigureRow], file: AuditFile
+    rows: Mapping[str, MeasureRow], file: AuditFile
 ) -> tuple[list[Finding], dict[str, Fit]]:
     """Rows whose numbers of cases are not known, each by itself."""
     findings: list[Finding] = []
@@ -153,7 +153,7 @@ def _alone(
 
 
 def _without_one(bounds: Mapping[str, Bounds], largest: int) -> list[str]:
-    """Which single figure the others would fit without."""
+    """Which single measure the others would fit without."""
     texts = []
     for name in ("accuracy", "f1", "kappa"):
         others = {key: one for key, one in bounds.items() if key != name}

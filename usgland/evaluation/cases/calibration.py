@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from usgland.errors import UserError
-from usgland.runs import read_json, write_json
+from usgland.files import read_json, write_json
 
 METHODS = ("none", "temperature", "platt")
 # What a run without calibration.json has: older ones, and those of other programs.

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.statistics.scores import score
-from usgland.runs import read_json, write_json
+from usgland.files import read_json, write_json
 
 METHODS = ("youden", "half", "sensitivity", "specificity", "cost")
 AIMS = ("target", "cost_ratio", "prevalence")  # what a point may have aimed at
@@ -143,7 +143,7 @@ def choose_operating_point(
     labels = rows["label"].to_numpy()
     probabilities = rows["probability"].to_numpy("float64")
     threshold = choose_threshold(labels, probabilities, method, settings)
-    figures = score(labels, probabilities, threshold)
+    measures = score(labels, probabilities, threshold)
     return {
         "threshold": threshold,
         "method": method,
@@ -151,8 +151,8 @@ def choose_operating_point(
         "role": "val",
         "n_images": len(rows),
         "n_patients": int(rows["patient_id"].nunique()),
-        "sensitivity": figures["sensitivity"],
-        "specificity": figures["specificity"],
+        "sensitivity": measures["sensitivity"],
+        "specificity": measures["specificity"],
         **_aim(method, settings or EvaluationSettings()),
     }
 

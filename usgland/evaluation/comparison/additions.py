@@ -136,7 +136,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def _notes(found: dict[str, Any]) -> list[str]:
-    """The answer in words, and how the figures were made."""
+    """The answer in words, and how the measures were made."""
     sides = [model for model in found["models"] if model["name"].endswith(ALONE)]
     notes = []
     if sides:

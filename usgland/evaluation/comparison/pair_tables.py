@@ -7,8 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from usgland.evaluation.comparison.pairs import UNITS
-from usgland.evaluation.performance.measure_tables import NAMES
+from usgland.evaluation.shown.names import NAMES, UNITS
 from usgland.evaluation.shown.text import SYNTHETIC, format_p, print_synthetic
 
 HEADS = ("", "a", "b", "a - b", "P", "Holm")
@@ -71,7 +70,7 @@ def comparison_markdown(found: dict[str, Any]) -> str:
 
 
 def comparison_csv(found: dict[str, Any]) -> str:
-    """One row a unit, pair and figure, in full precision; empty where undefined."""
+    """One row a unit, pair and measure, in full precision; empty where undefined."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -128,8 +127,8 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
     notes = []
     for key in ("method", "reason"):
         for text in dict.fromkeys(row[key] for row in rows if row[key]):
-            figures = [NAMES[row["figure"]] for row in rows if row[key] == text]
-            notes.append(f"{', '.join(figures)}: {text}.")
+            measures = [NAMES[row["figure"]] for row in rows if row[key] == text]
+            notes.append(f"{', '.join(measures)}: {text}.")
     notes += [_margin_note(row) for row in rows if row["non_inferiority"]]
     folds = [row["folds"] for row in rows if row.get("folds")]
     return [*notes, *map(_folds_note, folds)]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from usgland.errors import UserError
 from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
+from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.statistics.auc_tests import (
     delong_test,
     permutation_test,
@@ -23,8 +24,6 @@ from usgland.evaluation.statistics.share_tests import (
     unpaired_shares,
 )
 
-UNITS = ("image", "patient")
-
 
 class Choices(NamedTuple):
     """How models are compared.
@@ -34,7 +33,7 @@ class Choices(NamedTuple):
         reference: Compare each model with this one alone; None: every pair.
         paired: Whether the models are compared on the same cases.
         test: `"delong"` or `"permutation"`, of the AUC.
-        margin: Of non-inferiority of the first of a pair, in every figure; None: not
+        margin: Of non-inferiority of the first of a pair, in every measure; None: not
             asked.
         level: Of intervals, in (0, 1).
         seed: Of drawn permutations.
@@ -65,7 +64,7 @@ def compare_models(
     Returns:
         synthetic, level, paired, test, reference, margin, seed, family and, for each
         unit, cases (name -> n, n_benign, n_malignant, n_patients, rounds) and pairs:
-        one dict a pair and figure: a, b, figure, value_a, value_b, difference (a - b),
+        one dict a pair and measure: a, b, figure, value_a, value_b, difference (a - b),
         low, high, p_value, holm (adjusted over all tests of the unit), method, reason
         and non_inferiority; of the AUC also standard_error, z and, where both models
         have the same folds, folds.
@@ -127,10 +126,10 @@ def _pair(
     ]
     if "prediction" not in one or "prediction" not in other:
         return results
-    for figure in SHARES:
+    for measure in SHARES:
         if choices.paired:
             share = paired_shares(
-                figure,
+                measure,
                 one["label"],
                 one["prediction"],
                 other["prediction"],
@@ -140,7 +139,7 @@ def _pair(
             )
         else:
             share = unpaired_shares(
-                figure,
+                measure,
                 (one["label"], one["prediction"]),
                 (other["label"], other["prediction"]),
                 patient_ids=(one["patient_id"], other["patient_id"]),
@@ -151,7 +150,7 @@ def _pair(
             {
                 "a": a,
                 "b": b,
-                "figure": figure,
+                "figure": measure,
                 "value_a": share.a,
                 "value_b": share.b,
                 "difference": share.difference,

@@ -6,23 +6,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from usgland.evaluation.performance.measure_tables import NAMES, UNITS
-from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_figure
-from usgland.evaluation.shown.text import format_figure
+from usgland.evaluation.shown.names import NAMES, UNITS
+from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
+from usgland.evaluation.shown.text import format_measure
 
 ROW_INCHES = 0.34  # of a group in the plot of subgroups
 # Of the axis of net benefit, in heights of the curve; the legend stands above it.
 LOW, HIGH = 0.12, 1.75
 
 
-def reliability_figure(metrics: dict[str, Any]) -> Figure:
+def reliability_plot(metrics: dict[str, Any]) -> Figure:
     """Share of malignant cases against the mean probability, bin by bin.
 
     Args:
         metrics: synthetic, role, confidence_level, and calibration as
             `assess_calibration` gives it for each unit.
     """
-    figure, both = new_figure((8.2, 4.5), 2, metrics["synthetic"])
+    figure, both = new_plot((8.2, 4.5), 2, metrics["synthetic"])
     level = f"{100 * metrics['confidence_level']:g}%"
     for axes, unit in zip(both, UNITS, strict=True):
         part = metrics["calibration"][unit]
@@ -36,8 +36,8 @@ def reliability_figure(metrics: dict[str, Any]) -> Figure:
             0.03,
             0.97,
             f"{_bins_text(part['curve'])}\n"
-            f"slope {format_figure(part['slope'])}\n"
-            f"in the large {format_figure(part['intercept_in_the_large'])}\n"
+            f"slope {format_measure(part['slope'])}\n"
+            f"in the large {format_measure(part['intercept_in_the_large'])}\n"
             f"ECE {part['ece_equal_count']['value']:.3f}, by chance "
             f"{part['ece_equal_count']['if_calibrated']:.3f}",
             transform=axes.transAxes,
@@ -54,14 +54,14 @@ def reliability_figure(metrics: dict[str, Any]) -> Figure:
     return figure
 
 
-def decision_curve_figure(metrics: dict[str, Any], curves: dict[str, Any]) -> Figure:
+def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figure:
     """Net benefit of the model, of acting on all and on none, per image and patient.
 
     Args:
         metrics: synthetic, role, confidence_level.
         curves: Unit -> what `decision_curve` gives.
     """
-    figure, both = new_figure((8.2, 4.6), 2, metrics["synthetic"])
+    figure, both = new_plot((8.2, 4.6), 2, metrics["synthetic"])
     level = f"{100 * metrics['confidence_level']:g}%"
     for axes, unit in zip(both, UNITS, strict=True):
         curve = curves[unit]
@@ -97,18 +97,18 @@ def decision_curve_figure(metrics: dict[str, Any], curves: dict[str, Any]) -> Fi
     return figure
 
 
-def subgroup_figure(metrics: dict[str, Any], column: str) -> Figure:
+def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
     """Figures of each group with their intervals, per patient.
 
     Args:
         metrics: synthetic, role, confidence_level, and subgroups: column -> what
-            `subgroup_figures` gives.
+            `subgroup_measures` gives.
         column: Which.
     """
     groups = metrics["subgroups"][column]["patient"]["groups"]
     names = tuple(groups[0]["figures"])
     height = 1.6 + ROW_INCHES * len(groups)
-    figure, panels = new_figure((9.2, height), len(names), metrics["synthetic"])
+    figure, panels = new_plot((9.2, height), len(names), metrics["synthetic"])
     for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
         for row, group in enumerate(groups):
             _draw_row(axes, row, group["figures"][name], group["small"])

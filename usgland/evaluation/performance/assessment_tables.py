@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from usgland.evaluation.performance.measure_tables import NAMES, UNITS
-from usgland.evaluation.performance.subgroups import FIGURES as SHOWN
-from usgland.evaluation.shown.text import SYNTHETIC, format_figure
+from usgland.evaluation.performance.subgroups import MEASURES as SHOWN
+from usgland.evaluation.shown.names import NAMES, UNITS
+from usgland.evaluation.shown.text import SYNTHETIC, format_measure
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # in Markdown
 RIGHT = {
@@ -44,8 +44,8 @@ def print_assessments(metrics: dict[str, Any], console: Console) -> None:
             table.add_column(NAMES[name], justify="right")
         for one in part["patient"]["groups"]:
             counts = f"{one['n_benign']} + {one['n_malignant']}"
-            figures = (_short(one["figures"][name]) for name in SHOWN)
-            table.add_row(_group_name(one), counts, *figures)
+            measures = (_short(one["figures"][name]) for name in SHOWN)
+            table.add_row(_group_name(one), counts, *measures)
         console.print(table)
         for note in _subgroup_notes(part):
             console.print(note, highlight=False, markup=False, soft_wrap=True)
@@ -63,7 +63,7 @@ def calibration_markdown(metrics: dict[str, Any]) -> str:
                 str(one["n"]),
                 f"{one['mean_probability']:.3f}",
                 str(one["malignant"]),
-                format_figure(one | {"value": one["share"]}),
+                format_measure(one | {"value": one["share"]}),
             )
             for one in found[unit]["curve"]
         ]
@@ -86,7 +86,7 @@ def calibration_markdown(metrics: dict[str, Any]) -> str:
 
 
 def calibration_csv(metrics: dict[str, Any]) -> str:
-    """One row a figure and one a bin, in full precision."""
+    """One row a measure and one a bin, in full precision."""
     rows = []
     for unit in UNITS:
         part = metrics["calibration"][unit]
@@ -138,7 +138,7 @@ def decision_curve_markdown(metrics: dict[str, Any]) -> str:
                 one |= {key: curve[key][at] for key in ("low", "high")}
                 # Adding 0 turns -0.000 into 0.000.
                 everybody = f"{round(curve['treat_all'][at], 3) + 0.0:.3f}"
-                rows.append((f"{threshold:g}", format_figure(one), everybody, "0.000"))
+                rows.append((f"{threshold:g}", format_measure(one), everybody, "0.000"))
             lines += [title, "", *_markdown(heads, rows), ""]
     lines.append(
         "- True positives a case, less false positives weighed by the odds of the "
@@ -176,7 +176,7 @@ def subgroups_markdown(metrics: dict[str, Any]) -> str:
 
 
 def subgroups_csv(metrics: dict[str, Any]) -> str:
-    """One row a column, unit, group and figure, in full precision."""
+    """One row a column, unit, group and measure, in full precision."""
     rows = []
     for column, part in metrics["subgroups"].items():
         for unit in UNITS:
@@ -193,7 +193,7 @@ def subgroups_csv(metrics: dict[str, Any]) -> str:
 def _calibration_rows(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
     found = metrics["calibration"]
     rows = [
-        (text, *(format_figure(found[unit][name]) for unit in UNITS))
+        (text, *(format_measure(found[unit][name]) for unit in UNITS))
         for name, text in RIGHT.items()
     ]
     for name, text in ERRORS.items():
@@ -213,9 +213,9 @@ def _group_name(group: dict[str, Any]) -> str:
     return f"{group['group']}{' (!)' if group['small'] else ''}"
 
 
-def _short(figure: dict[str, Any]) -> str:
+def _short(measure: dict[str, Any]) -> str:
     """Value above its bounds, with two digits: several columns fit the terminal."""
-    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    value, low, high = (measure[key] for key in ("value", "low", "high"))
     if value is None or value != value:
         return "undefined"
     if low is None or low != low:
@@ -228,7 +228,7 @@ def _subgroup_rows(groups: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         (
             _group_name(one),
             *(str(one[key]) for key in ("n", "n_benign", "n_malignant")),
-            *(format_figure(figure) for figure in one["figures"].values()),
+            *(format_measure(measure) for measure in one["figures"].values()),
         )
         for one in groups
     ]

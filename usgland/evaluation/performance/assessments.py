@@ -1,4 +1,4 @@
-"""What goes beyond single figures: calibration, net benefit and subgroups of a run."""
+"""What goes beyond single measures: calibration, net benefit and subgroups of a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.evaluation.performance.decision_curve import decision_curve
 from usgland.evaluation.performance.reliability import assess_calibration
-from usgland.evaluation.performance.subgroups import subgroup_figures
+from usgland.evaluation.performance.subgroups import subgroup_measures
 
 
 def assess(
@@ -32,7 +32,7 @@ def assess(
     Returns:
         calibration (unit -> `assess_calibration`), decision_curve (a list, the first
         at the prevalence of the rows: unit -> `decision_curve`) and subgroups
-        (column -> `subgroup_figures`).
+        (column -> `subgroup_measures`).
     """
     units = {"image": rows, "patient": patient_predictions(rows)}
     return {
@@ -47,7 +47,7 @@ def assess(
             for prevalence in (None, *prevalences)
         ],
         "subgroups": {
-            column: subgroup_figures(rows, one, thresholds, settings)
+            column: subgroup_measures(rows, one, thresholds, settings)
             for column, one in (groups or {}).items()
         },
     }

@@ -17,25 +17,24 @@ from matplotlib.ticker import MaxNLocator
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
-from usgland.evaluation.performance.measure_tables import UNITS
-from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_figure
-from usgland.evaluation.shown.text import format_figure
+from usgland.evaluation.shown.names import UNITS, WORDS
+from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
+from usgland.evaluation.shown.text import format_measure
 from usgland.evaluation.statistics.roc_band import roc_band
 from usgland.evaluation.statistics.scores import roc_points
 
 BAND_RESAMPLES = 1000
-WORDS = ("benign", "malignant")
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
 
 
-def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+def roc_plot(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """ROC curves per image and per patient, each with its operating point.
 
     Args:
         rows: The predictions that `metrics` was made of, one row an image.
         metrics: As `metrics_of` gives it.
     """
-    figure, (axes,) = new_figure((5.2, 5.3), 1, metrics["synthetic"])
+    figure, (axes,) = new_plot((5.2, 5.3), 1, metrics["synthetic"])
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
     patients = patient_predictions(rows)
     _draw_band(axes, patients, metrics)
@@ -58,13 +57,13 @@ def roc_figure(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     return figure
 
 
-def confusion_figure(metrics: dict[str, Any]) -> Figure:
+def confusion_plot(metrics: dict[str, Any]) -> Figure:
     """Confusion matrices side by side: counts, and shares of each label in percent.
 
     Reference:
         Figure 4D of the paper.
     """
-    figure, both = new_figure((7.2, 4.3), 2, metrics["synthetic"])
+    figure, both = new_plot((7.2, 4.3), 2, metrics["synthetic"])
     for axes, unit in zip(both, UNITS, strict=True):
         _draw_confusion(axes, np.array(metrics[unit]["confusion"]))
         axes.set_title(f"per {unit}, n = {metrics[unit]['n']}", fontsize=11)
@@ -74,7 +73,7 @@ def confusion_figure(metrics: dict[str, Any]) -> Figure:
     return figure
 
 
-def history_figure(
+def history_plot(
     history: pd.DataFrame, *, synthetic: bool, kept_epoch: int | None = None
 ) -> Figure:
     """Loss and accuracy of training and validation, epoch by epoch.
@@ -87,7 +86,7 @@ def history_figure(
     Reference:
         Figure 5 of the paper.
     """
-    figure, both = new_figure((7.6, 3.6), 2, synthetic)
+    figure, both = new_plot((7.6, 3.6), 2, synthetic)
     epochs = history["epoch"] + 1
     # A dot where one epoch makes no line.
     marker = "o" if len(history) == 1 else None
@@ -169,7 +168,7 @@ def _draw_band(axes: Axes, patients: pd.DataFrame, metrics: dict[str, Any]) -> N
 
 
 def _draw_roc(axes: Axes, unit: str, cases: pd.DataFrame, part: dict[str, Any]) -> None:
-    auc = format_figure(part["figures"]["roc_auc"])
+    auc = format_measure(part["figures"]["roc_auc"])
     text = f"per {unit} (n = {part['n']}): {auc}"
     colour = COLOURS[unit]
     if not part["n_benign"] or not part["n_malignant"]:

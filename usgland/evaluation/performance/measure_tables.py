@@ -1,4 +1,4 @@
-"""The table of figures: on the terminal, as Markdown and as CSV."""
+"""The table of measures: on the terminal, as Markdown and as CSV."""
 
 import csv
 import io
@@ -10,17 +10,17 @@ from rich.table import Table
 from usgland.evaluation.performance.table_notes import metrics_notes
 from usgland.evaluation.shown.names import (
     NAMES,
-    POINT_FIGURES,
+    POINT_MEASURES,
     UNITS,
     point_name,
 )
 from usgland.evaluation.shown.text import (
     SYNTHETIC,
-    format_figure,
+    format_measure,
     known_number,
     print_synthetic,
 )
-from usgland.evaluation.statistics.scores import FIGURES
+from usgland.evaluation.statistics.scores import MEASURES
 
 CSV_COLUMNS = (
     "synthetic",
@@ -45,7 +45,7 @@ CSV_COLUMNS = (
 
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
-    """Shows the figures per image and per patient, readable in 80 columns.
+    """Shows the measures per image and per patient, readable in 80 columns.
 
     Args:
         metrics: As `metrics_of` gives it, or as read back from metrics.json.
@@ -78,7 +78,7 @@ def metrics_markdown(metrics: dict[str, Any]) -> str:
 
 
 def metrics_csv(metrics: dict[str, Any]) -> str:
-    """One row a point, unit and figure, in full precision; empty where undefined."""
+    """One row a point, unit and measure, in full precision; empty where undefined."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -100,7 +100,7 @@ def metrics_csv(metrics: dict[str, Any]) -> str:
 
 def _title(metrics: dict[str, Any]) -> str:
     level = f"{100 * metrics['confidence_level']:g}%"
-    return f"Role {metrics['role']}: figures with {level} intervals"
+    return f"Role {metrics['role']}: measures with {level} intervals"
 
 
 def _heading(metrics: dict[str, Any], unit: str) -> str:
@@ -112,9 +112,9 @@ def _heading(metrics: dict[str, Any], unit: str) -> str:
 
 
 def _sections(metrics: dict[str, Any]) -> list[list[tuple[str, str, str]]]:
-    """Rows of the table, in parts: figures, predictive values, further points."""
+    """Rows of the table, in parts: measures, predictive values, further points."""
     both = [metrics[unit] for unit in UNITS]
-    first = [_row(both, name) for name in FIGURES]
+    first = [_row(both, name) for name in MEASURES]
     for label, word in enumerate(("Benign", "Malignant")):
         image, patient = (_called(part["confusion"], label) for part in both)
         first.append((f"{word}, called right", image, patient))
@@ -124,7 +124,7 @@ def _sections(metrics: dict[str, Any]) -> list[list[tuple[str, str, str]]]:
 
 
 def _row(parts: list[dict[str, Any]], name: str) -> tuple[str, str, str]:
-    image, patient = (format_figure(part["figures"][name]) for part in parts)
+    image, patient = (format_measure(part["figures"][name]) for part in parts)
     return NAMES[name], image, patient
 
 
@@ -133,7 +133,7 @@ def _prevalence_rows(parts: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     for prevalence in parts[0].get("prevalences", {}):
         for name in ("ppv", "npv"):
             image, patient = (
-                format_figure(part["prevalences"][prevalence][name]) for part in parts
+                format_measure(part["prevalences"][prevalence][name]) for part in parts
             )
             percent = f"{100 * float(prevalence):g}%"
             rows.append((f"{NAMES[name]} if {percent} malignant", image, patient))
@@ -141,36 +141,38 @@ def _prevalence_rows(parts: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def _point_rows(point: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """A line that names the point and its threshold, and its figures."""
+    """A line that names the point and its threshold, and its measures."""
     threshold = "one threshold a fold"
     if not isinstance(point["threshold"], dict):
         threshold = f"threshold {point['threshold']:.4f}"
     parts = [point[unit] for unit in UNITS]
     return [(f"At {point_name(point)}:", threshold, threshold)] + [
-        _row(parts, name) for name in POINT_FIGURES
+        _row(parts, name) for name in POINT_MEASURES
     ]
 
 
 def _csv_rows(point: dict[str, Any], unit: str) -> list[dict[str, Any]]:
-    """The figures of one operating point and unit, then its predictive values."""
+    """The measures of one operating point and unit, then its predictive values."""
     part, threshold = point[unit], point["threshold"]
     if isinstance(threshold, dict):
         threshold = " ".join(f"{fold}:{one}" for fold, one in threshold.items())
-    figures = [("", name, figure) for name, figure in part["figures"].items()]
+    measures = [("", name, measure) for name, measure in part["figures"].items()]
     for prevalence, pair in part.get("prevalences", {}).items():
-        figures += [(prevalence, name, figure) for name, figure in pair.items()]
+        measures += [(prevalence, name, measure) for name, measure in pair.items()]
     return [
         {
             "operating_point": point_name(point) if "method" in point else "",
             "unit": unit,
             "figure": name,
             "prevalence": prevalence,
-            **{key: known_number(figure[key]) for key in ("value", "low", "high")},
-            **{key: figure[key] for key in ("method", "reason", "undefined_resamples")},
+            **{key: known_number(measure[key]) for key in ("value", "low", "high")},
+            **{
+                key: measure[key] for key in ("method", "reason", "undefined_resamples")
+            },
             **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
             "threshold": threshold,
         }
-        for prevalence, name, figure in figures
+        for prevalence, name, measure in measures
     ]
 
 

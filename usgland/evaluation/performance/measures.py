@@ -1,4 +1,4 @@
-"""The figures of one unit, image or patient, and of every operating point."""
+"""The measures of one unit, image or patient, and of every operating point."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ from usgland.evaluation.cases.thresholds import (
 from usgland.evaluation.statistics.bootstrap import (
     Interval,
     bca_interval,
-    bootstrap_figures,
-    jackknife_figures,
+    bootstrap_measures,
+    jackknife_measures,
     percentile_interval,
 )
 from usgland.evaluation.statistics.delong import has_clusters
@@ -30,7 +30,7 @@ from usgland.evaluation.statistics.intervals import (
     ratio_interval,
 )
 from usgland.evaluation.statistics.scores import (
-    FIGURES,
+    MEASURES,
     OF_PROBABILITIES,
     UNDEFINED,
     checked_cases,
@@ -45,33 +45,33 @@ Cases = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def unit_metrics(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
-    """Counts, and every figure with its interval.
+    """Counts, and every measure with its interval.
 
     Args:
         rows: One row a case: label, probability, threshold, prediction, patient_id.
         settings: Of the intervals, and the prevalences asked for.
 
     Returns:
-        n, n_benign, n_malignant, n_patients, confusion, figures and prevalences, as
+        n, n_benign, n_malignant, n_patients, confusion, measures and prevalences, as
         `metrics_of` describes them.
     """
     labels, cases = rows["label"].to_numpy(), _cases(rows)
-    figures = figure_intervals(*cases, settings)
+    measures = measure_intervals(*cases, settings)
     return {
         "n": len(rows),
         "n_benign": int((labels == 0).sum()),
         "n_malignant": int((labels == 1).sum()),
         "n_patients": int(rows["patient_id"].nunique()),
         "confusion": confusion(labels, rows["prediction"]).tolist(),
-        "figures": figures,
-        "prevalences": _at_prevalences(figures, cases, settings),
+        "figures": measures,
+        "prevalences": _at_prevalences(measures, cases, settings),
     }
 
 
 def point_metrics(
     rows: pd.DataFrame, thresholds: dict[str, Any], settings: EvaluationSettings
 ) -> list[dict[str, Any]]:
-    """The figures at each further operating point, per image and per patient.
+    """The measures at each further operating point, per image and per patient.
 
     Args:
         rows: One row an image.
@@ -80,7 +80,7 @@ def point_metrics(
 
     Returns:
         One dict a point: method, what it aimed at, threshold (a number, or fold ->
-        number), and image and patient: as `unit_metrics`, without the figures of
+        number), and image and patient: as `unit_metrics`, without the measures of
         probabilities, which are the same at every point.
     """
     points = []
@@ -109,12 +109,12 @@ def _cases(rows: pd.DataFrame) -> Cases:
 
 
 def _at_prevalences(
-    figures: dict[str, dict[str, Any]],
+    measures: dict[str, dict[str, Any]],
     cases: Cases,
     settings: EvaluationSettings,
 ) -> dict[str, dict[str, Any]]:
     """Predictive values where other shares are malignant."""
-    value = {name: figure["value"] for name, figure in figures.items()}
+    value = {name: measure["value"] for name, measure in measures.items()}
     lacking = [
         undefined_reason(name, cases[0], value[name])
         for name in ("sensitivity", "specificity")
@@ -131,7 +131,7 @@ def _at_prevalences(
             interval = Interval(np.nan, np.nan, f"none: {reason}", 0)
             if values[i] == values[i]:
                 interval = intervals[name]
-            pair[name] = as_figure(float(values[i]), interval)
+            pair[name] = as_measure(float(values[i]), interval)
         found[f"{prevalence:g}"] = pair
     return found
 
@@ -157,11 +157,11 @@ def _predictive_intervals(
             for _, name in pairs
         }
     resamples = settings.bootstrap_resamples
-    drawn = bootstrap_figures(*cases, resamples=resamples, seed=seed)
+    drawn = bootstrap_measures(*cases, resamples=resamples, seed=seed)
     resampled = _at_prevalence(drawn, prevalence)
     left_out = None
     if settings.bootstrap == "bca":
-        left_out = _at_prevalence(jackknife_figures(*cases), prevalence)
+        left_out = _at_prevalence(jackknife_measures(*cases), prevalence)
     return {
         name: resampled_interval(
             resampled[i],
@@ -175,9 +175,11 @@ def _predictive_intervals(
 
 
 def _at_prevalence(
-    figures: dict[str, np.ndarray], prevalence: float
+    measures: dict[str, np.ndarray], prevalence: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    return predictive_values(figures["sensitivity"], figures["specificity"], prevalence)
+    return predictive_values(
+        measures["sensitivity"], measures["specificity"], prevalence
+    )
 
 
 def metrics_of(
@@ -187,7 +189,7 @@ def metrics_of(
     *,
     synthetic: bool,
 ) -> dict[str, Any]:
-    """Every figure with its interval, per image and per patient; writes nothing.
+    """Every measure with its interval, per image and per patient; writes nothing.
 
     Args:
         rows: Predictions of one role, as `read_predictions` gives them.
@@ -236,14 +238,14 @@ def metrics_of(
     }
 
 
-def figure_intervals(
+def measure_intervals(
     labels: ArrayLike,
     probabilities: ArrayLike,
     threshold: ArrayLike,
     patient_ids: ArrayLike,
     settings: EvaluationSettings,
 ) -> dict[str, dict[str, Any]]:
-    """Every figure of `FIGURES` with its interval.
+    """Every measure of `MEASURES` with its interval.
 
     Args:
         labels: `(cases,)`, 0 or 1.
@@ -263,10 +265,12 @@ def figure_intervals(
     shares = {} if clustered else _shares(labels, calls)
     cases = (labels, probabilities, threshold, patient_ids)
     level, seed = settings.confidence_level, settings.seed
-    drawn = bootstrap_figures(*cases, resamples=settings.bootstrap_resamples, seed=seed)
-    without = jackknife_figures(*cases) if settings.bootstrap == "bca" else None
+    drawn = bootstrap_measures(
+        *cases, resamples=settings.bootstrap_resamples, seed=seed
+    )
+    without = jackknife_measures(*cases) if settings.bootstrap == "bca" else None
     found = {}
-    for name in FIGURES:
+    for name in MEASURES:
         reason = undefined_reason(name, labels, values[name])
         if reason:
             interval = Interval(np.nan, np.nan, f"none: {reason}", 0)
@@ -283,12 +287,12 @@ def figure_intervals(
             interval = resampled_interval(
                 drawn[name], values[name], left_out, level=level, seed=seed
             )
-        found[name] = as_figure(values[name], interval)
+        found[name] = as_measure(values[name], interval)
     return found
 
 
-def as_figure(value: float, interval: Interval) -> dict[str, Any]:
-    """A figure as `metrics.json` has it; see `figure_intervals`."""
+def as_measure(value: float, interval: Interval) -> dict[str, Any]:
+    """A measure as `metrics.json` has it; see `measure_intervals`."""
     return {
         "value": float(value),
         "low": interval.low,
@@ -311,8 +315,8 @@ def resampled_interval(
 
     Args:
         values: `(resamples,)`, NaN where undefined.
-        value: The figure itself.
-        left_out: `(patients,)`: the figure without each patient, or None.
+        value: The measure itself.
+        left_out: `(patients,)`: the measure without each patient, or None.
         level: Confidence level in (0, 1).
         seed: Of the draw, for the record.
     """

@@ -14,13 +14,13 @@ from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.evaluation.cases.thresholds import apply_threshold
-from usgland.evaluation.performance.measures import figure_intervals
+from usgland.evaluation.performance.measures import measure_intervals
 from usgland.evaluation.statistics.delong import delong_covariance
 
-FIGURES = ("sensitivity", "specificity", "roc_auc")
+MEASURES = ("sensitivity", "specificity", "roc_auc")
 MISSING = "missing"
 MISSING_WORDS = {"", "na", "n/a", "nan", "none", "null", "unknown", "?"}
-SMALL = 10  # patients of a label; with fewer, figures of a group say little
+SMALL = 10  # patients of a label; with fewer, measures of a group say little
 BANDS = 3  # tertiles, where no cut is given
 WORDS_AT_MOST = 20  # groups of a column of words
 RANDOM_TABLES = 9999
@@ -93,7 +93,7 @@ def group_names(values: pd.Series, cuts: tuple[float, ...] = ()) -> pd.Series:
     return pd.Series(pd.Categorical(names, order, ordered=True), index=values.index)
 
 
-def subgroup_figures(
+def subgroup_measures(
     rows: pd.DataFrame,
     groups: pd.Series,
     thresholds: dict[str, Any],
@@ -114,7 +114,7 @@ def subgroup_figures(
         shared_patients (who stand in several groups), small_below, and for each of
         `image` and `patient`: groups, a list of dicts with group, n, n_benign,
         n_malignant, n_patients, small (fewer than 10 benign or malignant patients)
-        and figures as in `metrics_of`; of `patient` also heterogeneity: figure ->
+        and measures as in `metrics_of`; of `patient` also heterogeneity: measure ->
         p_value, method.
     """
     groups = groups.reset_index(drop=True)
@@ -134,7 +134,7 @@ def subgroup_figures(
     for unit, tables in (("image", by_image), ("patient", by_patient)):
         found[unit] = {
             "groups": [
-                {"group": name, "small": bool(small[name]), **_figures(one, settings)}
+                {"group": name, "small": bool(small[name]), **_measures(one, settings)}
                 for name, one in tables.items()
             ]
         }
@@ -143,8 +143,8 @@ def subgroup_figures(
     return found
 
 
-def _figures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
-    figures = figure_intervals(
+def _measures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
+    measures = measure_intervals(
         rows["label"].to_numpy(),
         rows["probability"].to_numpy(),
         rows["threshold"].to_numpy(),
@@ -157,7 +157,7 @@ def _figures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]
         "n_benign": benign,
         "n_malignant": malignant,
         "n_patients": int(rows["patient_id"].nunique()),
-        "figures": {name: figures[name] for name in FIGURES},
+        "figures": {name: measures[name] for name in MEASURES},
     }
 
 
@@ -168,14 +168,14 @@ def _heterogeneity(
 
     Sensitivity and specificity: chi-square of the table of groups by right and wrong,
     its P from random tables with the same margins. AUC: Cochran's Q of the areas with
-    DeLong's variances. Not adjusted for several figures or columns.
+    DeLong's variances. Not adjusted for several measures or columns.
 
     Reference:
         [Cochran, 1954](https://doi.org/10.2307/3001666).
     """
     if shared:
         reason = f"none: {shared} patients stand in several groups"
-        return {name: {"p_value": np.nan, "method": reason} for name in FIGURES}
+        return {name: {"p_value": np.nan, "method": reason} for name in MEASURES}
     found = {}
     for label, name in ((1, "sensitivity"), (0, "specificity")):
         counts = [

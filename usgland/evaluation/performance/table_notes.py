@@ -1,9 +1,9 @@
-"""What stands below the table of figures: how they were made, and what lacks."""
+"""What stands below the table of measures: how they were made, and what lacks."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from usgland.evaluation.shown.names import NAMES, POINT_FIGURES, UNITS, point_name
+from usgland.evaluation.shown.names import NAMES, POINT_MEASURES, UNITS, point_name
 
 COST_NAMES = {
     "training_seconds": "training took {:,.0f} s",
@@ -11,12 +11,12 @@ COST_NAMES = {
     "model_megabytes": "model size {:.2f} MB",
     "parameters": "{:,.0f} parameters",
 }
-# Names of figures, each with what `metrics.json` says of it.
-Figures = Sequence[tuple[str, dict[str, Any]]]
+# Names of measures, each with what `metrics.json` says of it.
+Measures = Sequence[tuple[str, dict[str, Any]]]
 
 
 def metrics_notes(metrics: dict[str, Any]) -> list[str]:
-    """What a reader needs to take the figures for what they are, one line each.
+    """What a reader needs to take the measures for what they are, one line each.
 
     Args:
         metrics: As `metrics_of` gives it, or as read back from metrics.json.
@@ -30,8 +30,8 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
         *_interval_methods(metrics),
     ]
     for unit in UNITS:
-        figures = list(metrics[unit]["figures"].items())
-        notes += _lacking(figures, f"per {unit}") + _left_out(figures, f"per {unit}")
+        measures = list(metrics[unit]["figures"].items())
+        notes += _lacking(measures, f"per {unit}") + _left_out(measures, f"per {unit}")
         notes += _at_prevalences(metrics[unit].get("prevalences", {}), unit)
     points = metrics.get("points", [])
     if points:
@@ -41,7 +41,7 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
     # Many points share few reasons: said once.
     shown = [
         (name, point[unit]["figures"][name])
-        for name in POINT_FIGURES
+        for name in POINT_MEASURES
         for point in points
         for unit in UNITS
     ]
@@ -86,12 +86,12 @@ def _interval_methods(metrics: dict[str, Any]) -> list[str]:
     return [f"Intervals per {unit}: {one}." for unit, one in by_unit.items() if one]
 
 
-def _methods(figures: dict[str, dict[str, Any]]) -> str:
-    """Each method with its figures; the one of most figures last, for all others."""
+def _methods(measures: dict[str, dict[str, Any]]) -> str:
+    """Each method with its measures; the one of most measures last, for all others."""
     names: dict[str, list[str]] = {}
-    for name, figure in figures.items():
-        if not figure["method"].startswith("none"):
-            names.setdefault(figure["method"], []).append(NAMES[name])
+    for name, measure in measures.items():
+        if not measure["method"].startswith("none"):
+            names.setdefault(measure["method"], []).append(NAMES[name])
     if len(names) < 2:
         return "".join(names)
     most = max(names, key=lambda method: len(names[method]))
@@ -103,24 +103,24 @@ def _at_prevalences(
     prevalences: dict[str, dict[str, dict[str, Any]]], unit: str
 ) -> list[str]:
     """How predictive values at given prevalences got their intervals, or why not."""
-    figures = [one for pair in prevalences.values() for one in pair.items()]
+    measures = [one for pair in prevalences.values() for one in pair.items()]
     where = f"at a given prevalence per {unit}"
-    methods = dict.fromkeys(figure["method"] for _, figure in figures)
+    methods = dict.fromkeys(measure["method"] for _, measure in measures)
     made = [method for method in methods if not method.startswith("none")]
     notes = [f"Intervals {where}: {'; '.join(made)}."] if made else []
-    return notes + _lacking(figures, where) + _left_out(figures, where)
+    return notes + _lacking(measures, where) + _left_out(measures, where)
 
 
-def _lacking(figures: Figures, where: str) -> list[str]:
-    """Which figures, or intervals, are not defined, and why."""
+def _lacking(measures: Measures, where: str) -> list[str]:
+    """Which measures, or intervals, are not defined, and why."""
     notes = []
     for word, is_undefined in (("Undefined", True), ("No interval", False)):
         reasons: dict[str, dict[str, None]] = {}  # the inner: names, once each
-        for name, figure in figures:
-            value = figure["value"]
+        for name, measure in measures:
+            value = measure["value"]
             undefined = value is None or value != value
-            if figure["method"].startswith("none") and undefined == is_undefined:
-                reason = figure["method"].removeprefix("none: ")
+            if measure["method"].startswith("none") and undefined == is_undefined:
+                reason = measure["method"].removeprefix("none: ")
                 reasons.setdefault(reason, {})[NAMES[name]] = None
         if reasons:
             parts = [f"{', '.join(names)}: {one}" for one, names in reasons.items()]
@@ -128,12 +128,12 @@ def _lacking(figures: Figures, where: str) -> list[str]:
     return notes
 
 
-def _left_out(figures: Figures, where: str) -> list[str]:
-    """In how many resamples a figure was not defined, where it has an interval."""
+def _left_out(measures: Measures, where: str) -> list[str]:
+    """In how many resamples a measure was not defined, where it has an interval."""
     parts = [
-        f"{NAMES[name]} {figure['undefined_resamples']}"
-        for name, figure in figures
-        if figure["undefined_resamples"] and not figure["method"].startswith("none")
+        f"{NAMES[name]} {measure['undefined_resamples']}"
+        for name, measure in measures
+        if measure["undefined_resamples"] and not measure["method"].startswith("none")
     ]
     if not parts:
         return []

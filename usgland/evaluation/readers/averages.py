@@ -11,11 +11,11 @@ from usgland.evaluation.statistics.mrmc import (
     Estimate,
     compare_modalities,
     compare_with_model,
-    estimate_figure,
+    estimate_measure,
     mean_of_readers,
 )
 
-# Figure -> how its covariance is made, in the order in which tables show them.
+# Measure -> how its covariance is made, in the order in which tables show them.
 METHODS = {
     "roc_auc": "delong",
     "balanced_accuracy": "delong",
@@ -36,15 +36,15 @@ def average_readers(
         level: Confidence level in (0, 1).
 
     Returns:
-        Figure (`roc_auc` only where there are scores) -> covariance (its method),
+        Measure (`roc_auc` only where there are scores) -> covariance (its method),
         readers (condition -> values), means (condition -> one estimate a scope), and
         where there are both conditions or a model: components, model, and question
         -> one estimate a scope, as `Estimate` has it; null degrees of freedom with a
         P value stand for the normal distribution.
     """
     found = {}
-    for figure, method in METHODS.items():
-        if figure == "roc_auc":
+    for measure, method in METHODS.items():
+        if measure == "roc_auc":
             if readings.scores is None:
                 continue  # the area of a single call is the balanced accuracy
             tables, column = readings.scores, "probability"
@@ -53,14 +53,14 @@ def average_readers(
         stacked = [tables[condition] for condition in readings.conditions]
         if model is not None:
             stacked.append(model[[column]].to_numpy().T)
-        values, covariance = estimate_figure(
-            figure,
+        values, covariance = estimate_measure(
+            measure,
             readings.cases["label"],
             np.vstack(stacked),
             method=method,
             patient_ids=readings.cases["patient_id"].astype(str),
         )
-        found[figure] = {
+        found[measure] = {
             "covariance": method,
             **_contrasts(readings, values, covariance, model is not None, level),
         }
@@ -112,7 +112,7 @@ def _contrasts(
 
 
 def _dicts(estimates: list[Estimate], *, lowest: float) -> list[dict[str, Any]]:
-    """Bounds cut to the range of the figure, or of a difference of two."""
+    """Bounds cut to the range of the measure, or of a difference of two."""
     found = []
     for one in estimates:
         freedom = one.degrees_of_freedom

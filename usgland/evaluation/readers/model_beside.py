@@ -8,9 +8,8 @@ import pandas as pd
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions, read_predictions
 from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
-from usgland.runs import ENVIRONMENT, PREDICTIONS, THRESHOLD, read_json
-
-UNITS = ("image", "patient")
+from usgland.files import read_json
+from usgland.runs import ENVIRONMENT, PREDICTIONS, THRESHOLD
 
 
 class ModelCases(NamedTuple):

@@ -20,8 +20,8 @@ from usgland.evaluation.statistics.delong import has_clusters
 from usgland.evaluation.statistics.families import holm
 from usgland.evaluation.statistics.scores import (
     confusion,
-    figures_of_counts,
     kinds_of_cases,
+    measures_of_counts,
 )
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
@@ -32,7 +32,7 @@ from usgland.evaluation.statistics.share_tests import (
 MODEL = "Model"
 # In the order in which tables show them; the balanced accuracy is what the paper's
 # "AUC" of a reader's single operating point is.
-FIGURES = (
+MEASURES = (
     "sensitivity",
     "specificity",
     "accuracy",
@@ -140,7 +140,7 @@ def _row(
 ) -> dict[str, Any]:
     labels, level = cases["label"].to_numpy(), settings.confidence_level
     counts = confusion(labels, calls)
-    values = _figures(counts.reshape(1, 4))
+    values = _measures(counts.reshape(1, 4))
     resampled = _resampled(cases, calls, settings)
     right = np.diag(counts)
     of_label = counts.sum(axis=1)
@@ -150,25 +150,25 @@ def _row(
         "accuracy": (right.sum(), counts.sum()),
     }
     clustered = has_clusters(cases["patient_id"].to_numpy())
-    figures = {}
-    for figure in FIGURES:
-        if figure in shares and not clustered:
-            part, whole = map(int, shares[figure])
+    measures = {}
+    for measure in MEASURES:
+        if measure in shares and not clustered:
+            part, whole = map(int, shares[measure])
             bounds = binomtest(part, whole).proportion_ci(level, "wilson")
             low, high, method = bounds.low, bounds.high, "Wilson"
         else:
             interval = percentile_interval(
-                resampled[figure], level=level, seed=settings.seed
+                resampled[measure], level=level, seed=settings.seed
             )
             low, high, method = interval.low, interval.high, interval.method
-        value = float(values[figure][0])
-        figures[figure] = {"value": value, "low": low, "high": high, "method": method}
+        value = float(values[measure][0])
+        measures[measure] = {"value": value, "low": low, "high": high, "method": method}
     return {
         "name": name,
         "unit": unit,
         "n": len(cases),
         "confusion": counts.tolist(),
-        "figures": figures,
+        "figures": measures,
     }
 
 
@@ -180,15 +180,15 @@ def _resampled(
     counts = np.zeros((len(ids), 4))
     np.add.at(counts, (patient, kinds), 1)
     drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
-    return _figures(drawn @ counts)
+    return _measures(drawn @ counts)
 
 
-def _figures(counts: NDArray) -> dict[str, NDArray[np.float64]]:
+def _measures(counts: NDArray) -> dict[str, NDArray[np.float64]]:
     """With the mean of the F1 of both classes; `counts` is `(sets, 4)`."""
-    figures = figures_of_counts(counts)
+    measures = measures_of_counts(counts)
     # With the classes swapped, true negatives are the true positives.
-    of_benign = figures_of_counts(np.asarray(counts)[:, ::-1])["f1"]
-    return {**figures, "f1_macro": (figures["f1"] + of_benign) / 2}
+    of_benign = measures_of_counts(np.asarray(counts)[:, ::-1])["f1"]
+    return {**measures, "f1_macro": (measures["f1"] + of_benign) / 2}
 
 
 def _tests(
@@ -196,27 +196,27 @@ def _tests(
 ) -> list[dict[str, Any]]:
     """Each reader with against without, and against the model; P adjusted by Holm.
 
-    A family is one question and one figure, over the readers.
+    A family is one question and one measure, over the readers.
     """
     labels = readings.cases["label"].to_numpy()
     ids = readings.cases["patient_id"].to_numpy()
     tests: list[dict[str, Any]] = []
-    for figure in SHARES:
+    for measure in SHARES:
         if len(readings.conditions) == 2:
             pairs = zip(readings.calls["with"], readings.calls["without"], strict=True)
             found = [
-                paired_shares(figure, labels, a, b, patient_ids=ids) for a, b in pairs
+                paired_shares(measure, labels, a, b, patient_ids=ids) for a, b in pairs
             ]
-            tests += _family("with against without clinical data", figure, found)
+            tests += _family("with against without clinical data", measure, found)
         if against is None:
             continue
         true, said = against["label"].to_numpy(), against["prediction"].to_numpy()
         for condition in readings.conditions:
             found = [
-                paired_shares(figure, labels, calls, said, patient_ids=ids)
+                paired_shares(measure, labels, calls, said, patient_ids=ids)
                 if unit == readings.unit
                 else unpaired_shares(
-                    figure,
+                    measure,
                     (labels, calls),
                     (true, said),
                     patient_ids=(ids, against["patient_id"].to_numpy()),
@@ -224,18 +224,18 @@ def _tests(
                 for calls in readings.calls[condition]
             ]
             question = f"{condition} clinical data against the model"
-            tests += _family(question, figure, found)
+            tests += _family(question, measure, found)
     for test in tests:
         test["reader"] = readings.readers[test["reader"]]
     return tests
 
 
-def _family(question: str, figure: str, found: list) -> list[dict[str, Any]]:
+def _family(question: str, measure: str, found: list) -> list[dict[str, Any]]:
     adjusted = holm([one.p_value for one in found])
     return [
         {
             "question": question,
-            "figure": figure,
+            "figure": measure,
             "reader": index,
             **{
                 key: value.item() if isinstance(value, np.generic) else value

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from usgland.evaluation.shown.plot_frame import COLOURS, new_figure
+from usgland.evaluation.shown.plot_frame import COLOURS, new_plot
 from usgland.evaluation.statistics.scores import roc_points, score
 
 # Okabe and Ito's bluish green and vermilion; a cross and a filled square.
@@ -19,7 +19,7 @@ READER_MARKERS = {"without": "X", "with": "s"}
 PANEL_INCHES = 3.3
 
 
-def readers_figure(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
+def readers_plot(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
     """One panel a reader: both points, with crosses for their intervals.
 
     Args:
@@ -31,7 +31,7 @@ def readers_figure(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
     """
     readers = study["readers"]
     size = (PANEL_INCHES * len(readers), PANEL_INCHES + 0.9)
-    figure, panels = new_figure(size, len(readers), study["synthetic"])
+    figure, panels = new_plot(size, len(readers), study["synthetic"])
     for index, (axes, reader) in enumerate(zip(panels, readers, strict=True)):
         _prepare(axes, study, model)
         for condition in study["conditions"]:
@@ -42,14 +42,14 @@ def readers_figure(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
     return figure
 
 
-def overview_figure(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
+def overview_plot(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
     """All readers in one panel, numbered in the order of the tables.
 
     Args:
         study: As `study_readers` gives it.
-        model: As in `readers_figure`.
+        model: As in `readers_plot`.
     """
-    figure, (axes,) = new_figure((5.2, 6.1), 1, study["synthetic"])
+    figure, (axes,) = new_plot((5.2, 6.1), 1, study["synthetic"])
     _prepare(axes, study, model)
     for index in range(len(study["readers"])):
         for condition in study["conditions"]:

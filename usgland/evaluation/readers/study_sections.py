@@ -38,12 +38,12 @@ def study_title(study: dict[str, Any]) -> str:
 
 def study_sections(study: dict[str, Any]) -> list[Section]:
     """All tables of a study, as `study_readers` gives it."""
-    sections = [_figures(study, condition) for condition in study["conditions"]]
+    sections = [_measures(study, condition) for condition in study["conditions"]]
     questions = dict.fromkeys(test["question"] for test in study["tests"])
     sections += [_tests(study, question) for question in questions]
     if len(study["readers"]) > 1:
         sections.append(_agreement(study))
-    sections += [_average(figure, part) for figure, part in study["averages"].items()]
+    sections += [_average(measure, part) for measure, part in study["averages"].items()]
     return sections
 
 
@@ -96,14 +96,14 @@ def show_p(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _figures(study: dict[str, Any], condition: str) -> Section:
+def _measures(study: dict[str, Any], condition: str) -> Section:
     table = study["tables"][condition]
     names = list(table[0]["figures"])
     rows = []
     for row in table:
-        figures = [row["figures"][name] for name in names]
+        measures = [row["figures"][name] for name in names]
         cells = [
-            show_interval(one["value"], one["low"], one["high"]) for one in figures
+            show_interval(one["value"], one["low"], one["high"]) for one in measures
         ]
         name = row["name"]
         if row["unit"] != study["unit"]:
@@ -181,7 +181,7 @@ def _agreed(one: dict[str, Any]) -> list[str]:
     ]
 
 
-def _average(figure: str, part: dict[str, Any]) -> Section:
+def _average(measure: str, part: dict[str, Any]) -> Section:
     rows = []
     reasons = set()
     for question, estimates in average_questions(part).items():
@@ -211,7 +211,7 @@ def _average(figure: str, part: dict[str, Any]) -> Section:
     notes += [f"Undefined: {reason}." for reason in sorted(reasons)]
     header = ["Average reader", "Estimate", "t", "df", "P"]
     header += ["P, readers fixed", "P, cases fixed"]
-    return Section(f"Average reader: {NAMES[figure]}", header, rows, notes)
+    return Section(f"Average reader: {NAMES[measure]}", header, rows, notes)
 
 
 def average_questions(part: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

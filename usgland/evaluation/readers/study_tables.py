@@ -102,7 +102,7 @@ def study_csv(study: dict[str, Any]) -> str:
 def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for condition, table in study["tables"].items():
         for row in table:
-            for name, figure in row["figures"].items():
+            for name, measure in row["figures"].items():
                 yield {
                     "part": "figures",
                     "question": f"{condition} clinical data",
@@ -110,7 +110,7 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     "figure": name,
                     "unit": row["unit"],
                     "n": row["n"],
-                    **figure,
+                    **measure,
                 }
     for test in study["tests"]:
         kept = {key: test[key] for key in CSV_COLUMNS if key in test}
@@ -130,13 +130,13 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 **kept,
                 "value": one["kappa"],
             }
-    for figure, part in study["averages"].items():
+    for measure, part in study["averages"].items():
         for question, estimates in average_questions(part).items():
             for one in estimates:
                 yield {
                     "part": "average reader",
                     "question": question,
-                    "figure": figure,
+                    "figure": measure,
                     "unit": study["unit"],
                     "n": study["n"],
                     **one,

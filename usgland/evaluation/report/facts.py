@@ -7,7 +7,7 @@ import pandas as pd
 
 from usgland.config import Config
 from usgland.evaluation.report.flow import Excluded, describe_rows
-from usgland.runs import FIGURES, TABLES
+from usgland.runs import PLOTS, TABLES
 
 TAKES = {"image": "image", "clinical": "clinical form", "both": "image and form"}
 
@@ -58,7 +58,7 @@ def run_facts(
         "predictors": _predictors(config),
     }
     there = {
-        "errors": (FIGURES, "predictions.csv", "See Worst errors."),
+        "errors": (PLOTS, "predictions.csv", "See Worst errors."),
         "calibration": (TABLES, "calibration.csv", "See Calibration."),
         "subgroups": (TABLES, "subgroups.csv", "See Subgroups."),
         "baseline": (TABLES, "table1.csv", "See Table 1."),
@@ -133,8 +133,8 @@ def _threshold(metrics: dict[str, Any]) -> str:
 
 
 def _statistics(metrics: dict[str, Any]) -> str:
-    figures = metrics["patient"]["figures"].values()
-    methods = sorted({f["method"] for f in figures if f["low"] is not None})
+    measures = metrics["patient"]["figures"].values()
+    methods = sorted({f["method"] for f in measures if f["low"] is not None})
     level = f"{100 * metrics['confidence_level']:g}%"
     return f"{level} intervals per image and per patient: {'; '.join(methods)}."
 

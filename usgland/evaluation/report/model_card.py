@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from usgland.config import Config
-from usgland.evaluation.performance.measure_tables import NAMES
 from usgland.evaluation.report.checklists import AUTHOR
-from usgland.evaluation.shown.text import SYNTHETIC, format_figure
+from usgland.evaluation.shown.names import NAMES
+from usgland.evaluation.shown.text import SYNTHETIC, format_measure
 
 
 def model_card(
@@ -61,13 +61,13 @@ def model_card(
         "| | per image | per patient |",
         "|---|---:|---:|",
     ]
-    for figure in metrics["patient"]["figures"]:
-        if figure in NAMES:
+    for measure in metrics["patient"]["figures"]:
+        if measure in NAMES:
             cells = [
-                format_figure(metrics[unit]["figures"][figure])
+                format_measure(metrics[unit]["figures"][measure])
                 for unit in ("image", "patient")
             ]
-            lines.append(f"| {NAMES[figure]} | {' | '.join(cells)} |")
+            lines.append(f"| {NAMES[measure]} | {' | '.join(cells)} |")
     lines += [
         "",
         "## Ethical considerations and limits",

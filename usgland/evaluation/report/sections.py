@@ -11,7 +11,6 @@ from usgland.config import forced_leaks, load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
-from usgland.evaluation.performance.measure_tables import NAMES
 from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS, fill
 from usgland.evaluation.report.facts import describe_model, run_facts
 from usgland.evaluation.report.flow import Excluded, flow_svg
@@ -23,25 +22,25 @@ from usgland.evaluation.report.page_parts import (
     picture,
     table,
 )
-from usgland.evaluation.shown.text import format_figure
+from usgland.evaluation.shown.names import NAMES
+from usgland.evaluation.shown.text import format_measure
+from usgland.files import read_json, write_text
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
-    FIGURES,
     METRICS,
+    PLOTS,
     PREDICTIONS,
     SPLITS,
     TABLES,
     THRESHOLD,
     find_run,
-    read_json,
-    write_text,
 )
 
 REPORT, MODEL_CARD = "report.html", "model_card.md"
 LARGEST = 5_000_000  # bytes of a report that a mail still takes
 WORST = 8  # images of each kind of error
-# Sections of figures and tables, each with the files it shows where they are there.
+# Sections of measures and tables, each with the files it shows where they are there.
 PARTS: Mapping[str, Sequence[tuple[str, str]]] = {
     "Table 1": [("table1.md", "")],
     "Results": [
@@ -82,7 +81,7 @@ def write_report(
 
     Args:
         run: A run directory with metrics.json.
-        others: Further evaluated runs, whose headline figures stand beside.
+        others: Further evaluated runs, whose headline measures stand beside.
         images: Image -> path of its file, for the gallery of errors; None: no gallery.
         excluded: Rows of the manifest that the run left out.
         overwrite: Whether an earlier report may be replaced.
@@ -140,15 +139,15 @@ def _read(run: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 def _summary(
     run: Path, metrics: dict[str, Any], others: Sequence[Path], leaks: Sequence[str]
 ) -> str:
-    """The figures that matter first, and what must be known before reading on."""
+    """The measures that matter first, and what must be known before reading on."""
     names = ("roc_auc", "sensitivity", "specificity", "accuracy")
     rows = []
     for name, one in [(run.name, metrics)] + [
         (other.name, _read(other)[2]) for other in others
     ]:
         for unit in ("patient", "image"):
-            figures = one[unit]["figures"]
-            cells = [format_figure(figures[figure]) for figure in names]
+            measures = one[unit]["figures"]
+            cells = [format_measure(measures[measure]) for measure in names]
             rows.append((name, f"per {unit}, n = {one[unit]['n']}", *cells))
     warnings = []
     if leaks:
@@ -178,7 +177,7 @@ def _part(run: Path, files: Sequence[tuple[str, str]]) -> str:
     """The tables and pictures of one section that are there."""
     shown = []
     for pattern, caption in files:
-        for folder in (run / TABLES, run / FIGURES, run / "readers"):
+        for folder in (run / TABLES, run / PLOTS, run / "readers"):
             for path in sorted(folder.glob(pattern)):
                 if path.suffix == ".md":
                     shown.append(markdown(path.read_text(encoding="utf-8")))

@@ -1,8 +1,9 @@
-"""What figures, units and operating points are called in tables and on plots."""
+"""What measures, units and operating points are called in tables and on plots."""
 
 from typing import Any
 
 UNITS = ("image", "patient")
+WORDS = ("benign", "malignant")  # of the labels 0 and 1
 NAMES = {
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -22,7 +23,7 @@ NAMES = {
     "brier": "Brier score",
 }
 # Shown of the further operating points; metrics.json and the CSV file have them all.
-POINT_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+POINT_MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
 
 
 def point_name(point: dict[str, Any]) -> str:

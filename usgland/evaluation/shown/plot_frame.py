@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from usgland.runs import write_whole
+from usgland.files import write_whole
 
 DPI = 300
 # Blue and vermilion of the colour-blind safe palette of Okabe and Ito, 2008; their
@@ -36,7 +36,7 @@ def mark_synthetic(axes: Axes, *, fontsize: float, alpha: float) -> None:
     )
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_plot(figure: Figure, path: Path) -> None:
     """Writes a PNG of 300 dots an inch, whole or not at all.
 
     Raises:
@@ -46,7 +46,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=DPI)
 
 
-def new_figure(
+def new_plot(
     size: tuple[float, float], panels: int, synthetic: bool
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure of panels side by side, marked where data are synthetic.

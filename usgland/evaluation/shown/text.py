@@ -11,7 +11,7 @@ SYNTHETIC = "SYNTHETIC DATA: phantoms, not patients"
 
 
 def print_synthetic(synthetic: bool, console: Console) -> None:
-    """Says in large letters that figures are of phantoms, where they are."""
+    """Says in large letters that measures are of phantoms, where they are."""
     if synthetic:
         console.print(
             Panel(
@@ -22,13 +22,13 @@ def print_synthetic(synthetic: bool, console: Console) -> None:
         )
 
 
-def format_figure(figure: dict[str, Any]) -> str:
+def format_measure(measure: dict[str, Any]) -> str:
     """`0.972 (0.912 to 1.000)`; `undefined`, or `(no interval)`, where there is none.
 
     Args:
-        figure: value, low, high: numbers, or NaN or None where undefined.
+        measure: value, low, high: numbers, or NaN or None where undefined.
     """
-    value, low, high = (known_number(figure[key]) for key in ("value", "low", "high"))
+    value, low, high = (known_number(measure[key]) for key in ("value", "low", "high"))
     if value is None:
         return "undefined"
     if low is None or high is None:

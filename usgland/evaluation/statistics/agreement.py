@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from usgland.evaluation.statistics.scores import confusion, figures_of_counts
+from usgland.evaluation.statistics.scores import confusion, measures_of_counts
 
 ONE_CALL = "all calls are the same"
 
@@ -55,7 +55,7 @@ def cohen_agreement(
         equation 13.
     """
     counts = confusion(calls_a, calls_b)
-    kappa = float(figures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
+    kappa = float(measures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
     share = counts / max(counts.sum(), 1)
     first, second = share.sum(axis=1), share.sum(axis=0)
     variance = np.nan

@@ -10,24 +10,24 @@ from scipy.stats import norm
 from usgland.evaluation.statistics.scores import (
     OF_PROBABILITIES,
     checked_cases,
-    figures_of_counts,
-    figures_of_probabilities,
     kinds_of_cases,
+    measures_of_counts,
+    measures_of_probabilities,
 )
 
-# Weights held at a time for the figures of probabilities, 32 MB.
+# Weights held at a time for the measures of probabilities, 32 MB.
 CHUNK = 4_000_000
 ROUNDING = 1e-12  # resamples that differ by less have one value
 
 
 class Interval(NamedTuple):
-    """Bounds of a figure; NaN where the resamples can give none.
+    """Bounds of a measure; NaN where the resamples can give none.
 
     Attributes:
         low: Lower bound.
         high: Upper bound.
         method: How it was made, or why there is none.
-        undefined: Resamples left out because the figure was not defined in them.
+        undefined: Resamples left out because the measure was not defined in them.
     """
 
     low: float
@@ -51,7 +51,7 @@ def resample_patients(patients: int, resamples: int, seed: int) -> NDArray[np.in
     return counts.reshape(resamples, patients)
 
 
-def bootstrap_figures(
+def bootstrap_measures(
     labels: ArrayLike,
     probabilities: ArrayLike,
     threshold: ArrayLike,
@@ -60,7 +60,7 @@ def bootstrap_figures(
     resamples: int,
     seed: int,
 ) -> dict[str, NDArray[np.float64]]:
-    """Every figure in every resample of patients, each with all images.
+    """Every measure in every resample of patients, each with all images.
 
     Args:
         labels: `(cases,)`, 0 or 1.
@@ -80,25 +80,25 @@ def bootstrap_figures(
     drawn = resample_patients(len(ids), resamples, seed)
     counts = np.zeros((len(ids), 4))
     np.add.at(counts, (patient, kinds), 1)
-    figures = figures_of_counts(drawn @ counts)
+    measures = measures_of_counts(drawn @ counts)
     step = max(1, CHUNK // len(labels))
     chunks = (drawn[start : start + step] for start in range(0, resamples, step))
-    return figures | _of_probabilities(labels, probabilities, patient, chunks)
+    return measures | _of_probabilities(labels, probabilities, patient, chunks)
 
 
-def jackknife_figures(
+def jackknife_measures(
     labels: ArrayLike,
     probabilities: ArrayLike,
     threshold: ArrayLike,
     patient_ids: ArrayLike,
 ) -> dict[str, NDArray[np.float64]]:
-    """Every figure without one patient after the other, for `bca_interval`.
+    """Every measure without one patient after the other, for `bca_interval`.
 
     Args:
-        labels: As in `bootstrap_figures`.
-        probabilities: As in `bootstrap_figures`.
-        threshold: As in `bootstrap_figures`.
-        patient_ids: As in `bootstrap_figures`.
+        labels: As in `bootstrap_measures`.
+        probabilities: As in `bootstrap_measures`.
+        threshold: As in `bootstrap_measures`.
+        patient_ids: As in `bootstrap_measures`.
 
     Returns:
         Name -> `(patients,)`; NaN where undefined.
@@ -108,9 +108,9 @@ def jackknife_figures(
     ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
     counts = np.zeros((len(ids), 4))
     np.add.at(counts, (patient, kinds), 1)
-    figures = figures_of_counts(counts.sum(axis=0) - counts)
+    measures = measures_of_counts(counts.sum(axis=0) - counts)
     chunks = _all_but_one(len(ids), max(1, CHUNK // len(labels)))
-    return figures | _of_probabilities(labels, probabilities, patient, chunks)
+    return measures | _of_probabilities(labels, probabilities, patient, chunks)
 
 
 def _all_but_one(patients: int, step: int) -> Iterator[NDArray]:
@@ -123,9 +123,9 @@ def _all_but_one(patients: int, step: int) -> Iterator[NDArray]:
 def _of_probabilities(
     labels: NDArray, probabilities: NDArray, patient: NDArray, chunks: Iterable[NDArray]
 ) -> dict[str, NDArray[np.float64]]:
-    """The figures that need probabilities, a chunk of the sets at a time."""
+    """The measures that need probabilities, a chunk of the sets at a time."""
     parts = [
-        figures_of_probabilities(labels, probabilities, weights[:, patient])
+        measures_of_probabilities(labels, probabilities, weights[:, patient])
         for weights in chunks
     ]
     return {
@@ -135,11 +135,11 @@ def _of_probabilities(
 
 
 def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval:
-    """The percentile bootstrap interval of one figure.
+    """The percentile bootstrap interval of one measure.
 
     It has no bounds where no resample differs from another: of 21 patients called
     right, every resample has a sensitivity of 1, which is no evidence that the next
-    patient will be. Nor where the figure is undefined in more of them than the level
+    patient will be. Nor where the measure is undefined in more of them than the level
     leaves outside: where those would lie is not known.
 
     Args:
@@ -167,15 +167,15 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
 def bca_interval(
     values: NDArray, value: float, jackknife: NDArray, *, level: float, seed: int
 ) -> Interval:
-    """The bias-corrected and accelerated bootstrap interval of one figure.
+    """The bias-corrected and accelerated bootstrap interval of one measure.
 
     Like `percentile_interval`, but its quantiles are moved by how far the resamples
-    lie to one side of the figure and by how its spread changes with its value.
+    lie to one side of the measure and by how its spread changes with its value.
 
     Args:
         values: `(resamples,)`, NaN where undefined, which are left out and counted.
-        value: The figure itself.
-        jackknife: `(patients,)`: the figure without each patient; NaN where undefined.
+        value: The measure itself.
+        jackknife: `(patients,)`: the measure without each patient; NaN where undefined.
         level: Confidence level in (0, 1).
         seed: Of the draw, for the record.
 

@@ -1,9 +1,9 @@
-"""The interval of each figure, by the method that fits its cases.
+"""The interval of each measure, by the method that fits its cases.
 
 Where every patient is one case, shares have the interval of a proportion, likelihood
 ratios that of their logarithm, predictive values at a given prevalence that of their
 logit and the AUC that of DeLong. Where patients have several
-images, and for all other figures, patients are drawn with replacement
+images, and for all other measures, patients are drawn with replacement
 (`usgland.evaluation.statistics.bootstrap`).
 """
 

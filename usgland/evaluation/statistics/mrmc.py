@@ -1,6 +1,6 @@
 """Multi-reader multi-case analysis: Obuchowski and Rockette's, with Hillis' freedom.
 
-A figure such as the area under the ROC curve is estimated for each reader in each
+A measure such as the area under the ROC curve is estimated for each reader in each
 modality. The estimates vary with the readers and with the cases; that all readers
 saw the same cases ties them together, which the covariances say. Modalities are
 here readings without and with clinical data.
@@ -40,8 +40,8 @@ def _mean_of(label: int) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
 
 
 METHODS = ("delong", "jackknife")
-# Name -> (figure of labels, one reading and weights; the label it rests on, if one).
-FIGURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
+# Name -> (measure of labels, one reading and weights; the label it rests on, if one).
+MEASURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
     "roc_auc": (weighted_auc, None),
     "balanced_accuracy": (weighted_auc, None),  # of calls, both are one number
     "sensitivity": (_mean_of(1), 1),
@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
         value: The mean or the difference.
         standard_error: Of it; NaN where undefined.
         degrees_of_freedom: Of t; infinite where the normal distribution is used.
-        low: Lower bound; not cut to the range of the figure.
+        low: Lower bound; not cut to the range of the measure.
         high: Upper bound.
         statistic: t or z of the hypothesis that a difference is 0; its square is
             the F or chi-square of two modalities. NaN for a mean.
@@ -106,7 +106,7 @@ def compare_modalities(
     Fully crossed: every reader has read every case in both.
 
     Args:
-        estimates: `(2, readers)`: a figure of each reader in each modality.
+        estimates: `(2, readers)`: a measure of each reader in each modality.
         covariance: `(2 * readers, 2 * readers)`: of the estimates due to cases, the
             readers of the first modality first.
         level: Confidence level in (0, 1).
@@ -173,7 +173,7 @@ def compare_with_model(
 
     Args:
         estimates: `(readers,)`.
-        model: The model's figure on the same cases.
+        model: The model's measure on the same cases.
         covariance: `(readers + 1, readers + 1)`: the model last.
         level: Confidence level in (0, 1).
 
@@ -310,7 +310,7 @@ def _check_shapes(estimates: NDArray, covariance: NDArray, size: int) -> None:
         )
 
 
-def estimate_figure(
+def estimate_measure(
     name: str,
     labels: ArrayLike,
     readings: ArrayLike,
@@ -318,10 +318,10 @@ def estimate_figure(
     method: str,
     patient_ids: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A figure of each reading of the same cases, and their covariance due to cases.
+    """A measure of each reading of the same cases, and their covariance due to cases.
 
     Args:
-        name: One of `FIGURES`. The balanced accuracy is the area under the "curve"
+        name: One of `MEASURES`. The balanced accuracy is the area under the "curve"
             of one operating point.
         labels: `(cases,)`, 0 or 1, both among them.
         readings: `(readings, cases)`: scores for `roc_auc`, else calls, 0 or 1.
@@ -343,9 +343,9 @@ def estimate_figure(
         DeLong: see `delong_covariance`. Jackknife: Efron and Tibshirani, An
         Introduction to the Bootstrap, 1993, equation 11.5.
     """
-    if name not in FIGURES:
-        raise ValueError(f"`name` must be one of {list(FIGURES)}. Received: {name!r}")
-    figure, label = FIGURES[name]
+    if name not in MEASURES:
+        raise ValueError(f"`name` must be one of {list(MEASURES)}. Received: {name!r}")
+    measure, label = MEASURES[name]
     if method not in METHODS or (method == "delong" and label is not None):
         raise ValueError(
             "`method` must be 'delong' (for areas) or 'jackknife'. "
@@ -362,12 +362,12 @@ def estimate_figure(
     if method == "delong":
         return areas, covariance
     whole = np.ones((1, len(labels)))
-    values = np.array([figure(labels, one, whole)[0] for one in readings])
-    return values, _jackknife(figure, label, labels, readings, patient_ids)
+    values = np.array([measure(labels, one, whole)[0] for one in readings])
+    return values, _jackknife(measure, label, labels, readings, patient_ids)
 
 
 def _jackknife(
-    figure: Callable[..., NDArray],
+    measure: Callable[..., NDArray],
     label: int | None,
     labels: NDArray,
     readings: NDArray,
@@ -376,7 +376,7 @@ def _jackknife(
     ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
     left_out = np.unique(ids if label is None else ids[labels == label])
     weights = (ids[None, :] != left_out[:, None]).astype("float64")
-    figures = np.stack([figure(labels, one, weights) for one in readings])
-    apart = figures - figures.mean(axis=1, keepdims=True)
+    measures = np.stack([measure(labels, one, weights) for one in readings])
+    apart = measures - measures.mean(axis=1, keepdims=True)
     patients = len(left_out)
     return np.asarray((patients - 1) / patients * apart @ apart.T)

@@ -9,7 +9,7 @@ class NonInferiority(NamedTuple):
     """Whether a falls behind b by less than a margin.
 
     Attributes:
-        margin: By how much a may fall behind, in the unit of the figure.
+        margin: By how much a may fall behind, in the unit of the measure.
         p_value: One-sided, of the hypothesis that a falls behind by it or more.
         low: Lower bound of a - b, at the one-sided `level`.
         level: One-sided: 0.975 for a two-sided interval of 0.95.

@@ -1,6 +1,6 @@
 """Figures of merit of a binary classifier.
 
-Every figure is computed from counts that may carry leading dimensions, so that
+Every measure is computed from counts that may carry leading dimensions, so that
 thousands of resamples cost little more than one.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 NO_BENIGN, NO_MALIGNANT = "no benign case", "no malignant case"
-# Why a figure is not defined, in the order in which a reason is looked for.
+# Why a measure is not defined, in the order in which a reason is looked for.
 UNDEFINED = {
     "sensitivity": (NO_MALIGNANT,),
     "specificity": (NO_BENIGN,),
@@ -36,7 +36,7 @@ UNDEFINED = {
 
 
 # In the order in which tables show them.
-FIGURES = (
+MEASURES = (
     "sensitivity",
     "specificity",
     "ppv",
@@ -78,7 +78,7 @@ def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
 def score(
     labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike
 ) -> dict[str, float]:
-    """Computes every figure of `FIGURES` for one set of cases.
+    """Computes every measure of `MEASURES` for one set of cases.
 
     Args:
         labels: `(cases,)`, 0 benign or 1 malignant.
@@ -102,14 +102,14 @@ def score(
     labels, probabilities = checked_cases(labels, probabilities)
     predictions = probabilities >= np.asarray(threshold, "float64")
     counts = confusion(labels, predictions).reshape(1, 4)
-    figures = figures_of_counts(counts)
+    measures = measures_of_counts(counts)
     once = np.ones((1, len(labels)))
-    figures |= figures_of_probabilities(labels, probabilities, once)
-    return {name: float(figures[name][0]) for name in FIGURES}
+    measures |= measures_of_probabilities(labels, probabilities, once)
+    return {name: float(measures[name][0]) for name in MEASURES}
 
 
-def figures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
-    """All figures of decisions.
+def measures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
+    """All measures of decisions.
 
     Args:
         counts: `(sets, 4)`: tn, fp, fn, tp of each set of cases.
@@ -175,10 +175,10 @@ def predictive_values(
         return tp / (tp + fp), tn / (tn + fn)
 
 
-def figures_of_probabilities(
+def measures_of_probabilities(
     labels: NDArray, probabilities: NDArray, weights: NDArray
 ) -> dict[str, NDArray[np.float64]]:
-    """The figures of `OF_PROBABILITIES`, for many weightings of the same cases.
+    """The measures of `OF_PROBABILITIES`, for many weightings of the same cases.
 
     Args:
         labels: `(cases,)`, 0 or 1.
@@ -186,7 +186,7 @@ def figures_of_probabilities(
         weights: `(sets, cases)`: how often each case stands in each set.
 
     Returns:
-        Name -> `(sets,)`; NaN where a set lacks a class that the figure needs.
+        Name -> `(sets,)`; NaN where a set lacks a class that the measure needs.
 
     Reference:
         Average precision as in scikit-learn: precision at each threshold, weighted by
@@ -314,12 +314,12 @@ def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int6
 
 
 def undefined_reason(name: str, labels: ArrayLike, value: float) -> str:
-    """Why a figure is NaN; "" where it is not.
+    """Why a measure is NaN; "" where it is not.
 
     Args:
-        name: Of `usgland.evaluation.statistics.scores.FIGURES`.
+        name: Of `usgland.evaluation.statistics.scores.MEASURES`.
         labels: `(cases,)`, 0 or 1, that it was computed of.
-        value: Of the figure.
+        value: Of the measure.
     """
     if value == value:
         return ""

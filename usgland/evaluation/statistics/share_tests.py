@@ -29,7 +29,7 @@ from usgland.evaluation.statistics.share_intervals import (
 from usgland.evaluation.statistics.swap_tests import swap_test
 
 NO_BOUNDS = "no interval: no variance between patients"
-# Figure -> the label of the cases it counts; None for all.
+# Measure -> the label of the cases it counts; None for all.
 SHARES: dict[str, int | None] = {"sensitivity": 1, "specificity": 0, "accuracy": None}
 
 
@@ -66,7 +66,7 @@ class ShareTest(NamedTuple):
 
 
 def paired_shares(
-    figure: str,
+    measure: str,
     labels: ArrayLike,
     calls_a: ArrayLike,
     calls_b: ArrayLike,
@@ -83,7 +83,7 @@ def paired_shares(
     two differ in no patient, or alike in all.
 
     Args:
-        figure: One of `SHARES`.
+        measure: One of `SHARES`.
         labels: `(cases,)`, 0 or 1.
         calls_a: `(cases,)`, 0 or 1.
         calls_b: `(cases,)`, likewise.
@@ -102,13 +102,16 @@ def paired_shares(
     """
     check_level(level)
     check_margin(margin)
-    right_a, right_b = _right(figure, labels, calls_a), _right(figure, labels, calls_b)
+    right_a, right_b = (
+        _right(measure, labels, calls_a),
+        _right(measure, labels, calls_b),
+    )
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     differing, cases = only_a + only_b, len(right_a)
     difference = (only_a - only_b) / cases
     ids = None
     if patient_ids is not None:
-        ids = np.asarray(patient_ids)[_counted(figure, labels)]
+        ids = np.asarray(patient_ids)[_counted(measure, labels)]
     if ids is not None and has_clusters(ids):
         _, patient = np.unique(ids, return_inverse=True)
         apart = right_a.astype(float) - right_b
@@ -139,7 +142,7 @@ def paired_shares(
 
 
 def unpaired_shares(
-    figure: str,
+    measure: str,
     a: tuple[ArrayLike, ArrayLike],
     b: tuple[ArrayLike, ArrayLike],
     *,
@@ -153,7 +156,7 @@ def unpaired_shares(
     from variances clustered by patient; P is NaN where there is no such variance.
 
     Args:
-        figure: One of `SHARES`.
+        measure: One of `SHARES`.
         a: Labels and calls, each `(cases,)`.
         b: Of the other, of cases of another unit or of other patients.
         patient_ids: Who the cases belong to, of a and of b; None where every case
@@ -170,12 +173,12 @@ def unpaired_shares(
     """
     check_level(level)
     check_margin(margin)
-    right_a, right_b = _right(figure, *a), _right(figure, *b)
+    right_a, right_b = _right(measure, *a), _right(measure, *b)
     difference = float(right_a.mean() - right_b.mean())
     ids = []
     if patient_ids is not None:
         both = zip(patient_ids, (a[0], b[0]), strict=True)
-        ids = [np.asarray(one)[_counted(figure, labels)] for one, labels in both]
+        ids = [np.asarray(one)[_counted(measure, labels)] for one, labels in both]
     if any(has_clusters(one) for one in ids):
         pairs = zip((right_a, right_b), ids, strict=True)
         variance = sum((clustered_variance(*one) for one in pairs), 0.0)
@@ -222,22 +225,22 @@ def _bounded(
     return low, high, made, judge_non_inferiority(margin, p_value, low, level, made)
 
 
-def _right(figure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:
+def _right(measure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:
     """Which of the cases that count were called right."""
     labels, calls = np.asarray(labels), np.asarray(calls)
-    if figure not in SHARES or labels.shape != calls.shape or labels.ndim != 1:
+    if measure not in SHARES or labels.shape != calls.shape or labels.ndim != 1:
         raise ValueError(
-            f"`figure` must be one of {list(SHARES)}, labels and calls of one length. "
-            f"Received: {figure!r}, shapes {labels.shape} and {calls.shape}"
+            f"`measure` must be one of {list(SHARES)}, labels and calls of one length. "
+            f"Received: {measure!r}, shapes {labels.shape} and {calls.shape}"
         )
-    chosen = _counted(figure, labels)
+    chosen = _counted(measure, labels)
     if not chosen.any():
         raise ValueError(
-            f"{figure} needs cases of label {SHARES[figure]}. Received: none"
+            f"{measure} needs cases of label {SHARES[measure]}. Received: none"
         )
     return np.asarray((labels == calls)[chosen])
 
 
-def _counted(figure: str, labels: ArrayLike) -> NDArray[np.bool_]:
-    labels, label = np.asarray(labels), SHARES[figure]
+def _counted(measure: str, labels: ArrayLike) -> NDArray[np.bool_]:
+    labels, label = np.asarray(labels), SHARES[measure]
     return np.full(len(labels), True) if label is None else labels == label

@@ -1,6 +1,6 @@
 """The model sheet: what whoever uses an exported model must know, beside the graph.
 
-It holds counts and figures, no patient.
+It holds counts and measures, no patient.
 """
 
 import datetime
@@ -13,12 +13,12 @@ import tensorflow as tf
 
 import usgland
 from usgland.config import Config
-from usgland.runs import write_json
+from usgland.files import write_json
 from usgland.serving.interface.versions import SHEET
 
 ROLES = ("train", "val", "test")
-# Of the figures on test patients.
-FIGURES = ("roc_auc", "sensitivity", "specificity")
+# Of the measures on test patients.
+MEASURES = ("roc_auc", "sensitivity", "specificity")
 
 
 def make_sheet(
@@ -39,7 +39,7 @@ def make_sheet(
         inputs; operating_point: probability, and how it was chosen; form: one dict a
         column, with column, kind, role, words, unit, low and high; trained_on: source,
         synthetic, and patients, images and malignant_patients by role; test: patients,
-        images, and the figures of `FIGURES` per patient, with value, low, high and
+        images, and the measures of `MEASURES` per patient, with value, low, high and
         level; None where it was never scored.
     """
     form = config.clinical.used() if config.model.inputs != "image" else {}
@@ -113,15 +113,15 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 def _test(metrics: Mapping[str, Any]) -> dict[str, Any]:
     patient = metrics["patient"]
-    figures = {
+    measures = {
         name: {
             key: patient["figures"][name].get(key) for key in ("value", "low", "high")
         }
-        for name in FIGURES
+        for name in MEASURES
     }
     level = metrics["confidence_level"]
     return {
         "patients": patient["n"],
         "images": metrics["image"]["n"],
-        **{name: {**figure, "level": level} for name, figure in figures.items()},
+        **{name: {**measure, "level": level} for name, measure in measures.items()},
     }

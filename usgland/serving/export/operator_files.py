@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from usgland.errors import UserError
+from usgland.files import write_text, write_whole
 from usgland.models.classifier import INPUT
-from usgland.runs import write_text, write_whole
 from usgland.serving.export.operator_manifests import MODELS, compose, kubernetes
 from usgland.serving.export.operator_readme import readme
 from usgland.serving.export.signatures import DEFAULT, EXPLAIN

@@ -16,7 +16,7 @@ from PIL import Image
 
 from usgland.data.phantom import write_phantoms
 from usgland.errors import UserError
-from usgland.runs import write_json
+from usgland.files import write_json
 from usgland.serving.portable import preprocess
 from usgland.serving.portable.graph import PIXELS, Runner
 from usgland.serving.portable.portable_sheet import empty_form

@@ -79,7 +79,7 @@ class _TrainedOn(_Part):
     malignant_patients: dict[str, int] = {}
 
 
-class _Figure(_Part):
+class _Measure(_Part):
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -88,9 +88,9 @@ class _Figure(_Part):
 
 class _Test(_Part):
     patients: int
-    roc_auc: _Figure
-    sensitivity: _Figure | None = None
-    specificity: _Figure | None = None
+    roc_auc: _Measure
+    sensitivity: _Measure | None = None
+    specificity: _Measure | None = None
 
 
 class _Sheet(_Part):

@@ -1,13 +1,13 @@
 import pytest
 
-from usgland.data.tables import (
+from usgland.errors import UserError
+from usgland.table_files import (
     check_columns,
     normalize_word,
     raise_problems,
     read_table,
     show_rows,
 )
-from usgland.errors import UserError
 
 
 def table(tmp_path, content):
