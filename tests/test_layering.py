@@ -5,6 +5,7 @@ as `module: what is wrong`.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -354,3 +355,12 @@ def test_a_planted_violation_is_found(package, file, text, expected):
     (package / file).write_text(text, encoding="utf-8")
     (found,) = violations(package)
     assert expected in found
+
+
+def test_every_step_that_a_command_loads_by_name_exists():
+    text = "".join(path.read_text() for path in (PACKAGE / "cli").glob("*.py"))
+    loaded = re.findall(r'load_steps\("(\w+)"', text)
+    assert loaded
+    assert [
+        name for name in loaded if not (PACKAGE / f"steps/{name}.py").exists()
+    ] == []

@@ -35,7 +35,7 @@ def predict(
     overwrite: bool,
 ) -> None:
     """Write P(malignant) of each image and patient."""
-    written = load_steps("results", verbose).predict(
+    written = load_steps("prediction", verbose).predict(
         run,
         make_console(),
         manifest=manifest,
@@ -79,7 +79,7 @@ def evaluate(
     overwrite: bool,
 ) -> None:
     """Score the test part at the operating point that validation chose."""
-    written = load_steps("results", verbose).evaluate(
+    written = load_steps("evaluation", verbose).evaluate(
         run,
         make_console(),
         manifest=manifest,

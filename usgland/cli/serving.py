@@ -51,7 +51,7 @@ def export(
         return
     if force:
         raise UserError("--force: expected --format litert or onnx. Received: neither")
-    path = load_steps("serving", verbose).export(run, models_dir, chosen)
+    path = load_steps("export", verbose).export(run, models_dir, chosen)
     where = ""
     if models_dir != Path("saved_models"):
         where = f" --models-dir {shlex.quote(str(models_dir))}"
