@@ -1,58 +1,56 @@
-"""Keeps known lines of native code from stderr, and nothing else."""
+"""Holds back what native code writes to stderr, past every setting of Python."""
 
 import contextlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
-@contextlib.contextmanager
-def native_lines_hidden(*known: str) -> Iterator[None]:
-    """Drops the lines that match a pattern from what a block writes to stderr.
+def native_stderr_hidden() -> contextlib.AbstractContextManager[None]:
+    """Shows nothing of what a block writes to stderr, unless it fails.
 
-    All others are shown when it ends. Native code writes past every Python setting.
+    TensorFlow's C++ logs before any setting can reach it.
+    """
+    return _stderr_held(lambda line, failed: failed)
+
+
+def native_lines_hidden(*known: str) -> contextlib.AbstractContextManager[None]:
+    """Shows what a block writes to stderr when it ends, but for the lines known.
 
     Args:
         known: Regular expressions, each for the beginning of a line.
     """
+
+    def is_unknown(line: bytes, failed: bool) -> bool:
+        text = line.decode("utf-8", "replace")
+        return not any(re.match(pattern, text) for pattern in known)
+
+    return _stderr_held(is_unknown)
+
+
+@contextlib.contextmanager
+def _stderr_held(shown: Callable[[bytes, bool], bool]) -> Iterator[None]:
+    """Holds back what a block writes to stderr, until it ends.
+
+    Args:
+        shown: Whether a line is shown then, by the line and whether the block failed.
+    """
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr, failed = os.dup(2), True
     try:
         with tempfile.TemporaryFile() as file:
             os.dup2(file.fileno(), 2)
             try:
                 yield
+                failed = False
             finally:
                 sys.stderr.flush()
-                os.dup2(kept, 2)
+                os.dup2(stderr, 2)
                 file.seek(0)
                 for line in file:
-                    text = line.decode("utf-8", "replace")
-                    if not any(re.match(pattern, text) for pattern in known):
+                    if shown(line, failed):
                         os.write(2, line)
     finally:
-        os.close(kept)
-
-
-@contextlib.contextmanager
-def native_stderr_hidden() -> Iterator[None]:
-    """Keeps what native code writes to stderr, and shows it only after a failure.
-
-    TensorFlow's C++ logs before any setting can reach it.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            file.seek(0)
-            os.write(2, file.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+        os.close(stderr)

@@ -1,7 +1,6 @@
 """LiteRT files say what the Keras model says, in an interpreter of their own."""
 
 import importlib.util
-import os
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from tests.serving.portable_runs import (
 )
 from usgland.errors import UserError
 from usgland.models.fusion import FUSIONS
-from usgland.native import native_lines_hidden
 from usgland.serving.portable.litert import check_litert, convert_litert, litert_runner
 
 interpreter = pytest.importorskip(
@@ -197,11 +195,3 @@ def test_nothing_is_written_to_the_terminal(model, pixels, capfd):
     files = convert_litert(model, SAME, [{"pixels": pixels[:1]}])
     litert_runner(files["int8.tflite"], 2)({"pixels": pixels[:1]})
     assert capfd.readouterr() == ("", "")
-
-
-def test_only_known_lines_are_hidden_and_an_error_hides_none_of_the_others(capfd):
-    with pytest.raises(KeyError), native_lines_hidden(r"INFO: known \d"):
-        os.write(2, b"INFO: known 7\nINFO: known\nbad \xff\n")
-        raise KeyError
-    assert os.write(2, b"later\n")
-    assert capfd.readouterr().err == "INFO: known\nbad \ufffd\nlater\n"
