@@ -160,9 +160,8 @@ def history():
 @pytest.fixture
 def run(tmp_path, settings, predictions, history, monkeypatch):
     """A run directory as `fit` and `predict` leave it, of phantoms."""
-    monkeypatch.setattr(
-        "usgland.evaluation.performance.measure_plots.DPI", 40
-    )  # for speed
+    # A coarse plot is drawn sooner.
+    monkeypatch.setattr("usgland.evaluation.shown.plot_frame.DPI", 40)
     folder = tmp_path / "run"
     folder.mkdir()
     config = Config(evaluation=settings)
