@@ -34,7 +34,7 @@ COARSE = 50  # dots an inch, not 300
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
     """Writing pictures takes longest; here they may have few pixels."""
-    monkeypatch.setattr("usgland.evaluation.performance.measure_plots.DPI", COARSE)
+    monkeypatch.setattr("usgland.evaluation.shown.plot_frame.DPI", COARSE)
 
 
 def call(*arguments):

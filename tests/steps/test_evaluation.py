@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -228,14 +226,3 @@ def test_metrics_of_refuses_to_mix_roles(predictions, settings):
         metrics_of(predictions, {"threshold": 0.5}, settings, synthetic=True)
     with pytest.raises(ValueError, match=r"one role. Received: \[\]"):
         metrics_of(predictions[:0], {"threshold": 0.5}, settings, synthetic=True)
-
-
-def test_evaluation_imports_neither_tensorflow_nor_pyplot():
-    code = (
-        "import sys, usgland.steps.evaluation\n"
-        "print(sorted({'tensorflow', 'keras', 'matplotlib.pyplot'}"
-        " & set(sys.modules)))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
