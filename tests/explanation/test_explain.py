@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
@@ -26,6 +27,7 @@ from usgland.explanation.subject import (
     value_in_words,
     worst_first,
 )
+from usgland.models import decoding
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 COARSE = 50  # dots an inch, not 300
@@ -155,6 +157,26 @@ def test_everything_at_once_and_never_twice(run):
     assert (run / "heatmaps" / "case6_gradcam_benign.png").exists()
     line = fail("explain", run, "--cases", "case5.png", "--label", "benign")
     assert "case5_gradcam_benign.png, which exists" in line
+
+
+def test_every_image_is_decoded_once(tmp_path, monkeypatch):
+    whole = make_run(tmp_path)
+    decode = decoding._png_grey
+    decoded = []
+
+    def note(image_bytes):
+        decoded.append(hashlib.sha256(image_bytes).hexdigest())
+        return image_bytes
+
+    def decode_and_note(image_bytes, depth):
+        noted = tf.numpy_function(note, [image_bytes], tf.string)
+        return decode(tf.ensure_shape(noted, ()), depth)
+
+    monkeypatch.setattr(decoding, "_png_grey", decode_and_note)
+    call("explain", whole, "--limit", 1, "--faithfulness")
+    rows = pd.read_csv(whole / "splits.csv")
+    tested = rows.loc[rows["role"] == "test", "sha256"]
+    assert sorted(decoded) == sorted(tested)
 
 
 def test_the_probes_ask_without_the_form(tmp_path, monkeypatch):

@@ -5,10 +5,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from usgland.errors import UserError
-from usgland.models.decoding import decode_grey
 
 LESION_GREY = 127  # a pixel of a mask above it is lesion
 
@@ -87,16 +85,6 @@ def to_square(mask: np.ndarray, box: Letterbox) -> np.ndarray:
     )
     square[box.inside()] = shrunk >= 0.5
     return square
-
-
-def read_grey(path: str) -> np.ndarray:
-    """The grey levels of an original image as the model decodes it.
-
-    Returns:
-        Uint8 `(height, width)`.
-    """
-    grey = decode_grey(tf.io.read_file(path)).numpy()[..., 0]
-    return np.clip(np.round(grey), 0, 255).astype("uint8")
 
 
 def read_mask(path: str, shape: tuple[int, int]) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration
@@ -16,14 +17,16 @@ from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.letterbox import (
     Letterbox,
     letterbox_of,
-    read_grey,
     read_mask,
     to_original,
 )
 from usgland.explanation.pictures import Case
+from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
+from usgland.models.decoding import decode_grey
+from usgland.models.preprocessing import Preprocessing
 from usgland.schema import ClinicalColumn
-from usgland.training.parts import Part, read_part
-from usgland.training.predict import predict_rows
+from usgland.training.parts import Part, read_form
+from usgland.training.predict import predict_part
 
 SHOWN = 5  # names in one message
 
@@ -100,17 +103,44 @@ def read_subject(
         UserError: If the model looks at no images, or a mask cannot be used.
     """
     explained = make_explained(model)  # says first if there is nothing to see
-    greys = [read_grey(path) for path in rows["image_path"]]
+    layer = model.get_layer(PREPROCESSING)
+    greys, pixels = read_images(rows["image_path"].to_list(), layer)
+    form = read_form(model, rows) if ENCODING in layer_names(model) else None
+    part = Part(pixels, rows["label"].to_numpy(), form)
     paths = rows["mask_path"] if "mask_path" in rows else [""] * len(rows)
     masks = [
         read_mask(path, grey.shape[:2]) for path, grey in zip(paths, greys, strict=True)
     ]
-    said = apply_calibration(predict_rows(model, rows), calibration)
+    predicted = apply_calibration(predict_part(model, part, rows), calibration)
     size = explained.whole.inputs[0].shape[1]
     boxes = [letterbox_of(grey.shape[0], grey.shape[1], size) for grey in greys]
-    rows = rows.assign(probability=said["probability"], logit=said["logit"])
-    part = read_part(model, rows)
+    rows = rows.assign(probability=predicted["probability"], logit=predicted["logit"])
     return Subject(rows, part, model, explained, greys, masks, boxes)
+
+
+def read_images(
+    paths: Sequence[str], layer: Preprocessing
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Decodes every image once, for who looks at its map and for the network.
+
+    Args:
+        paths: Image files.
+        layer: The model's own.
+
+    Returns:
+        Grey levels of the originals, uint8 `(height, width)` each; and what the
+        network is fed, uint8 `(images, size, size, 1)`.
+    """
+
+    def read(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        grey = decode_grey(tf.io.read_file(path))
+        levels = tf.clip_by_value(tf.round(grey[..., 0]), 0.0, 255.0)
+        return tf.cast(levels, tf.uint8), layer.normalize(grey)
+
+    dataset = tf.data.Dataset.from_tensor_slices(paths)
+    dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    greys, pixels = zip(*dataset.as_numpy_iterator(), strict=True)
+    return list(greys), np.stack(pixels)
 
 
 def make_cases(

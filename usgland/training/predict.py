@@ -9,7 +9,7 @@ import scipy.special
 import tensorflow as tf
 
 from usgland.models.classifier import pixels_to_logit
-from usgland.training.parts import read_part
+from usgland.training.parts import Part, read_part
 
 BATCH = 32
 
@@ -30,6 +30,13 @@ def predict_rows(
         probability in [0, 1], logit and synthetic (0 or 1).
     """
     part = read_part(model, rows, without=without)
+    return predict_part(model, part, rows, without=without)
+
+
+def predict_part(
+    model: keras.Model, part: Part, rows: pd.DataFrame, *, without: str | None = None
+) -> pd.DataFrame:
+    """As `predict_rows`, of rows whose images and forms `part` holds already."""
     logits = predict_inputs(pixels_to_logit(model), part.inputs(without))
     table = rows[["image", "patient_id", "role"]].copy()
     table["fold"] = rows.get("fold", "")
