@@ -1,0 +1,55 @@
+"""Statistics of diagnostic accuracy, of arrays and tables, for a notebook.
+
+    import usgland.evaluation as ev
+
+How many patients
+    sample_size_proportion          for the interval of a sensitivity or specificity
+    sample_size_auc                 for the interval of an AUC
+    sample_size_mcnemar             to find two sensitivities or specificities to differ
+    sample_size_auc_difference      to find two AUCs to differ
+    sample_size_noninferiority      to show that a sensitivity is not lower by a margin
+    sample_size_auc_noninferiority  to show the same of an AUC
+
+Labels are 0 benign or 1 malignant (or bool), scores are higher where a case is more
+suspicious, and probabilities are P(malignant). Results are named tuples, or tables
+where rows are many. What cannot be computed is NaN, and a `reason` says why; what
+must not be asked is a `ValueError`, and a file that cannot be used a `UserError`.
+
+`docs/python.md` in the repository shows a whole analysis.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from usgland.evaluation.planning.power import (
+        sample_size_auc_difference as sample_size_auc_difference,
+        sample_size_auc_noninferiority as sample_size_auc_noninferiority,
+        sample_size_mcnemar as sample_size_mcnemar,
+        sample_size_noninferiority as sample_size_noninferiority,
+    )
+    from usgland.evaluation.planning.sample_size import (
+        sample_size_auc as sample_size_auc,
+        sample_size_proportion as sample_size_proportion,
+    )
+else:
+    # Public name -> the module that has it, imported when the name is asked for.
+    MODULES = {
+        "sample_size_proportion": "planning.sample_size",
+        "sample_size_auc": "planning.sample_size",
+        "sample_size_mcnemar": "planning.power",
+        "sample_size_auc_difference": "planning.power",
+        "sample_size_noninferiority": "planning.power",
+        "sample_size_auc_noninferiority": "planning.power",
+    }
+    __all__ = list(MODULES)
+
+    def __dir__():
+        return __all__
+
+    def __getattr__(name):
+        if name not in MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{MODULES[name]}")
+        globals()[name] = getattr(module, name)
+        return globals()[name]

@@ -10,11 +10,11 @@ from scipy.stats import binomtest, norm
 
 from usgland.evaluation.planning.power import (
     binormal_variance,
-    cases_for_auc_difference,
-    cases_for_auc_noninferiority,
-    cases_for_mcnemar,
-    cases_for_noninferiority,
     mcnemar_power,
+    sample_size_auc_difference,
+    sample_size_auc_noninferiority,
+    sample_size_mcnemar,
+    sample_size_noninferiority,
 )
 
 PATH = Path(__file__).parents[2] / "reference" / "sample_size.json"
@@ -56,7 +56,7 @@ def test_five_pairs_can_never_be_significant():
 
 
 def test_the_cases_of_mcnemars_test_have_the_power_and_the_next_ones_too():
-    cases = cases_for_mcnemar(0.25, 0.05, alpha=0.05, power=0.8)
+    cases = sample_size_mcnemar(0.25, 0.05, alpha=0.05, power=0.8)
     for more in range(4):
         assert mcnemar_power(0.25, 0.05, cases + more, alpha=0.05) >= 0.8
     assert mcnemar_power(0.25, 0.05, cases - 1, alpha=0.05) < 0.8
@@ -67,7 +67,7 @@ def test_the_cases_of_mcnemars_test_have_the_power_and_the_next_ones_too():
 
 
 def test_mcnemar_by_simulation():
-    cases = cases_for_mcnemar(0.2, 0.08, alpha=0.05, power=0.8)
+    cases = sample_size_mcnemar(0.2, 0.08, alpha=0.05, power=0.8)
     rng = np.random.default_rng(0)
     draws = rng.multinomial(cases, [0.2, 0.08, 0.72], 4000)
     kinds, times = np.unique(draws[:, :2], axis=0, return_counts=True)
@@ -97,21 +97,21 @@ def test_the_cases_of_a_difference_of_areas_by_hand():
     null = 2 * same * (1 - 0.5)
     real = same + other - 2 * 0.5 * (same * other) ** 0.5
     expected = ((1.959964 * null**0.5 + 0.841621 * real**0.5) / 0.1) ** 2
-    found = cases_for_auc_difference(0.9, 0.8, 0.5, 0.5, alpha=0.05, power=0.8)
-    assert found == (int(np.ceil(expected)),) * 2
+    found = sample_size_auc_difference(0.9, 0.8)
+    assert found[:2] == (int(np.ceil(expected)),) * 2
 
 
 def test_an_area_is_found_not_to_be_lower_by_hand():
     variance = 2 * binormal_variance(0.9, 3) * (1 - 0.4)
     expected = (1.959964 + 1.281552) ** 2 * variance / 0.05**2
-    found = cases_for_auc_noninferiority(
-        0.9, 0.9, 0.05, 0.4, 0.25, alpha=0.025, power=0.9
+    found = sample_size_auc_noninferiority(
+        0.9, 0.9, 0.05, correlation=0.4, prevalence=0.25, power=0.9
     )
-    assert found == (int(np.ceil(expected)), 3 * int(np.ceil(expected)))
+    assert found[:2] == (int(np.ceil(expected)), 3 * int(np.ceil(expected)))
 
 
 def test_a_sensitivity_is_found_not_to_be_lower_by_hand_and_by_simulation():
-    found = cases_for_noninferiority(0.1, 0.1, 0.1, alpha=0.025, power=0.8)
+    found = sample_size_noninferiority(0.1, 0.1, 0.1, alpha=0.025, power=0.8)
     assert found == int(np.ceil((1.959964 + 0.841621) ** 2 * 0.2 / 0.01))
     draws = np.random.default_rng(0).multinomial(found, [0.1, 0.1, 0.8], 20_000)
     new, standard = draws[:, 0] / found, draws[:, 1] / found
@@ -129,8 +129,8 @@ def test_a_sensitivity_is_found_not_to_be_lower_by_hand_and_by_simulation():
 )
 def test_more_is_needed_for_less(auc, step, correlation, prevalence):
     def cases(second, r, power):
-        return cases_for_auc_difference(
-            auc, second, r, prevalence, alpha=0.05, power=power
+        return sample_size_auc_difference(
+            auc, second, correlation=r, prevalence=prevalence, power=power
         )[0]
 
     base = cases(auc + step, correlation, 0.8)
@@ -140,14 +140,14 @@ def test_more_is_needed_for_less(auc, step, correlation, prevalence):
 
 def test_what_is_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"`power` must be in \(alpha, 1\). Received"):
-        cases_for_mcnemar(0.2, 0.1, alpha=0.05, power=0.05)
+        sample_size_mcnemar(0.2, 0.1, alpha=0.05, power=0.05)
     with pytest.raises(ValueError, match="must differ. Received: 0.2 twice"):
-        cases_for_mcnemar(0.2, 0.2, alpha=0.05, power=0.8)
+        sample_size_mcnemar(0.2, 0.2, alpha=0.05, power=0.8)
     with pytest.raises(ValueError, match=r"\(0, 1\]. Received: 0.7 and 0.4"):
-        cases_for_mcnemar(0.7, 0.4, alpha=0.05, power=0.8)
+        sample_size_mcnemar(0.7, 0.4, alpha=0.05, power=0.8)
     with pytest.raises(ValueError, match="must differ. Received: 0.8 twice"):
-        cases_for_auc_difference(0.8, 0.8, 0.5, 0.5, alpha=0.05, power=0.8)
+        sample_size_auc_difference(0.8, 0.8)
     with pytest.raises(ValueError, match=r"`correlation` must be in \[0, 1\). Rec.* 1"):
-        cases_for_auc_difference(0.8, 0.9, 1, 0.5, alpha=0.05, power=0.8)
+        sample_size_auc_difference(0.8, 0.9, correlation=1)
     with pytest.raises(ValueError, match=r"margin.*Received: margin=0.05, a loss of 0"):
-        cases_for_noninferiority(0.1, 0.2, 0.05, alpha=0.025, power=0.8)
+        sample_size_noninferiority(0.1, 0.2, 0.05, alpha=0.025, power=0.8)

@@ -6,13 +6,16 @@ from rich.console import Console
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
-from usgland.evaluation.planning.power import cases_for_mcnemar
+from usgland.evaluation.planning.power import sample_size_mcnemar
 from usgland.evaluation.planning.questions import (
     Assumptions,
     print_sample_sizes,
     sample_size_rows,
 )
-from usgland.evaluation.planning.sample_size import cases_for_auc, cases_for_proportion
+from usgland.evaluation.planning.sample_size import (
+    sample_size_auc,
+    sample_size_proportion,
+)
 
 
 def test_widths_are_always_answered_for_both_intervals():
@@ -21,22 +24,22 @@ def test_widths_are_always_answered_for_both_intervals():
         *("Wilson", "Clopper-Pearson") * 2,
         "Hanley-McNeil",
     ]
-    cases = cases_for_proportion(0.8, 0.1, level=0.95, method="wilson")
+    cases = sample_size_proportion(0.8, 0.1, level=0.95, method="wilson")
     assert (rows[0]["malignant"], rows[0]["benign"]) == (cases, None)
     assert rows[0]["patients"] == 4 * cases
     assert rows[2]["malignant"] is None
-    both = cases_for_auc(0.9, 0.1, 0.25, level=0.95)
+    both = sample_size_auc(0.9, 0.1, prevalence=0.25)[:2]
     assert (rows[-1]["malignant"], rows[-1]["benign"]) == both
 
 
 def test_models_that_err_independently_are_the_default():
     # 0.9 against 0.8: 0.9 * 0.2 and 0.8 * 0.1 of the cases.
     [row] = sample_size_rows(Assumptions(other_sensitivity=0.8))[5:]
-    expected = cases_for_mcnemar(0.18, 0.08, alpha=0.05, power=0.8)
+    expected = sample_size_mcnemar(0.18, 0.08, alpha=0.05, power=0.8)
     assert (row["malignant"], row["method"]) == (expected, "McNemar, exact")
     given = Assumptions(other_sensitivity=0.8, discordant=0.1)
     [row] = sample_size_rows(given)[5:]
-    assert row["malignant"] == cases_for_mcnemar(0.1, 0.0, alpha=0.05, power=0.8)
+    assert row["malignant"] == sample_size_mcnemar(0.1, 0.0, alpha=0.05, power=0.8)
 
 
 def test_a_margin_asks_for_non_inferiority():

@@ -11,15 +11,15 @@ from usgland.errors import UserError
 from usgland.evaluation.planning.sample_size import (
     auc_standard_error,
     benign_for,
-    cases_for_auc,
-    cases_for_proportion,
     patients_for,
     proportion_width,
+    sample_size_auc,
+    sample_size_proportion,
 )
 
 PATH = Path(__file__).parents[2] / "reference" / "sample_size.json"
 REFERENCE = json.loads(PATH.read_text())
-NAMES = {"clopper-pearson": "exact", "wilson": "wilson"}
+NAMES = {"clopper_pearson": "exact", "wilson": "wilson"}
 
 
 @pytest.mark.parametrize("method", list(NAMES))
@@ -33,7 +33,7 @@ def test_widths_are_those_of_r(case, method):
 @pytest.mark.parametrize("method", list(NAMES))
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95, 1.0])
 def test_one_case_fewer_is_too_few(share, method):
-    cases = cases_for_proportion(share, 0.12, level=0.95, method=method)
+    cases = sample_size_proportion(share, 0.12, level=0.95, method=method)
     # One by one, from the first case on.
     widths = (
         proportion_width(share, n, level=0.95, method=method)
@@ -47,8 +47,8 @@ def test_wald_of_buderer_is_near():
     # Buderer, 1996: 0.9 plus or minus 0.05 needs 138.3 cases by Wald's formula;
     # Wilson's interval is a little wider there, Clopper-Pearson's more so.
     wald = norm.ppf(0.975) ** 2 * 0.9 * 0.1 / 0.05**2
-    wilson = cases_for_proportion(0.9, 0.1, level=0.95, method="wilson")
-    exact = cases_for_proportion(0.9, 0.1, level=0.95, method="clopper-pearson")
+    wilson = sample_size_proportion(0.9, 0.1, level=0.95, method="wilson")
+    exact = sample_size_proportion(0.9, 0.1, level=0.95, method="clopper_pearson")
     assert wald < wilson < exact < 1.2 * wald
 
 
@@ -64,8 +64,8 @@ def test_the_standard_error_by_hand():
 
 
 def test_the_interval_of_an_auc_just_fits():
-    malignant, benign = cases_for_auc(0.85, 0.1, 0.25, level=0.95)
-    assert benign == 3 * malignant
+    malignant, benign, patients = sample_size_auc(0.85, 0.1, prevalence=0.25)
+    assert (benign, patients) == (3 * malignant, 4 * malignant)
     width = 2 * norm.ppf(0.975) * auc_standard_error(0.85, malignant, benign)
     fewer = 2 * norm.ppf(0.975) * auc_standard_error(0.85, malignant - 1, benign - 3)
     assert width <= 0.1 < fewer
@@ -84,12 +84,12 @@ def test_patients_are_those_among_whom_the_cases_are_expected():
     width=st.floats(0.05, 0.9),
     method=st.sampled_from(list(NAMES)),
 )
-@example(share=5e-324, width=0.5, method="clopper-pearson")
+@example(share=5e-324, width=0.5, method="clopper_pearson")
 def test_narrower_intervals_need_more_and_a_share_as_much_as_its_rest(
     share, width, method
 ):
     def cases(share, width):
-        return cases_for_proportion(share, width, level=0.95, method=method)
+        return sample_size_proportion(share, width, level=0.95, method=method)
 
     assert cases(share, width) >= cases(share, min(width * 1.2, 0.99))
     assert abs(cases(share, width) - cases(1 - share, width)) <= 1
@@ -98,14 +98,14 @@ def test_narrower_intervals_need_more_and_a_share_as_much_as_its_rest(
 
 def test_what_is_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"`share` must be in \[0, 1\]. Received: 1.5"):
-        cases_for_proportion(1.5, 0.1, level=0.95, method="wilson")
+        sample_size_proportion(1.5, 0.1, level=0.95, method="wilson")
     with pytest.raises(ValueError, match=r"`width` must be in \(0, 1\). Received: 0"):
-        cases_for_proportion(0.5, 0, level=0.95, method="wilson")
-    with pytest.raises(ValueError, match="wilson or clopper-pearson. Received: 'wald'"):
-        cases_for_proportion(0.5, 0.1, level=0.95, method="wald")
+        sample_size_proportion(0.5, 0, level=0.95, method="wilson")
+    with pytest.raises(ValueError, match="'clopper_pearson'.. Received: 'wald'"):
+        sample_size_proportion(0.5, 0.1, level=0.95, method="wald")
     with pytest.raises(ValueError, match=r"`auc` must be in \[0.5, 1\]. Received: 0.4"):
-        cases_for_auc(0.4, 0.1, 0.5, level=0.95)
+        sample_size_auc(0.4, 0.1)
     with pytest.raises(ValueError, match=r"`auc` must be in \(0, 1\). Received: 1"):
-        cases_for_auc(1.0, 0.1, 0.5, level=0.95)
+        sample_size_auc(1.0, 0.1)
     with pytest.raises(UserError, match="10,000,000 cases are enough for. Received: "):
-        cases_for_proportion(0.5, 1e-5, level=0.95, method="wilson")
+        sample_size_proportion(0.5, 1e-5, level=0.95, method="wilson")

@@ -7,22 +7,27 @@ import math
 
 from scipy.stats import binom, norm
 
-from usgland.evaluation.planning.sample_size import benign_for, check_inside, fewest
+from usgland.evaluation.planning.sample_size import (
+    SampleSize,
+    check_inside,
+    fewest,
+    sample_size_of,
+)
 
 
-def mcnemar_power(first: float, second: float, cases: int, *, alpha: float) -> float:
+def mcnemar_power(only_a: float, only_b: float, cases: int, *, alpha: float) -> float:
     """Power of McNemar's exact two-sided test, over all that can happen.
 
     Args:
-        first: Share of cases that only the first calls right, in [0, 1].
-        second: Share that only the second calls right.
+        only_a: Share of cases that only the first calls right, in [0, 1].
+        only_b: Share that only the second calls right.
         cases: Paired cases.
         alpha: Level of the test.
 
     Reference:
         Duffy, 1984, Asymptotic and exact power for the McNemar test, Biometrics 40.
     """
-    differing = first + second
+    differing = only_a + only_b
     if differing <= 0:
         return 0.0
     power = 0.0
@@ -34,7 +39,7 @@ def mcnemar_power(first: float, second: float, cases: int, *, alpha: float) -> f
         edge = int(binom.ppf(alpha / 2, pairs, 0.5))
         edge -= binom.cdf(edge, pairs, 0.5) > alpha / 2
         if edge >= 0:
-            share = first / differing
+            share = only_a / differing
             rejected = binom.cdf(edge, pairs, share) + binom.sf(
                 pairs - edge - 1, pairs, share
             )
@@ -42,35 +47,49 @@ def mcnemar_power(first: float, second: float, cases: int, *, alpha: float) -> f
     return power
 
 
-def cases_for_mcnemar(
-    first: float, second: float, *, alpha: float, power: float
+def sample_size_mcnemar(
+    only_a: float, only_b: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> int:
     """Fewest paired cases from which on McNemar's exact test has the power.
 
     Args:
-        first: Share of cases that only the first calls right.
-        second: Share that only the second calls right; another one.
+        only_a: Share of cases that only the first calls right.
+        only_b: Share that only the second calls right; another one.
         alpha: Level of the two-sided test.
         power: Wanted, in (alpha, 1).
 
+    Returns:
+        Cases of one label, to compare sensitivities or specificities, or of both, to
+        compare accuracies.
+
     Raises:
         ValueError: If an argument is out of range or the shares are equal.
+        UserError: If more than ten million cases are needed.
 
     Reference:
-        Where the search begins: Connor, 1987, Sample size for testing differences in
-        proportions for the paired-sample design, Biometrics 43:207.
+        Power: see `mcnemar_power`. Where the search begins: Connor, 1987, Sample size
+        for testing differences in proportions for the paired-sample design,
+        Biometrics 43:207.
+
+    Example:
+        Of a sensitivity of 0.9 and one of 0.8 that err independently, 0.9 * 0.2 of
+        the malignant cases are right with the first alone, 0.8 * 0.1 with the second.
+
+        >>> import usgland.evaluation as ev
+        >>> ev.sample_size_mcnemar(0.18, 0.08)
+        215
     """
     _check_power(alpha, power)
-    _check_discordant(first, second)
-    if first == second:
-        raise ValueError(f"`first` and `second` must differ. Received: {first} twice")
-    differing, difference = first + second, first - second
+    _check_discordant(only_a, only_b)
+    if only_a == only_b:
+        raise ValueError(f"`only_a` and `only_b` must differ. Received: {only_a} twice")
+    differing, difference = only_a + only_b, only_a - only_b
     start = norm.isf(alpha / 2) * math.sqrt(differing)
     start += norm.ppf(power) * math.sqrt(differing - difference**2)
     guess = math.ceil((start / difference) ** 2)
 
     def enough(cases: int) -> bool:
-        return mcnemar_power(first, second, cases, alpha=alpha) >= power
+        return mcnemar_power(only_a, only_b, cases, alpha=alpha) >= power
 
     # Power rises in small waves: whoever stands above them all has enough.
     cases = fewest(enough, start=guess)
@@ -95,20 +114,20 @@ def binormal_variance(auc: float, ratio: float) -> float:
     return 0.0099 * math.exp(-(a**2) / 2) * ((5 * a**2 + 8) + (a**2 + 8) / ratio)
 
 
-def cases_for_auc_difference(
-    first: float,
-    second: float,
-    correlation: float,
-    prevalence: float,
+def sample_size_auc_difference(
+    auc_a: float,
+    auc_b: float,
     *,
-    alpha: float,
-    power: float,
-) -> tuple[int, int]:
+    correlation: float = 0.5,
+    prevalence: float = 0.5,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> SampleSize:
     """Malignant and benign cases to find two models on the same cases to differ.
 
     Args:
-        first: Expected AUC of one, in [0.5, 1).
-        second: Of the other, a different one.
+        auc_a: Expected AUC of one, in [0.5, 1).
+        auc_b: Of the other, a different one.
         correlation: Of the two estimated areas, in [0, 1); DeLong's covariance of
             earlier data gives it. About 0.5 is often assumed; less needs more cases.
         prevalence: Share of malignant cases, in (0, 1).
@@ -122,40 +141,45 @@ def cases_for_auc_difference(
         Obuchowski and McClish, 1997, Sample size determination for diagnostic
         accuracy studies involving binormal ROC curve indices, Statistics in
         Medicine 16:1529.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.sample_size_auc_difference(0.9, 0.8, correlation=0.4)
+        SampleSize(malignant=72, benign=72, patients=144)
     """
     _check_power(alpha, power)
-    ratio = _ratio(first, second, correlation, prevalence)
-    if first == second:
-        raise ValueError(f"`first` and `second` must differ. Received: {first} twice")
+    ratio = _ratio(auc_a, auc_b, correlation, prevalence)
+    if auc_a == auc_b:
+        raise ValueError(f"`auc_a` and `auc_b` must differ. Received: {auc_a} twice")
     # Without a difference both have the variance of the first.
     root = norm.isf(alpha / 2) * math.sqrt(
-        _variance_of_difference(first, first, correlation, ratio)
+        _variance_of_difference(auc_a, auc_a, correlation, ratio)
     )
     root += norm.ppf(power) * math.sqrt(
-        _variance_of_difference(first, second, correlation, ratio)
+        _variance_of_difference(auc_a, auc_b, correlation, ratio)
     )
-    malignant = math.ceil((root / (first - second)) ** 2)
-    return malignant, benign_for(malignant, prevalence)
+    malignant = math.ceil((root / (auc_a - auc_b)) ** 2)
+    return sample_size_of(malignant, prevalence)
 
 
-def cases_for_auc_noninferiority(
-    new: float,
-    standard: float,
+def sample_size_auc_noninferiority(
+    auc_new: float,
+    auc_standard: float,
     margin: float,
-    correlation: float,
-    prevalence: float,
     *,
-    alpha: float,
-    power: float,
-) -> tuple[int, int]:
+    correlation: float = 0.5,
+    prevalence: float = 0.5,
+    alpha: float = 0.025,
+    power: float = 0.8,
+) -> SampleSize:
     """Malignant and benign cases to show that an AUC is not lower by the margin.
 
     Args:
-        new: Expected AUC of the new model.
-        standard: Of what it is compared with, on the same cases.
-        margin: Above 0; `new - standard > -margin` is to be shown.
-        correlation: As in `cases_for_auc_difference`.
-        prevalence: Share of malignant cases.
+        auc_new: Expected AUC of the new model.
+        auc_standard: Of what it is compared with, on the same cases.
+        margin: In (0, 1); `new - standard > -margin` is to be shown.
+        correlation: As in `sample_size_auc_difference`.
+        prevalence: Share of malignant cases, in (0, 1).
         alpha: One-sided level; 0.025 goes with a two-sided interval of 95%.
         power: Wanted, in (alpha, 1).
 
@@ -165,40 +189,58 @@ def cases_for_auc_noninferiority(
 
     Reference:
         Obuchowski, 1997, Testing for equivalence of diagnostic tests, AJR 168:13.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.sample_size_auc_noninferiority(0.9, 0.9, 0.05, prevalence=0.25)
+        SampleSize(malignant=170, benign=510, patients=680)
     """
     _check_power(alpha, power)
-    room = _room(new, standard, margin)
-    ratio = _ratio(new, standard, correlation, prevalence)
-    variance = _variance_of_difference(new, standard, correlation, ratio)
+    room = _room(auc_new, auc_standard, margin)
+    ratio = _ratio(auc_new, auc_standard, correlation, prevalence)
+    variance = _variance_of_difference(auc_new, auc_standard, correlation, ratio)
     z = float(norm.isf(alpha) + norm.ppf(power))
     malignant = math.ceil(z**2 * variance / room**2)
-    return malignant, benign_for(malignant, prevalence)
+    return sample_size_of(malignant, prevalence)
 
 
-def cases_for_noninferiority(
-    new_only: float, standard_only: float, margin: float, *, alpha: float, power: float
+def sample_size_noninferiority(
+    only_new: float,
+    only_standard: float,
+    margin: float,
+    *,
+    alpha: float = 0.025,
+    power: float = 0.8,
 ) -> int:
     """Paired cases to show that a sensitivity or specificity is not lower by a margin.
 
     Args:
-        new_only: Share of cases that only the new model calls right.
-        standard_only: Share that only the standard calls right.
-        margin: Above 0.
+        only_new: Share of cases that only the new model calls right.
+        only_standard: Share that only the standard calls right.
+        margin: In (0, 1).
         alpha: One-sided level.
         power: Wanted, in (alpha, 1).
 
+    Returns:
+        Cases of the label that counts.
+
     Raises:
-        ValueError: As `cases_for_auc_noninferiority`.
+        ValueError: As `sample_size_auc_noninferiority`.
 
     Reference:
         Liu et al., 2002, Tests for equivalence or non-inferiority for paired binary
         data, Statistics in Medicine 21:231, Wald-type test.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.sample_size_noninferiority(0.1, 0.1, 0.1)
+        157
     """
     _check_power(alpha, power)
-    _check_discordant(new_only, standard_only)
-    room = _room(new_only, standard_only, margin)
-    difference = new_only - standard_only
-    variance = new_only + standard_only - difference**2
+    _check_discordant(only_new, only_standard)
+    room = _room(only_new, only_standard, margin)
+    difference = only_new - only_standard
+    variance = only_new + only_standard - difference**2
     z = float(norm.isf(alpha) + norm.ppf(power))
     return math.ceil(z**2 * variance / room**2)
 

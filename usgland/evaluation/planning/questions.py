@@ -7,18 +7,18 @@ from rich.table import Table
 
 from usgland.errors import UserError
 from usgland.evaluation.planning.power import (
-    cases_for_auc_difference,
-    cases_for_auc_noninferiority,
-    cases_for_mcnemar,
-    cases_for_noninferiority,
+    sample_size_auc_difference,
+    sample_size_auc_noninferiority,
+    sample_size_mcnemar,
+    sample_size_noninferiority,
 )
 from usgland.evaluation.planning.sample_size import (
-    cases_for_auc,
-    cases_for_proportion,
+    SampleSize,
     patients_for,
+    sample_size_auc,
+    sample_size_proportion,
 )
-
-METHODS = {"wilson": "Wilson", "clopper-pearson": "Clopper-Pearson"}
+from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
 
 
 class Assumptions(NamedTuple):
@@ -75,17 +75,17 @@ def sample_size_rows(given: Assumptions) -> list[dict[str, Any]]:
         )
     rows = []
     for name, share in _shares(given):
-        for method, written in METHODS.items():
-            cases = cases_for_proportion(
+        for method, written in PROPORTION_METHODS.items():
+            cases = sample_size_proportion(
                 share, given.width, level=given.level, method=method
             )
             question = f"{name} {share:g}, interval of width {given.width:g}"
             rows.append(_row(given, question, written, name, cases))
-    malignant, benign = cases_for_auc(
-        given.auc, given.width, given.prevalence, level=given.level
+    size = sample_size_auc(
+        given.auc, given.width, prevalence=given.prevalence, level=given.level
     )
     question = f"AUC {given.auc:g}, interval of width {given.width:g}"
-    rows.append(_both(given, question, "Hanley-McNeil", malignant, benign))
+    rows.append(_both(question, "Hanley-McNeil", size))
     others = {
         "sensitivity": given.other_sensitivity,
         "specificity": given.other_specificity,
@@ -151,11 +151,11 @@ def _compare_shares(
     first, second = _discordant(given, name, share, other)
     if given.margin is None:
         _check_difference(name, share, other)
-        cases = cases_for_mcnemar(first, second, alpha=given.alpha, power=given.power)
+        cases = sample_size_mcnemar(first, second, alpha=given.alpha, power=given.power)
         question = f"{name} {share:g} against {other:g}"
         return _row(given, question, "McNemar, exact", name, cases)
     _check_margin(given.margin, name, share, other)
-    cases = cases_for_noninferiority(
+    cases = sample_size_noninferiority(
         first, second, given.margin, alpha=given.alpha / 2, power=given.power
     )
     question = f"{name} {share:g} not below {other:g} by {given.margin:g}"
@@ -163,25 +163,22 @@ def _compare_shares(
 
 
 def _compare_areas(given: Assumptions, other: float) -> dict[str, Any]:
-    shared = (given.correlation, given.prevalence)
+    shared = {
+        "correlation": given.correlation,
+        "prevalence": given.prevalence,
+        "power": given.power,
+    }
     if given.margin is None:
         _check_difference("auc", given.auc, other)
-        malignant, benign = cases_for_auc_difference(
-            given.auc, other, *shared, alpha=given.alpha, power=given.power
-        )
+        size = sample_size_auc_difference(given.auc, other, alpha=given.alpha, **shared)
         question = f"AUC {given.auc:g} against {other:g}"
     else:
         _check_margin(given.margin, "auc", given.auc, other)
-        malignant, benign = cases_for_auc_noninferiority(
-            given.auc,
-            other,
-            given.margin,
-            *shared,
-            alpha=given.alpha / 2,
-            power=given.power,
+        size = sample_size_auc_noninferiority(
+            given.auc, other, given.margin, alpha=given.alpha / 2, **shared
         )
         question = f"AUC {given.auc:g} not below {other:g} by {given.margin:g}"
-    return _both(given, question, "Obuchowski", malignant, benign)
+    return _both(question, "Obuchowski", size)
 
 
 def _discordant(
@@ -235,13 +232,5 @@ def _row(
     }
 
 
-def _both(
-    given: Assumptions, question: str, method: str, malignant: int, benign: int
-) -> dict[str, Any]:
-    return {
-        "question": question,
-        "method": method,
-        "malignant": malignant,
-        "benign": benign,
-        "patients": patients_for(malignant, benign, given.prevalence),
-    }
+def _both(question: str, method: str, size: SampleSize) -> dict[str, Any]:
+    return {"question": question, "method": method, **size._asdict()}

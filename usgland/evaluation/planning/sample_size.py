@@ -5,13 +5,33 @@ Cases are independent here: patients, or one image a patient.
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import beta, norm
 
 from usgland.errors import UserError
+from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
+from usgland.evaluation.statistics.readable import readable
 
 LARGEST = 10_000_000  # cases; an answer beyond is none
+
+
+class SampleSize(NamedTuple):
+    """How many cases a study needs.
+
+    Attributes:
+        malignant: Malignant cases.
+        benign: Benign ones, as many as come with those at the prevalence.
+        patients: Among whom so many of either label are expected.
+    """
+
+    malignant: int
+    benign: int
+    patients: int
+
+    def __repr__(self) -> str:
+        return readable(self)
 
 
 def proportion_width(share: float, cases: int, *, level: float, method: str) -> float:
@@ -21,7 +41,7 @@ def proportion_width(share: float, cases: int, *, level: float, method: str) -> 
         share: Expected sensitivity or specificity, in [0, 1].
         cases: Of the label that counts.
         level: Confidence level in (0, 1).
-        method: `"wilson"` or `"clopper-pearson"`. An expected count need not be
+        method: `"wilson"` or `"clopper_pearson"`. An expected count need not be
             whole; both formulas take it as it is.
 
     Raises:
@@ -32,23 +52,45 @@ def proportion_width(share: float, cases: int, *, level: float, method: str) -> 
         z2 = float(norm.isf(tail)) ** 2
         spread = share * (1 - share) / cases + z2 / (4 * cases**2)
         return 2 * math.sqrt(z2 * spread) / (1 + z2 / cases)
-    if method == "clopper-pearson":
+    if method == "clopper_pearson":
         # Of a count next to 0 SciPy's quantile overflows; it is 0 long before.
         low = beta.ppf(tail, count, cases - count + 1) if count > 1e-9 else 0.0
         high = beta.isf(tail, count + 1, cases - count) if count < cases else 1.0
         return float(high - low)
     raise ValueError(
-        f"`method` must be wilson or clopper-pearson. Received: {method!r}"
+        f"`method` must be one of {list(PROPORTION_METHODS)}. Received: {method!r}"
     )
 
 
-def cases_for_proportion(
-    share: float, width: float, *, level: float, method: str
+def sample_size_proportion(
+    share: float, width: float, *, level: float = 0.95, method: str = "wilson"
 ) -> int:
-    """Fewest cases of a label whose interval is at most `width` wide.
+    """Fewest cases of a label whose sensitivity or specificity is known so well.
+
+    Args:
+        share: Expected sensitivity (of malignant cases) or specificity (of benign
+            ones), in [0, 1].
+        width: Of the interval, from bound to bound, in (0, 1).
+        level: Confidence level in (0, 1).
+        method: Of the interval: `"wilson"` or `"clopper_pearson"`.
+
+    Returns:
+        Cases of that label. The interval is taken at the expected count, which is
+        not rounded.
 
     Raises:
-        ValueError: If an argument is out of range; see `proportion_width`.
+        ValueError: If an argument is out of range.
+        UserError: If more than ten million cases are needed.
+
+    Reference:
+        As `proportion_interval`.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.sample_size_proportion(0.9, 0.1)
+        141
+        >>> ev.sample_size_proportion(0.9, 0.1, method="clopper_pearson")
+        158
     """
     check_inside("share", share, 0, 1, closed=True)
     check_inside("width", width, 0, 1)
@@ -71,9 +113,9 @@ def auc_standard_error(auc: float, malignant: int, benign: int) -> float:
     return math.sqrt(variance / (malignant * benign))
 
 
-def cases_for_auc(
-    auc: float, width: float, prevalence: float, *, level: float
-) -> tuple[int, int]:
+def sample_size_auc(
+    auc: float, width: float, *, prevalence: float = 0.5, level: float = 0.95
+) -> SampleSize:
     """Fewest malignant and benign cases whose AUC has an interval of that width.
 
     Args:
@@ -84,6 +126,15 @@ def cases_for_auc(
 
     Raises:
         ValueError: If an argument is out of range.
+        UserError: If more than ten million cases are needed.
+
+    Reference:
+        As `auc_standard_error`.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.sample_size_auc(0.9, 0.1, prevalence=0.25)
+        SampleSize(malignant=70, benign=210, patients=280)
     """
     check_inside("auc", auc, 0.5, 1, closed=True)
     check_inside("auc", auc, 0, 1)
@@ -94,7 +145,13 @@ def cases_for_auc(
     malignant = fewest(
         lambda n: 2 * z * auc_standard_error(auc, n, benign_for(n, prevalence)) <= width
     )
-    return malignant, benign_for(malignant, prevalence)
+    return sample_size_of(malignant, prevalence)
+
+
+def sample_size_of(malignant: int, prevalence: float) -> SampleSize:
+    """So many malignant cases, and whoever comes with them."""
+    benign = benign_for(malignant, prevalence)
+    return SampleSize(malignant, benign, patients_for(malignant, benign, prevalence))
 
 
 def patients_for(malignant: int, benign: int, prevalence: float) -> int:

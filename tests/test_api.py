@@ -1,0 +1,112 @@
+"""The public names: what they are called, what they take, and that their examples run.
+
+A change here is a change of what notebooks and programs of others rely on.
+"""
+
+import ast
+import doctest
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import usgland.evaluation as ev
+
+ROOT = Path(__file__).parent.parent
+SIGNATURES = {
+    "sample_size_proportion": "(share, width, *, level=0.95, method='wilson')",
+    "sample_size_auc": "(auc, width, *, prevalence=0.5, level=0.95)",
+    "sample_size_mcnemar": "(only_a, only_b, *, alpha=0.05, power=0.8)",
+    "sample_size_auc_difference": (
+        "(auc_a, auc_b, *, correlation=0.5, prevalence=0.5, alpha=0.05, power=0.8)"
+    ),
+    "sample_size_noninferiority": (
+        "(only_new, only_standard, margin, *, alpha=0.025, power=0.8)"
+    ),
+    "sample_size_auc_noninferiority": (
+        "(auc_new, auc_standard, margin, *, correlation=0.5, prevalence=0.5, "
+        "alpha=0.025, power=0.8)"
+    ),
+}
+PRESENTATION = ("tensorflow", "keras", "matplotlib", "rich", "docx", "cv2")
+PROBE = f"""
+import doctest, sys
+import usgland.evaluation as ev
+assert "scipy" not in sys.modules and "pandas" not in sys.modules
+for name in ev.__all__:
+    for test in doctest.DocTestFinder().find(getattr(ev, name), name, globs={{}}):
+        doctest.DocTestRunner().run(test)
+print("imported:", sorted(set(sys.modules) & set({PRESENTATION!r})))
+"""
+
+
+def test_the_names_are_those_that_are_promised():
+    assert ev.__all__ == list(SIGNATURES)
+    assert dir(ev) == sorted(SIGNATURES)
+
+
+@pytest.mark.parametrize(("name", "expected"), SIGNATURES.items())
+def test_what_a_function_takes_is_what_is_promised(name, expected):
+    function = getattr(ev, name)
+    assert function.__name__ == name
+    signature = inspect.signature(function)
+    bare = [
+        one.replace(annotation=inspect.Parameter.empty)
+        for one in signature.parameters.values()
+    ]
+    shown = signature.replace(
+        parameters=bare, return_annotation=inspect.Signature.empty
+    )
+    assert str(shown) == expected
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_the_example_of_a_function_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for examples that read a file
+    (test,) = doctest.DocTestFinder().find(getattr(ev, name), name, globs={})
+    assert test.examples, "no example"
+    report = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(
+        test, out=report.append
+    )
+    assert result.failed == 0, "".join(report)
+
+
+def test_the_page_of_help_has_a_line_for_each_name():
+    lines = [line.split() for line in ev.__doc__.splitlines() if line[:4] == "    "]
+    assert [words[0] for words in lines[1:] if words] == ev.__all__
+
+
+def test_type_checkers_see_each_name_where_it_is_taken_from():
+    tree = ast.parse((ROOT / "usgland/evaluation/__init__.py").read_text())
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+    assert seen == {
+        name: f"usgland.evaluation.{module}" for name, module in ev.MODULES.items()
+    }
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'usgland.evaluation' has no attr"):
+        importlib.import_module("usgland.evaluation").auc_test  # noqa: B018
+
+
+def test_neither_the_import_nor_a_call_brings_a_plot_a_terminal_or_tensorflow(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["imported: []"], done.stdout + done.stderr

@@ -1,0 +1,38 @@
+"""How a result shows itself in a notebook: short numbers, and nothing empty."""
+
+from typing import Any
+
+import numpy as np
+
+WIDTH = 80  # of a line; a longer result has a line for each field
+
+
+def readable(result: Any) -> str:
+    """The `repr` of a named tuple of results.
+
+    Numbers have four digits here, their fields all of them. Fields that hold None or
+    no text are left out.
+
+    Args:
+        result: The named tuple.
+    """
+    fields = zip(result._fields, result, strict=True)
+    shown = [
+        f"{name}={_short(value)}"
+        for name, value in fields
+        if value is not None and not (isinstance(value, str) and not value)
+    ]
+    name, line = type(result).__name__, ", ".join(shown)
+    if len(name) + len(line) + 2 <= WIDTH and "\n" not in line:
+        return f"{name}({line})"
+    lines = "".join(f"\n    {field},".replace("\n", "\n    ")[4:] for field in shown)
+    return f"{name}({lines}\n)"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):  # NumPy's among them
+        return f"{value:.4g}"
+    if isinstance(value, np.ndarray):
+        with np.printoptions(precision=4, suppress=True, threshold=6, edgeitems=2):
+            return str(value)
+    return repr(value)
