@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from usgland.evaluation.readers.model_beside import read_model_cases
+from usgland.steps.readers import read_model_cases
 
 NOISE = {"doctor 1": 2.0, "doctor 2": 1.6, "doctor 3": 1.2}
 CUTS = (-0.6, 0.2, 0.8, 1.6)  # between the grades 1 to 5; 4 and 5 are malignant

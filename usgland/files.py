@@ -1,10 +1,10 @@
-"""Files that appear whole or not at all, and JSON."""
+"""Files that appear whole or not at all and replace none unasked, and JSON."""
 
 import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,25 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*-????????.*"):
         if path.is_file():
             path.unlink(missing_ok=True)
+
+
+def check_unwritten(what: str, paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Checks that no result of earlier work would be lost, unless that is wanted.
+
+    Args:
+        what: Name of the result, for the message.
+        paths: Files that will be written.
+        overwrite: Whether they may be replaced.
+
+    Raises:
+        UserError: If a file exists and may not be replaced.
+    """
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"Expected no earlier {what}. Received: {existing[0]}, which exists. Add "
+            "--overwrite to replace it"
+        )
 
 
 def _umask() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from usgland.config import Config, load_config
 from usgland.errors import UserError
+from usgland.files import read_json
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -20,6 +21,8 @@ METRICS = "metrics.json"
 PLOTS = "figures"
 TABLES = "tables"
 CHECKPOINT = "checkpoint"
+HEATMAPS = "heatmaps"
+READERS = "readers"  # of a reader study
 FOLDS = "folds"  # of cross-validation: a run directory each
 ALONE = "alone"  # of a run with image and form: models of either, same split
 TENSORBOARD = "tensorboard"
@@ -140,6 +143,22 @@ def find_run(path: Path, *needed: str) -> Path:
                 "`usgland fit` and `usgland cv` make one; with --resume they finish one"
             )
     return path
+
+
+def is_of_phantoms(run: Path) -> bool:
+    """Whether the images that a run learned from are synthetic.
+
+    Raises:
+        UserError: If environment.json does not say.
+    """
+    environment = read_json(run / ENVIRONMENT)
+    synthetic = environment.get("synthetic") if isinstance(environment, dict) else None
+    if not isinstance(synthetic, bool):
+        raise UserError(
+            f"{run / ENVIRONMENT}: expected `synthetic`: true or false, so that no "
+            f"phantom passes for a patient. Received: {synthetic!r}"
+        )
+    return synthetic
 
 
 def predictions_path(

@@ -30,6 +30,7 @@ from usgland.runs import (
     CALIBRATION,
     CONFIG,
     FOLDS,
+    HEATMAPS,
     MODEL,
     TABLES,
     find_run,
@@ -44,7 +45,6 @@ from usgland.steps.saliency import (
     write_table,
 )
 
-HEATMAPS = "heatmaps"
 CONTRIBUTIONS = f"{TABLES}/contributions.csv"
 
 

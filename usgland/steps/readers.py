@@ -5,17 +5,25 @@ from typing import Any
 
 from usgland.config import EvaluationSettings, load_config
 from usgland.errors import UserError
-from usgland.evaluation.readers.model_beside import ModelCases, read_model_cases
+from usgland.evaluation.cases.predictions import read_role
+from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.evaluation.readers.model_beside import ModelCases, model_cases
 from usgland.evaluation.readers.readings import read_readers, reader_unit
 from usgland.evaluation.readers.study import study_readers
 from usgland.evaluation.readers.study_plots import overview_plot, readers_plot
 from usgland.evaluation.readers.study_tables import study_csv, study_markdown
 from usgland.evaluation.shown.plot_frame import save_plot
-from usgland.files import write_json, write_text
-from usgland.runs import CONFIG
+from usgland.files import check_unwritten, write_json, write_text
+from usgland.runs import (
+    CONFIG,
+    ENVIRONMENT,
+    PREDICTIONS,
+    READERS,
+    THRESHOLD,
+    is_of_phantoms,
+)
 
 STUDY = "readers.json"
-FOLDER = "readers"  # of a run directory
 
 
 def make_reader_study(
@@ -56,12 +64,9 @@ def make_reader_study(
         UserError: If a file cannot be used or the study exists.
     """
     if output is None and predictions is not None and predictions.is_dir():
-        output = predictions / FOLDER
-    if output is not None and (output / STUDY).exists() and not overwrite:
-        raise UserError(
-            f"Expected a folder without a reader study. Received: {output / STUDY}, "
-            "which exists. Add --overwrite to make it again"
-        )
+        output = predictions / READERS
+    if output is not None:
+        check_unwritten("reader study", [output / STUDY], overwrite=overwrite)
     model = None
     if predictions is not None:
         model = read_model_cases(predictions, role=role, threshold=threshold)
@@ -83,6 +88,51 @@ def make_reader_study(
         ).evaluation
     study = study_readers(readings, model, settings, model_unit=unit)
     return study, _write(study, model, output) if output else []
+
+
+def read_model_cases(
+    path: Path, *, role: str = "test", threshold: float | None = None
+) -> ModelCases:
+    """Reads a run's predictions, or a CSV of predictions.
+
+    Args:
+        path: A run directory, or a CSV as `read_predictions` reads it.
+        role: Which rows: train, val or test.
+        threshold: For a CSV that has no threshold.json beside it.
+
+    Raises:
+        UserError: If a file is missing or damaged, there is no row of that role, a
+            case stands twice, or no operating point is known.
+    """
+    source = path / PREDICTIONS if path.is_dir() else path
+    rows = read_role(source, role)
+    beside = source.parent
+    return model_cases(
+        rows,
+        _thresholds(source, threshold),
+        source=source,
+        role=role,
+        synthetic=(beside / ENVIRONMENT).exists() and is_of_phantoms(beside),
+    )
+
+
+def _thresholds(source: Path, threshold: float | None) -> dict[str, Any]:
+    beside = source.parent / THRESHOLD
+    if threshold is not None:
+        if beside.exists():
+            raise UserError(
+                f"--threshold: expected only where the predictions have none. "
+                f"Received: {threshold}, and {beside}; leave it out"
+            )
+        if not 0 < threshold < 1:
+            raise UserError(f"--threshold: expected in (0, 1). Received: {threshold}")
+        return {"threshold": threshold}
+    if not beside.exists():
+        raise UserError(
+            f"{source}: expected {THRESHOLD} beside it, the model's operating point. "
+            "Received: none. Give the threshold that validation chose with --threshold"
+        )
+    return read_thresholds(beside)
 
 
 def _write(study: dict[str, Any], model: ModelCases | None, folder: Path) -> list[Path]:

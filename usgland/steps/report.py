@@ -1,6 +1,8 @@
-"""`report`: joins evaluated runs, their manifest and the writer of reports."""
+"""The step `report`: from evaluated runs and their manifest to one page."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -10,19 +12,37 @@ from usgland.data.manifest import excluded_rows
 from usgland.data.phantom import cached_phantoms
 from usgland.data.sources import manifest_rows
 from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import read_role
+from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
 from usgland.evaluation.comparison.pairs import Choices
 from usgland.evaluation.report.flow import Excluded
-from usgland.evaluation.report.sections import write_report
+from usgland.evaluation.report.sections import RunContents, make_report
 from usgland.evaluation.table_one.characteristics import table_one
-from usgland.runs import CONFIG, METRICS, TABLES, find_run
+from usgland.files import check_unwritten, read_json, write_text
+from usgland.runs import (
+    CONFIG,
+    ENVIRONMENT,
+    HEATMAPS,
+    METRICS,
+    PLOTS,
+    PREDICTIONS,
+    READERS,
+    SPLITS,
+    TABLES,
+    THRESHOLD,
+    find_run,
+)
 from usgland.steps.comparison import compare_files
 from usgland.steps.table_one import patients_of, show_table_one
+
+REPORT, MODEL_CARD = "report.html", "model_card.md"
+SHEETS = 6  # of heat maps, each of many images
 
 
 def report(
     runs: list[Path], console: Console, *, images: bool = True, overwrite: bool = False
 ) -> list[Path]:
-    """Writes the report of the first run; the others stand beside it.
+    """Gathers what the first run has to show and writes it; the others stand beside.
 
     Args:
         runs: Evaluated runs.
@@ -32,29 +52,112 @@ def report(
 
     Returns:
         The files written.
+
+    Raises:
+        UserError: If a run was not evaluated or the report exists.
     """
     run = runs[0]
+    check_unwritten("report", [run / REPORT], overwrite=overwrite)
     config = load_config(find_run(run) / CONFIG)
     find_run(run, METRICS)
     paths, excluded = _manifest(config, console)
     if paths is not None or config.model.inputs == "clinical":
         _write_table_one(run, config)
     if len(runs) > 1:
-        _compare(runs, console)
+        _compare(runs, config, console)
     return write_report(
         run,
         others=runs[1:],
         images=paths if images else None,
         excluded=excluded,
-        overwrite=overwrite,
     )
 
 
-def _compare(runs: list[Path], console: Console) -> None:
+def write_report(
+    run: Path,
+    *,
+    others: Sequence[Path] = (),
+    images: Mapping[str, str] | None = None,
+    excluded: Sequence[Excluded] = (),
+) -> list[Path]:
+    """Writes report.html and model_card.md into an evaluated run.
+
+    Args:
+        run: A run directory with metrics.json.
+        others: Further evaluated runs, whose headline measures stand beside.
+        images: Image -> path of its file, for the gallery of errors; None: no gallery.
+        excluded: Rows of the manifest that the run left out.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If a run was not evaluated.
+    """
+    contents = _read_contents(run, images, excluded)
+    beside = [(other.name, _read_metrics(other)) for other in others]
+    texts = make_report(contents, beside)
+    paths = [run / REPORT, run / MODEL_CARD]
+    for path, text in zip(paths, texts, strict=True):
+        write_text(path, text)
+    return paths
+
+
+def _read_metrics(run: Path) -> dict[str, Any]:
+    if not (find_run(run, SPLITS, ENVIRONMENT) / METRICS).exists():
+        raise UserError(
+            f"Expected an evaluated run with {METRICS}. Received: {run}. "
+            "`usgland evaluate` comes first"
+        )
+    return read_json(run / METRICS)
+
+
+def _read_contents(
+    run: Path, images: Mapping[str, str] | None, excluded: Sequence[Excluded]
+) -> RunContents:
+    metrics = _read_metrics(run)
+    splits = pd.read_csv(run / SPLITS, dtype=str, keep_default_na=False)
+    folders = [run / name for name in (TABLES, PLOTS, READERS)]
+    texts = [path for folder in folders for path in folder.glob("*.md")]
+    pictures = [path for folder in folders for path in folder.glob("*.png")]
+    pictures += sorted((run / HEATMAPS).glob("sheet*.png"))[:SHEETS]
+    return RunContents(
+        name=run.name,
+        config=load_config(run / CONFIG),
+        settings=(run / CONFIG).read_text(encoding="utf-8"),
+        environment=read_json(run / ENVIRONMENT),
+        metrics=metrics,
+        splits=splits.assign(label=splits["label"].astype(int)),
+        texts={_name(path, run): path.read_text(encoding="utf-8") for path in texts},
+        pictures={_name(path, run): path for path in pictures},
+        scored=_read_scored(run, metrics["role"], images),
+        excluded=excluded,
+        elsewhere=sorted(path.name for path in run.glob("metrics-*.json")),
+    )
+
+
+def _name(path: Path, run: Path) -> str:
+    return path.relative_to(run).as_posix()
+
+
+def _read_scored(
+    run: Path, role: str, images: Mapping[str, str] | None
+) -> pd.DataFrame | None:
+    """The scored images that may be shown, with what the model called them."""
+    if images is None or not (run / PREDICTIONS).exists():
+        return None
+    rows = read_role(run / PREDICTIONS, role)
+    rows = rows[rows["image"].isin(list(images))]
+    rows = apply_threshold(rows, read_thresholds(run / THRESHOLD))
+    return rows.assign(image_path=rows["image"].map(images))
+
+
+def _compare(runs: list[Path], config: Config, console: Console) -> None:
     """The paired tests of the runs, where they were tested on the same cases."""
     quiet, tables = Console(quiet=True), runs[0] / TABLES
+    choices = Choices(level=config.evaluation.confidence_level)
     try:
-        compare_files(runs, Choices(), quiet, output=tables, overwrite=True)
+        compare_files(runs, choices, quiet, output=tables, overwrite=True)
     except UserError as error:
         console.print(f"Not compared: {error}", highlight=False, soft_wrap=True)
 

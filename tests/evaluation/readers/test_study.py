@@ -224,7 +224,9 @@ def test_files_say_what_is_undefined_and_mark_what_is_synthetic(
 
 
 def test_an_earlier_study_is_not_overwritten(run, calls_on_run, study):
-    with pytest.raises(UserError, match="readers.json, which exists. Add --overwrite"):
+    with pytest.raises(
+        UserError, match="study. Received: .*readers.json, which exists. Add"
+    ):
         make_reader_study(calls_on_run, predictions=run, malignant_from=3)
 
 

@@ -51,6 +51,22 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return rows
 
 
+def read_role(path: Path, role: str) -> pd.DataFrame:
+    """Reads the predictions of one role: train, val or test.
+
+    Raises:
+        UserError: As `read_predictions`, or if there is no row of that role.
+    """
+    rows = read_predictions(path)
+    part = rows[rows["role"] == role].reset_index(drop=True)
+    if part.empty:
+        raise UserError(
+            f"{path}: expected rows of the role {role}. Received: only "
+            f"{', '.join(sorted(set(rows['role'])))}"
+        )
+    return part
+
+
 def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     """Gathers the images of a patient into one prediction: the mean of their logits.
 

@@ -1,15 +1,13 @@
 """The model that readers are held against: its cases, its calls, what they rest on."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import patient_predictions, read_predictions
-from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
-from usgland.files import read_json
-from usgland.runs import ENVIRONMENT, PREDICTIONS, THRESHOLD
+from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.thresholds import apply_threshold
 
 
 class ModelCases(NamedTuple):
@@ -31,33 +29,31 @@ class ModelCases(NamedTuple):
     synthetic: bool
 
 
-def read_model_cases(
-    path: Path, *, role: str = "test", threshold: float | None = None
+def model_cases(
+    rows: pd.DataFrame,
+    thresholds: dict[str, Any],
+    *,
+    source: Path,
+    role: str,
+    synthetic: bool,
 ) -> ModelCases:
-    """Reads a run's predictions, or a CSV of predictions.
+    """Calls each image and each patient at the model's operating point.
 
     Args:
-        path: A run directory, or a CSV as `read_predictions` reads it.
-        role: Which rows: train, val or test.
-        threshold: For a CSV that has no threshold.json beside it.
+        rows: Predictions of one role, as `read_predictions` gives them.
+        thresholds: As `read_thresholds` gives them.
+        source: The file of the rows.
+        role: Of the rows.
+        synthetic: Whether the images are known to be phantoms; a column `synthetic`
+            of "1" says so as well.
 
     Raises:
-        UserError: If a file is missing or damaged, there is no row of that role, a
-            case stands twice, or no operating point is known.
+        UserError: If a case stands twice.
     """
-    source = path / PREDICTIONS if path.is_dir() else path
-    rows = read_predictions(source)
-    roles = sorted(set(rows["role"]))
-    rows = rows[rows["role"] == role].reset_index(drop=True)
-    if rows.empty:
-        raise UserError(
-            f"{source}: expected rows of the role {role}. Received: only "
-            f"{', '.join(roles)}. Choose with --role"
-        )
-    thresholds = _thresholds(source, threshold)
+    patients = patient_predictions(rows)
     by_unit = {
         "image": rows.assign(case=rows["image"]),
-        "patient": patient_predictions(rows).assign(case=lambda one: one["patient_id"]),
+        "patient": patients.assign(case=patients["patient_id"]),
     }
     for unit, cases in by_unit.items():
         again = cases["case"][cases["case"].duplicated()]
@@ -69,44 +65,6 @@ def read_model_cases(
         applied = apply_threshold(cases, thresholds)
         columns = ["case", "patient_id", "label", "probability", "prediction"]
         by_unit[unit] = applied[columns].reset_index(drop=True)
-    synthetic = "synthetic" in rows and bool((rows["synthetic"] == "1").any())
-    synthetic |= _made_of_phantoms(source.parent / ENVIRONMENT)
-    return ModelCases(by_unit, source, role, _words(thresholds), synthetic)
-
-
-def _thresholds(source: Path, threshold: float | None) -> dict:
-    beside = source.parent / THRESHOLD
-    if threshold is not None:
-        if beside.exists():
-            raise UserError(
-                f"--threshold: expected only where the predictions have none. "
-                f"Received: {threshold}, and {beside}; leave it out"
-            )
-        if not 0 < threshold < 1:
-            raise UserError(f"--threshold: expected in (0, 1). Received: {threshold}")
-        return {"threshold": threshold}
-    if not beside.exists():
-        raise UserError(
-            f"{source}: expected {THRESHOLD} beside it, the model's operating point. "
-            "Received: none. Give the threshold that validation chose with --threshold"
-        )
-    return read_thresholds(beside)
-
-
-def _words(thresholds: dict) -> str:
-    if "folds" in thresholds:
-        return "one a fold"
-    return f"{thresholds['threshold']:.4f}"
-
-
-def _made_of_phantoms(path: Path) -> bool:
-    if not path.exists():
-        return False
-    environment = read_json(path)
-    synthetic = environment.get("synthetic") if isinstance(environment, dict) else None
-    if not isinstance(synthetic, bool):
-        raise UserError(
-            f"{path}: expected `synthetic`: true or false, so that no phantom passes "
-            f"for a patient. Received: {synthetic!r}"
-        )
-    return synthetic
+    synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
+    words = "one a fold" if "folds" in thresholds else f"{thresholds['threshold']:.4f}"
+    return ModelCases(by_unit, source, role, words, synthetic)

@@ -48,7 +48,7 @@ STARD_AI = (
     Item("16", "missing data", "missing"),
     Item("17", "variability, pre-specified or exploratory", "subgroups"),
     Item("18", "intended sample size and how it was found"),
-    Item("19", "flow diagram", "flow"),
+    Item("19", "flow diagram", "diagram"),
     Item("20", "baseline characteristics", "baseline"),
     Item("21a", "severity of disease in those with it"),
     Item("21b", "alternative diagnoses in those without it"),
@@ -96,7 +96,7 @@ CLAIM = (
     Item("32", "evaluation on internal data", "figures"),
     Item("33", "evaluation on external data", "external"),
     Item("34", "trial registration"),
-    Item("35", "flow of patients", "flow"),
+    Item("35", "flow of patients", "diagram"),
     Item("36", "characteristics of each part", "baseline"),
     Item("37", "performance on every part", "figures"),
     Item("38", "estimates with precision", "figures"),
@@ -152,7 +152,7 @@ def fill(items: tuple[Item, ...], facts: Mapping[str, str]) -> list[tuple[str, .
 
     Args:
         items: Of a guideline.
-        facts: Name -> one sentence; names that are not there, or empty, are for the
+        facts: Name -> one sentence; names that are missing, or empty, are for the
             author.
     """
     return [

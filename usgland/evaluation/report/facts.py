@@ -1,34 +1,49 @@
 """What a run knows about itself, in sentences that a reporting guideline can use."""
 
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
 
 from usgland.config import Config
 from usgland.evaluation.report.flow import Excluded, describe_rows
-from usgland.runs import PLOTS, TABLES
 
 TAKES = {"image": "image", "clinical": "clinical form", "both": "image and form"}
+# Facts that a section of the report shows, and what to look for; of two for one fact,
+# the later goes before.
+POINTERS = (
+    ("diagram", "Flow of patients", ""),
+    ("confusion", "Results", ": counts per image and per patient"),
+    ("figures", "Results", ": per image and per patient, with intervals"),
+    ("errors", "Worst errors", ""),
+    ("calibration", "Calibration and benefit", ""),
+    ("subgroups", "Subgroups", ""),
+    ("baseline", "Table 1", ""),
+    ("saliency", "Heat maps", ""),
+    ("saliency", "Where the model looked", ""),
+)
 
 
 def run_facts(
-    run: Path,
     config: Config,
     environment: dict[str, Any],
     metrics: dict[str, Any],
     splits: pd.DataFrame,
-    excluded: list[Excluded],
+    excluded: Sequence[Excluded] = (),
+    *,
+    sections: Collection[str] = (),
+    elsewhere: Sequence[str] = (),
 ) -> dict[str, str]:
     """Facts by the names that `usgland.evaluation.report.checklists` asks for.
 
     Args:
-        run: The run directory.
-        config: Its settings.
+        config: The run's settings.
         environment: Of environment.json.
         metrics: Of metrics.json.
         splits: Of splits.csv.
         excluded: Rows that were left out.
+        sections: Headings that the report shows; no fact points to another.
+        elsewhere: Names of the files with measures on other images.
 
     Returns:
         Name -> one sentence; only what is known.
@@ -41,9 +56,7 @@ def run_facts(
         "statistics": _statistics(metrics),
         "indeterminate": "There are none: every image gets a probability.",
         "missing": _missing(config),
-        "flow": "See Flow of patients: " + "; ".join(describe_rows(splits)) + ".",
-        "confusion": "See Results: counts per image and per patient.",
-        "figures": "See Results: per image and per patient, with intervals.",
+        "flow": "; ".join(describe_rows(splits)) + ".",
         "preprocessing": _preprocessing(config),
         "split": _split(config),
         "version": _version(environment),
@@ -57,20 +70,13 @@ def run_facts(
         + " (train.class_weights).",
         "predictors": _predictors(config),
     }
-    there = {
-        "errors": (PLOTS, "predictions.csv", "See Worst errors."),
-        "calibration": (TABLES, "calibration.csv", "See Calibration."),
-        "subgroups": (TABLES, "subgroups.csv", "See Subgroups."),
-        "baseline": (TABLES, "table1.csv", "See Table 1."),
+    if elsewhere:
+        facts["external"] = f"See the figures in {', '.join(elsewhere)}."
+    return facts | {
+        fact: f"See {section}{what}."
+        for fact, section, what in POINTERS
+        if section in sections
     }
-    for name, (folder, file, text) in there.items():
-        if (run / folder / file).exists() or (run / file).exists():
-            facts[name] = text
-    if any((run / "heatmaps").glob("*.png")):
-        facts["saliency"] = "See Where the model looked."
-    if any(run.glob("metrics-*.json")):
-        facts["external"] = "See the figures on other images beside this report."
-    return facts
 
 
 def describe_model(
@@ -78,11 +84,7 @@ def describe_model(
 ) -> list[tuple[str, str]]:
     """Rows of the table that describes the model: what, and its value."""
     known = {
-        "Takes": {
-            "image": "image",
-            "clinical": "clinical form",
-            "both": "image and form",
-        }[config.model.inputs],
+        "Takes": TAKES[config.model.inputs],
         "Network": _network(config),
         "Parameters": f"{environment['parameters']:,}"
         if "parameters" in environment
@@ -103,10 +105,10 @@ def describe_model(
     return [(name, value) for name, value in known.items() if value]
 
 
-def _left_out(excluded: list[Excluded]) -> str:
+def _left_out(excluded: Sequence[Excluded]) -> str:
     if not excluded:
         return "No row of the manifest was left out; how it was made: author."
-    return "; ".join(f"{one.images} images: {one.reason}" for one in excluded) + "."
+    return "; ".join(f"{rows.images} images: {rows.reason}" for rows in excluded) + "."
 
 
 def _network(config: Config) -> str:

@@ -24,6 +24,7 @@ def model_card(
         [Mitchell et al., 2019](https://doi.org/10.1145/3287560.3287596), whose
         sections it has.
     """
+    groups = "see Subgroups in report.html" if "subgroups" in facts else AUTHOR
     lines = [f"# Model card: {name}", ""]
     if metrics["synthetic"]:
         lines += [f"**{SYNTHETIC}**", ""]
@@ -43,7 +44,7 @@ def model_card(
         "",
         "## Factors",
         "",
-        f"- Devices, age, sex, lesion size: {facts.get('subgroups', AUTHOR + '.')}",
+        f"- Devices, age, sex, lesion size: {groups}.",
         "",
         "## Training data",
         "",

@@ -1,16 +1,14 @@
-"""The step `report`: everything a run has to show, in one HTML file."""
+"""The report of a run: everything that it has to show, as one HTML page."""
 
 from collections.abc import Mapping, Sequence
+from fnmatch import filter as matching
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from usgland.config import forced_leaks, load_config
-from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import read_predictions
-from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
+from usgland.config import Config, forced_leaks
 from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS, fill
 from usgland.evaluation.report.facts import describe_model, run_facts
 from usgland.evaluation.report.flow import Excluded, flow_svg
@@ -24,192 +22,193 @@ from usgland.evaluation.report.page_parts import (
 )
 from usgland.evaluation.shown.names import NAMES
 from usgland.evaluation.shown.text import format_measure
-from usgland.files import read_json, write_text
-from usgland.runs import (
-    CONFIG,
-    ENVIRONMENT,
-    METRICS,
-    PLOTS,
-    PREDICTIONS,
-    SPLITS,
-    TABLES,
-    THRESHOLD,
-    find_run,
-)
 
-REPORT, MODEL_CARD = "report.html", "model_card.md"
 LARGEST = 5_000_000  # bytes of a report that a mail still takes
 WORST = 8  # images of each kind of error
-# Sections of measures and tables, each with the files it shows where they are there.
+FEW_PATIENTS = 10  # of a label, below which the report warns
+# Sections of tables and pictures, each with the files of the run that it shows where
+# they exist, and the captions of the pictures; "": the name of the file.
 PARTS: Mapping[str, Sequence[tuple[str, str]]] = {
-    "Table 1": [("table1.md", "")],
+    "Table 1": [("tables/table1.md", "")],
     "Results": [
-        ("metrics.md", ""),
-        ("roc.png", "ROC curves per image and per patient"),
-        ("confusion.png", "Confusion matrices per image and per patient"),
-        ("history.png", "Loss and accuracy while training"),
+        ("tables/metrics.md", ""),
+        ("figures/roc.png", "ROC curves per image and per patient"),
+        ("figures/confusion.png", "Confusion matrices per image and per patient"),
+        ("figures/history.png", "Loss and accuracy while training"),
     ],
     "Calibration and benefit": [
-        ("calibration.md", ""),
-        ("calibration.png", "Reliability curve"),
-        ("decision_curve.md", ""),
-        ("decision_curve.png", "Net benefit"),
+        ("tables/calibration.md", ""),
+        ("figures/calibration.png", "Reliability curve"),
+        ("tables/decision_curve.md", ""),
+        ("figures/decision_curve.png", "Net benefit"),
     ],
-    "Subgroups": [("subgroups.md", ""), ("subgroup_*.png", "Figures by subgroup")],
+    "Subgroups": [
+        ("tables/subgroups.md", ""),
+        ("figures/subgroup_*.png", "Figures by subgroup"),
+    ],
     "Comparisons": [
-        ("additions.md", ""),
-        ("importance.md", ""),
-        ("comparison.md", ""),
+        ("tables/additions.md", ""),
+        ("tables/importance.md", ""),
+        ("tables/comparison.md", ""),
     ],
-    "Readers": [("readers.md", ""), ("readers*.png", "Readers and model")],
+    "Readers": [
+        ("readers/readers.md", ""),
+        ("readers/readers*.png", "Readers and model"),
+    ],
     "Where the model looked": [
-        ("saliency.md", ""),
-        ("saliency.png", "Where the maps lie"),
+        ("tables/saliency.md", ""),
+        ("figures/saliency.png", "Where the maps lie"),
     ],
+    "Heat maps": [("heatmaps/sheet*.png", "")],
 }
+SHORTCUTS = "tables/shortcuts.md"  # its first line is a warning
 
 
-def write_report(
-    run: Path,
-    *,
-    others: Sequence[Path] = (),
-    images: Mapping[str, str] | None = None,
-    excluded: Sequence[Excluded] = (),
-    overwrite: bool = False,
-) -> list[Path]:
-    """Writes report.html and model_card.md into an evaluated run.
+class RunContents(NamedTuple):
+    """What a report shows of one run.
+
+    Attributes:
+        name: Of the run.
+        config: Its settings.
+        settings: The same, as the text of its config.yaml.
+        environment: Of environment.json.
+        metrics: Of metrics.json.
+        splits: Of splits.csv, with `label` as numbers.
+        texts: Name of a file in the run, e.g. `tables/metrics.md` -> its Markdown.
+        pictures: Name of a file in the run, e.g. `figures/roc.png` -> where it lies.
+        scored: The images that were scored, for the gallery of errors: `image`,
+            `image_path`, `label`, `prediction`, `probability`, `logit`; None: no
+            gallery.
+        excluded: Rows of the manifest that the run left out.
+        elsewhere: Names of the files with measures on other images.
+    """
+
+    name: str
+    config: Config
+    settings: str
+    environment: dict[str, Any]
+    metrics: dict[str, Any]
+    splits: pd.DataFrame
+    texts: Mapping[str, str]
+    pictures: Mapping[str, Path]
+    scored: pd.DataFrame | None = None
+    excluded: Sequence[Excluded] = ()
+    elsewhere: Sequence[str] = ()
+
+
+def make_report(
+    run: RunContents, others: Sequence[tuple[str, dict[str, Any]]] = ()
+) -> tuple[str, str]:
+    """Writes the page, and the model card, which rests on the same facts.
 
     Args:
-        run: A run directory with metrics.json.
-        others: Further evaluated runs, whose headline measures stand beside.
-        images: Image -> path of its file, for the gallery of errors; None: no gallery.
-        excluded: Rows of the manifest that the run left out.
-        overwrite: Whether an earlier report may be replaced.
+        run: What it shows.
+        others: Names and metrics.json of further runs, whose headline measures stand
+            beside those of the run.
 
     Returns:
-        The files written.
-
-    Raises:
-        UserError: If a run was not evaluated or the report exists.
+        HTML that needs no other file, and Markdown. Heat maps are left out where the
+        page would have more than `LARGEST` bytes.
     """
-    target = run / REPORT
-    if target.exists() and not overwrite:
-        raise UserError(
-            f"A report is not overwritten. Received {target}, which exists. Add "
-            "--overwrite to make it again"
-        )
-    config, environment, metrics = _read(run)
-    splits = pd.read_csv(run / SPLITS, dtype=str, keep_default_na=False)
-    splits["label"] = splits["label"].astype(int)
-    facts = run_facts(run, config, environment, metrics, splits, list(excluded))
-    sections = [
-        ("Summary", _summary(run, metrics, others, forced_leaks(config))),
-        ("Flow of patients", flow_svg(splits, excluded)),
-        ("Model", table(describe_model(config, environment))),
-        *((name, _part(run, files)) for name, files in PARTS.items()),
-        ("Heat maps", _heat_maps(run)),
-        ("Worst errors", _gallery(run, metrics, images)),
-        ("To repeat it", _repeat(run, environment)),
-        *((f"Checklist: {name}", _checklist(name, facts)) for name in CHECKLISTS),
-    ]
-    title = f"usgland report: {run.name}"
-    html = page(title, sections, synthetic=metrics["synthetic"])
+    sections = {
+        "Summary": _summary(run, others),
+        "Flow of patients": flow_svg(run.splits, run.excluded),
+        "Model": table(describe_model(run.config, run.environment)),
+        **{name: _part(run, files) for name, files in PARTS.items()},
+        "Worst errors": _gallery(run.scored),
+        "To repeat it": _repeat(run),
+    }
+    html, facts = _fill_page(run, sections)
     if len(html.encode()) > LARGEST:
-        sections = [one for one in sections if one[0] != "Heat maps"]
-        html = page(title, sections, synthetic=metrics["synthetic"])
-    write_text(target, html)
-    write_text(run / MODEL_CARD, model_card(run.name, config, metrics, facts))
-    return [target, run / MODEL_CARD]
+        html, facts = _fill_page(run, sections | {"Heat maps": ""})
+    return html, model_card(run.name, run.config, run.metrics, facts)
 
 
-def _read(run: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    find_run(run, SPLITS, ENVIRONMENT)
-    if not (run / METRICS).exists():
-        raise UserError(
-            f"Expected an evaluated run with {METRICS}. Received: {run}. "
-            "`usgland evaluate` comes first"
-        )
-    return (
-        load_config(run / CONFIG),
-        read_json(run / ENVIRONMENT),
-        read_json(run / METRICS),
+def _fill_page(
+    run: RunContents, sections: dict[str, str]
+) -> tuple[str, dict[str, str]]:
+    """The page, and the facts in its checklists, which name none but its sections."""
+    shown = [name for name, content in sections.items() if content]
+    facts = run_facts(
+        run.config,
+        run.environment,
+        run.metrics,
+        run.splits,
+        run.excluded,
+        sections=shown,
+        elsewhere=run.elsewhere,
     )
+    checklists = {f"Checklist: {name}": _checklist(name, facts) for name in CHECKLISTS}
+    html = page(
+        f"usgland report: {run.name}",
+        list((sections | checklists).items()),
+        synthetic=run.metrics["synthetic"],
+    )
+    return html, facts
 
 
-def _summary(
-    run: Path, metrics: dict[str, Any], others: Sequence[Path], leaks: Sequence[str]
-) -> str:
+def _summary(run: RunContents, others: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """The measures that matter first, and what must be known before reading on."""
     names = ("roc_auc", "sensitivity", "specificity", "accuracy")
     rows = []
-    for name, one in [(run.name, metrics)] + [
-        (other.name, _read(other)[2]) for other in others
-    ]:
+    for name, metrics in [(run.name, run.metrics), *others]:
         for unit in ("patient", "image"):
-            measures = one[unit]["figures"]
+            measures = metrics[unit]["figures"]
             cells = [format_measure(measures[measure]) for measure in names]
-            rows.append((name, f"per {unit}, n = {one[unit]['n']}", *cells))
+            rows.append((name, f"per {unit}, n = {metrics[unit]['n']}", *cells))
+    text = "".join(f'<p class="warning">{escape(line)}</p>' for line in _warnings(run))
+    head = ("Run", "Unit", *(NAMES[name] for name in names))
+    level = f"{100 * run.metrics['confidence_level']:g}%"
+    return (
+        f"{text}{table(rows, head)}<p>{level} intervals. Role {run.metrics['role']}, "
+        "scored once. For research; not a medical device.</p>"
+    )
+
+
+def _warnings(run: RunContents) -> list[str]:
     warnings = []
+    leaks = forced_leaks(run.config)
     if leaks:
         warnings.append(
             f"The form has columns that may know the label ({', '.join(leaks)}): these "
             "figures are too good."
         )
-    shortcuts = run / TABLES / "shortcuts.md"
-    if shortcuts.exists():
-        warnings.append(shortcuts.read_text(encoding="utf-8").splitlines()[0])
-    small = metrics["patient"]
-    if min(small["n_benign"], small["n_malignant"]) < 10:
+    if run.texts.get(SHORTCUTS):
+        warnings.append(run.texts[SHORTCUTS].splitlines()[0])
+    tested = run.metrics["patient"]
+    if min(tested["n_benign"], tested["n_malignant"]) < FEW_PATIENTS:
         warnings.append(
-            f"Only {small['n_benign']} benign and {small['n_malignant']} malignant "
+            f"Only {tested['n_benign']} benign and {tested['n_malignant']} malignant "
             "patients were tested: the intervals say how little that tells."
         )
-    text = "".join(f'<p class="warning">{escape(one)}</p>' for one in warnings)
-    head = ("Run", "Unit", *(NAMES[name] for name in names))
-    level = f"{100 * metrics['confidence_level']:g}%"
-    return (
-        f"{text}{table(rows, head)}<p>{level} intervals. Role {metrics['role']}, "
-        "scored once. For research; not a medical device.</p>"
-    )
+    return warnings
 
 
-def _part(run: Path, files: Sequence[tuple[str, str]]) -> str:
-    """The tables and pictures of one section that are there."""
+def _part(run: RunContents, files: Sequence[tuple[str, str]]) -> str:
+    """The tables and pictures of one section, those that the run has."""
     shown = []
     for pattern, caption in files:
-        for folder in (run / TABLES, run / PLOTS, run / "readers"):
-            for path in sorted(folder.glob(pattern)):
-                if path.suffix == ".md":
-                    shown.append(markdown(path.read_text(encoding="utf-8")))
-                else:
-                    shown.append(picture(path, caption))
+        shown += [markdown(run.texts[name]) for name in matching(run.texts, pattern)]
+        for name in sorted(matching(run.pictures, pattern)):
+            path = run.pictures[name]
+            shown.append(picture(path, caption or path.stem.replace("_", " ")))
     return "".join(shown)
 
 
-def _heat_maps(run: Path) -> str:
-    paths = sorted((run / "heatmaps").glob("sheet*.png"))
-    return "".join(picture(path, path.stem.replace("_", " ")) for path in paths[:6])
-
-
-def _gallery(
-    run: Path, metrics: dict[str, Any], images: Mapping[str, str] | None
-) -> str:
+def _gallery(scored: pd.DataFrame | None) -> str:
     """The images that the model got wrong with the greatest confidence."""
-    if images is None or not (run / PREDICTIONS).exists():
+    if scored is None:
         return ""
-    rows = read_predictions(run / PREDICTIONS)
-    rows = rows[(rows["role"] == metrics["role"]) & rows["image"].isin(list(images))]
-    rows = apply_threshold(rows, read_thresholds(run / THRESHOLD))
-    rows = rows[rows["prediction"] != rows["label"]]
+    wrong = scored[scored["prediction"] != scored["label"]]
     shown = []
     for label, title, ascending in (
         (1, "Malignant, called benign", True),
         (0, "Benign, called malignant", False),
     ):
-        worst = rows[rows["label"] == label].sort_values("logit", ascending=ascending)
+        worst = wrong[wrong["label"] == label].sort_values("logit", ascending=ascending)
         pictures = "".join(
             picture(
-                Path(images[row["image"]]),
+                Path(row["image_path"]),
                 f"{row['image']}: P(malignant) = {row['probability']:.3f}",
                 pixels=THUMBNAIL_PIXELS,
             )
@@ -222,21 +221,20 @@ def _gallery(
     return "".join(shown)
 
 
-def _repeat(run: Path, environment: dict[str, Any]) -> str:
-    packages = [(name, version) for name, version in environment["packages"].items()]
+def _repeat(run: RunContents) -> str:
+    environment = run.environment
     rows = [
         ("usgland", environment["usgland"]),
         ("commit", str(environment["git_commit"])),
         ("Python", environment["python"]),
-        *packages,
+        *environment["packages"].items(),
         ("devices", ", ".join(environment["devices"])),
         ("platform", environment["platform"]),
     ]
-    settings = (run / CONFIG).read_text(encoding="utf-8")
     return (
         f"<pre>{escape(environment['command'])}</pre>{table(rows)}"
         "<details><summary>All settings</summary>"
-        f"<pre>{escape(settings)}</pre></details>"
+        f"<pre>{escape(run.settings)}</pre></details>"
     )
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from usgland.errors import UserError
-from usgland.evaluation.readers.model_beside import read_model_cases
+from usgland.steps.readers import read_model_cases
 
 
 def test_a_run_gives_its_images_and_patients_at_its_operating_point(run):
@@ -39,7 +39,7 @@ def test_a_column_of_phantoms_marks_them(run, tmp_path):
 
 
 def test_a_role_that_is_not_there_is_named(run):
-    with pytest.raises(UserError, match="Received: only test, val. Choose with --role"):
+    with pytest.raises(UserError, match="of the role train. Received: only test, val"):
         read_model_cases(run, role="train")
 
 

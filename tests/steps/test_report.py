@@ -2,20 +2,27 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
 from scipy.special import expit
 
 from usgland.config import dump_config, load_config
 from usgland.errors import UserError
-from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS, CLAIM, Item, fill
-from usgland.evaluation.report.flow import Excluded, describe_rows, flow_svg
-from usgland.evaluation.report.page_parts import markdown, page, picture, table
-from usgland.evaluation.report.sections import LARGEST, write_report
+from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS
+from usgland.evaluation.report.sections import LARGEST
 from usgland.steps.evaluation import evaluate_run
+from usgland.steps.report import report, write_report
+
+
+@pytest.fixture(autouse=True)
+def coarse_plots(monkeypatch):
+    """Plots of few pixels are drawn sooner."""
+    monkeypatch.setattr("usgland.evaluation.shown.plot_frame.DPI", 40)
 
 
 def make_run(folder, *, synthetic=False, folds=False, overrides=()):
@@ -112,7 +119,7 @@ def test_errors_are_shown_with_their_images_only_where_they_are_given(tmp_path):
     write_report(run)
     assert "Worst errors" not in re.sub("<td>.*?</td>", "", read(run))
     paths = {f"{n}.png": str(tmp_path / "image.png") for n in range(80)}
-    write_report(run, images=paths, overwrite=True)
+    write_report(run, images=paths)
     html = read(run)
     rows = pd.read_csv(run / "predictions.csv").query("role == 'test'")
     wrong = rows[(rows["probability"] >= 0.5) != rows["label"]]
@@ -154,56 +161,80 @@ def test_a_forced_leak_and_few_patients_stand_first(tmp_path):
 def test_a_report_is_not_overwritten_and_needs_an_evaluated_run(tmp_path):
     run = make_run(tmp_path / "run")
     write_report(run)
-    with pytest.raises(UserError, match="Add --overwrite to make it again"):
-        write_report(run)
-    (run / "report.html").unlink()
+    with pytest.raises(UserError, match="no earlier report. Received: .*report.html"):
+        report([run], Console(quiet=True))
     (run / "metrics.json").unlink()
     with pytest.raises(UserError, match="`usgland evaluate` comes first"):
         write_report(run)
 
 
-def test_the_flow_counts_patients_and_images(tmp_path):
-    rows = pd.DataFrame(
-        {
-            "patient_id": ["a", "a", "b", "c"],
-            "label": [0, 0, 1, 0],
-            "role": ["train", "train", "val", "test"],
+def answers(html):
+    """The answers of all checklists, of which those of the author are none."""
+    found = []
+    for checklist in html.split("<h2>Checklist")[1:]:
+        rows = re.findall("<tr>(.*?)</tr>", checklist)[1:]
+        found += [re.findall("<td.*?>(.*?)</td>", row)[2] for row in rows]
+    assert len(found) == sum(map(len, CHECKLISTS.values()))
+    return [answer for answer in found if answer != AUTHOR]
+
+
+@pytest.mark.parametrize("has_all", [False, True], ids=["least", "all"])
+def test_checklists_point_only_to_what_the_report_shows(tmp_path, has_all):
+    run = make_run(tmp_path / "run")
+    images = None
+    Image.new("RGB", (64, 64)).save(tmp_path / "map.png")
+    names = ("heatmaps/0.png", "heatmaps/sheet_1.png", "figures/saliency.png")
+    names += ("readers/readers.png",) if has_all else ()
+    for name in names if has_all else names[:1]:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes((tmp_path / "map.png").read_bytes())
+    if has_all:
+        for name in ("table1", "subgroups", "saliency", "comparison"):
+            (run / "tables" / f"{name}.md").write_text(f"# {name}")
+        (run / "metrics-clinic.json").write_text("{}")
+        images = {f"{n}.png": str(tmp_path / "map.png") for n in range(80)}
+    else:
+        # Tables for a program, without those that the report shows.
+        for path in [*run.glob("tables/*.md"), *run.glob("figures/*.png")]:
+            path.unlink()
+        (run / "tables" / "table1.csv").write_text("")
+    write_report(run, images=images)
+    html = read(run)
+    shown = [unescape(name) for name in re.findall("<h2>(.*?)</h2>", html)]
+    pointers = [answer for answer in answers(html) if "See" in answer]
+    for answer in pointers:
+        name = re.fullmatch(r"See (.+?)(: .*)?\.", unescape(answer))[1]
+        assert name in shown or (run / name.removeprefix("the figures in ")).exists()
+    expected = {"See Flow of patients."}
+    if has_all:
+        expected |= {
+            "See Results: counts per image and per patient.",
+            "See Results: per image and per patient, with intervals.",
+            "See Worst errors.",
+            "See Calibration and benefit.",
+            "See Subgroups.",
+            "See Table 1.",
+            "See Where the model looked.",
+            "See the figures in metrics-clinic.json.",
         }
-    )
-    assert describe_rows(rows) == [
-        "3 patients, 4 images",
-        "benign: 2 patients, 3 images",
-        "malignant: 1 patients, 1 images",
-    ]
-    svg = flow_svg(rows, [Excluded("label <normal>", 5, 4)])
-    for text in ("9 images", "5 images, 4 patients: label &lt;normal&gt;", "Training"):
-        assert text in svg
-    assert "Not used" not in svg
+    assert set(pointers) == expected
 
 
-def test_a_checklist_says_what_the_run_knows_and_what_the_author_must_supply():
-    items = (Item("1", "a", "known"), Item("2", "b", "empty"), Item("3", "c"))
-    assert fill(items, {"known": "yes", "empty": ""}) == [
-        ("1", "a", "yes"),
-        ("2", "b", AUTHOR),
-        ("3", "c", AUTHOR),
-    ]
-    numbers = [part for item in CLAIM for part in item.number.split("-")]
-    assert numbers[0] == "1" and numbers[-1] == "44"
+def test_a_report_too_large_for_a_mail_shows_no_heat_maps(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run")
+    (run / "heatmaps").mkdir()
+    Image.new("RGB", (64, 64)).save(run / "heatmaps" / "sheet_1.png")
+    write_report(run)
+    assert "<h2>Heat maps</h2>" in read(run)
+    assert "See Heat maps." in answers(read(run))
+    monkeypatch.setattr("usgland.evaluation.report.sections.LARGEST", 1000)
+    write_report(run)
+    assert "Heat maps" not in read(run)
 
 
-def test_markdown_of_a_table_becomes_html_and_tags_in_it_do_not_run():
-    html = markdown("| a<br>b | c |\n|---|---|\n| <script>x</script> | d |\n")
-    assert "<th>a<br>b</th>" in html
-    assert "<script>" not in html
-    assert "<td>&lt;i&gt;</td>" in table([("<i>",)])
-
-
-def test_sections_without_content_are_left_out():
-    html = page("t", [("Empty", ""), ("Full", "<p>x</p>")], synthetic=False)
-    assert "Empty" not in html and '<a href="#s0">Full</a>' in html
-
-
-def test_a_large_picture_is_made_smaller(tmp_path):
-    Image.new("RGB", (3000, 2000), "white").save(tmp_path / "x.png")
-    assert len(picture(tmp_path / "x.png", "x")) < 20_000
+def test_runs_are_compared_at_the_level_of_the_first(tmp_path):
+    level = ["evaluation.confidence_level=0.9", "data.manifest=none.csv"]
+    runs = [make_run(tmp_path / name, overrides=level) for name in ("one", "two")]
+    report(runs, Console(quiet=True))
+    stored = json.loads((runs[0] / "tables" / "comparison.json").read_text())
+    assert stored["level"] == 0.9
