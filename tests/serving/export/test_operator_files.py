@@ -23,7 +23,12 @@ from tensorflow_serving.config import model_server_config_pb2
 from tests.explanation.networks import ENCODING, WORDS, classifier
 from usgland.errors import UserError
 from usgland.serving.export.answer_network import Decision
-from usgland.serving.export.operator_manifests import kubernetes_name
+from usgland.serving.export.operator_files import (
+    TEMPLATES,
+    fill_text,
+    fill_yaml,
+    kubernetes_name,
+)
 from usgland.serving.export.saved_model import export_model
 from usgland.serving.export.warmup import example_case
 from usgland.serving.interface.versions import (
@@ -202,6 +207,33 @@ def test_a_name_becomes_one_that_kubernetes_takes(name, expected):
     assert kubernetes_name(name) == expected
 
 
+@pytest.mark.parametrize("file", ["docker-compose.yaml", "kubernetes.yaml"])
+def test_a_template_is_yaml_before_and_after_a_name_that_needs_quotes(file):
+    template = (TEMPLATES / file).read_text(encoding="utf-8")
+    name = 'a: "b" #1 $name\n- {c}'
+    values = {"name": name, "image": "i", "url_name": "a", "kubernetes_name": "k"}
+    before = list(yaml.safe_load_all(template))
+    after = list(yaml.safe_load_all(fill_yaml(template, values)))
+    flag = "--model_config_file=/models/{}/operator/models.config"
+    for documents, expected in ((before, "$name"), (after, name)):
+        first = documents[0]
+        arguments = (
+            first["services"]["serving"]["command"]
+            if "services" in first
+            else first["spec"]["template"]["spec"]["containers"][0]["args"]
+        )
+        assert arguments[0] == flag.format(expected)
+    assert len(before) == len(after)
+
+
+def test_what_a_model_does_not_take_is_left_out_of_a_text():
+    text = (
+        "a $x\n<!-- if image -->\nb\n<!-- end -->\n<!-- if form -->\nc\n<!-- end -->\n"
+    )
+    takes = {"image": False, "form": True}
+    assert fill_text(text, {"x": 1}, takes) == "a 1\nc\n"
+
+
 @pytest.fixture(scope="module")
 def running(operator, serving):
     options = ServerOptions(
@@ -314,6 +346,6 @@ def test_a_file_in_the_way_of_the_folder_is_named(tiny_network, tmp_path):
     home = tmp_path / "mine"
     home.mkdir()
     (home / "operator").touch()
-    with pytest.raises(UserError, match="Cannot write .*mine/operator/models.config"):
+    with pytest.raises(UserError, match="Cannot write .*mine/operator/README.md"):
         export_to(home, "clinical")
     assert sorted(path.name for path in home.iterdir()) == ["1", "operator"]

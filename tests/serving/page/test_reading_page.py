@@ -3,16 +3,11 @@
 import http.client
 import json
 import re
-from configparser import ConfigParser
-from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
 
 from usgland.serving.server.limits import ServerOptions
 from usgland.serving.server.page_routes import FILES, page_sheet
-
-ROOT = Path(__file__).parents[3]
 
 
 def headers_of(client, path):
@@ -48,15 +43,6 @@ def test_no_file_of_the_page_names_an_address_or_keeps_anything():
     for path in FILES.iterdir():
         text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not kept.search(text), path.name
-
-
-def test_every_file_of_the_page_is_installed_with_the_package():
-    config = ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    patterns = config["options.package_data"]["usgland.serving"].split()
-    for path in FILES.iterdir():
-        name = f"page/{path.name}"
-        assert any(fnmatch(name, pattern) for pattern in patterns), name
 
 
 def test_without_the_option_there_is_no_page(client):

@@ -1,22 +1,26 @@
 """What an operator of TensorFlow Serving needs, in a folder beside the versions.
 
 TensorFlow Serving looks at folders whose name is a number, so that this one,
-`NAME/operator`, is no version to it.
+`NAME/operator`, is no version to it. Its files stand in `templates/`, with `$name`
+where a value of the model belongs; requests with a made-up case are added here.
 """
 
+import importlib.resources
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
 from usgland.errors import UserError
 from usgland.files import write_text, write_whole
 from usgland.models.classifier import INPUT
-from usgland.serving.export.operator_manifests import MODELS, compose, kubernetes
-from usgland.serving.export.operator_readme import readme
-from usgland.serving.export.signatures import DEFAULT, EXPLAIN
+from usgland.serving.export.answer_network import HEATMAP
+from usgland.serving.export.signatures import DEFAULT, EXPLAIN, IMAGE_ONLY
 from usgland.serving.interface.inputs import Arrays
 from usgland.serving.interface.json_answers import answer
 from usgland.serving.interface.versions import (
@@ -26,34 +30,22 @@ from usgland.serving.interface.versions import (
     read_model_config,
 )
 
+TEMPLATES = importlib.resources.files("usgland.serving.export") / "templates"
 FOLDER = "operator"
 CONFIG = "models.config"
 STABLE, CANARY = "stable", "canary"
+MODELS = Path("/models")  # where a container finds all models
+# The last version known to us. The graph's operations are older; it was not run in it.
+IMAGE = "tensorflow/serving:2.19.1"
+# YAML is written anew from what the template says, without the template's comments.
 WRITTEN = "# Written by `usgland export`; the next export writes it anew.\n"
-MODELS_NOTE = f"""\
-{WRITTEN}# But stable stays: canary names the newest version. Clients ask for
-# .../labels/stable; to give them the newest, let stable name it, too. A version
-# that a label names must be among those that are served.
-"""
-MONITORING = f"""\
-{WRITTEN}prometheus_config {{
-  enable: true
-  path: "/monitoring/prometheus/metrics"
-}}
-"""
-BATCHING = f"""\
-{WRITTEN}# OFF unless the server is started with --enable_batching. With it, one corrupt
-# image fails every request of its batch: only where all clients send whole images.
-max_batch_size {{ value: 8 }}
-batch_timeout_micros {{ value: 1000 }}
-num_batch_threads {{ value: 2 }}
-max_enqueued_batches {{ value: 64 }}
-"""
+# Lines of a template for models that take an image, or a form.
+OPTIONAL = re.compile(r"<!-- if (image|form) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 
 
 def write_operator_files(
     folder: Path, number: int, example: Arrays, outputs: Mapping[str, Arrays]
-) -> list[Path]:
+) -> None:
     """Writes `folder/operator` for a version, over what an earlier export wrote.
 
     Args:
@@ -62,41 +54,100 @@ def write_operator_files(
         example: The inputs of a made-up case, of one row, that `serving_default` takes.
         outputs: By signature, what it answers.
 
-    Returns:
-        The files written.
-
     Raises:
-        UserError: If one cannot be written.
+        UserError: If a file cannot be written.
     """
-    name, target = folder.name, folder / FOLDER
-    row = answer(example, rows=True)["predictions"][0]
+    target = folder / FOLDER
+    case = _json_row(example)
     if len(example) == 1:  # It stands without its name.
-        row = {next(iter(example)): row}
+        case = {next(iter(example)): case}
     answers = {
-        signature: answer(dict(sorted(one.items())), rows=True)["predictions"][0]
-        for signature, one in outputs.items()
+        signature: _json_row(dict(sorted(arrays.items())))
+        for signature, arrays in outputs.items()
     }
+    values = _values(folder, number, case, answers)
+    takes = {"image": INPUT in case, "form": bool(case.keys() - {INPUT})}
+    for template in sorted(TEMPLATES.iterdir(), key=lambda file: file.name):
+        text = template.read_text(encoding="utf-8")
+        if template.name.endswith(".yaml"):
+            text = fill_yaml(text, values)
+        else:
+            text = fill_text(text, values, takes)
+        write_text(target / template.name, text)
+    write_text(target / "request.json", _request(case, DEFAULT))
+    write_text(target / "explain.json", _request(case, EXPLAIN))
+    if takes["image"]:
+        with write_whole(target / "example.png") as temporary:
+            temporary.write_bytes(example[INPUT][0])
+
+
+def fill_text(text: str, values: Mapping[str, Any], takes: Mapping[str, bool]) -> str:
+    """Puts values into a template.
+
+    Args:
+        text: The template; what stands between `<!-- if form -->` and `<!-- end -->`
+            is for models that take a form, `image` likewise.
+        values: By the names that stand there behind a `$`.
+        takes: Whether the model takes an `image`, and whether a `form`.
+    """
+    text = OPTIONAL.sub(lambda match: match[2] if takes[match[1]] else "", text)
+    return Template(text).substitute(values)
+
+
+def fill_yaml(text: str, values: Mapping[str, Any]) -> str:
+    """Puts values into the texts of YAML documents, whatever quotes they need there."""
+
+    def filled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: filled(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [filled(value) for value in part]
+        return Template(part).substitute(values) if isinstance(part, str) else part
+
+    documents = [filled(document) for document in yaml.safe_load_all(text)]
+    return WRITTEN + yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def kubernetes_name(name: str) -> str:
+    """A name of lower-case letters, digits and hyphens, as Kubernetes wants it."""
+    bare = re.sub("[^a-z0-9]+", "-", name.lower())[:50].strip("-")
+    return f"usgland-{bare or 'model'}"
+
+
+def _values(
+    folder: Path, number: int, case: Mapping[str, Any], answers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the templates ask for, by name."""
+    name = folder.name
     labels = {STABLE: _stable(folder, number), CANARY: number}
     # Not the newest ones: a label must not lose its version, nor memory grow.
     served = tuple(sorted(set(labels.values())))
-    model = WantedModel(Path(MODELS) / name, specific=served, labels=labels)
-    texts = {
-        CONFIG: MODELS_NOTE + model_config_text({name: model}),
-        "monitoring.config": MONITORING,
-        "batching.config": BATCHING,
-        "docker-compose.yaml": WRITTEN + _yaml(compose(name)),
-        "kubernetes.yaml": WRITTEN + "---\n".join(map(_yaml, kubernetes(name))),
-        "request.json": _request(row, DEFAULT),
-        "explain.json": _request(row, EXPLAIN),
-        "README.md": readme(name, labels, row, answers),
+    model = WantedModel(MODELS / name, specific=served, labels=labels)
+    form = {column: value for column, value in case.items() if column != INPUT}
+    reasons = ["a heat map, the brighter the more it speaks for malignant"]
+    reasons = reasons * (INPUT in case)
+    reasons += ["what each value of the form adds to `logit`"] * bool(form)
+    explanation = {
+        key: text for key, text in answers[EXPLAIN].items() if key != HEATMAP
     }
-    for file, text in texts.items():
-        write_text(target / file, text)
-    if INPUT in example:
-        with write_whole(target / "example.png") as temporary:
-            temporary.write_bytes(example[INPUT][0])
-        return [target / file for file in (*texts, "example.png")]
-    return [target / file for file in texts]
+    return {
+        "name": name,
+        "json_name": json.dumps(name),
+        "kubernetes_name": kubernetes_name(name),
+        "url_name": quote(name),
+        "url": f"http://127.0.0.1:8501/v1/models/{quote(name)}",
+        "image": IMAGE,
+        "number": number,
+        "stable": labels[STABLE],
+        "models": model_config_text({name: model}).rstrip(),
+        "picture": ", `example.png`" if INPUT in case else "",
+        "answer": json.dumps({"predictions": [answers[DEFAULT]]}),
+        "image_answer": json.dumps({"predictions": [answers.get(IMAGE_ONLY)]}),
+        "reasons": "; ".join(reasons),
+        "explanation": json.dumps(explanation),
+        "form": json.dumps(form),
+        "probability": answers[DEFAULT]["probability"],
+    }
 
 
 def _stable(folder: Path, number: int) -> int:
@@ -111,15 +162,10 @@ def _stable(folder: Path, number: int) -> int:
     return stable if stable in find_versions(folder) else number
 
 
-def _request(row: Mapping[str, Any], signature: str) -> str:
-    return json.dumps({"signature_name": signature, "instances": [row]}) + "\n"
+def _json_row(arrays: Arrays) -> Any:
+    """The one row of some inputs or outputs, as JSON holds it."""
+    return answer(arrays, rows=True)["predictions"][0]
 
 
-def _yaml(value: Any) -> str:
-    # Without the references that repeated parts would become.
-    return yaml.dump(value, Dumper=_Plain, sort_keys=False)
-
-
-class _Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+def _request(case: Mapping[str, Any], signature: str) -> str:
+    return json.dumps({"signature_name": signature, "instances": [case]}) + "\n"
