@@ -26,7 +26,10 @@ Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 # A run's settings shall mean the same from every folder.
 AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
-BACKBONES = ("squeezenet1_1", "squeezenet1_0", "mobilenet_v2", "vgg16", "resnet101")
+# The keys of `usgland.models.backbones.BACKBONES`, known here without Keras.
+BackboneName = Literal[
+    "squeezenet1_1", "squeezenet1_0", "mobilenet_v2", "vgg16", "resnet101"
+]
 
 
 def _one_or_many(value: object) -> object:
@@ -118,7 +121,7 @@ class ModelSettings(Settings):
     # one model answers with either alone.
     modality_dropout: Annotated[float, pydantic.Field(ge=0, lt=0.5)] = 0.2
     value_dropout: Fraction = 0.1  # chance of each value of the form to be missing
-    backbone: Literal[BACKBONES] = "squeezenet1_1"  # type: ignore[valid-type]
+    backbone: BackboneName = "squeezenet1_1"
     # Width of MobileNetV2; the other backbones have one width.
     alpha: pydantic.PositiveFloat = 1.0
     # imagenet | a weights file | a run directory | null (start from random)

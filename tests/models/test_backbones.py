@@ -1,19 +1,19 @@
 """Networks by name: sizes, scaling, and where their weights come from."""
 
-import http.server
+import inspect
+import re
 import shutil
-import threading
 import urllib.error
 import urllib.request
+from typing import get_args
 
 import keras
 import numpy as np
 import pytest
 
-from usgland.config import BACKBONES as NAMES
-from usgland.config import load_config
+from usgland.config import BackboneName, load_config
 from usgland.errors import UserError
-from usgland.models import backbones
+from usgland.models import weights
 from usgland.models.backbones import (
     BACKBONES,
     backbone_layers,
@@ -23,6 +23,7 @@ from usgland.models.backbones import (
 )
 from usgland.models.squeezenet import FIRES, squeezenet
 
+NAMES = get_args(BackboneName)
 GREY = np.arange(256, dtype="float32").reshape(1, 16, 16, 1)
 
 
@@ -358,7 +359,7 @@ def no_network(monkeypatch, tmp_path):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return asked
 
 
@@ -389,45 +390,33 @@ def test_offline_the_error_says_which_file_to_bring_and_where_to(
     # The model is not looked at before the weights are there.
     with pytest.raises(UserError, match="no route to host") as error:
         load_weights(None, name, "imagenet", alpha)
-    assert no_network == [backbones.KERAS_WEIGHTS + file]
+    assert no_network == [weights.KERAS_WEIGHTS + file]
     assert no_network[0] in str(error.value)
-    assert str(tmp_path / "models") in str(error.value)
+    assert str(tmp_path / "usgland" / "weights") in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_what_keras_has_cached_is_not_asked_for(no_network, tmp_path, monkeypatch):
+def test_a_damaged_file_of_the_cache_that_no_checksum_finds_is_named(
+    no_network, tmp_path
+):
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / name).touch()
-    assert backbones._fetch(f"mobilenet_v2/{name}") == tmp_path / "models" / name
-    assert no_network == []
-    with pytest.raises(UserError, match="cannot be read as such; delete it and"):
+    path = tmp_path / "usgland" / "weights" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(weights.HDF5 + b"damaged")
+    with pytest.raises(UserError, match=f"{name}. Received a file .*; delete it and"):
         load_weights(None, "mobilenet_v2", "imagenet", 0.35)
+    assert no_network == []
 
 
-class Broken(http.server.BaseHTTPRequestHandler):
-    """Promises more bytes than it sends."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "1000")
-        self.end_headers()
-        self.wfile.write(b"half of it")
-
-    def log_message(self, *arguments):
-        pass
-
-
-def test_a_download_that_breaks_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with http.server.HTTPServer(("127.0.0.1", 0), Broken) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setattr(backbones, "KERAS_WEIGHTS", address)
-        with pytest.raises(UserError, match="Received: IncompleteRead") as error:
-            load_weights(None, "vgg16", "imagenet", 1.0)
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "models").exists()
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("vgg16", keras.applications.VGG16), ("resnet101", keras.applications.ResNet101)],
+)
+def test_the_checksums_are_those_of_keras_applications(no_network, name, network):
+    with pytest.raises(UserError) as error:
+        load_weights(None, name, "imagenet", 1.0)
+    (received,) = re.findall("with MD5 ([0-9a-f]{32}) in", str(error.value))
+    assert f'"{received}"' in inspect.getsource(inspect.getmodule(network))
 
 
 def test_mobilenet_v2_names_a_width_without_imagenet_weights():

