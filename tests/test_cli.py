@@ -184,7 +184,7 @@ def test_predict_overwrites_only_when_told_to(run, data, tmp_path):
     arguments = ("predict", run, "--manifest", data, "--output", output)
     output.with_name("out_patients.csv").write_text("mine")
     [line] = fail(*arguments)
-    assert "not overwritten" in line and "out_patients.csv" in line
+    assert "no earlier predictions" in line and "out_patients.csv" in line
     assert not output.exists()
     call(*arguments, "--overwrite")
     before = output.read_bytes()
@@ -275,7 +275,7 @@ def test_report_shows_the_run_its_patients_and_its_errors(run, home):
     ):
         assert f"<h2>{name}</h2>" in html
     [line] = fail("report", run)
-    assert "Add --overwrite to make it again" in line
+    assert "no earlier report" in line and "Add --overwrite" in line
     call("report", run, "--no-images", "--overwrite")
     assert "<h2>Worst errors</h2>" not in (run / "report.html").read_text()
 

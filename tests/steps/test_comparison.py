@@ -180,7 +180,7 @@ def test_runs_that_are_not_there_or_not_evaluated_are_named(runs, tmp_path):
 def test_a_comparison_is_not_overwritten_unless_told(runs, tmp_path):
     out = tmp_path / "out"
     call(*runs, "--output", out)
-    assert "--overwrite to make it again" in call(*runs, "--output", out, code=1)
+    assert "Expected no earlier comparison" in call(*runs, "--output", out, code=1)
     call(*runs, "--output", out, "--overwrite")
 
 

@@ -4,14 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from usgland.errors import UserError
 from usgland.evaluation.audit.findings import find_all
 from usgland.evaluation.audit.findings_text import audit_markdown, print_audit
-from usgland.evaluation.audit.published_file import (
-    paper_path,
-    read_audit_file,
-)
-from usgland.files import write_json, write_text
+from usgland.evaluation.audit.published_file import paper_path, read_audit_file
+from usgland.files import check_unwritten, write_json, write_text
 
 STEM = "audit"
 
@@ -39,15 +35,10 @@ def audit_published(
         UserError: If the file cannot be used or the output exists.
     """
     written = [output / f"{STEM}{kind}" for kind in (".md", ".json")] if output else []
-    existing = [one for one in written if one.exists()]
-    if existing and not overwrite:
-        raise UserError(
-            f"An audit is not overwritten. Received {existing[0]}, which exists. Add "
-            "--overwrite to make it again"
-        )
-    found = find_all(read_audit_file(path or paper_path()))
-    print_audit(found, console)
+    check_unwritten("audit", written, overwrite=overwrite)
+    findings = find_all(read_audit_file(path or paper_path()))
+    print_audit(findings, console)
     if written:
-        write_text(written[0], audit_markdown(found))
-        write_json(written[1], found)
+        write_text(written[0], audit_markdown(findings))
+        write_json(written[1], findings)
     return written

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import read_thresholds
 from usgland.evaluation.comparison.pair_tables import (
     comparison_csv,
@@ -16,7 +16,7 @@ from usgland.evaluation.comparison.pair_tables import (
     print_comparison,
 )
 from usgland.evaluation.comparison.pairs import Choices, compare_models
-from usgland.files import write_json, write_text
+from usgland.files import check_unwritten, write_json, write_text
 from usgland.runs import PREDICTIONS, THRESHOLD
 
 STEM = "comparison"
@@ -51,24 +51,20 @@ def compare_files(
         raise UserError(
             f"Expected two runs or CSV files, or more. Received: {len(models)}"
         )
-    names = _names(models)
-    tables, thresholds = {}, {}
-    for name, model in zip(names, models, strict=True):
-        tables[name], thresholds[name] = _read(model)
     target = None if output is None else output / f"{STEM}.json"
-    if target is not None and target.exists() and not overwrite:
-        raise UserError(
-            f"A comparison is not overwritten. Received {target}, which exists. Add "
-            "--overwrite to make it again"
-        )
-    found = compare_models(tables, thresholds, choices)
-    print_comparison(found, console)
+    if target is not None:
+        check_unwritten("comparison", [target], overwrite=overwrite)
+    tables, thresholds = {}, {}
+    for name, model in zip(_names(models), models, strict=True):
+        tables[name], thresholds[name] = _read(model)
+    comparison = compare_models(tables, thresholds, choices)
+    print_comparison(comparison, console)
     if target is None:
         return []
-    texts = {".md": comparison_markdown(found), ".csv": comparison_csv(found)}
+    texts = {".md": comparison_markdown(comparison), ".csv": comparison_csv(comparison)}
     for suffix, text in texts.items():
         write_text(target.with_suffix(suffix), text)
-    write_json(target, found)
+    write_json(target, comparison)
     return [*(target.with_suffix(suffix) for suffix in texts), target]
 
 
@@ -79,12 +75,11 @@ def _read(model: Path) -> tuple[pd.DataFrame, dict[str, Any] | None]:
             f"Expected a run that was evaluated, with {PREDICTIONS}. Received: "
             f"{model}. `usgland evaluate` comes first"
         )
-    rows = read_predictions(path)
-    part = rows[rows["role"] == "test"].reset_index(drop=True)
-    if part.empty:
-        raise UserError(f"{path}: expected rows of the role test. Received: none")
     threshold = path.with_name(THRESHOLD)
-    return part, read_thresholds(threshold) if threshold.exists() else None
+    return (
+        read_role(path, "test"),
+        read_thresholds(threshold) if threshold.exists() else None,
+    )
 
 
 def _names(models: Sequence[Path]) -> list[str]:
@@ -95,7 +90,7 @@ def _names(models: Sequence[Path]) -> list[str]:
         for path in models
     ]
     for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(one[-length:]) for one in parts]
+        names = ["/".join(path[-length:]) for path in parts]
         if len(set(names)) == len(names):
             return names
     raise UserError(f"Expected different models. Received: {models[0]} more than once")

@@ -10,10 +10,8 @@ from rich.console import Console
 from usgland.config import EvaluationSettings, forced_leaks, load_config
 from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import read_predictions
-from usgland.evaluation.cases.thresholds import (
-    read_thresholds,
-)
+from usgland.evaluation.cases.predictions import read_predictions, read_role
+from usgland.evaluation.cases.thresholds import read_thresholds
 from usgland.evaluation.performance.assessment_plots import (
     decision_curve_plot,
     reliability_plot,
@@ -46,7 +44,7 @@ from usgland.evaluation.performance.subgroups import (
     parse_subgroups,
 )
 from usgland.evaluation.shown.plot_frame import save_plot
-from usgland.files import read_json, write_json, write_text
+from usgland.files import check_unwritten, read_json, write_json, write_text
 from usgland.runs import (
     ALONE,
     CONFIG,
@@ -59,6 +57,7 @@ from usgland.runs import (
     TABLES,
     THRESHOLD,
     find_run,
+    is_of_phantoms,
     predictions_path,
 )
 from usgland.steps.companions import (
@@ -122,18 +121,14 @@ def evaluate_run(
     suffix = path.stem.removeprefix(Path(PREDICTIONS).stem)
     suffix += "" if role == "test" else f"_{role}"
     target = (run / METRICS).with_stem(Path(METRICS).stem + suffix)
-    if target.exists() and not overwrite:
-        raise UserError(
-            f"Expected a {role} part that was not evaluated before. Received: "
-            f"{target}, which exists. Add --overwrite to make it again"
-        )
+    check_unwritten(f"evaluation of the {role} part", [target], overwrite=overwrite)
     config = load_config(run / CONFIG)
     settings = settings or config.evaluation
     wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
     settings = settings.model_copy(update={"prevalences": wanted})
     environment = read_json(run / ENVIRONMENT)
-    synthetic = _read_synthetic(run / ENVIRONMENT, environment)
-    rows = _rows_of(read_predictions(path), role, path)
+    synthetic = is_of_phantoms(run)
+    rows = read_role(path, role)
     synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
     thresholds = read_thresholds(run / THRESHOLD)
     metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic)
@@ -174,26 +169,6 @@ def _write_plots(
     for name, measure in measures.items():
         save_plot(measure, run / PLOTS / name)
     return [run / PLOTS / name for name in measures]
-
-
-def _rows_of(rows: pd.DataFrame, role: str, path: Path) -> pd.DataFrame:
-    part = rows[rows["role"] == role].reset_index(drop=True)
-    if part.empty:
-        there = ", ".join(sorted(set(rows["role"])))
-        raise UserError(
-            f"{path}: expected rows of the role {role}. Received: only {there}"
-        )
-    return part
-
-
-def _read_synthetic(path: Path, environment: Any) -> bool:
-    synthetic = environment.get("synthetic") if isinstance(environment, dict) else None
-    if not isinstance(synthetic, bool):
-        raise UserError(
-            f"{path}: expected `synthetic`: true or false, so that no phantom passes "
-            f"for a patient. Received: {synthetic!r}"
-        )
-    return synthetic
 
 
 def _cost(environment: dict[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""`predict` and `evaluate`: join the steps that follow a trained run."""
+"""The step `predict`: what a trained run says of images and of patients."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from usgland.data.splits import UNUSED
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.predictions import patient_predictions
-from usgland.files import write_whole
+from usgland.files import check_unwritten, write_whole
 from usgland.runs import (
     CALIBRATION,
     CONFIG,
@@ -67,12 +67,7 @@ def predict(
     path = output or predictions_path(run, manifest, without)
     # In the run, patients without images are what a killed process left.
     needed = [path] if output is None else [path, patients_path(path)]
-    existing = [one for one in needed if one.exists()]
-    if existing and not overwrite:
-        raise UserError(
-            f"Predictions are not overwritten. Received {existing[0]}, which exists. "
-            "Add --overwrite to replace it"
-        )
+    check_unwritten("predictions", needed, overwrite=overwrite)
     if manifest is None:
         rows = run_rows(run, config, console)
         rows = rows[rows["role"] != UNUSED]
@@ -82,16 +77,16 @@ def predict(
     if config.model.inputs != "image" and without != "form":
         for line in describe_forms(model, rows):
             console.print(line, highlight=False, soft_wrap=True)
-    said = predict_rows(model, rows, without=without)
+    predictions = predict_rows(model, rows, without=without)
     calibration = read_calibration(run / CALIBRATION)
-    return write_predictions(apply_calibration(said, calibration), path)
+    return write_predictions(apply_calibration(predictions, calibration), path)
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
     """Writes one row an image, and beside it one row a patient; gives both paths."""
     patients = patient_predictions(table)
     by_patient = patients_path(path)
-    for one, where in ((patients, by_patient), (table, path)):
-        with write_whole(where) as temporary:
-            one.to_csv(temporary, index=False)
+    for rows, target in ((patients, by_patient), (table, path)):
+        with write_whole(target) as temporary:
+            rows.to_csv(temporary, index=False)
     return [path, by_patient]

@@ -19,7 +19,7 @@ from usgland.evaluation.table_one.characteristics_text import (
     table_one_latex,
     table_one_markdown,
 )
-from usgland.files import write_text
+from usgland.files import check_unwritten, write_text
 from usgland.table_files import (
     ROW,
     Problem,
@@ -176,12 +176,7 @@ def show_table_one(
         ".md": table_one_markdown(found, synthetic=synthetic),
     }
     paths = [] if output is None else [output / f"{STEM}{kind}" for kind in texts]
-    existing = [path for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise UserError(
-            f"Table 1 is not overwritten. Received {existing[0]}, which exists. Add "
-            "--overwrite to make it again"
-        )
+    check_unwritten("Table 1", paths, overwrite=overwrite)
     print_table_one(found, console, synthetic=synthetic)
     for path, text in zip(paths, texts.values(), strict=False):
         write_text(path, text)

@@ -188,7 +188,7 @@ def test_the_command_prints_and_writes_and_does_not_overwrite(tmp_path):
     assert "| Printed | Recomputed |" in (output / "audit.md").read_text()
     again = CliRunner().invoke(cli, ["audit", "--output", str(output)])
     assert again.exit_code == 1
-    assert "An audit is not overwritten" in again.output
+    assert "Expected no earlier audit. Received: " in again.output
 
 
 def test_squeezenet_fits_60_and_60(findings):

@@ -210,7 +210,7 @@ def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
     assert {row["column"] for row in rows} == {"age", "sex", "device"}
     assert (tmp_path / "out" / "table1.tex").exists()
     line = call(manifest, "--output", tmp_path / "out", code=1)
-    assert "--overwrite to make it again" in line
+    assert "no earlier Table 1" in line and "Add --overwrite" in line
     call(manifest, "--output", tmp_path / "out", "--overwrite")
 
 
