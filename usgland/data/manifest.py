@@ -46,6 +46,7 @@ def load_manifest(
     parts: Sequence[str] = (),
     form: Mapping[str, ClinicalColumn] | None = None,
     images: bool = True,
+    table: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Reads a manifest and checks everything in it, the pixels included.
 
@@ -63,6 +64,8 @@ def load_manifest(
             `settings.forms` are joined first.
         images: If false, the column `image` may be absent: a row is then named after
             its patient, and its digest is that of its text.
+        table: What `read_table` would read, if it is in memory; `path` then only
+            names it, and its folder is that of the images.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -71,7 +74,7 @@ def load_manifest(
     Raises:
         UserError: With all problems at once, each with its row.
     """
-    table = read_table(path)
+    table = read_table(path) if table is None else table
     images = images or settings.columns.get("image", "image") in table
     rows = choose_columns(table, settings, path, labelled, images)
     rows = _choose_rows(rows, settings, path)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 
@@ -35,10 +34,12 @@ def other_rows(
     *,
     labelled: bool,
     without: str | None = None,
+    table: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Rows of other images than the run's; what it knows has the role it had there.
 
     Of a side that the model does `without`, `"image"` or `"form"`, nothing is read.
+    A `table` in memory stands for the manifest, see `load_manifest`.
     """
     rows = load_manifest(
         manifest,
@@ -46,6 +47,7 @@ def other_rows(
         labelled=False,
         form=form_of(config) if without != "form" else {},
         images=takes_images(config) and without != "image",
+        table=table,
     )
     for name, column in form_of(config).items():
         if name not in rows or without == "form":
@@ -65,7 +67,7 @@ def other_rows(
         check_unseen(rows, run / SPLITS, str(manifest))
     roles = stored_roles(rows, run / SPLITS).replace("", "test")
     rows = rows.drop(columns=["fold"], errors="ignore").assign(role=roles)
-    return _mark_synthetic(rows, manifest)
+    return _mark_synthetic(rows, manifest if table is None else None)
 
 
 def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
@@ -75,11 +77,10 @@ def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
         check_unseen(rows, splits, "model.weights: validation and test images")
 
 
-def _mark_synthetic(rows: pd.DataFrame, manifest: Path) -> pd.DataFrame:
-    marked = rows["synthetic"] == "1" if "synthetic" in rows else False
-    return rows.assign(
-        synthetic=("1" if is_synthetic(manifest) or np.any(marked) else "0")
-    )
+def _mark_synthetic(rows: pd.DataFrame, manifest: Path | None) -> pd.DataFrame:
+    marked = "synthetic" in rows and bool((rows["synthetic"] == "1").any())
+    marked = marked or (manifest is not None and is_synthetic(manifest))
+    return rows.assign(synthetic="1" if marked else "0")
 
 
 def manifest_rows(

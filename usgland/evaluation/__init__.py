@@ -2,6 +2,10 @@
 
     import usgland.evaluation as ev
 
+Read
+    read_predictions                a CSV of predictions, one row an image, checked
+    patient_predictions             of each patient, from those of the images
+
 How many patients
     sample_size_proportion          for the interval of a sensitivity or specificity
     sample_size_auc                 for the interval of an AUC
@@ -22,6 +26,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from usgland.evaluation.cases.predictions import (
+        patient_predictions as patient_predictions,
+        read_predictions as read_predictions,
+    )
     from usgland.evaluation.planning.power import (
         sample_size_auc_difference as sample_size_auc_difference,
         sample_size_auc_noninferiority as sample_size_auc_noninferiority,
@@ -35,6 +43,8 @@ if TYPE_CHECKING:
 else:
     # Public name -> the module that has it, imported when the name is asked for.
     MODULES = {
+        "read_predictions": "cases.predictions",
+        "patient_predictions": "cases.predictions",
         "sample_size_proportion": "planning.sample_size",
         "sample_size_auc": "planning.sample_size",
         "sample_size_mcnemar": "planning.power",

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from usgland.config import Config, load_config
+from usgland.config import Config
 from usgland.data.sources import other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import read_calibration
@@ -28,15 +28,11 @@ from usgland.explanation.subject import (
 )
 from usgland.runs import (
     CALIBRATION,
-    CONFIG,
-    FOLDS,
     HEATMAPS,
-    MODEL,
     TABLES,
-    find_run,
     predictions_path,
 )
-from usgland.steps.models import load_model
+from usgland.steps.models import config_of_model, load_model
 from usgland.steps.saliency import (
     SALIENCY,
     SHORTCUTS,
@@ -149,12 +145,7 @@ def explain(
 
 
 def _config_of(run: Path) -> Config:
-    if (run / FOLDS).exists():
-        raise UserError(
-            "Expected a run with one model. Received the cross-validation "
-            f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
-        )
-    config = load_config(find_run(run, MODEL) / CONFIG)
+    config = config_of_model(run)
     if config.model.inputs == "clinical":
         make_explained(load_model(run))  # says why not, before images are sought
     return config

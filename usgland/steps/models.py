@@ -1,4 +1,4 @@
-"""The trained model of a run."""
+"""The trained model of a run, and the settings it was trained with."""
 
 import zlib
 from pathlib import Path
@@ -6,9 +6,24 @@ from zipfile import BadZipFile
 
 import keras
 
+from usgland.config import Config, load_config
 from usgland.errors import UserError
 from usgland.models.classifier import LOGIT
-from usgland.runs import MODEL
+from usgland.runs import CONFIG, FOLDS, MODEL, find_run
+
+
+def config_of_model(run: Path) -> Config:
+    """Reads the settings of a run that has one model.
+
+    Raises:
+        UserError: If it has none, or one a fold.
+    """
+    if (run / FOLDS).exists():
+        raise UserError(
+            "Expected a run with one model. Received the cross-validation "
+            f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
+        )
+    return load_config(find_run(run, MODEL) / CONFIG)
 
 
 def load_model(run: Path) -> keras.Model:

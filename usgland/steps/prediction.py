@@ -5,23 +5,14 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from usgland.config import load_config
 from usgland.data.sources import other_rows, run_rows
 from usgland.data.splits import UNUSED
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.files import check_unwritten, write_whole
-from usgland.runs import (
-    CALIBRATION,
-    CONFIG,
-    FOLDS,
-    MODEL,
-    find_run,
-    patients_path,
-    predictions_path,
-)
-from usgland.steps.models import load_model
+from usgland.runs import CALIBRATION, patients_path, predictions_path
+from usgland.steps.models import config_of_model, load_model
 from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows
 
@@ -53,12 +44,7 @@ def predict(
     Raises:
         UserError: If the run or the manifest cannot be used, or a file exists.
     """
-    if (run / FOLDS).exists():
-        raise UserError(
-            "Expected a run with one model. Received the cross-validation "
-            f"{run}; its models are in {run / FOLDS}, e.g. {run / FOLDS / '0'}"
-        )
-    config = load_config(find_run(run, MODEL) / CONFIG)
+    config = config_of_model(run)
     if without is not None and config.model.inputs != "both":
         raise UserError(
             f"--without {without}: expected a run with image and form. Received: "

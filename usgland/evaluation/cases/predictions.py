@@ -81,6 +81,7 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
         patient_id, role, fold, label, images (how many), logit (their mean),
         probability (the sigmoid of that mean).
     """
+    rows = rows.reset_index(drop=True)  # whose index may be named patient_id
     if "fold" not in rows:
         rows = rows.assign(fold="")
     rows = rows.assign(logit=rows["logit"].astype("float64"))
