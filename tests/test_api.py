@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import usgland
 import usgland.evaluation as ev
 
 ROOT = Path(__file__).parent.parent
 SIGNATURES = {
+    "read_predictions": "(path)",
+    "patient_predictions": "(rows)",
     "sample_size_proportion": "(share, width, *, level=0.95, method='wilson')",
     "sample_size_auc": "(auc, width, *, prevalence=0.5, level=0.95)",
     "sample_size_mcnemar": "(only_a, only_b, *, alpha=0.05, power=0.8)",
@@ -43,6 +46,16 @@ print("imported:", sorted(set(sys.modules) & set({PRESENTATION!r})))
 """
 
 
+def test_the_package_has_two_names_beside_its_version():
+    assert dir(usgland) == ["__version__", "load_config", "load_run"]
+    assert list(inspect.signature(usgland.load_run).parameters) == ["path"]
+    assert list(inspect.signature(usgland.load_config).parameters) == [
+        *("path", "overrides")
+    ]
+    with pytest.raises(AttributeError, match="module 'usgland' has no attribute 'fit'"):
+        usgland.fit  # noqa: B018
+
+
 def test_the_names_are_those_that_are_promised():
     assert ev.__all__ == list(SIGNATURES)
     assert dir(ev) == sorted(SIGNATURES)
@@ -63,10 +76,12 @@ def test_what_a_function_takes_is_what_is_promised(name, expected):
     assert str(shown) == expected
 
 
-@pytest.mark.parametrize("name", SIGNATURES)
-def test_the_example_of_a_function_runs(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("face", "name"), [(usgland, "load_config"), *((ev, name) for name in SIGNATURES)]
+)
+def test_the_example_of_a_function_runs(face, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for examples that read a file
-    (test,) = doctest.DocTestFinder().find(getattr(ev, name), name, globs={})
+    (test,) = doctest.DocTestFinder().find(getattr(face, name), name, globs={})
     assert test.examples, "no example"
     report = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(

@@ -250,7 +250,9 @@ class Config(Settings):
         return self
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: str | Path | None = None, overrides: Sequence[str] = ()
+) -> Config:
     """Reads the settings that differ from the defaults.
 
     Args:
@@ -260,8 +262,13 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         UserError: If a setting is unknown or has the wrong type.
+
+    Example:
+        >>> import usgland
+        >>> usgland.load_config(overrides=["train.epochs=3"]).train.epochs
+        3
     """
-    settings = {} if path is None else read_yaml(path)
+    settings = {} if path is None else read_yaml(Path(path))
     config = _validate(settings, str(path))
     for override in overrides:
         apply_override(settings, override)

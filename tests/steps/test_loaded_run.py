@@ -11,6 +11,7 @@ from PIL import Image
 import usgland
 from usgland.cli.main import cli
 from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import patient_predictions
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SETTINGS = """
@@ -97,7 +98,7 @@ def test_a_table_keeps_its_index_its_patients_and_its_labels(home, table):
     assert (
         found["label"].to_list() == (rows["label"] == "malignant").astype(int).to_list()
     )
-    patients = usgland.evaluation.patient_predictions(found)
+    patients = patient_predictions(found)
     assert len(patients) == 16
 
 

@@ -15,7 +15,7 @@ LOGIT_TOLERANCE = 0.01
 SHOWN = 5  # lines of a file named in one message
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
+def read_predictions(path: str | Path) -> pd.DataFrame:
     """Reads predictions.csv: one row an image, with what the model said of it.
 
     Args:
@@ -28,7 +28,20 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
     Raises:
         UserError: If the file cannot be read or a row cannot be used.
+
+    Example:
+        >>> import pandas as pd
+        >>> import usgland.evaluation as ev
+        >>> said = {"probability": [0.75, 0.5], "logit": [1.0986, 0.0]}
+        >>> whose = {"patient_id": "007", "role": "test", "label": 1}
+        >>> rows = pd.DataFrame({"image": ["1.png", "2.png"], **whose, **said})
+        >>> rows.to_csv("predictions.csv", index=False)
+        >>> ev.read_predictions("predictions.csv")
+           image patient_id  role  label  probability   logit fold
+        0  1.png        007  test      1         0.75  1.0986
+        1  2.png        007  test      1         0.50  0.0000
     """
+    path = Path(path)
     rows = read_text_columns(path, "predictions", ". `usgland predict` writes one")
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
@@ -80,6 +93,17 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
         One row a patient (in cross-validation, a patient, role and fold), sorted:
         patient_id, role, fold, label, images (how many), logit (their mean),
         probability (the sigmoid of that mean).
+
+    Example:
+        The sigmoid of (2.0 + 0.0) / 2 is 0.731.
+
+        >>> import pandas as pd
+        >>> import usgland.evaluation as ev
+        >>> whose = {"patient_id": ["a", "a", "b"], "role": "test", "label": [1, 1, 0]}
+        >>> ev.patient_predictions(pd.DataFrame({**whose, "logit": [2.0, 0.0, -1.0]}))
+          patient_id  role fold  label  images  logit  probability
+        0          a  test           1       2    1.0     0.731059
+        1          b  test           0       1   -1.0     0.268941
     """
     rows = rows.reset_index(drop=True)  # whose index may be named patient_id
     if "fold" not in rows:
