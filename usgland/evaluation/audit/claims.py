@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from math import isnan
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -53,17 +54,17 @@ def mcnemar_bounds(
         [Edwards, 1948](https://doi.org/10.1007/BF02289261).
     """
     least = most = 0  # cases that only a has right
-    for one, other in zip(a, b, strict=True):
-        if one.cases != other.cases or not (
-            0 <= one.right <= one.cases and 0 <= other.right <= other.cases
+    for first, second in zip(a, b, strict=True):
+        if first.cases != second.cases or not (
+            0 <= first.right <= first.cases and 0 <= second.right <= second.cases
         ):
             raise ValueError(
                 "`a` and `b` must be of the same cases, with at most as many right. "
-                f"Received: {tuple(one)} and {tuple(other)}"
+                f"Received: {tuple(first)} and {tuple(second)}"
             )
-        least += max(0, one.right - other.right)
-        most += min(one.right, one.cases - other.right)
-    more = sum(one.right - other.right for one, other in zip(a, b, strict=True))
+        least += max(0, first.right - second.right)
+        most += min(first.right, first.cases - second.right)
+    more = sum(side.right for side in a) - sum(side.right for side in b)
     only_a = np.arange(least, most + 1)
     only_b = only_a - more
     differing = only_a + only_b
@@ -80,42 +81,37 @@ def mcnemar_bounds(
 
 def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
     """Checks every printed P value of two rows that have matrices."""
-    return [_one(one, file, fits) for one in file.comparisons]
+    return [_check_p(printed, file, fits) for printed in file.comparisons]
 
 
-def _one(one: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
-    where = f"{one.a} against {one.b}, {one.figure}"
-    where = f"{one.where}: {where}" if one.where else where
-    missing = [name for name in (one.a, one.b) if name not in fits]
+def _check_p(printed: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
+    p, measure = printed.p, printed.figure
+    where = f"{printed.a} against {printed.b}, {measure}"
+    where = f"{printed.where}: {where}" if printed.where else where
+    missing = [name for name in (printed.a, printed.b) if name not in fits]
     if missing:
-        text = f"P {one.p} cannot be checked: no matrix for {' and '.join(missing)}"
+        text = f"P {p} cannot be checked: no matrix for {' and '.join(missing)}"
         return Finding("comparison", where, True, text)
-    a, b = fits[one.a], fits[one.b]
-    # Matrices of a row that agree in what is compared are one.
-    sides = [{tuple(_right(one.figure, x)): x for x in fit.matrices} for fit in (a, b)]
+    a, b = fits[printed.a], fits[printed.b]
+    # Matrices of a row that agree in what is compared count once.
+    sides = [{tuple(_right(measure, x)): x for x in fit.matrices} for fit in (a, b)]
     if len(sides[0]) * len(sides[1]) > PAIRS:
-        text = f"P {one.p} was not checked: more than {PAIRS:,} pairs of matrices fit"
+        text = f"P {p} was not checked: more than {PAIRS:,} pairs of matrices fit"
         return Finding("comparison", where, True, text)
     pairs = list(product(sides[0].values(), sides[1].values()))
-    paired = file.rows[one.a].cases == file.rows[one.b].cases
-    tests = _paired_tests(one.figure, pairs) if paired else {}
-    tests |= _unpaired_tests(one.figure, pairs)
-    printed = printed_bounds(one.p, file.rounding)
-    hits = [name for name, p in tests.items() if _overlap(p, printed)]
-    tried = tuple(f"{name}: P {format_range(p)}" for name, p in tests.items())
-    shares = " against ".join(_shares(one.figure, fit) for fit in (a, b))
+    paired = file.rows[printed.a].cases == file.rows[printed.b].cases
+    tests = _paired_tests(measure, pairs) if paired else {}
+    tests |= _unpaired_tests(measure, pairs)
+    bounds = printed_bounds(p, file.rounding)
+    hits = [name for name, reached in tests.items() if _overlap(reached, bounds)]
+    tried = tuple(f"{name}: P {format_range(x)}" for name, x in tests.items())
+    shares = " against ".join(_shares(measure, fit) for fit in (a, b))
     if not paired:
         shares += ", on different cases"
-    if not hits:
-        return Finding(
-            "comparison",
-            where,
-            False,
-            f"P {one.p} cannot be obtained from {shares}",
-            tried,
-        )
-    text = f"P {one.p} can be obtained from {shares} by {'; '.join(hits)}"
-    return Finding("comparison", where, True, text, tried)
+    text = f"P {p} cannot be obtained from {shares}"
+    if hits:
+        text = f"P {p} can be obtained from {shares} by {'; '.join(hits)}"
+    return Finding("comparison", where, bool(hits), text, tried)
 
 
 def _paired_tests(
@@ -128,11 +124,9 @@ def _paired_tests(
             mcnemar_bounds(_right(measure, x), _right(measure, y), kind=kind)
             for x, y in pairs
         ]
-        low, high = (
-            choose(getattr(one, end) for one in bounds)
-            for choose, end in ((min, "low"), (max, "high"))
+        tests[f"McNemar, {kind}, over all pairings"] = Bounds(
+            min(pair.low for pair in bounds), max(pair.high for pair in bounds)
         )
-        tests[f"McNemar, {kind}, over all pairings"] = Bounds(low, high)
     return tests
 
 
@@ -142,34 +136,33 @@ def _unpaired_tests(
     """Test -> its P values as if the cases were different ones."""
     tests = {}
     for test in UNPAIRED:
-        found = [test(_table(measure, x, y)) for x, y in pairs]
-        values = [each.p_value for each in found if each.p_value == each.p_value]
+        results = [test(_table(measure, x, y)) for x, y in pairs]
+        values = [result.p_value for result in results if not isnan(result.p_value)]
         if values:
-            tests[found[0].test] = Bounds(min(values), max(values))
+            tests[results[0].test] = Bounds(min(values), max(values))
     return tests
 
 
-def _right(measure: str, one: Matrix) -> list[Right]:
+def _right(measure: str, matrix: Matrix) -> list[Right]:
     classes = {
-        "sensitivity": Right(one.tp, one.tp + one.fn),
-        "specificity": Right(one.tn, one.tn + one.fp),
+        "sensitivity": Right(matrix.tp, matrix.tp + matrix.fn),
+        "specificity": Right(matrix.tn, matrix.tn + matrix.fp),
     }
     return list(classes.values()) if measure == "accuracy" else [classes[measure]]
 
 
 def _table(measure: str, x: Matrix, y: Matrix) -> np.ndarray:
-    rows = []
-    for one in (x, y):
-        parts = _right(measure, one)
-        right, cases = (sum(column) for column in zip(*parts, strict=True))
-        rows.append([right, cases - right])
-    return np.array(rows)
+    sums = (_sum(_right(measure, matrix)) for matrix in (x, y))
+    return np.array([[right, cases - right] for right, cases in sums])
 
 
 def _shares(measure: str, fit: Fit) -> str:
-    parts = _right(measure, fit.matrices[0])
-    right, cases = (sum(column) for column in zip(*parts, strict=True))
+    right, cases = _sum(_right(measure, fit.matrices[0]))
     return f"{right}/{cases}"
+
+
+def _sum(classes: Sequence[Right]) -> Right:
+    return Right(*(sum(column) for column in zip(*classes, strict=True)))
 
 
 def _overlap(a: Bounds, b: Bounds) -> bool:

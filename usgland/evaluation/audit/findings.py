@@ -1,4 +1,4 @@
-"""The step `audit`: from a file of published measures to findings."""
+"""Everything that can be said of a file of published measures."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from usgland.evaluation.statistics.scores import predictive_values
 
 
 def find_all(file: AuditFile) -> dict[str, Any]:
-    """Everything that can be said of the measures of a file.
+    """Checks the rows, comparisons and tables of a file.
 
     Returns:
         `title`; `rounding`; `findings`, a list of `usgland.evaluation.audit.rows.
@@ -19,12 +19,12 @@ def find_all(file: AuditFile) -> dict[str, Any]:
         NPV of each row at each prevalence.
     """
     rows, fits = audit_rows(file)
-    found = [*rows, *audit_comparisons(file, fits), *audit_tables(file)]
-    found.sort(key=lambda one: one.fits)
+    findings = [*rows, *audit_comparisons(file, fits), *audit_tables(file)]
+    findings.sort(key=lambda finding: finding.fits)
     return {
         "title": file.title,
         "rounding": file.rounding,
-        "findings": [one._asdict() for one in found],
+        "findings": [finding._asdict() for finding in findings],
         "predictive": _predictive_values(file),
     }
 
@@ -37,6 +37,6 @@ def _predictive_values(file: AuditFile) -> list[dict[str, Any]]:
         specificity = printed_value(row.specificity)
         for prevalence in file.prevalences:
             ppv, npv = predictive_values(sensitivity, specificity, prevalence)
-            one = {"row": name, "prevalence": prevalence}
-            values.append({**one, "ppv": float(ppv), "npv": float(npv)})
+            place = {"row": name, "prevalence": prevalence}
+            values.append({**place, "ppv": float(ppv), "npv": float(npv)})
     return values

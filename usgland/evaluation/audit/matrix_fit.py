@@ -52,7 +52,7 @@ def matrix_measures(
         Name -> values of the same shape; NaN where undefined. The AUC is the area
         under the two lines from the corners to the one point: the balanced accuracy.
     """
-    tp, fn, tn, fp = (np.asarray(one, "float64") for one in (tp, fn, tn, fp))
+    tp, fn, tn, fp = (np.asarray(counts, "float64") for counts in (tp, fn, tn, fp))
     malignant, benign = tp + fn, tn + fp
     n = malignant + benign
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -91,7 +91,7 @@ def fitting_matrices(
     """
     tp = np.array(fitting_counts(malignant, printed.get("sensitivity", ANY)), int)
     tn = np.array(fitting_counts(benign, printed.get("specificity", ANY)), int)
-    tp, tn = (one.ravel() for one in np.meshgrid(tp, tn, indexing="ij"))
+    tp, tn = (counts.ravel() for counts in np.meshgrid(tp, tn, indexing="ij"))
     fits = _give(printed, tp, malignant - tp, tn, benign - tn)
     return [
         Matrix(int(a), malignant - int(a), int(b), benign - int(b))
@@ -106,7 +106,8 @@ def _give(
     measures = matrix_measures(tp, fn, tn, fp)
     fits = np.full(measures["accuracy"].shape, True)
     for name, bounds in printed.items():
-        fits &= np.any([_within(measures[one], bounds) for one in _kinds(name)], axis=0)
+        reached = [_within(measures[kind], bounds) for kind in _kinds(name)]
+        fits &= np.any(reached, axis=0)
     return fits
 
 
@@ -116,7 +117,7 @@ def _kinds(name: str) -> list[str]:
 
 def fitting_f1_kinds(f1: Bounds, matrices: Iterable[Matrix]) -> tuple[str, ...]:
     """The kinds of F1 that any of the matrices gives as printed."""
-    arrays = [np.array(one) for one in zip(*matrices, strict=True)]
+    arrays = [np.array(counts) for counts in zip(*matrices, strict=True)]
     if not arrays:
         return ()
     measures = matrix_measures(*arrays)
@@ -150,10 +151,10 @@ def _fitting_grid(printed: Mapping[str, Bounds], largest: int) -> NDArray[np.boo
     benign, tn = np.array(pairs, int).reshape(-1, 2).T
     fits = np.full((largest + 1, largest + 1), False)
     for malignant in range(1, largest + 1):
-        found = fitting_counts(malignant, printed.get("sensitivity", ANY))
-        tp = np.array(found, int).reshape(-1, 1)
-        given = _give(printed, tp, malignant - tp, tn, benign - tn)
-        fits[malignant, benign[given.any(axis=0)]] = True
+        counts = fitting_counts(malignant, printed.get("sensitivity", ANY))
+        tp = np.array(counts, int).reshape(-1, 1)
+        matches = _give(printed, tp, malignant - tp, tn, benign - tn)
+        fits[malignant, benign[matches.any(axis=0)]] = True
     return fits
 
 
@@ -226,8 +227,8 @@ def _may_give(
     fits = np.full(len(low_odds), True)
     for name, bounds in printed.items():
         reached = [
-            np.asarray(low[one] <= bounds.high) & np.asarray(high[one] >= bounds.low)
-            for one in _kinds(name)
+            np.asarray(low[kind] <= bounds.high) & np.asarray(high[kind] >= bounds.low)
+            for kind in _kinds(name)
         ]
         fits &= np.any(np.stack(reached), axis=0)
     return fits
@@ -244,7 +245,7 @@ def _cell_bounds(
     missed, false = 1 - sensitivity, 1 - specificity
     # What a measure falls with is taken at its largest for a lower bound.
     grows, falls = (high_odds, low_odds) if upper else (low_odds, high_odds)
-    ends = [one / (1 + one) for one in (low_odds, high_odds)]
+    ends = [odds / (1 + odds) for odds in (low_odds, high_odds)]
     choose = np.maximum if upper else np.minimum
     youden = sensitivity + specificity - 1
     with np.errstate(divide="ignore", invalid="ignore"):

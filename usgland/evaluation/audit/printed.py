@@ -37,25 +37,25 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
     Raises:
         ValueError: If it is no such text.
     """
-    found = PRINTED.fullmatch(text.replace(" ", ""))
-    if not found or rounding not in ROUNDINGS:
+    match = PRINTED.fullmatch(text.replace(" ", ""))
+    if not match or rounding not in ROUNDINGS:
         raise ValueError(
             "expected a number as printed, such as '0.850', '97.2%' or '<0.05', and "
             f"rounding among {list(ROUNDINGS)}. Received: {text!r}, {rounding!r}"
         )
-    side, number, decimals, percent = found.groups()
+    side, number, decimals, percent = match.groups()
     scale = 0.01 if percent else 1.0
     value, unit = float(number) * scale, scale * 10.0 ** -len(decimals or "")
-    if side:
-        return (
-            Bounds(-float("inf"), value) if side == "<" else Bounds(value, float("inf"))
-        )
+    if side == "<":
+        return Bounds(-float("inf"), value)
+    if side == ">":
+        return Bounds(value, float("inf"))
     down = up = unit / 2
     if rounding != "rounded":
         # Truncation moves towards 0: a value is at most a unit larger in size.
-        outer, inner = unit, (unit / 2 if rounding == "either" else 0.0)
-        down = outer if value <= 0 else inner  # 0 is printed of either sign
-        up = outer if value >= 0 else inner
+        inner = unit / 2 if rounding == "either" else 0.0
+        down = unit if value <= 0 else inner  # a 0 may stand for either sign
+        up = unit if value >= 0 else inner
     return Bounds(value - down - SLACK, value + up + SLACK)
 
 
@@ -67,5 +67,5 @@ def printed_value(text: str) -> float:
     """
     bounds = printed_bounds(text, "rounded")
     if not np.isfinite(bounds).all():
-        raise ValueError(f"expected a figure, not a limit. Received: {text!r}")
+        raise ValueError(f"expected a number, not a limit. Received: {text!r}")
     return (bounds.low + bounds.high) / 2

@@ -17,19 +17,19 @@ MEASURE_NAMES = ("sensitivity", "specificity", "accuracy", "f1", "kappa", "auc")
 def _quoted(value: object) -> object:
     if isinstance(value, bool | int | float):
         raise ValueError(
-            'expected a figure in quotes, such as "0.850", as its decimals count'
+            'expected a number in quotes, such as "0.850", as its decimals count'
         )
     return value
 
 
-def _measure(text: str) -> str:
+def _readable(text: str) -> str:
     printed_bounds(text)
     return text
 
 
 def _no_limit(text: str) -> str:
     if text[:1] in "<>":
-        raise ValueError("expected a figure, not a limit")
+        raise ValueError("expected a number, not a limit")
     return text
 
 
@@ -41,15 +41,15 @@ def _at_most_one(text: str) -> str:
 
 def _from_zero(text: str) -> str:
     if printed_bounds(text).high < 0:
-        raise ValueError("expected a figure from 0")
+        raise ValueError("expected a number from 0")
     return text
 
 
 Printed = Annotated[
-    str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_measure)
+    str, pydantic.BeforeValidator(_quoted), pydantic.AfterValidator(_readable)
 ]
-Figure = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
-Kappa = Annotated[Figure, pydantic.AfterValidator(_at_most_one)]
+PrintedNumber = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
+Kappa = Annotated[PrintedNumber, pydantic.AfterValidator(_at_most_one)]
 PrintedShare = Annotated[Kappa, pydantic.AfterValidator(_from_zero)]
 P = Annotated[
     Printed,
@@ -89,9 +89,9 @@ class MeasureRow(Settings):
     auc: PrintedShare | None = None
 
     def printed(self) -> dict[str, str]:
-        """Figure -> its text, of those that are there."""
-        given = {name: getattr(self, name) for name in MEASURE_NAMES}
-        return {name: text for name, text in given.items() if text is not None}
+        """Measure -> its text, of those that are printed."""
+        texts = {name: getattr(self, name) for name in MEASURE_NAMES}
+        return {name: text for name, text in texts.items() if text is not None}
 
 
 class Comparison(Settings):
@@ -108,14 +108,16 @@ class TableRow(Settings):
     """One row of a published table of two or more groups."""
 
     counts: tuple[tuple[Count, ...], ...] | None = None  # a list a group
-    moments: tuple[tuple[Figure, Figure], ...] | None = None  # mean and SD a group
+    moments: tuple[tuple[PrintedNumber, PrintedNumber], ...] | None = (
+        None  # mean and SD a group
+    )
     p: P | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.counts is None) == (self.moments is None):
             raise ValueError("expected either counts or moments")
-        if self.counts is not None and len({len(one) for one in self.counts}) != 1:
+        if self.counts is not None and len({len(group) for group in self.counts}) != 1:
             raise ValueError("expected as many counts in each group")
         return self
 
@@ -133,9 +135,9 @@ class PublishedTable(Settings):
         if len(self.n) != wanted:
             raise ValueError(f"expected n of {wanted} groups, not of {len(self.n)}")
         for name, row in self.rows.items():
-            found = len(row.counts or row.moments or ())
-            if found != wanted:
-                raise ValueError(f"{name}: expected {wanted} groups, not {found}")
+            groups = len(row.counts or row.moments or ())
+            if groups != wanted:
+                raise ValueError(f"{name}: expected {wanted} groups, not {groups}")
         return self
 
 
@@ -158,10 +160,10 @@ class AuditFile(Settings):
             if row.cases not in self.cases:
                 raise ValueError(
                     f"rows.{name}.cases: expected a name among cases "
-                    f"({', '.join(self.cases) or 'none there'}), not {row.cases}"
+                    f"({', '.join(self.cases) or 'none'}), not {row.cases}"
                 )
-        for one in self.comparisons:
-            for side in (one.a, one.b):
+        for comparison in self.comparisons:
+            for side in (comparison.a, comparison.b):
                 if side not in self.rows:
                     raise ValueError(
                         f"comparisons: expected names among rows, not {side!r}"
@@ -180,7 +182,8 @@ def read_audit_file(path: Path) -> AuditFile:
         return AuditFile.model_validate(settings)
     except pydantic.ValidationError as error:
         wrong = "; ".join(
-            describe_problem(one, _known_names(one["loc"])) for one in error.errors()
+            describe_problem(problem, _known_names(problem["loc"]))
+            for problem in error.errors()
         )
         raise UserError(f"{path}: {wrong}") from error
 

@@ -1,6 +1,7 @@
 """Findings about published tables: sums, P values, what is printed twice."""
 
 from itertools import product
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +34,9 @@ def audit_tables(file: AuditFile) -> list[Finding]:
                 sums.append(_sum(where, table, row.counts))
             if row.p is not None:
                 p_values.append(_p_value(where, table, row, row.p, file.rounding))
-    repeated = [_repeated(*one) for one in file.repeated.items()]
-    return [*sums, *_summary(p_values), *(one.finding for one in p_values), *repeated]
+    repeated = [_repeated(name, places) for name, places in file.repeated.items()]
+    findings = [checked.finding for checked in p_values]
+    return [*sums, *_summary(p_values), *findings, *repeated]
 
 
 def recomputed(
@@ -47,16 +49,16 @@ def recomputed(
     Tests that are undefined or of two groups alone are left out.
     """
     if row.counts is not None:
-        found = [test(np.array(row.counts)) for test in COUNT_TESTS.values()]
+        results = [test(np.array(row.counts)) for test in COUNT_TESTS.values()]
         return {
-            one.test: Bounds(one.p_value, one.p_value)
-            for one in found
-            if one.p_value == one.p_value
+            result.test: Bounds(result.p_value, result.p_value)
+            for result in results
+            if not isnan(result.p_value)
         }
     if row.moments is None or len(n) != 2:
         return {}
     means, sds = (
-        [printed_bounds(one[place], rounding) for one in row.moments]
+        [printed_bounds(group[place], rounding) for group in row.moments]
         for place in (0, 1)
     )
     differences = [means[0].low - means[1].high, means[0].high - means[1].low]
@@ -64,13 +66,13 @@ def recomputed(
         differences.append(0.0)
     tests: dict[str, Bounds] = {}
     for test in MOMENT_TESTS.values():
-        values = [
+        results = [
             test(Moments(d, max(0.0, s), n[0]), Moments(0.0, max(0.0, t), n[1]))
             for d, s, t in product(differences, sds[0], sds[1])
         ]
-        known = [one.p_value for one in values if one.p_value == one.p_value]
+        known = [value.p_value for value in results if not isnan(value.p_value)]
         if known:
-            tests[values[0].test] = Bounds(min(known), max(known))
+            tests[results[0].test] = Bounds(min(known), max(known))
     return tests
 
 
@@ -97,12 +99,12 @@ def _p_value(
 ) -> Checked:
     tests = recomputed(row, table.n, rounding)
     printed = printed_bounds(p, rounding)
-    texts = [f"{name} {format_range(one)}" for name, one in tests.items()]
+    texts = [f"{name} {format_range(bounds)}" for name, bounds in tests.items()]
     if row.moments is not None:
         texts.append("Mann-Whitney needs the values themselves")
     gaps = {
-        name: max(one.low - printed.high, printed.low - one.high, 0.0)
-        for name, one in tests.items()
+        name: max(bounds.low - printed.high, printed.low - bounds.high, 0.0)
+        for name, bounds in tests.items()
     }
     hits = [name for name, gap in gaps.items() if gap == 0]
     text = f"P {p} is that of {'; '.join(hits)}"
@@ -113,28 +115,24 @@ def _p_value(
         text = f"P {p} cannot be checked from what is printed"
     finding = Finding("p_value", where, bool(hits) or not tests, text, tuple(texts))
     closest = min(gaps, key=lambda name: gaps[name], default="")
-    near = (
-        f"{where}, {closest} {format_range(tests[closest])} against {p}"
-        if tests
-        else ""
-    )
-    return Checked(finding, gaps.get(closest, float("inf")), near)
+    if not tests:
+        return Checked(finding, float("inf"), "")
+    near = f"{where}, {closest} {format_range(tests[closest])} against {p}"
+    return Checked(finding, gaps[closest], near)
 
 
 def _summary(checked: list[Checked]) -> list[Finding]:
     """How many of the P values fit, before they are listed."""
-    known = [one for one in checked if one.closest]
-    misfits = sum(not one.finding.fits for one in known)
+    known = [value for value in checked if value.closest]
+    misfits = [value for value in known if not value.finding.fits]
     if len(known) < 2 or not misfits:
         return []
-    many = "none" if misfits == len(known) else str(len(known) - misfits)
+    many = len(known) - len(misfits) or "none"
     text = (
         f"{many} of the {len(known)} printed P values can be obtained from the printed "
         "counts, means and SDs by the tests tried"
     )
-    nearest = min(
-        (one for one in known if not one.finding.fits), key=lambda one: one.gap
-    )
+    nearest = min(misfits, key=lambda value: value.gap)
     tried = (
         "of counts: chi-square without and with Yates, Fisher, likelihood ratio",
         "of means and SDs, for every value that is printed so: Student, Welch",
@@ -146,6 +144,6 @@ def _summary(checked: list[Checked]) -> list[Finding]:
 def _repeated(name: str, places: dict[str, str]) -> Finding:
     texts = tuple(f"{place}: {text}" for place, text in places.items())
     bounds = [printed_bounds(text) for text in places.values()]
-    same = max(one.low for one in bounds) <= min(one.high for one in bounds)
+    same = max(each.low for each in bounds) <= min(each.high for each in bounds)
     text = "agrees" if same else f"differs between places: {'; '.join(texts)}"
     return Finding("repeated", name, same, text, texts if same else ())

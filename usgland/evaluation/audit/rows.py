@@ -25,7 +25,7 @@ class Finding(NamedTuple):
         kind: What was checked.
         where: In the paper.
         fits: Whether the printed measures agree with what was tried.
-        text: What was found, a sentence.
+        text: What the check says, a sentence.
         tried: What was tried, each a sentence.
     """
 
@@ -57,16 +57,16 @@ def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
     for name, stated in file.cases.items():
         rows = {key: row for key, row in file.rows.items() if row.cases == name}
         if stated.malignant is None:
-            found, fitted = _alone(rows, file)
+            checked, fitted = _alone(rows, file)
         else:
-            found, fitted = _together(name, rows, stated, file)
-        findings += found
+            checked, fitted = _together(name, rows, stated, file)
+        findings += checked
         fits |= fitted
     return [*findings, *_f1_kinds(file, fits), *_aucs(file)], fits
 
 
 def bounds_of(row: MeasureRow, file: AuditFile) -> dict[str, Bounds]:
-    """Figure -> bounds of a row; without the AUC, which may be of a whole curve."""
+    """Measure -> bounds of a row; without the AUC, which may be of a whole curve."""
     printed = {name: text for name, text in row.printed().items() if name != "auc"}
     return {name: printed_bounds(text, file.rounding) for name, text in printed.items()}
 
@@ -82,23 +82,23 @@ def _together(
     misfits = [key for key in rows if key not in fits]
     if not misfits:
         text = f"can be obtained from the stated {size}"
-        found = [
+        findings = [
             Finding("cases", key, True, text, _matrix_texts(fits[key])) for key in rows
         ]
-        return found, fits
+        return findings, fits
     some = "all" if len(misfits) == len(rows) else f"{len(misfits)} of {len(rows)}"
     who = f"{name}, {some} rows" if len(rows) > 1 else misfits[0]
     sizes = fitting_sizes(list(bounds.values()), file.largest)
-    sizes.sort(key=lambda one: (abs(one[0] - malignant) + abs(one[1] - benign), one))
+    sizes.sort(key=lambda a: (abs(a[0] - malignant) + abs(a[1] - benign), a))
     missed = "any row" if some == "all" and len(rows) > 1 else "; ".join(misfits)
     tried = [
         f"{malignant} + {benign} as stated: no matrix for {missed}",
         f"all numbers up to {file.largest} + {file.largest}: {_sizes(sizes)}",
     ]
     if not sizes:
-        found, fitted = _alone(rows, file)
+        alone, fitted = _alone(rows, file)
         text = f"cannot be obtained from the stated {size}, nor together from others"
-        return [Finding("cases", who, False, text, tuple(tried)), *found], fitted
+        return [Finding("cases", who, False, text, tuple(tried)), *alone], fitted
     nearest = sizes[0]
     fits = _at(bounds, *nearest)
     text = (
@@ -112,7 +112,8 @@ def _together(
             f"another unit{', such as images,' if stated.unit == 'patient' else ''} "
             "would fit"
         )
-    tried += [one for key in rows for one in _matrix_texts(fits[key], f"{key}: ")]
+    for key in rows:
+        tried += _matrix_texts(fits[key], f"{key}: ")
     return [Finding("cases", who, False, text, tuple(tried))], fits
 
 
@@ -156,7 +157,7 @@ def _without_one(bounds: Mapping[str, Bounds], largest: int) -> list[str]:
     """Which single measure the others would fit without."""
     texts = []
     for name in ("accuracy", "f1", "kappa"):
-        others = {key: one for key, one in bounds.items() if key != name}
+        others = {key: printed for key, printed in bounds.items() if key != name}
         if name not in bounds or len(others) == 2:
             continue
         sizes = sorted(fitting_sizes([others], largest), key=sum)
@@ -170,8 +171,11 @@ def _without_one(bounds: Mapping[str, Bounds], largest: int) -> list[str]:
 def _at(
     bounds: Mapping[str, Mapping[str, Bounds]], malignant: int, benign: int
 ) -> dict[str, Fit]:
-    found = {k: fitting_matrices(one, malignant, benign) for k, one in bounds.items()}
-    return {k: Fit(malignant, benign, tuple(one)) for k, one in found.items() if one}
+    matrices = {
+        key: tuple(fitting_matrices(printed, malignant, benign))
+        for key, printed in bounds.items()
+    }
+    return {key: Fit(malignant, benign, x) for key, x in matrices.items() if x}
 
 
 def _sizes(sizes: list[tuple[int, int]]) -> str:
@@ -183,9 +187,9 @@ def _sizes(sizes: list[tuple[int, int]]) -> str:
 
 def _matrix_texts(fit: Fit, start: str = "") -> tuple[str, ...]:
     return tuple(
-        f"{start}sensitivity {one.tp}/{fit.malignant}, specificity "
-        f"{one.tn}/{fit.benign}"
-        for one in fit.matrices[:SHOWN]
+        f"{start}sensitivity {matrix.tp}/{fit.malignant}, specificity "
+        f"{matrix.tn}/{fit.benign}"
+        for matrix in fit.matrices[:SHOWN]
     )
 
 
@@ -198,8 +202,8 @@ def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
             kinds[key] = fitting_f1_kinds(f1, fit.matrices)
     if len(kinds) < 2:
         return []
-    tried = tuple(f"{key}: {' or '.join(found)}" for key, found in kinds.items())
-    shared = [kind for kind in F1_KINDS if all(kind in one for one in kinds.values())]
+    tried = tuple(f"{key}: {' or '.join(fitting)}" for key, fitting in kinds.items())
+    shared = [kind for kind in F1_KINDS if all(kind in row for row in kinds.values())]
     if shared:
         text = f"every row can be {' or '.join(shared)}"
         return [Finding("f1", "F1", True, text, tried)]
@@ -212,7 +216,7 @@ def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
 
 
 def _only(kinds: Mapping[str, tuple[str, ...]], allowed: set[str]) -> str:
-    names = [key for key, found in kinds.items() if set(found) <= allowed]
+    names = [key for key, fitting in kinds.items() if set(fitting) <= allowed]
     return f"{len(names)} of {len(kinds)}"
 
 
@@ -224,26 +228,25 @@ def _aucs(file: AuditFile) -> list[Finding]:
             continue
         bounds = bounds_of(row, file)
         auc = printed_bounds(row.auc, file.rounding)
-        sides = [bounds["sensitivity"], bounds["specificity"]]
-        low, high = (sum(getattr(s, end) for s in sides) / 2 for end in ("low", "high"))
-        if auc.low <= high and low <= auc.high:
+        a, b = bounds["sensitivity"], bounds["specificity"]
+        if auc.low <= (a.high + b.high) / 2 and (a.low + b.low) / 2 <= auc.high:
             equal.append(f"{key}: {row.auc}")
         else:
-            shares = [printed_value(one) for one in (row.sensitivity, row.specificity)]
-            other.append((key, row.auc, sum(shares) / 2))
-    found = []
+            shares = printed_value(row.sensitivity) + printed_value(row.specificity)
+            other.append((key, row.auc, shares / 2))
+    findings = []
     if equal:
         text = (
             f"{len(equal)} of {len(equal) + len(other)} AUCs equal (sensitivity + "
             "specificity) / 2, the balanced accuracy of one point, not the area under "
             "a curve of many thresholds"
         )
-        found.append(Finding("auc", "AUC", False, text, tuple(equal)))
+        findings.append(Finding("auc", "AUC", False, text, tuple(equal)))
     for key, printed, balanced in other if equal else ():
         text = (
             f"AUC {printed} is not that of the row's one point, {balanced:.4f}, as the "
             "others are"
         )
         tried = ("balanced accuracy of the printed sensitivity and specificity",)
-        found.append(Finding("auc", key, False, text, tried))
-    return found
+        findings.append(Finding("auc", key, False, text, tried))
+    return findings
