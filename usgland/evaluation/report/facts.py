@@ -1,6 +1,6 @@
 """What a run knows about itself, in sentences that a reporting guideline can use."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,13 @@ from usgland.config import Config
 from usgland.evaluation.report.flow import Excluded, describe_rows
 
 TAKES = {"image": "image", "clinical": "clinical form", "both": "image and form"}
+# What environment.json may tell of the model, and how a reader sees it.
+RECORDED: dict[str, tuple[str, Callable[[float], str]]] = {
+    "Parameters": ("parameters", "{:,}".format),
+    "Size of model.keras": ("model_bytes", lambda size: f"{size / 1e6:.2f} MB"),
+    "Training time": ("training_seconds", "{:,.0f} s".format),
+    "Time an image": ("seconds_per_image", lambda time: f"{1000 * time:.1f} ms"),
+}
 # Facts that a section of the report shows, and what to look for; of two for one fact,
 # the later goes before.
 POINTERS = (
@@ -83,26 +90,19 @@ def describe_model(
     config: Config, environment: dict[str, Any]
 ) -> list[tuple[str, str]]:
     """Rows of the table that describes the model: what, and its value."""
-    known = {
-        "Takes": TAKES[config.model.inputs],
-        "Network": _network(config),
-        "Parameters": f"{environment['parameters']:,}"
-        if "parameters" in environment
-        else "",
-        "Size of model.keras": f"{environment['model_bytes'] / 1e6:.2f} MB"
-        if "model_bytes" in environment
-        else "",
-        "Image": _preprocessing(config),
-        "Training": _training(config),
-        "Kept": _choice(config),
-        "Training time": f"{environment['training_seconds']:,.0f} s"
-        if "training_seconds" in environment
-        else "",
-        "Time an image": f"{1000 * environment['seconds_per_image']:.1f} ms"
-        if "seconds_per_image" in environment
-        else "",
+    recorded = {
+        heading: text(environment[name])
+        for heading, (name, text) in RECORDED.items()
+        if name in environment
     }
-    return [(name, value) for name, value in known.items() if value]
+    return [
+        ("Takes", TAKES[config.model.inputs]),
+        ("Network", _network(config)),
+        ("Image", _preprocessing(config)),
+        ("Training", _training(config)),
+        ("Kept", _choice(config)),
+        *recorded.items(),
+    ]
 
 
 def _left_out(excluded: Sequence[Excluded]) -> str:
@@ -112,10 +112,9 @@ def _left_out(excluded: Sequence[Excluded]) -> str:
 
 
 def _network(config: Config) -> str:
-    name = config.model.backbone
     if config.model.inputs == "clinical":
         return f"one layer of {config.model.clinical_units} units on the form"
-    text = f"{name}, mean of its feature map, one logit, sigmoid"
+    text = f"{config.model.backbone}, mean of its feature map, one logit, sigmoid"
     if config.model.inputs == "both":
         text += f"; joined with the form by {config.model.fusion}"
     return text
@@ -136,14 +135,14 @@ def _threshold(metrics: dict[str, Any]) -> str:
 
 def _statistics(metrics: dict[str, Any]) -> str:
     measures = metrics["patient"]["figures"].values()
-    methods = sorted({f["method"] for f in measures if f["low"] is not None})
+    methods = sorted({x["method"] for x in measures if x["low"] is not None})
     level = f"{100 * metrics['confidence_level']:g}%"
     return f"{level} intervals per image and per patient: {'; '.join(methods)}."
 
 
 def _missing(config: Config) -> str:
     if config.model.inputs == "image":
-        return "An image is always there; no clinical value is used."
+        return "Every case has its image; no clinical value is used."
     state = "a state of its own" if config.clinical.missing_indicator else "the average"
     return f"A missing value of the form counts as {state} (clinical)."
 

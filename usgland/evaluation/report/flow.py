@@ -58,11 +58,11 @@ def flow_svg(splits: pd.DataFrame, excluded: Sequence[Excluded]) -> str:
     drawn = []
     top = GAP
     if excluded:
-        before = sum(one.images for one in excluded) + len(splits)
+        before = sum(rows.images for rows in excluded) + len(splits)
         drawn.append(_box(centre, top, "Rows of the manifest", [f"{before} images"]))
         lines = [
-            f"{one.images} images, {one.patients} patients: {one.reason}"
-            for one in excluded
+            f"{rows.images} images, {rows.patients} patients: {rows.reason}"
+            for rows in excluded
         ]
         drawn.append(_arrow(centre, top + BOX_HEIGHT, centre, top + 2 * BOX_HEIGHT))
         drawn.append(_note(centre + 12, top + BOX_HEIGHT + 22, ["Left out:", *lines]))

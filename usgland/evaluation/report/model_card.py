@@ -74,8 +74,8 @@ def model_card(
         "## Ethical considerations and limits",
         "",
         f"- {facts['left_out']}",
-        "- Figures hold for images like those above; other machines and hospitals can "
-        "be much worse.",
+        "- The measures hold for images like those above; on other machines and in "
+        "other hospitals they can be much worse.",
         f"- Approval, consent, known inequalities: {AUTHOR}.",
         "",
     ]
