@@ -280,7 +280,9 @@ def _validate(settings: dict[str, Any], source: str) -> Config:
         return Config.model_validate(settings)
     except pydantic.ValidationError as error:
         names = _known_keys()
-        wrong = "; ".join(describe_problem(one, names) for one in error.errors())
+        wrong = "; ".join(
+            describe_problem(problem, names) for problem in error.errors()
+        )
         raise UserError(f"{source}: {wrong}") from error
 
 

@@ -1,4 +1,4 @@
-"""The run directory: the names of the files in it, atomic writes, provenance."""
+"""The run directory: the names of its files, and how one is begun, found and resumed."""
 
 import contextlib
 import shutil
@@ -91,23 +91,23 @@ def find_resumable(
 
 
 def _find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Path:
-    found = sorted(
+    unfinished = sorted(
         path.parent
         for path in runs_dir.glob(f"[!.]*/{CONFIG}")
         if not _exists(path.parent / done)
         and _exists(path.parent / FOLDS) is cross_validated
     )
-    if not found:
+    if not unfinished:
         raise UserError(
             f"--resume: expected an unfinished run in {runs_dir}. Received: none. "
             "Leave --resume out to start one"
         )
-    if len(found) > 1:
+    if len(unfinished) > 1:
         raise UserError(
             f"--resume: expected one unfinished run in {runs_dir}. Received: "
-            f"{', '.join(path.name for path in found)}. Choose one with --name"
+            f"{', '.join(path.name for path in unfinished)}. Choose one with --name"
         )
-    return found[0]
+    return unfinished[0]
 
 
 def check_same_settings(run: Path, wanted: Config) -> None:

@@ -62,8 +62,8 @@ class ClinicalColumn(Settings):
             raise ValueError("a category needs two `words` or more")
         elif self.kind == "yes_no" and self.words:
             raise ValueError("a column of kind yes_no has its own words")
-        spelled = [bare_word(one) for one in self.spellings()]
-        twice = sorted({one for one in spelled if spelled.count(one) > 1})
+        spelled = [bare_word(word) for word in self.spellings()]
+        twice = sorted({word for word in spelled if spelled.count(word) > 1})
         if twice:
             raise ValueError(f"the word {twice[0]!r} stands for two things or twice")
         return self
@@ -107,7 +107,7 @@ def _category(role: Role, **words: tuple[str, ...]) -> ClinicalColumn:
     return ClinicalColumn(kind="category", role=role, words=spaced)
 
 
-def _found() -> ClinicalColumn:
+def _present_or_absent() -> ClinicalColumn:
     return ClinicalColumn(
         kind="category",
         role="image_read",
@@ -131,7 +131,7 @@ TABLE_4: dict[str, ClinicalColumn] = {
         "image_read", single=("unilateral", "solitary"), bilateral=("both sides",)
     ),
     "shape": _category("image_read", round=(), not_round=()),
-    "capsule": _found(),
+    "capsule": _present_or_absent(),
     "regularity": _category("image_read", regular=(), irregular=()),
     "margin": _category(
         "image_read", clear=("well defined",), unclear=("ill defined",)
@@ -144,8 +144,8 @@ TABLE_4: dict[str, ClinicalColumn] = {
         mixture=("mixed",),
         cystic=("anechoic",),
     ),
-    "cystic_degeneration": _found(),
-    "calcification": _found(),
+    "cystic_degeneration": _present_or_absent(),
+    "calcification": _present_or_absent(),
 }
 
 

@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
     """Leaves `yes`, `no` and dates words, as YAML 1.2 does; refuses a key twice."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [one for one in resolvers if one[0] not in (BOOL, TIMESTAMP)]
+        first: [(tag, rule) for tag, rule in resolvers if tag not in (BOOL, TIMESTAMP)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -81,18 +81,20 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
     group[parts[-1]] = value
 
 
-def describe_problem(one: Any, names: Sequence[str]) -> str:
+def describe_problem(problem: Any, names: Sequence[str]) -> str:
     """Words one of pydantic's errors; an unknown name gets the nearest of `names`."""
-    where = ".".join(map(str, one["loc"]))
-    if one["type"] == "extra_forbidden":
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(where, names, n=1, cutoff=0.0)
-        same_leaf = [name for name in names if name.split(".")[-1] == one["loc"][-1]]
+        same_leaf = [
+            name for name in names if name.split(".")[-1] == problem["loc"][-1]
+        ]
         return (
             f"unknown setting `{where}`; the nearest is `{(same_leaf or nearest)[0]}`"
         )
-    message = one["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "expected")
     message = re.sub(r"dictionary or instance of \w+", "group of settings", message)
-    if isinstance(one["input"], dict) and one["type"] == "value_error":
+    if isinstance(problem["input"], dict) and problem["type"] == "value_error":
         return f"`{where}`: {message}" if where else message  # about several at once
-    return f"`{where}`: {message}. Received: {one['input']!r:.80}"
+    return f"`{where}`: {message}. Received: {problem['input']!r:.80}"
