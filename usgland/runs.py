@@ -1,4 +1,4 @@
-"""The run directory: the names of its files, and how one is begun, found and resumed."""
+"""The run directory: the names of its files; to begin, find and resume a run."""
 
 import contextlib
 import shutil
