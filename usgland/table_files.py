@@ -1,61 +1,105 @@
-"""CSV files as text, row by row, and errors that name the rows."""
+"""CSV files and Excel workbooks as text, row by row; errors that name the rows."""
 
 import csv
+import datetime
 import difflib
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from usgland.errors import UserError
 
 ROW = "csv_row"  # column: the row as a spreadsheet numbers it; the header is row 1
-SHOWN_ROWS = 5
+SHOWN = 5  # names or rows in one message
+# How programs and people write that a value is not known, as `normalize_word` has it.
+# "none" is not among them: of a sign on a form it says that the sign is absent.
+MISSING = frozenset(
+    ("", "?", "n/a", "#n/a", "na", "nan", "null", "not available", "unknown")
+)
+ZIP, COMPOUND_FILE = b"PK\3\4", b"\xd0\xcf\x11\xe0"  # first bytes of .xlsx and .xls
+LARGEST_WORKBOOK = 300_000_000  # bytes, unpacked; about ten million cells
+LAST_ROW = 1_048_576  # of a sheet, ECMA-376 as Excel limits it
+MOST_CELLS = 10_000_000  # empty ones before the last of a row included
+# What openpyxl raises on workbooks that are broken.
+BROKEN_WORKBOOK = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, SyntaxError, RuntimeError),
+    *(AttributeError, IndexError, KeyError, TypeError, ValueError),
+)
+_TAG = rb"<(?:\w+:)?"  # some programs write a prefix before the names of tags
+HIDDEN_ROW = re.compile(
+    _TAG + rb"row\b(?=[^>]*\bhidden=\"(?:1|true)\")[^>]*\br=\"(\d+)\""
+)
+MERGED_CELLS = re.compile(_TAG + rb"mergeCell\b[^>]*\bref=\"([A-Z0-9:]+)\"")
+# A formula whose value was never computed; that of an empty text has t="str".
+UNCOMPUTED = re.compile(
+    _TAG
+    + rb"c\b(?![^>]*\bt=\"str\")[^>]*\br=\"([A-Z0-9]+)\"[^>]*>\s*"
+    + _TAG
+    + rb"f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:" + _TAG + rb"v\s*/>|" + _TAG + rb"v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
 
-# Row of the CSV, 0 where there is no single one, and what is wrong with it.
+# Row of the table, 0 where there is no single one, and what is wrong with it.
 Problem = tuple[int, str]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Reads a CSV as text and adds the row numbers, int, as `csv_row`.
+def read_table(path: Path, hint: str = "") -> pd.DataFrame:
+    """Reads a CSV or an Excel workbook as text and adds the row numbers, as `csv_row`.
 
     Cells lose the spaces around them. Empty rows and columns without a name are
-    left out. Nothing is taken for a number or a missing value.
+    left out. Nothing is taken for a number or a missing value. Which of the two a
+    file is, its first bytes say.
+
+    Rows are numbered as a spreadsheet does: the header is row 1, empty rows count,
+    and a quoted cell with line breaks stays in one row. So an editor's line numbers
+    are higher below such a cell.
+
+    Of a workbook the only visible sheet with anything in it is read. Whole numbers
+    lose their fraction (7.0 is "7"), dates are written as ISO 8601 does, truth values
+    TRUE and FALSE; of formulas the value counts that was last computed.
 
     Args:
-        path: UTF-8 with or without a byte order mark, any line ends, separated by
-            commas, semicolons or tabs.
+        path: CSV in UTF-8 with or without a byte order mark, any line ends, separated
+            by commas, semicolons or tabs; or .xlsx.
+        hint: The end of the message where there is no such file.
 
     Raises:
         UserError: If the file is no such table.
     """
-    text = _read_text(path)
-    first_line = text.split("\n", 1)[0]
-    # The separator that cuts the header into most pieces; a comma if none does.
-    separator = max(",;\t", key=first_line.count)
-    try:
-        # Not strict, an open quote would swallow the rest of the file in silence.
-        records = list(csv.reader(io.StringIO(text), delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}: expected a CSV table. Received: {error}") from error
+    data = _read_bytes(path, hint)
+    records = _workbook(path, data) if data.startswith(ZIP) else _csv(path, data)
     header = [cell.strip() for cell in records[0]] if records else []
     _check_header(path, header)
-    table, problems = [], []
+    kept, numbers = [], []
+    problems: list[Problem] = []
     for number, record in enumerate(records[1:], start=2):
-        cells = [cell.strip() for cell in record]
-        if not any(cells):
+        if not any(map(str.strip, record)):
             continue
-        if len(cells) < len(header) or any(cells[len(header) :]):
-            problems.append(
-                (number, f"expected {len(header)} cells. Received: {len(cells)}")
-            )
-        table.append([*cells[: len(header)], number])
+        if len(record) != len(header):
+            beyond = any(map(str.strip, record[len(header) :]))
+            if beyond or len(record) < len(header):
+                problems.append(
+                    (number, f"expected {len(header)} cells. Received: {len(record)}")
+                )
+            record = record[: len(header)]
+        kept.append(record)
+        numbers.append(number)
     raise_problems(str(path), problems)
-    rows = pd.DataFrame(table, columns=[*header, ROW])
-    return rows.loc[:, [name != "" for name in rows.columns]]
+    columns = zip(*kept, strict=True) if kept else [()] * len(header)
+    cells = {
+        name: pd.Series(list(map(str.strip, column)), dtype=str)
+        for name, column in zip(header, columns, strict=True)
+        if name
+    }
+    return pd.DataFrame({**cells, ROW: pd.Series(numbers, dtype="int64")})
 
 
 def check_columns(
@@ -106,10 +150,35 @@ def raise_problems(source: str, problems: Sequence[Problem]) -> None:
 
 def show_rows(numbers: Iterable[int]) -> str:
     """Writes `row 2` or `rows 2, 5, 7`, and only the first of many."""
-    ordered = sorted(numbers)
-    listed = ", ".join(map(str, ordered[:SHOWN_ROWS]))
-    more = ", …" if len(ordered) > SHOWN_ROWS else ""
-    return f"{'row' if len(ordered) == 1 else 'rows'} {listed}{more}"
+    ordered = [str(number) for number in sorted(numbers)]
+    return f"{'row' if len(ordered) == 1 else 'rows'} {show_some(ordered)}"
+
+
+def show_some(names: Sequence[str]) -> str:
+    """Writes the first few of some names, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell says that its value is not known."""
+    return normalize_word(value) in MISSING
+
+
+def missing_cells(cells: pd.Series) -> pd.Series:
+    """Whether each cell says that its value is not known, bool `(rows,)`."""
+    return cells.isin([word for word in cells.unique() if is_missing(word)])
+
+
+def names_nobody(value: object) -> bool:
+    """Whether a cell that should name a patient or a group does not."""
+    return is_missing(value) or normalize_name(value) == "none"
+
+
+def to_numbers(cells: pd.Series) -> pd.Series:
+    """Reads cells as float64, with a decimal point or comma; others are NaN."""
+    points = cells.astype(str).str.replace(",", ".", regex=False)
+    return pd.to_numeric(points, errors="coerce").astype("float64")
 
 
 def normalize_word(value: object) -> str:
@@ -127,16 +196,49 @@ def normalize_name(value: object) -> str:
     return " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
 
 
-def _read_text(path: Path) -> str:
+def _read_bytes(path: Path, hint: str) -> bytes:
     try:
         data = path.read_bytes()
-        text = data.decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise UserError(f"Expected a CSV file. Received: no file at {path}") from error
+        raise UserError(
+            f"Expected a table (CSV or .xlsx). Received: no file at {path}{hint}"
+        ) from error
     except OSError as error:
         raise UserError(
-            f"{path}: expected a readable CSV file. Received: {error.strerror}"
+            f"{path}: expected a readable table. Received: {error.strerror}"
         ) from error
+    received = ""
+    if data.startswith(COMPOUND_FILE):
+        received = "an old .xls, or a workbook with a password"
+    elif data[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        received = "HTML or XML, which some programs name .xls"
+    elif data.startswith(ZIP):
+        received = _other_archive(data)
+    if received:
+        raise UserError(
+            f"{path}: expected a CSV file or an Excel workbook. Received: {received}; "
+            'open it in a spreadsheet and save it as "Excel Workbook (.xlsx)"'
+        )
+    return data
+
+
+def _other_archive(data: bytes) -> str:
+    """What a ZIP file is that is no workbook; "" of one that is, or is damaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return ""
+    if "xl/workbook.xml" in names:
+        return ""
+    if "xl/workbook.bin" in names or "mimetype" in names:
+        return "a workbook of another kind (.xlsb, .ods)"
+    return f"a ZIP file with {show_some(names) or 'nothing in it'}"
+
+
+def _csv(path: Path, data: bytes) -> list[list[str]]:
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: expected a CSV file in UTF-8. Received: byte "
@@ -148,7 +250,117 @@ def _read_text(path: Path) -> str:
             f"{path}: expected a CSV file in UTF-8. Received: a file with zero "
             'bytes; save it as "CSV UTF-8"'
         )
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    first_line = text.split("\n", 1)[0]
+
+    def pieces(separator: str) -> int:
+        return len(next(csv.reader([first_line], delimiter=separator), ()))
+
+    # The separator that cuts the header into most pieces; a comma if none does.
+    separator = max(",;\t", key=pieces)
+    try:
+        # Not strict, an open quote would swallow the rest of the file in silence.
+        return list(csv.reader(io.StringIO(text), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path}: expected a CSV table. Received: {error}") from error
+
+
+def _workbook(path: Path, data: bytes) -> list[list[str]]:
+    """The rows of a workbook's only sheet, each as long as the header or longer."""
+    import openpyxl  # A CSV does without.
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, warnings.catch_warnings():
+            # openpyxl warns of what it leaves out, as colours and checks of input.
+            warnings.simplefilter("ignore")
+            size = sum(member.file_size for member in archive.infolist())
+            if size > LARGEST_WORKBOOK:
+                raise UserError(
+                    f"{path}: expected a workbook of up to {LARGEST_WORKBOOK} bytes "
+                    f'when unpacked. Received: {size}; save its sheet as "CSV UTF-8"'
+                )
+            workbook = openpyxl.load_workbook(
+                io.BytesIO(data), read_only=True, data_only=True, keep_links=False
+            )
+            sheet = _only_sheet(path, workbook)
+            records = list(_sheet_rows(path, sheet))
+            _check_sheet(path, records, archive.read(sheet._worksheet_path))
+    except BROKEN_WORKBOOK as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: expected an Excel workbook that can be read. Received: a damaged "
+            f"one ({reason}); open it in a spreadsheet and save it again"
+        ) from error
+    width = len(records[0]) if records else 0
+    return [[*row, *[""] * (width - len(row))] for row in records]
+
+
+def _only_sheet(path: Path, workbook: Any) -> Any:
+    """The visible sheet that is not empty; the first if all are."""
+    visible = [one for one in workbook.worksheets if one.sheet_state == "visible"]
+    for sheet in visible:
+        sheet.reset_dimensions()  # They may claim a million empty rows.
+    filled = [sheet for sheet in visible if any(map(any, _sheet_rows(path, sheet)))]
+    if len(filled) > 1:
+        raise UserError(
+            f"{path}: expected one sheet with a table. Received: "
+            f"{', '.join(repr(sheet.title) for sheet in filled)}; keep one, "
+            "and move the others to another workbook or hide them"
+        )
+    return (filled or visible)[0]
+
+
+def _sheet_rows(path: Path, sheet: Any) -> Iterator[list[str]]:
+    cells = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells += len(row)
+        if number > LAST_ROW or cells > MOST_CELLS:
+            raise UserError(
+                f"{path}: expected a sheet of up to {MOST_CELLS} cells and {LAST_ROW} "
+                f"rows. Received: more, in row {number}; delete what lies right of the "
+                "table and below it"
+            )
+        texts = [_cell_text(value) for value in row]
+        while texts and not texts[-1]:
+            texts.pop()
+        yield texts
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value).strip()
+
+
+def _check_sheet(path: Path, records: Sequence[list[str]], xml: bytes) -> None:
+    """Refuses what a reader of the sheet sees otherwise than it is stored."""
+    merged = [match.decode() for match in MERGED_CELLS.findall(xml)]
+    if merged:
+        raise UserError(
+            f"{path}: expected a table without merged cells, where only the first "
+            f"has a value. Received: {show_some(merged)}; unmerge and fill them"
+        )
+    hidden = [int(match) for match in HIDDEN_ROW.findall(xml)]
+    hidden = [number for number in hidden if any([*records[number - 1 : number]])]
+    if hidden:
+        raise UserError(
+            f"{path}: expected a table without hidden or filtered rows, which would "
+            f"be used. Received: {show_rows(hidden)}; show them or delete them"
+        )
+    uncomputed = [match.decode() for match in UNCOMPUTED.findall(xml)]
+    if uncomputed:
+        raise UserError(
+            f"{path}: expected values. Received: formulas that were never computed, in "
+            f"{show_some(uncomputed)}; open the workbook in a spreadsheet and save it"
+        )
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:

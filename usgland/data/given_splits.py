@@ -13,6 +13,7 @@ from usgland.table_files import (
     normalize_word,
     raise_problems,
     read_table,
+    show_some,
 )
 
 ROLES = ("train", "val", "test")
@@ -64,13 +65,11 @@ def follow_file(path: Path, rows: pd.DataFrame, column: str) -> pd.DataFrame:
     ours, theirs = set(rows["image"]), set(table["image"])
     for images, what in ((ours - theirs, "lacks"), (theirs - ours, "adds")):
         if images:
-            listed = ", ".join(sorted(images)[:10])
-            more = ", …" if len(images) > 10 else ""
             problems.append(
                 (
                     0,
                     "expected exactly the images of the manifest. Received: a file "
-                    f"that {what} {len(images)}: {listed}{more}",
+                    f"that {what} {len(images)}: {show_some(sorted(images))}",
                 )
             )
     raise_problems(str(path), problems)

@@ -1,15 +1,13 @@
 """Images that a model has learned from already, known by their bytes."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.table_files import check_columns, read_table
+from usgland.table_files import check_columns, read_table, show_some
 
 LEARNED_FROM = ("train", "val")
-SHOWN = 5
 
 
 def stored_roles(rows: pd.DataFrame, splits: Path) -> pd.Series:
@@ -47,10 +45,6 @@ def check_unseen(rows: pd.DataFrame, splits: Path, purpose: str) -> None:
     if len(seen):
         raise UserError(
             f"{purpose}: expected images that {splits.parent} has not learned from. "
-            f"Received {len(seen)} that are in its train or val part: {_some(seen)}"
+            f"Received {len(seen)} that are in its "
+            f"train or val part: {show_some(seen.to_list())}"
         )
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -56,20 +56,20 @@ BAD = {
     "no rows": (table().iloc[:0], "expected one row an image. Received: no rows"),
     "empty patient": (
         changed("patient_id", ["p", " ", "q"]),
-        r"`patient_id`: expected a value. Received: ' ' \(line 3\)",
+        r"`patient_id`: expected a value. Received: '' \(row 3\)",
     ),
     "empty image": (changed("image", ["", "b", "c"]), r"`image`: expected a value"),
     "role": (
         changed("role", ["test", "test", "training"]),
-        r"`role`: expected train, val or test. Received: 'training' \(line 4\)",
+        r"`role`: expected train, val or test. Received: 'training' \(row 4\)",
     ),
     "label -1": (
         changed("label", [-1, -1, 1]),
-        r"expected a label, 0 or 1, .* 2 of 3 rows without one \(lines 2, 3\)",
+        r"expected a label, 0 or 1, .* 2 of 3 rows without one \(rows 2, 3\)",
     ),
     "label empty": (
         changed("label", [0, "", 1]),
-        r".* 1 of 3 rows without one \(line 3\)",
+        r".* 1 of 3 rows without one \(row 3\)",
     ),
     "label word": (
         changed("label", ["benign", 0, 1]),
@@ -77,31 +77,31 @@ BAD = {
     ),
     "probability NaN": (
         changed("probability", [0.3, "nan", 0.6]),
-        r"`probability`: expected a number in \[0, 1\]. Received: 'nan' \(line 3\)",
+        r"`probability`: expected a number in \[0, 1\]. Received: 'nan' \(row 3\)",
     ),
     "probability empty": (
         changed("probability", [0.3, "", 0.6]),
-        r"`probability`: .* Received: '' \(line 3\)",
+        r"`probability`: .* Received: '' \(row 3\)",
     ),
     "probability high": (
         changed("probability", [0.3, 0.9, 62]),
-        r"`probability`: .* Received: '62.0' \(line 4\)",
+        r"`probability`: .* Received: '62.0' \(row 4\)",
     ),
     "logit infinite": (
         changed("logit", [-1, "inf", 0.5]),
-        r"`logit`: expected a finite number. Received: 'inf' \(line 3\)",
+        r"`logit`: expected a finite number. Received: 'inf' \(row 3\)",
     ),
     "logit of another": (
         changed("logit", [1, 2, 0.5]),
-        r"`logit`: expected the logit of `probability`. Received: '1.0' \(line 2\)",
+        r"`logit`: expected the logit of `probability`. Received: '1.0' \(row 2\)",
     ),
     "duplicate": (
         changed("image", ["a", "b", "a"]),
-        r"`image`: expected each image once .*Received: 'a' \(lines 2, 4\)",
+        r"`image`: expected each image once .*Received: 'a' \(rows 2, 4\)",
     ),
     "two roles": (
         changed("patient_id", ["p", "q", "p"]),
-        r"`patient_id`: expected each patient in one role .*'p' \(lines 2, 4\)",
+        r"`patient_id`: expected each patient in one role .*'p' \(rows 2, 4\)",
     ),
 }
 
@@ -115,9 +115,9 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-def test_many_bad_lines_are_counted_not_listed(tmp_path):
+def test_many_bad_rows_are_counted_not_listed(tmp_path):
     rows = pd.concat([table()] * 3, ignore_index=True)
-    with pytest.raises(UserError, match=r"\(lines 2, 3, 4, 5, 6 and 4 more\)"):
+    with pytest.raises(UserError, match=r"\(rows 2, 3, 4, 5, 6 and 4 more\)"):
         read_predictions(write(rows, tmp_path))
 
 
@@ -132,20 +132,37 @@ def test_a_missing_file_says_what_writes_it(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b'a,b\n1,2,3\n"', b"\xff\xfe\x00", None])
-def test_a_file_that_is_no_csv_is_named(tmp_path, content):
+def test_a_file_that_is_no_table_is_named(tmp_path, content):
     path = tmp_path / "predictions.csv"
     if content is None:
         path.mkdir()
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match="expected a readable CSV file. Received: "):
+    with pytest.raises(UserError, match=r"\.csv: expected a .*Received: "):
         read_predictions(path)
+
+
+def test_rows_have_their_numbers_also_below_blank_lines(tmp_path):
+    path = write(changed("role", ["test", "test", "both"]), tmp_path)
+    path.write_text(path.read_text().replace("\n", "\n\n", 2))
+    with pytest.raises(UserError, match=r"Received: 'both' \(row 6\)"):
+        read_predictions(path)
+
+
+def test_a_spreadsheet_may_have_saved_them(tmp_path):
+    wanted = read_predictions(write(table(), tmp_path))
+    path = tmp_path / "other.csv"
+    table().to_csv(path, sep=";", decimal=",", index=False, encoding="utf-8-sig")
+    pd.testing.assert_frame_equal(read_predictions(path), wanted)
+    table().to_excel(tmp_path / "other.xlsx", index=False)
+    found = read_predictions(tmp_path / "other.xlsx")
+    pd.testing.assert_frame_equal(found, wanted)
 
 
 def test_a_line_cut_short_is_named(tmp_path):
     path = write(table(), tmp_path)
     path.write_text(path.read_text() + "d.png,p9,test,1\n")
-    with pytest.raises(UserError, match=r"`probability`: .*Received: '' \(line 5\)"):
+    with pytest.raises(UserError, match=r"row 5: expected 6 cells. Received: 4"):
         read_predictions(path)
 
 

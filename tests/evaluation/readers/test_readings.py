@@ -85,9 +85,7 @@ def test_labels_of_the_file_serve_without_a_model(rows, write):
     found = read_readers(write(rows))
     assert found.cases["label"].tolist() == [0, 0, 1, 1]
     rows.loc[15, "label"] = 0
-    refused(
-        write(rows), "line 17: `label` of d: expected 1, as in an earlier row", None
-    )
+    refused(write(rows), "row 17: `label` of d: expected 1, as in an earlier row", None)
 
 
 def test_every_problem_is_named_at_once_with_its_line(rows, write):
@@ -103,18 +101,18 @@ def test_every_problem_is_named_at_once_with_its_line(rows, write):
     lines = str(error.value).split("\n")
     assert "6 problems" in lines[0] or "7 problems" in lines[0]
     text = "\n".join(lines[1:])
-    assert "line 2: `call`: expected benign or malignant, or 0 or 1. " in text
-    assert "line 3: `clinical`: expected with or without. Received: 'some'" in text
-    assert "line 4: expected a case that the predictions have. Received: z" in text
-    assert "line 5: `label` of d: expected 1, as in the predictions. Rec" in text
-    assert "line 7: `reader`: expected a value. Received: ''" in text
-    assert "line 9: expected one call of each reader, case and condition" in text
-    assert "again (first in line 8)" in text
+    assert "row 2: `call`: expected benign or malignant, or 0 or 1. " in text
+    assert "row 3: `clinical`: expected with or without. Received: 'some'" in text
+    assert "row 4: expected a case that the predictions have. Received: z" in text
+    assert "row 5: `label` of d: expected 1, as in the predictions. Rec" in text
+    assert "row 7: `reader`: expected a value. Received: ''" in text
+    assert "row 9: expected one call of each reader, case and condition" in text
+    assert "again (first in row 8)" in text
 
 
 def test_a_score_that_is_no_number_is_named(rows, write):
     rows["score"] = ["high", "inf"] + ["1"] * 14
-    refused(write(rows), "line 2: `score`: expected a finite number. Received: 'high'")
+    refused(write(rows), "row 2: `score`: expected a finite number. Received: 'high'")
 
 
 def test_skipped_cases_are_an_error_unless_they_are_dropped(rows, write):
@@ -154,8 +152,34 @@ def test_columns_that_are_missing_or_contradict_each_other_are_named(rows, write
     refused(write(rows.iloc[:0]), "expected one row a reader and case. Received: none")
 
 
+def test_rows_have_their_numbers_also_below_blank_lines(rows, write):
+    rows.loc[1, "call"] = "perhaps"
+    path = write(rows)
+    path.write_text(path.read_text().replace("\n", "\n\n", 2))
+    refused(path, "^[^ ]*: row 5: `call`: expected benign")
+
+
+def test_a_spreadsheet_may_have_saved_it(rows, write, tmp_path):
+    wanted = read_readers(write(rows), MODEL)
+    semicolons, workbook = tmp_path / "semicolons.csv", tmp_path / "readers.xlsx"
+    rows.to_csv(semicolons, sep=";", index=False, encoding="utf-8-sig")
+    rows.to_excel(workbook, index=False)
+    for path in (semicolons, workbook):
+        assert reader_unit(path) == "patient"
+        found = read_readers(path, MODEL)
+        assert found.readers == wanted.readers
+        assert np.array_equal(found.calls["with"], wanted.calls["with"])
+
+
+def test_what_becomes_of_skipped_cases_is_one_of_two_words(rows, write):
+    with pytest.raises(ValueError, match="`skipped` must be one .* Received: 'eror'"):
+        read_readers(write(rows), MODEL, skipped="eror")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match="a table of calls, .* no file at .*none.csv"):
+    with pytest.raises(
+        UserError, match="no file at .*none.csv. It holds the readers' calls"
+    ):
         read_readers(tmp_path / "none.csv", MODEL)
 
 

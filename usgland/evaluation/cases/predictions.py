@@ -7,20 +7,22 @@ import pandas as pd
 from scipy.special import expit
 
 from usgland.errors import UserError
+from usgland.table_files import ROW, missing_cells, read_table, show_rows, to_numbers
 
 COLUMNS = ("image", "patient_id", "role", "label", "probability", "logit")
 ROLES = ("train", "val", "test")
 # Between a probability and its logit; half precision rounds to about 0.004.
 LOGIT_TOLERANCE = 0.01
-SHOWN = 5  # lines of a file named in one message
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Reads predictions.csv: one row an image, with what the model said of it.
 
+    Words are kept as they stand: the patient "007" and the patient "NA" exist.
+
     Args:
-        path: CSV with the columns image, patient_id, role (train, val or test),
-            label (0 or 1), probability in [0, 1], logit, and optionally fold.
+        path: CSV or .xlsx with the columns image, patient_id, role (train, val or
+            test), label (0 or 1), probability in [0, 1], logit, and optionally fold.
 
     Returns:
         The rows in their order, other columns kept as text. `fold` is text, empty
@@ -42,7 +44,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         1  2.png        007  test      1         0.50  0.0000
     """
     path = Path(path)
-    rows = read_text_columns(path, "predictions", ". `usgland predict` writes one")
+    rows = read_table(path, ". `usgland predict` writes predictions")
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise UserError(
@@ -55,13 +57,13 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         rows["fold"] = ""
     rows["fold"] = rows["fold"].str.removesuffix(".0")
     for name in ("image", "patient_id"):
-        _reject(path, rows, rows[name].str.strip() == "", name, "a value")
+        _reject(path, rows, rows[name] == "", name, "a value")
     _reject(path, rows, ~rows["role"].isin(ROLES), "role", "train, val or test")
     _check_labels(path, rows)
     _check_probabilities(path, rows)
     _check_duplicates(path, rows)
     _check_roles(path, rows)
-    return rows
+    return rows.drop(columns=[ROW])
 
 
 def read_role(path: Path, role: str) -> pd.DataFrame:
@@ -117,49 +119,25 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     return patients.assign(probability=expit(patients["logit"].to_numpy()))
 
 
-def read_text_columns(path: Path, table: str, hint: str = "") -> pd.DataFrame:
-    """Reads words as they stand: the patient "007" and the patient "NA" exist.
-
-    Args:
-        path: CSV.
-        table: What it holds, for the message where there is no such file.
-        hint: The end of that message.
-
-    Raises:
-        UserError: If there is no such file or it cannot be read.
-    """
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"Expected a table of {table}. Received: no file at {path}{hint}"
-        ) from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: expected a readable CSV file. Received: {reason}"
-        ) from error
-    return rows.fillna("")  # the columns that a line cut short lacks
-
-
 def _check_labels(path: Path, rows: pd.DataFrame) -> None:
-    labels = pd.to_numeric(rows["label"], errors="coerce")
-    unlabelled = (labels == -1) | (rows["label"].str.strip() == "")
+    labels = to_numbers(rows["label"])
+    unlabelled = (labels == -1) | missing_cells(rows["label"])
     if unlabelled.any():
         raise UserError(
             f"{path}: expected a label, 0 or 1, in every row. Received: "
-            f"{int(unlabelled.sum())} of {len(rows)} rows without one "
-            f"({_lines(unlabelled)}). Without labels there is nothing to score"
+            f"{int(unlabelled.sum())} of {len(rows)} rows without one ("
+            f"{show_rows(rows.loc[unlabelled, ROW])}). Without labels there is nothing "
+            "to score"
         )
     _reject(path, rows, ~labels.isin([0, 1]), "label", "0 (benign) or 1 (malignant)")
     rows["label"] = labels.astype(int)
 
 
 def _check_probabilities(path: Path, rows: pd.DataFrame) -> None:
-    probability = pd.to_numeric(rows["probability"], errors="coerce")
+    probability = to_numbers(rows["probability"])
     wrong = ~probability.between(0, 1)  # true of NaN, too
     _reject(path, rows, wrong, "probability", "a number in [0, 1]")
-    logit = pd.to_numeric(rows["logit"], errors="coerce")
+    logit = to_numbers(rows["logit"])
     _reject(path, rows, ~np.isfinite(logit), "logit", "a finite number")
     apart = (expit(logit) - probability).abs() > LOGIT_TOLERANCE
     _reject(path, rows, apart, "logit", "the logit of `probability`")
@@ -183,13 +161,5 @@ def _reject(
         first = rows.loc[wrong, name].iloc[0]
         raise UserError(
             f"{path}: `{name}`: expected {expected}. Received: {first!r} "
-            f"({_lines(wrong)})"
+            f"({show_rows(rows.loc[wrong, ROW])})"
         )
-
-
-def _lines(wrong: pd.Series) -> str:
-    """Where to look: lines of the file, its header being line 1."""
-    numbers = np.flatnonzero(wrong) + 2
-    shown = ", ".join(map(str, numbers[:SHOWN]))
-    more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
-    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"

@@ -1,13 +1,11 @@
-"""What can be wrong with a table of readers' calls, each with its line."""
+"""What can be wrong with a table of readers' calls, each with its row."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import SHOWN
+from usgland.table_files import ROW, Problem, show_some, to_numbers
 
 # Without clinical data comes first: it is what clinical data are compared with.
 CONDITIONS = ("without", "with")
@@ -22,23 +20,6 @@ CONDITION_WORDS = {
     "aided": "with",
 }
 CALL_WORDS = {"benign": 0, "0": 0, "malignant": 1, "1": 1}
-Problem = tuple[int, str]  # line of the file, 0 where there is no single one
-
-
-def raise_problems(path: Path, problems: list[Problem]) -> None:
-    """Raises one error that names every problem, in the order of their lines.
-
-    Raises:
-        UserError: If there are any.
-    """
-    lines = [
-        f"line {line}: {text}" if line else text for line, text in sorted(problems)
-    ]
-    if len(lines) == 1:
-        raise UserError(f"{path}: {lines[0]}")
-    if lines:
-        listed = "".join(f"\n  {line}" for line in lines)
-        raise UserError(f"{path}: {len(lines)} problems:{listed}")
 
 
 def value_problems(rows: pd.DataFrame, name: str) -> Iterator[Problem]:
@@ -49,7 +30,7 @@ def value_problems(rows: pd.DataFrame, name: str) -> Iterator[Problem]:
         wrong = ~rows["call"].str.casefold().isin(CALL_WORDS)
         yield from _problems(rows, "call", wrong, "benign or malignant, or 0 or 1")
     if "score" in rows:
-        numbers = pd.to_numeric(rows["score"], errors="coerce")
+        numbers = to_numbers(rows["score"])
         yield from _problems(rows, "score", ~np.isfinite(numbers), "a finite number")
     for column in ("clinical", "aided"):
         if column in rows:
@@ -63,9 +44,8 @@ def value_problems(rows: pd.DataFrame, name: str) -> Iterator[Problem]:
 def _problems(
     rows: pd.DataFrame, column: str, wrong: pd.Series, expected: str
 ) -> Iterator[Problem]:
-    for index in rows.index[wrong]:
-        value = rows[column][index]
-        yield index + 2, f"`{column}`: expected {expected}. Received: {value!r}"
+    for row, value in zip(rows.loc[wrong, ROW], rows.loc[wrong, column], strict=True):
+        yield row, f"`{column}`: expected {expected}. Received: {value!r}"
 
 
 def duplicate_problems(rows: pd.DataFrame) -> Iterator[Problem]:
@@ -76,10 +56,10 @@ def duplicate_problems(rows: pd.DataFrame) -> Iterator[Problem]:
         for index in others:
             who = f"{rows['reader'][index]} on {rows['case'][index]}"
             yield (
-                index + 2,
+                rows[ROW][index],
                 f"expected one call of each reader, case and condition. Received: "
                 f"{who}, {rows['condition'][index]} clinical data, again (first in "
-                f"line {first + 2})",
+                f"row {rows[ROW][first]})",
             )
 
 
@@ -94,7 +74,7 @@ def label_problems(rows: pd.DataFrame, cases: pd.DataFrame | None) -> Iterator[P
     read = true.notna() & rows["label"].notna()
     for index in rows.index[read & (true != rows["label"])]:
         yield (
-            index + 2,
+            rows[ROW][index],
             f"`label` of {rows['case'][index]}: expected {int(true[index])}, as in "
             f"{source}. Received: {int(rows['label'][index])}",
         )
@@ -104,7 +84,7 @@ def unknown_problems(rows: pd.DataFrame, cases: pd.DataFrame) -> Iterator[Proble
     """Cases that the predictions do not have."""
     for index in rows.index[~rows["case"].isin(cases["case"])]:
         yield (
-            index + 2,
+            rows[ROW][index],
             "expected a case that the predictions have. Received: "
             f"{rows['case'][index]}",
         )
@@ -135,10 +115,5 @@ def skipped_problems(
         yield (
             0,
             f"expected a call of {reader} on all {total} cases, {condition} clinical "
-            f"data. Received: none on {_shown(left)}. {hint}",
+            f"data. Received: none on {show_some(left)}. {hint}",
         )
-
-
-def _shown(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"

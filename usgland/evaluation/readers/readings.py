@@ -7,22 +7,22 @@ import numpy as np
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import read_text_columns
 from usgland.evaluation.readers.reading_checks import (
     CALL_WORDS,
     CONDITION_WORDS,
     CONDITIONS,
     duplicate_problems,
     label_problems,
-    raise_problems,
     skipped_cases,
     skipped_problems,
     unknown_problems,
     value_problems,
 )
+from usgland.table_files import ROW, raise_problems, read_table, to_numbers
 
 CASE_COLUMNS = ("image", "patient_id")
 SKIPPED = ("error", "drop-case")
+HINT = ". It holds the readers' calls, one row a reader and case"  # of a missing file
 
 
 class Readings(NamedTuple):
@@ -57,14 +57,14 @@ def read_readers(
     malignant_from: float | None = None,
     skipped: str = "error",
 ) -> Readings:
-    """Reads a CSV with one row a reader, case and condition.
+    """Reads a table with one row a reader, case and condition.
 
     Args:
-        path: CSV with `reader`; `image` or `patient_id`, one of the two; `call`
-            (benign or malignant, or 0 or 1) or `score` (a number, higher is more
-            suspicious), or both; optionally `clinical` or `aided` (with or without,
-            yes or no, aided or unaided, 1 or 0; without is assumed), `label`, needed
-            where there are no predictions, and `synthetic` (1 for phantoms).
+        path: CSV or .xlsx with `reader`; `image` or `patient_id`, one of the two;
+            `call` (benign or malignant, or 0 or 1) or `score` (a number, higher is
+            more suspicious), or both; optionally `clinical` or `aided` (with or
+            without, yes or no, aided or unaided, 1 or 0; without is assumed), `label`,
+            needed where there are no predictions, and `synthetic` (1 for phantoms).
         cases: The model's, `case`, `label` and `patient_id`, of the unit that the
             file has; None for the file's own.
         malignant_from: The score from which a case counts as called malignant, where
@@ -74,21 +74,23 @@ def read_readers(
 
     Raises:
         UserError: If the file cannot be read or used; it names every problem.
+        ValueError: If `skipped` is no such word.
     """
-    rows = read_text_columns(path, "calls, one row a reader and case")
-    rows = rows.map(str.strip)
+    if skipped not in SKIPPED:
+        raise ValueError(f"`skipped` must be one of {SKIPPED}. Received: {skipped!r}")
+    rows = read_table(path, HINT)
     name = _check_columns(path, rows, cases, malignant_from)
     problems = list(value_problems(rows, name))
     rows = _parsed(rows, name, malignant_from)
     problems += [*duplicate_problems(rows), *label_problems(rows, cases)]
     if cases is not None:
         problems += unknown_problems(rows, cases)
-    raise_problems(path, problems)
+    raise_problems(str(path), problems)
     known = _own_cases(rows) if cases is None else cases
     conditions = [one for one in CONDITIONS if one in set(rows["condition"])]
     missing = skipped_cases(rows, known, conditions)
     if missing and skipped == "error":
-        raise_problems(path, list(skipped_problems(missing, len(known))))
+        raise_problems(str(path), list(skipped_problems(missing, len(known))))
     dropped = sorted({case for one in missing.values() for case in one})
     kept = known[~known["case"].isin(dropped)].reset_index(drop=True)
     if kept.empty or kept["label"].nunique() < 2:
@@ -105,14 +107,14 @@ def reader_unit(path: Path) -> str:
     Raises:
         UserError: If the file cannot be read, or has both columns or neither.
     """
-    rows = read_text_columns(path, "calls, one row a reader and case")
+    rows = read_table(path, HINT)
     return "image" if _case_column(path, rows) == "image" else "patient"
 
 
 def _case_column(path: Path, rows: pd.DataFrame) -> str:
     named = [name for name in CASE_COLUMNS if name in rows]
     if len(named) != 1:
-        received = " and ".join(named) or f"only {', '.join(rows.columns)}"
+        received = " and ".join(named) or f"only {', '.join(rows.columns.drop(ROW))}"
         raise UserError(
             f"{path}: expected either the column image or the column patient_id: what "
             f"a reader was shown. Received: {received}"
@@ -133,7 +135,7 @@ def _check_columns(
     if "reader" not in rows or not {"call", "score"} & set(rows):
         raise UserError(
             f"{path}: expected the columns reader, {name} and call or score. "
-            f"Received: {', '.join(rows.columns)}"
+            f"Received: {', '.join(rows.columns.drop(ROW))}"
         )
     if "clinical" in rows and "aided" in rows:
         raise UserError(
@@ -166,7 +168,7 @@ def _parsed(
         words = rows[column].str.casefold() if column in rows else words
     rows = rows.assign(case=rows[name], condition=words.map(CONDITION_WORDS))
     if "score" in rows:
-        rows["score"] = pd.to_numeric(rows["score"], errors="coerce")
+        rows["score"] = to_numbers(rows["score"])
     if "call" in rows:
         rows["call"] = rows["call"].str.casefold().map(CALL_WORDS)
     else:
