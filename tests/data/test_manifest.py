@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from usgland.config import DataSettings
-from usgland.data.manifest import excluded_rows, load_manifest
+from usgland.data.columns import excluded_rows
+from usgland.data.manifest import load_manifest
 from usgland.errors import UserError
 
 
@@ -108,7 +109,7 @@ def test_masks_are_found_beside_the_manifest(folder):
         load(folder, "image,patient_id,label,mask\na.png,1,0,\nb.png,2,1,x.png\n")
 
 
-@pytest.mark.parametrize("empty", ["", "nan", "NaN", "None", "N/A"])
+@pytest.mark.parametrize("empty", ["", "nan", "NaN", "None", "N/A", "Unknown", "?"])
 def test_an_empty_group_ties_nobody(folder, empty):
     text = f"image,patient_id,label,group_id\na.png,1,0,g\nb.png,2,1,{empty}\n"
     assert load(folder, text)["group_id"].to_list() == ["g", ""]
@@ -159,8 +160,9 @@ def test_new_images_need_neither_label_nor_patient(folder):
 
 
 def test_labels_of_new_images_are_read_where_they_are_given(folder):
-    text = "image,label,patient_id\na.png,benign,1\nb.png,,1\nc.png,1,2\n"
-    assert load(folder, text, labelled=False)["label"].to_list() == [0, -1, 1]
+    for empty in ("", "NA", "n/a", "unknown"):
+        text = f"image,label,patient_id\na.png,benign,1\nb.png,{empty},1\nc.png,1,2\n"
+        assert load(folder, text, labelled=False)["label"].to_list() == [0, -1, 1]
     with pytest.raises(UserError, match="row 2: expected a label among"):
         load(folder, "image,label\na.png,unsure\n", labelled=False)
 
@@ -191,6 +193,8 @@ HEADER = "image,patient_id,label\n"
         (",1,0", "row 2: expected the path of an image. Received: ''"),
         ("a.png,,0", "row 2: expected a patient_id. Received: ''"),
         ("a.png,nan,0", "row 2: expected a patient_id. Received: 'nan'"),
+        ("a.png,NA,0\nb.png,NA,0", "2 problems:\n.*expected a patient_id.*\n.*'NA'"),
+        ("a.png,not available,0", "expected a patient_id. Received: 'not available'"),
         (
             "a.png,1,normal",
             "row 2: expected a label among benign, malignant, 0, 1. Received: "
@@ -217,8 +221,8 @@ HEADER = "image,patient_id,label\n"
 def test_each_problem_is_one_line_with_its_row(folder, lines, message):
     with pytest.raises(UserError, match=message) as error:
         load(folder, HEADER + lines + "\n")
-    assert str(error.value).startswith(f"{folder / 'manifest.csv'}: row ")
-    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{folder / 'manifest.csv'}: ")
+    assert ("\n" in str(error.value)) == ("problems" in message)
 
 
 def test_groups_have_one_spelling_too(folder):
@@ -361,11 +365,13 @@ def test_rows_with_a_reason_of_their_own_are_left_out_and_told_apart(folder):
         "a.png,P1,benign,",
         "b.png,P2,malignant,poor image",
         "c.png,P3,normal,",
+        "d.png,P4,malignant,none",
+        "e.png,P5,malignant,n/a",
     ]
     path = folder / "manifest.csv"
     path.write_text("\n".join([header, *rows]) + "\n")
     settings = DataSettings(ignore_labels=("normal",))
-    assert load_manifest(path, settings)["image"].to_list() == ["a.png"]
+    assert load_manifest(path, settings)["csv_row"].to_list() == [2, 5, 6]
     left_out = excluded_rows(path, settings)
     assert dict(zip(left_out["patient_id"], left_out["reason"], strict=True)) == {
         "P2": "poor image",

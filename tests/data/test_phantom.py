@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from usgland.data import phantom
 from usgland.data.phantom import cached_phantoms, is_synthetic, write_phantoms
 from usgland.errors import UserError
+from usgland.table_files import read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 # First half of the SHA-256 of size and pixels. Changes only with `phantom.VERSION`.
@@ -223,19 +224,24 @@ def test_a_cached_set_without_its_manifest_is_an_error(small_cache):
 def test_phantoms_are_known_by_the_marker_and_by_the_column(manifest, tmp_path):
     marker = manifest.parent / "SYNTHETIC.txt"
     assert "S Y N T H E T I C" in marker.read_text(encoding="utf-8")
-    assert is_synthetic(manifest)
-    alone = Path(shutil.copy(manifest, tmp_path / "copy.csv"))
-    assert is_synthetic(alone)
-    plain = tmp_path / "plain.csv"
-    plain.write_text("image,patient_id,label\na.png,1,benign\n")
-    assert not is_synthetic(plain)
+    rows = read_table(manifest)
+    plain = rows.drop(columns="synthetic")
+    assert is_synthetic(manifest, plain)
+    other = tmp_path / "manifest.csv"
+    assert not is_synthetic(other, plain)
+    assert is_synthetic(other, rows)
     shutil.copy(marker, tmp_path)
-    assert is_synthetic(plain)
+    assert is_synthetic(other, plain)
 
 
-def test_a_manifest_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"Expected a manifest \(CSV\). Received: .*no"):
-        is_synthetic(tmp_path / "no.csv")
+def test_phantoms_are_known_by_the_column_in_every_kind_of_table(manifest, tmp_path):
+    rows = pd.read_csv(manifest)
+    rows.to_csv(tmp_path / "semicolons.csv", sep=";", index=False)
+    rows.to_excel(tmp_path / "workbook.xlsx", index=False)
+    rows.astype({"synthetic": float}).to_csv(tmp_path / "floats.csv", index=False)
+    rows.astype({"synthetic": bool}).to_excel(tmp_path / "truth.xlsx", index=False)
+    for path in tmp_path.iterdir():
+        assert is_synthetic(path, read_table(path)), path
 
 
 def test_phantoms_need_no_tensorflow():

@@ -1,4 +1,4 @@
-"""The columns of a manifest under our names."""
+"""The columns of a manifest under our names, and which of its rows are used."""
 
 import difflib
 import re
@@ -8,7 +8,13 @@ import pandas as pd
 
 from usgland.config import DataSettings
 from usgland.errors import UserError
-from usgland.table_files import ROW, check_columns
+from usgland.table_files import (
+    ROW,
+    check_columns,
+    names_nobody,
+    normalize_word,
+    read_table,
+)
 
 # Names that mean something here; a column that only resembles one is an error.
 KNOWN = (
@@ -78,6 +84,63 @@ def choose_columns(
         if name not in rows:
             rows[name] = ""
     return rows
+
+
+def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.DataFrame:
+    """Leaves out what `exclusion_reasons` names.
+
+    Raises:
+        UserError: If no row is left, or a filter asks for a value that no row has.
+    """
+    for column, value in settings.where.items():
+        words = {normalize_word(cell) for cell in rows.get(column, ())}
+        # A column that is absent: other images than those the filter was made for.
+        if column in rows and normalize_word(value) not in words:
+            values = ", ".join(map(repr, sorted(set(rows[column]))[:8]))
+            raise UserError(
+                f"{path}: expected rows with `{column}` = {value} (data.where). "
+                f"Received: {values or 'no rows'}"
+            )
+    reasons = exclusion_reasons(rows, settings)
+    if not (reasons == "").any():
+        raise UserError(
+            f"{path}: expected a row an image. Received: no rows"
+            + (f" but those left out: {reasons.iloc[0]}" if len(rows) else "")
+        )
+    return rows[reasons == ""].reset_index(drop=True)
+
+
+def exclusion_reasons(rows: pd.DataFrame, settings: DataSettings) -> pd.Series:
+    """Why each row is left out, "" where it is used.
+
+    The first of these counts: the manifest's own column `exclusion`; a filter of
+    `data.where` on a column that is there; a label of `data.ignore_labels`.
+
+    Args:
+        rows: The manifest under our names, `label` as text.
+        settings: The filters.
+    """
+    reasons = pd.Series("", index=rows.index, dtype=object)
+    if "exclusion" in rows:
+        reasons = rows["exclusion"].astype(object)
+        reasons = reasons.mask(reasons.map(names_nobody).astype(bool), "")
+    for column, value in settings.where.items():
+        if column in rows:
+            differs = rows[column].map(normalize_word) != normalize_word(value)
+            not_so = f"{column} is not {value} (data.where)"
+            reasons = reasons.mask(differs & (reasons == ""), not_so)
+    ignored = {normalize_word(word) for word in settings.ignore_labels}
+    unused = rows["label"].map(normalize_word).isin(list(ignored))
+    named = "label " + rows["label"].astype(object) + " (data.ignore_labels)"
+    return reasons.mask(unused & (reasons == ""), named)
+
+
+def excluded_rows(path: Path, settings: DataSettings) -> pd.DataFrame:
+    """The rows that a run leaves out: `patient_id` and `reason`, one row an image."""
+    rows = choose_columns(read_table(path), settings, path, labelled=False)
+    reasons = exclusion_reasons(rows, settings)
+    left_out = rows.loc[reasons != "", ["patient_id"]]
+    return left_out.assign(reason=reasons[reasons != ""])
 
 
 def _check_meaning(found: list[str], columns: dict[str, str], path: Path) -> None:

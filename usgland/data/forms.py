@@ -13,11 +13,15 @@ import pandas as pd
 
 from usgland.errors import UserError
 from usgland.schema import ClinicalColumn
-from usgland.table_files import ROW, Problem, check_columns, normalize_word, show_rows
+from usgland.table_files import (
+    MISSING,
+    ROW,
+    Problem,
+    check_columns,
+    normalize_word,
+    show_rows,
+)
 
-# How programs and people write that a value is not known. A word of the schema goes
-# before.
-MISSING = ("", "n/a", "#n/a", "na", "nan", "null", "not available", "unknown", "?")
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 
@@ -141,7 +145,7 @@ def _read_cell(
     word = normalize_word(cell)
     if word in spellings:
         return spellings[word]
-    if word in MISSING:
+    if word in MISSING:  # A word of the schema goes before.
         return _missing(column)
     if column.kind != "number" or not NUMBER.fullmatch(cell.strip()):
         return None

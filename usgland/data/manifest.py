@@ -1,9 +1,9 @@
-"""From a CSV of images to a checked table.
+"""From a table of images, CSV or Excel, to checked rows.
 
 The table has one row an image: `image`, `image_path`, `patient_id`, `group_id`,
 `label`, `csv_row` (the row as a spreadsheet numbers it; the header is row 1),
 `sha256` (of the file's bytes), `mask_path` where there is a `mask` column, and
-every other column of the CSV as text, empty where its cell is empty.
+every other column of the table as text, empty where its cell is empty.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ from pathlib import Path
 import pandas as pd
 
 from usgland.config import DataSettings
-from usgland.data.columns import choose_columns
+from usgland.data.columns import choose_columns, choose_rows
 from usgland.data.conflicts import find_given_conflicts
-from usgland.data.exclusions import exclusion_reasons
 from usgland.data.forms import check_form_columns, join_forms, read_forms
-from usgland.data.images import check_images
-from usgland.errors import UserError
+from usgland.data.images import ImageCheck, check_images
 from usgland.schema import ClinicalColumn
 from usgland.table_files import (
     ROW,
     Problem,
+    is_missing,
+    names_nobody,
     normalize_name,
     normalize_word,
     raise_problems,
@@ -34,8 +34,6 @@ from usgland.table_files import (
 
 UNLABELLED = -1
 CLASSES = ("benign", "malignant")
-# What programs write into an empty cell; never the name of a patient.
-NO_NAME = ("", "nan", "none", "null", "n/a", "#n/a")
 
 
 def load_manifest(
@@ -47,14 +45,15 @@ def load_manifest(
     form: Mapping[str, ClinicalColumn] | None = None,
     images: bool = True,
     table: pd.DataFrame | None = None,
+    pixels: bool = True,
 ) -> pd.DataFrame:
     """Reads a manifest and checks everything in it, the pixels included.
 
     Args:
-        path: CSV file, UTF-8, separated by commas, semicolons or tabs. Image and
-            mask paths in it are relative to its folder.
+        path: CSV or .xlsx, see `read_table`. Image and mask paths in it are relative
+            to its folder.
         settings: Which columns, label words and rows to use. A mapped column takes
-            the place of a CSV column that already has our name.
+            the place of a column that already has our name.
         labelled: If false, `label` may be absent or empty and is then -1; without
             a column `patient_id` each image is a patient of its own, named after
             the image; and a filter of `where` on a column that is absent is void.
@@ -66,6 +65,8 @@ def load_manifest(
             its patient, and its digest is that of its text.
         table: What `read_table` would read, if it is in memory; `path` then only
             names it, and its folder is that of the images.
+        pixels: If false, no image is opened, and there is no `sha256` of one: what the
+            table says is checked alone, in a second.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -77,7 +78,7 @@ def load_manifest(
     table = read_table(path) if table is None else table
     images = images or settings.columns.get("image", "image") in table
     rows = choose_columns(table, settings, path, labelled, images)
-    rows = _choose_rows(rows, settings, path)
+    rows = choose_rows(rows, settings, path)
     form = form or {}
     if form and settings.forms is not None and labelled:
         rows = join_forms(rows, read_table(settings.forms), settings.forms)
@@ -85,7 +86,7 @@ def load_manifest(
     problems = _read_labels(rows, settings, labelled)
     problems += _check_names(rows)
     if images:
-        problems += _check_files(rows, path.absolute().parent)
+        problems += _check_files(rows, path.absolute().parent, pixels=pixels)
     else:
         problems += _check_forms_alone(rows)
     if not settings.allow_patients_with_two_labels:
@@ -94,41 +95,12 @@ def load_manifest(
             "patient_id",
             "one label, or data.allow_patients_with_two_labels=true",
         )
-    problems += _find_two_labels(rows, "sha256", "one label for identical files")
+    if "sha256" in rows:
+        problems += _find_two_labels(rows, "sha256", "one label for identical files")
     problems += find_given_conflicts(rows, parts)
     problems += read_forms(rows, form, training=labelled)
     raise_problems(str(path), problems)
     return rows
-
-
-def excluded_rows(path: Path, settings: DataSettings) -> pd.DataFrame:
-    """The rows that a run leaves out: `patient_id` and `reason`, one row an image."""
-    rows = choose_columns(read_table(path), settings, path, labelled=False)
-    reasons = exclusion_reasons(rows, settings)
-    left_out = rows.loc[reasons != "", ["patient_id"]]
-    return left_out.assign(reason=reasons[reasons != ""])
-
-
-def _choose_rows(
-    rows: pd.DataFrame, settings: DataSettings, path: Path
-) -> pd.DataFrame:
-    """Leaves out what `exclusion_reasons` names."""
-    for column, value in settings.where.items():
-        found = {normalize_word(one) for one in rows.get(column, ())}
-        # A column that is absent: other images than those the filter was made for.
-        if column in rows and normalize_word(value) not in found:
-            values = ", ".join(map(repr, sorted(set(rows[column]))[:8]))
-            raise UserError(
-                f"{path}: expected rows with `{column}` = {value} (data.where). "
-                f"Received: {values or 'no rows'}"
-            )
-    reasons = exclusion_reasons(rows, settings)
-    if not (reasons == "").any():
-        raise UserError(
-            f"{path}: expected a row an image. Received: no rows"
-            + (f" but those left out: {reasons.iloc[0]}" if len(rows) else "")
-        )
-    return rows[reasons == ""].reset_index(drop=True)
 
 
 def _read_labels(
@@ -146,7 +118,7 @@ def _read_labels(
             f"{text!r}; map it in data.label_words or name it in data.ignore_labels",
         )
         for row, text, label in zip(rows[ROW], texts, labels, strict=True)
-        if label == UNLABELLED and (labelled or text)
+        if label == UNLABELLED and (labelled or not is_missing(text))
     ]
 
 
@@ -159,14 +131,14 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
     problems: list[Problem] = [
         (row, f"expected a patient_id. Received: {patient!r}")
         for row, patient in zip(rows[ROW], rows["patient_id"], strict=True)
-        if normalize_name(patient) in NO_NAME
+        if names_nobody(patient)
     ]
     for column in ("patient_id", "group_id"):
         if rows[column].equals(rows["image"]):  # files may differ in case alone
             continue
         spellings: dict[str, dict[str, int]] = {}
         for row, name in zip(rows[ROW], rows[column], strict=True):
-            if normalize_name(name) not in NO_NAME:
+            if not names_nobody(name):
                 spellings.setdefault(_name_key(name), {}).setdefault(name, row)
         problems += [
             (
@@ -177,8 +149,8 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
             for first_rows in spellings.values()
             if len(first_rows) > 1
         ]
-    ungrouped = [normalize_name(one) in NO_NAME for one in rows["group_id"]]
-    rows["group_id"] = rows["group_id"].mask(pd.Series(ungrouped), "")
+    ungrouped = rows["group_id"].map(names_nobody).astype(bool)
+    rows["group_id"] = rows["group_id"].mask(ungrouped, "")
     return problems
 
 
@@ -188,12 +160,13 @@ def _name_key(name: str) -> str:
     return re.sub(r"^0*(\d+)(\.0*)?$", r"\1", key)
 
 
-def _check_files(rows: pd.DataFrame, folder: Path) -> list[Problem]:
+def _check_files(rows: pd.DataFrame, folder: Path, *, pixels: bool) -> list[Problem]:
     """Checks images and masks; adds their paths and digests, in place."""
     paths = [_resolve(folder, text) for text in rows["image"]]
-    checks = check_images(paths)
+    checks = check_images(paths) if pixels else [ImageCheck("", "")] * len(paths)
     rows["image_path"] = paths
-    rows["sha256"] = [check.sha256 for check in checks]
+    if pixels:
+        rows["sha256"] = [check.sha256 for check in checks]
     problems: list[Problem] = []
     first_rows: dict[str, int] = {}
     for row, image, path, check in zip(
@@ -242,7 +215,8 @@ def _resolve(folder: Path, text: str) -> str:
 
 def _find_two_labels(rows: pd.DataFrame, column: str, expected: str) -> list[Problem]:
     """Finds patients, or identical files, that are both benign and malignant."""
-    known = rows[(rows["label"] != UNLABELLED) & ~rows[column].isin(NO_NAME)]
+    named = ~rows[column].map(names_nobody).astype(bool)
+    known = rows[(rows["label"] != UNLABELLED) & named]
     problems: list[Problem] = []
     for name, same in known.groupby(column):
         if same["label"].nunique() > 1:

@@ -4,7 +4,6 @@ docs/phantoms.md says what they are, what they are not, and how they repeat.
 """
 
 import contextlib
-import csv
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from usgland.data.phantom_clinical import CLINICAL, draw_patients
 from usgland.data.phantom_draws import make_bits, permutation
 from usgland.data.phantom_image import draw_image, draw_patient
 from usgland.errors import UserError
+from usgland.table_files import normalize_word
 
 VERSION = "v1"  # of the pixels: raise it when any of them changes
 MANIFEST = "manifest.csv"
@@ -88,18 +88,17 @@ def cached_phantoms(cache: Path | None = None, *, seed: int = 0) -> Path:
         raise
 
 
-def is_synthetic(manifest: Path) -> bool:
-    """Whether a manifest holds phantoms: by the marker beside it, or its column.
+def is_synthetic(manifest: Path, rows: pd.DataFrame) -> bool:
+    """Whether the rows of a manifest hold phantoms: so says a marker or a column.
 
-    Raises:
-        UserError: If there is no such file.
+    Args:
+        manifest: The file, beside which the marker stands.
+        rows: Its rows; `synthetic` in them is 1 or true for a phantom.
     """
-    if not manifest.is_file():
-        raise UserError(f"Expected a manifest (CSV). Received: {manifest}")
     if (manifest.parent / MARKER).exists():
         return True
-    with manifest.open(encoding="utf-8", errors="replace", newline="") as file:
-        return any(row.get("synthetic") == "1" for row in csv.DictReader(file))
+    words = map(normalize_word, rows.get("synthetic", pd.Series(dtype=str)).unique())
+    return not {"1", "true", "yes"}.isdisjoint(words)
 
 
 def _check_numbers(patients_per_class: tuple[int, int], images: int, seed: int) -> None:

@@ -67,7 +67,7 @@ def other_rows(
         check_unseen(rows, run / SPLITS, str(manifest))
     roles = stored_roles(rows, run / SPLITS).replace("", "test")
     rows = rows.drop(columns=["fold"], errors="ignore").assign(role=roles)
-    return _mark_synthetic(rows, manifest if table is None else None)
+    return _mark_synthetic(rows, manifest)
 
 
 def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
@@ -77,10 +77,8 @@ def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
         check_unseen(rows, splits, "model.weights: validation and test images")
 
 
-def _mark_synthetic(rows: pd.DataFrame, manifest: Path | None) -> pd.DataFrame:
-    marked = "synthetic" in rows and bool((rows["synthetic"] == "1").any())
-    marked = marked or (manifest is not None and is_synthetic(manifest))
-    return rows.assign(synthetic="1" if marked else "0")
+def _mark_synthetic(rows: pd.DataFrame, manifest: Path) -> pd.DataFrame:
+    return rows.assign(synthetic="1" if is_synthetic(manifest, rows) else "0")
 
 
 def manifest_rows(

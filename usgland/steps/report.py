@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.config import Config, load_config
-from usgland.data.manifest import excluded_rows
+from usgland.data.columns import excluded_rows
 from usgland.data.phantom import cached_phantoms
 from usgland.data.sources import manifest_rows
 from usgland.errors import UserError

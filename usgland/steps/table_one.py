@@ -7,9 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.config import DataSettings
-from usgland.data.columns import choose_columns
-from usgland.data.exclusions import exclusion_reasons
-from usgland.data.forms import MISSING
+from usgland.data.columns import choose_columns, exclusion_reasons
 from usgland.data.phantom import is_synthetic
 from usgland.errors import UserError
 from usgland.evaluation.table_one.characteristics import TableOne
@@ -24,7 +22,7 @@ from usgland.table_files import (
     ROW,
     Problem,
     check_columns,
-    normalize_word,
+    is_missing,
     raise_problems,
     read_table,
     show_rows,
@@ -100,13 +98,12 @@ def patients_of(
             f"{manifest}: `{by}`: expected two groups of patients or more. Received: "
             f"{', '.join(sorted(set(patients[by]))) or 'none'}"
         )
-    marked = "synthetic" in rows and bool((rows["synthetic"] == "1").any())
-    return patients, shown, left_out, marked or is_synthetic(manifest)
+    return patients, shown, left_out, is_synthetic(manifest, rows)
 
 
 def _known(value: object) -> str:
     text = str(value).strip()
-    return "" if normalize_word(text) in MISSING else text
+    return "" if is_missing(text) else text
 
 
 def _is_worth_showing(values: pd.Series) -> bool:

@@ -90,6 +90,12 @@ def test_few_numbers_and_words_go_by_value_in_their_natural_order():
 
 def test_a_column_of_nothing_is_missing_throughout():
     assert set(group_names(pd.Series(["", None]))) == {"missing"}
+    assert set(group_names(pd.Series(["#N/A", "not available", "?"]))) == {"missing"}
+
+
+def test_none_is_an_answer_and_not_a_missing_one():
+    found = group_names(pd.Series(["none", "some", "NA"]))
+    assert found.tolist() == ["none", "some", "missing"]
     with pytest.raises(UserError, match="numbers to cut. Received: no value at all"):
         group_names(pd.Series(["", None], name="age"), (3,))
 

@@ -16,10 +16,10 @@ from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.evaluation.cases.thresholds import apply_threshold
 from usgland.evaluation.performance.measures import measure_intervals
 from usgland.evaluation.statistics.delong import delong_covariance
+from usgland.table_files import missing_cells
 
 MEASURES = ("sensitivity", "specificity", "roc_auc")
 MISSING = "missing"
-MISSING_WORDS = {"", "na", "n/a", "nan", "none", "null", "unknown", "?"}
 SMALL = 10  # patients of a label; with fewer, measures of a group say little
 BANDS = 3  # tertiles, where no cut is given
 WORDS_AT_MOST = 20  # groups of a column of words
@@ -69,7 +69,7 @@ def group_names(values: pd.Series, cuts: tuple[float, ...] = ()) -> pd.Series:
         UserError: If cuts are given for words, or there are more than 20 words.
     """
     text = values.astype("object").where(values.notna(), "").astype(str).str.strip()
-    missing = text.str.lower().isin(MISSING_WORDS)
+    missing = missing_cells(text)
     numbers = pd.to_numeric(text.where(~missing), errors="coerce")
     numeric = bool((numbers.notna() | missing).all()) and not missing.all()
     if cuts and not numeric:
