@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from tf_keras_vis.gradcam import Gradcam
 
 from usgland.config import load_config
 from usgland.models.classifier import build_classifier
@@ -30,11 +31,27 @@ WORDS = {
 }
 
 
-def classifier(inputs="image", fusion="concat", encoding=None):
+# How tf-keras-vis is asked for Grad-CAM without its own scaling.
+UNSCALED = {
+    "seek_penultimate_conv_layer": False,
+    "expand_cam": False,
+    "normalize_cam": False,
+}
+
+
+def classifier(
+    inputs="image",
+    fusion="concat",
+    encoding=None,
+    *,
+    backbone="squeezenet1_1",
+    scale=0.02,
+):
     """Random weights, also of the last layer, which starts from zeros."""
     config = load_config(
         None,
         [
+            f"model.backbone={backbone}",
             f"model.inputs={inputs}",
             f"model.fusion={fusion}",
             "model.weights=null",
@@ -45,5 +62,17 @@ def classifier(inputs="image", fusion="concat", encoding=None):
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
-            layer.kernel.assign(rng.normal(scale=0.02, size=layer.kernel.shape))
+            layer.kernel.assign(rng.normal(scale=scale, size=layer.kernel.shape))
     return model
+
+
+def gradcam_of_tf_keras_vis(explained, pixels, sign=1.0, visualizer=Gradcam):
+    """What the other program says of pixels alone; sign -1 asks for benign."""
+    return np.asarray(
+        visualizer(explained.alone)(
+            lambda output: sign * output[:, 0],
+            pixels.astype("float32"),
+            penultimate_layer=explained.layer,
+            **UNSCALED,
+        )
+    )

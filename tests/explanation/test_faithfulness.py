@@ -42,36 +42,36 @@ def test_the_interval_of_a_mean_is_that_of_redrawn_patients():
     rng = np.random.default_rng(0)
     patients = [f"P{i // 3}" for i in range(60)]
     values = rng.normal(size=20).repeat(3) + 0.1 * rng.normal(size=60)
-    found = mean_over_patients(values, patients, SETTINGS)
-    assert found["value"] == values.mean()
+    mean = mean_over_patients(values, patients, SETTINGS)
+    assert mean["value"] == values.mean()
     drawn = []
     for _ in range(4000):
         chosen = rng.integers(0, 20, 20)
         drawn.append(np.concatenate([values[3 * i : 3 * i + 3] for i in chosen]).mean())
     np.testing.assert_allclose(
-        [found["low"], found["high"]], np.quantile(drawn, [0.025, 0.975]), atol=0.1
+        [mean["low"], mean["high"]], np.quantile(drawn, [0.025, 0.975]), atol=0.1
     )
-    assert found["n"] == 60
+    assert mean["n"] == 60
 
 
 def test_undefined_values_are_left_out_and_counted():
-    found = mean_over_patients(np.array([1.0, np.nan, 3.0]), ["a", "b", "c"], SETTINGS)
-    assert (found["value"], found["n"]) == (2.0, 2)
-    nothing = mean_over_patients(np.array([np.nan]), ["a"], SETTINGS)
-    assert np.isnan(nothing["value"])
-    assert nothing["interval"] == "none: no case in which it is defined"
+    mean = mean_over_patients(np.array([1.0, np.nan, 3.0]), ["a", "b", "c"], SETTINGS)
+    assert (mean["value"], mean["n"]) == (2.0, 2)
+    undefined = mean_over_patients(np.array([np.nan]), ["a"], SETTINGS)
+    assert np.isnan(undefined["value"])
+    assert undefined["interval"] == "none: no case in which it is defined"
 
 
 def test_the_summary_has_every_method_measure_and_label():
     rows = cases()
-    found = summarize(rows, SETTINGS)
-    one = found.set_index(["method", "measure", "group"]).loc[
+    table = summarize(rows, SETTINGS)
+    deletion = table.set_index(["method", "measure", "group"]).loc[
         ("gradcam", "deletion", "malignant")
     ]
-    some = rows[(rows["method"] == "gradcam") & (rows["label"] == 1)]
-    np.testing.assert_allclose(one["value"], some["deletion"].mean())
-    assert "other_run" not in set(found["measure"])
-    assert not ((found["method"] == "centre") & (found["measure"] == "shuffled")).any()
+    malignant = rows[(rows["method"] == "gradcam") & (rows["label"] == 1)]
+    np.testing.assert_allclose(deletion["value"], malignant["deletion"].mean())
+    assert "other_run" not in set(table["measure"])
+    assert not ((table["method"] == "centre") & (table["measure"] == "shuffled")).any()
 
 
 def test_a_map_that_does_not_need_the_weights_is_called_useless():
@@ -95,10 +95,10 @@ def test_the_tables_fit_80_columns_a_line_a_measure():
         assert any(MEASURES[name] in line and "(0." in line for line in lines)
 
 
-def test_the_figure_shows_each_method_and_label_and_nothing_without_masks():
+def test_the_plot_shows_each_method_and_label_and_nothing_without_masks():
     table = summarize(cases(), SETTINGS)
-    measure = energy_plot(table, synthetic=False)
-    names = [one.get_text() for one in measure.axes[0].get_yticklabels()]
+    plot = energy_plot(table, synthetic=False)
+    names = [label.get_text() for label in plot.axes[0].get_yticklabels()]
     assert names[:2] == ["gradcam, benign", "gradcam, malignant"]
     without = cases()
     without[["pointing", "overlap", "inside", "border", "outside", "padding"]] = np.nan

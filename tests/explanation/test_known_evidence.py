@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from usgland.config import load_config
+from usgland.explanation.choices import METHODS
 from usgland.explanation.explained import make_explained
-from usgland.explanation.maps import METHODS, make_maps
+from usgland.explanation.maps import make_maps
 from usgland.explanation.regions import points_at
 from usgland.models.backbones import BACKBONES
 from usgland.models.classifier import build_classifier, pixels_to_logit
@@ -20,8 +21,8 @@ def draw(rng, place, label):
 
     Returns the grey levels, where the evidence is, and where the other place would be.
     """
-    centre = tuple(int(one) for one in rng.integers(24, 41, 2))
-    axes = tuple(int(one) for one in rng.integers(17, 21, 2))
+    centre = tuple(rng.integers(24, 41, 2).tolist())
+    axes = tuple(rng.integers(17, 21, 2).tolist())
     oval = np.zeros((SIZE, SIZE), "uint8")
     cv2.ellipse(oval, centre, axes, 0, 0, 360, 1, -1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1,) * 2)
@@ -53,7 +54,7 @@ def test_the_pointing_game_finds_the_place_that_decides(place, method, monkeypat
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 2
     drawn = [draw(rng, place, label) for label in labels]
-    pixels = np.stack([one[0] for one in drawn])[..., None]
+    pixels = np.stack([grey for grey, _, _ in drawn])[..., None]
     learned = pixels_to_logit(model)
     learned.compile(
         keras.optimizers.Adam(3e-3), keras.losses.BinaryCrossentropy(from_logits=True)
@@ -62,14 +63,14 @@ def test_the_pointing_game_finds_the_place_that_decides(place, method, monkeypat
         pixels[:200].astype("float32"), labels[:200, None], 16, epochs=25, verbose=0
     )
     tested = [number for number in range(200, 240) if labels[number]]
-    said = learned.predict(pixels[200:].astype("float32"), verbose=0)[:, 0]
-    assert ((said > 0) == labels[200:]).mean() > 0.9
+    logits = learned.predict(pixels[200:].astype("float32"), verbose=0)[:, 0]
+    assert ((logits > 0) == labels[200:]).mean() > 0.9
     maps = make_maps(
         make_explained(model), pixels[tested], method=method, label="malignant"
     )
     hits, misses = (
         np.mean(
-            [points_at(one, drawn[i][k]) for one, i in zip(maps, tested, strict=True)]
+            [points_at(case, drawn[i][k]) for case, i in zip(maps, tested, strict=True)]
         )
         for k in (1, 2)
     )

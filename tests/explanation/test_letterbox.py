@@ -38,10 +38,10 @@ def test_a_marked_place_comes_back_to_where_it_was(shape, place):
     )
     assert back.shape == shape
     y, x = np.mgrid[: shape[0], : shape[1]]
-    found = (y * back).sum() / back.sum(), (x * back).sum() / back.sum()
-    # To half a pixel of the square; at the rim the mark itself is cut.
+    centre = (y * back).sum() / back.sum(), (x * back).sum() / back.sum()
+    # It is right to half a pixel of the square; at the rim the mark itself is cut.
     tolerance = max(0.5 * max(shape) / 224, 0.5) + 0.5
-    np.testing.assert_allclose(found, (row, column), atol=tolerance)
+    np.testing.assert_allclose(centre, (row, column), atol=tolerance)
 
 
 def test_a_mask_goes_into_the_square_as_its_image_does():

@@ -4,15 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.saliency import Saliency
 
-from tests.explanation.networks import SIZE, classifier
+from tests.explanation.networks import SIZE, classifier, gradcam_of_tf_keras_vis
 from usgland.errors import UserError
 from usgland.explanation import maps as maps_module
+from usgland.explanation.choices import METHODS
 from usgland.explanation.explained import make_explained
-from usgland.explanation.maps import METHODS, make_maps
+from usgland.explanation.maps import make_maps
 from usgland.models.classifier import pixels_to_logit
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -24,24 +24,17 @@ def inputs_of(model, cases=3):
     if len(pixels_to_logit(model).inputs) == 1:
         return pixels
     features = rng.normal(size=(cases, 2)).astype("float32")
-    given = np.ones((cases, 1), "float32")
-    return pixels, features, given, given
+    is_given = np.ones((cases, 1), "float32")
+    return pixels, features, is_given, is_given
 
 
 def test_gradcam_equals_that_of_tf_keras_vis():
     model = classifier()
     explained, pixels = make_explained(model), inputs_of(model)
     for label, sign in (("malignant", 1), ("benign", -1)):
-        theirs = Gradcam(explained.alone)(
-            lambda output, sign=sign: sign * output[:, 0],
-            pixels.astype("float32"),
-            penultimate_layer=explained.layer,
-            seek_penultimate_conv_layer=False,
-            expand_cam=False,
-            normalize_cam=False,
-        )
+        theirs = gradcam_of_tf_keras_vis(explained, pixels, sign)
         ours = maps_module._gradcam(explained, (pixels,), label)
-        assert np.asarray(theirs).max() > 0
+        assert theirs.max() > 0
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -49,11 +42,12 @@ def test_gradcam_equals_that_of_tf_keras_vis():
 def test_the_form_that_is_held_gives_the_logit_of_the_whole_model(fusion):
     model = classifier("both", fusion)
     explained, inputs = make_explained(model), inputs_of(model)
-    expected = pixels_to_logit(model)(tuple(one.astype("float32") for one in inputs))
+    whole = pixels_to_logit(model)
+    expected = whole(tuple(array.astype("float32") for array in inputs))
     for case in range(3):
-        one = tuple(array[case : case + 1] for array in inputs)
-        explained.hold(one[1:])
-        received = explained.alone([one[0].astype("float32")])
+        pixels, *form = (array[case : case + 1] for array in inputs)
+        explained.hold(tuple(form))
+        received = explained.alone([pixels.astype("float32")])
         np.testing.assert_allclose(received, expected[case : case + 1], rtol=1e-5)
 
 
@@ -62,27 +56,20 @@ def test_the_form_that_is_held_gives_the_logit_of_the_whole_model(fusion):
 def test_every_method_works_with_and_without_a_form(inputs, method):
     model = classifier(inputs)
     explained, arrays = make_explained(model), inputs_of(model, cases=2)
-    found = make_maps(explained, arrays, method=method, label="malignant")
-    assert found.shape == (2, SIZE, SIZE)
-    assert found.dtype == np.float32
-    assert found.min() >= 0
-    np.testing.assert_allclose(found.max(axis=(1, 2)), 1, rtol=1e-6)
+    maps = make_maps(explained, arrays, method=method, label="malignant")
+    assert maps.shape == (2, SIZE, SIZE)
+    assert maps.dtype == np.float32
+    assert maps.min() >= 0
+    np.testing.assert_allclose(maps.max(axis=(1, 2)), 1, rtol=1e-6)
     again = make_maps(explained, arrays, method=method, label="malignant")
-    np.testing.assert_array_equal(found, again)
+    np.testing.assert_array_equal(maps, again)
 
 
 def test_a_form_that_is_held_gives_the_gradcam_of_the_whole_model():
     model = classifier("both")
     explained, inputs = make_explained(model), inputs_of(model, cases=1)
     explained.hold(inputs[1:])
-    theirs = Gradcam(explained.alone)(
-        lambda output: output[:, 0],
-        inputs[0].astype("float32"),
-        penultimate_layer=explained.layer,
-        seek_penultimate_conv_layer=False,
-        expand_cam=False,
-        normalize_cam=False,
-    )
+    theirs = gradcam_of_tf_keras_vis(explained, inputs[0])
     ours = maps_module._gradcam(explained, inputs, "malignant")
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -91,11 +78,11 @@ def test_scorecam_tells_the_labels_apart():
     # With one logit tf-keras-vis would give every channel the weight 1.
     explained = make_explained(classifier())
     pixels = inputs_of(classifier())
-    one, other = (
+    malignant, benign = (
         make_maps(explained, pixels, method="scorecam", label=label)
         for label in ("malignant", "benign")
     )
-    assert np.abs(one - other).max() > 1e-3
+    assert np.abs(malignant - benign).max() > 1e-3
 
 
 def test_smoothgrad_without_noise_is_the_plain_gradient(monkeypatch):
@@ -131,13 +118,8 @@ def test_an_unknown_method_is_misuse():
 
 def test_gradcam_plus_plus_is_that_of_tf_keras_vis_at_any_logit():
     model, pixels = classifier(), inputs_of(classifier(), cases=1)
-    theirs = GradcamPlusPlus(make_explained(model).alone)(
-        lambda output: output[:, 0],
-        pixels.astype("float32"),
-        penultimate_layer=make_explained(model).layer,
-        seek_penultimate_conv_layer=False,
-        expand_cam=False,
-        normalize_cam=False,
+    theirs = gradcam_of_tf_keras_vis(
+        make_explained(model), pixels, visualizer=GradcamPlusPlus
     )
     resized = tf.image.resize(theirs[..., None], (SIZE, SIZE))[..., 0].numpy()
     for shift in (0, 500, -500):  # exp(500) is beyond float32

@@ -35,8 +35,8 @@ def test_a_map_of_what_matters_beats_its_opposite():
     right[:, 8:24, :16] = 1
     network = counting_network()
     good, bad = (
-        curve_scores(network, pixels, one, [BOX], label="malignant")
-        for one in (right, 1 - right)
+        curve_scores(network, pixels, maps, [BOX], label="malignant")
+        for maps in (right, 1 - right)
     )
     assert good[0] < bad[0]  # deletion
     assert good[1] > bad[1]  # insertion
@@ -51,9 +51,9 @@ def test_the_blurred_copy_keeps_the_padding_and_the_mean():
     rng = np.random.default_rng(0)
     pixels = np.full((SIZE, SIZE, 1), 7.0, "float32")
     pixels[BOX.inside()] = rng.integers(0, 256, (48, 64, 1))
-    found = blurred(pixels, BOX)
-    assert (found[:8] == 7).all()
-    inside = found[BOX.inside()]
+    copy = blurred(pixels, BOX)
+    assert (copy[:8] == 7).all()
+    inside = copy[BOX.inside()]
     assert inside.std() < 0.1 * pixels[BOX.inside()].std()
     np.testing.assert_allclose(inside.mean(), pixels[BOX.inside()].mean(), atol=5)
 
@@ -62,13 +62,13 @@ def test_rank_correlations_are_those_of_scipy():
     rng = np.random.default_rng(0)
     maps, others = rng.random((2, 3, SIZE, SIZE)).round(1)
     others[2] = 0.3
-    found = rank_correlations(maps, others, [BOX] * 3)
+    correlations = rank_correlations(maps, others, [BOX] * 3)
     for case in range(2):
         expected = scipy.stats.spearmanr(
             maps[case, 8:56].ravel(), others[case, 8:56].ravel()
         )
-        np.testing.assert_allclose(found[case], expected.statistic, atol=1e-12)
-    assert np.isnan(found[2])
+        np.testing.assert_allclose(correlations[case], expected.statistic, atol=1e-12)
+    assert np.isnan(correlations[2])
 
 
 @pytest.mark.usefixtures("tiny_network")
@@ -77,13 +77,13 @@ def test_a_shuffled_network_has_the_same_values_in_another_order():
     whole, shuffled = make_explained(model), shuffled_network(model)
     moved = 0
     for layer in filter(lambda layer: layer.weights, whole.whole.layers):
-        for one, other, alone in zip(
+        for before, after, alone in zip(
             layer.get_weights(),
             shuffled.whole.get_layer(layer.name).get_weights(),
             shuffled.alone.get_layer(layer.name).get_weights(),
             strict=True,
         ):
-            np.testing.assert_array_equal(np.sort(one, None), np.sort(other, None))
-            np.testing.assert_array_equal(other, alone)
-            moved += (one != other).sum()
+            np.testing.assert_array_equal(np.sort(before, None), np.sort(after, None))
+            np.testing.assert_array_equal(after, alone)
+            moved += (before != after).sum()
     assert moved > 100

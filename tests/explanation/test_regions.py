@@ -19,25 +19,25 @@ LESION[40:61, 30:71] = True
 
 
 def test_regions_part_the_square():
-    found = regions_of(LESION, BOX)
-    assert tuple(found) == REGIONS
-    assert (sum(region.astype(int) for region in found.values()) == 1).all()
-    assert found["padding"].sum() == 112 * 56
+    regions = regions_of(LESION, BOX)
+    assert tuple(regions) == REGIONS
+    assert (sum(region.astype(int) for region in regions.values()) == 1).all()
+    assert regions["padding"].sum() == 112 * 56
     assert band_pixels(112) == 4
     # On a straight side the band reaches 4 pixels to either side of the outline.
-    column = found["border"][:, 50]
+    column = regions["border"][:, 50]
     np.testing.assert_array_equal(
         np.flatnonzero(column), [*range(36, 44), *range(57, 65)]
     )
-    assert found["inside"][44:57, 50].all()
+    assert regions["inside"][44:57, 50].all()
 
 
 def test_energy_is_shared_by_where_it_lies():
     values = np.zeros((112, 112), "float32")
     values[50, 50], values[40, 50], values[80, 5], values[0, 0] = 4, 3, 2, 1
-    found = energy_shares(values, regions_of(LESION, BOX))
+    shares = energy_shares(values, regions_of(LESION, BOX))
     expected = {"inside": 0.4, "border": 0.3, "outside": 0.2, "padding": 0.1}
-    assert {k: round(v, 6) for k, v in found.items()} == expected
+    assert {region: round(share, 6) for region, share in shares.items()} == expected
 
 
 def test_the_strongest_pixel_may_lie_just_beside_the_lesion():
@@ -64,6 +64,6 @@ def test_a_map_of_zeros_says_nothing():
 
 
 def test_the_centre_map_peaks_in_the_middle_and_leaves_the_padding():
-    found = centre_map(BOX)
-    assert np.unravel_index(found.argmax(), found.shape) in {(55, 55), (55, 56)}
-    assert found[regions_of(LESION, BOX)["padding"]].sum() == 0
+    values = centre_map(BOX)
+    assert np.unravel_index(values.argmax(), values.shape) in {(55, 55), (55, 56)}
+    assert values[regions_of(LESION, BOX)["padding"]].sum() == 0

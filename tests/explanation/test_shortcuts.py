@@ -21,8 +21,7 @@ def test_a_region_is_filled_with_what_surrounds_it():
     pixels[20:30, 20:30] = 10
     region = np.zeros((56, 56), bool)
     region[20:30, 20:30] = True
-    found = without_region(pixels, region)
-    assert (found == 90).all()
+    assert (without_region(pixels, region) == 90).all()
     assert (pixels[20:30, 20:30] == 10).all()
     assert (without_region(pixels, np.ones((56, 56), bool)) == 128).all()
 
@@ -59,21 +58,21 @@ def scan_with_text():
 
 
 def test_text_and_colours_are_found_and_wide_bright_tissue_is_not():
-    found = find_overlays(scan_with_text())
-    assert found[20:50, 30:33].all()
-    assert found[80:90, 100:120].all()
-    assert not found[63:72, 25:45].any()
-    assert found.mean() < 0.05
+    overlays = find_overlays(scan_with_text())
+    assert overlays[20:50, 30:33].all()
+    assert overlays[80:90, 100:120].all()
+    assert not overlays[63:72, 25:45].any()
+    assert overlays.mean() < 0.05
 
 
 def test_overlays_are_painted_over_before_preprocessing():
     image = scan_with_text()
     grey = image.max(axis=2)
     preprocessing = Preprocessing(160, None)
-    found = without_overlays(grey, image, preprocessing)[20:140, :, 0]
-    assert found[20:50, 30:33].max() < 140
+    painted = without_overlays(grey, image, preprocessing)[20:140, :, 0]
+    assert painted[20:50, 30:33].max() < 140
     elsewhere = ~find_overlays(image)
-    np.testing.assert_array_equal(found[elsewhere], grey[elsewhere])
+    np.testing.assert_array_equal(painted[elsewhere], grey[elsewhere])
 
 
 def probes(low, high):

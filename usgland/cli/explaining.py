@@ -4,10 +4,8 @@ from pathlib import Path
 
 import click
 
+from usgland.explanation.choices import COLOURS, LABELS, METHODS, Choices
 from usgland.startup import load_steps, make_console
-
-# As `usgland.explanation.maps` has them, which would bring TensorFlow with it.
-METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
 
 
 @click.command()
@@ -36,14 +34,14 @@ METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
 )
 @click.option(
     "--label",
-    type=click.Choice(("malignant", "benign")),
+    type=click.Choice(LABELS),
     default="malignant",
     show_default=True,
     help="For which the map is evidence.",
 )
 @click.option(
     "--colours",
-    type=click.Choice(("paper", "cividis")),
+    type=click.Choice(list(COLOURS)),
     default="paper",
     show_default=True,
     help="Red to blue as in the paper, or safe for the colour-blind.",
@@ -94,9 +92,7 @@ def explain(
     overwrite: bool,
 ) -> None:
     """Draw where the model looked, and measure whether to believe it."""
-    written = load_steps("explanation", verbose).explain(
-        run,
-        make_console(),
+    choices = Choices(
         manifest=manifest,
         cases=cases,
         methods=methods,
@@ -109,5 +105,6 @@ def explain(
         shortcuts=shortcuts,
         overwrite=overwrite,
     )
-    for path in written:
+    steps = load_steps("explanation", verbose)
+    for path in steps.explain(run, make_console(), choices):
         click.echo(f"Wrote {path}")

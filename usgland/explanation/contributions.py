@@ -60,15 +60,15 @@ def make_contributions(
     columns = list(dict.fromkeys(part.form.columns))
     graph = tf.function(contributions_graph(model, seed=seed), reduce_retracing=True)
     image = None if part.pixels is None else pixels_to_pooled(model)
-    found = []
+    values = []
     for number in range(len(part.labels)):
-        one = slice(number, number + 1)
+        case = slice(number, number + 1)
         pooled = None
         if part.pixels is not None and image is not None:
-            pixels = part.pixels[one].astype("float32")
+            pixels = part.pixels[case].astype("float32")
             pooled = tf.cast(image(pixels, training=False), tf.float32)
-        features = tf.constant(part.form.features[one])
-        found.append(graph(pooled, features, tf.ones((1, 1))).numpy()[0])
+        features = tf.constant(part.form.features[case])
+        values.append(graph(pooled, features, tf.ones((1, 1))).numpy()[0])
     exact = len(columns) <= EXACT_COLUMNS
     method = (
         f"exact Shapley values, {2 ** len(columns):,} coalitions of {len(columns)} "
@@ -77,7 +77,7 @@ def make_contributions(
         else f"Shapley values of {2 * PERMUTATIONS} permutations of {len(columns)} "
         f"columns, seed {seed}"
     )
-    return Contributions(columns, np.array(found), method)
+    return Contributions(columns, np.array(values), method)
 
 
 def contributions_graph(
@@ -99,7 +99,7 @@ def contributions_graph(
     columns = list(dict.fromkeys(names))
     column_of = np.array([columns.index(name) for name in names])
     members, weights = coalition_weights(len(columns), seed=seed)
-    # Half the size, as constants of an exported graph.
+    # They are constants of an exported graph, which would otherwise be twice as large.
     weights = weights.astype("float32")
     missing = encoding.missing_features()
     of_column = np.eye(len(columns), dtype=bool)[column_of]
@@ -113,12 +113,12 @@ def contributions_graph(
             pooled, image_given = image
             differs = tf.not_equal(features, missing)[:, None]
             known = tf.reduce_any(of_column & differs, axis=0)
-            given = tf.reduce_any(members & known, axis=1, keepdims=True)
+            form_given = tf.reduce_any(members & known, axis=1, keepdims=True)
             inputs = (
                 tf.repeat(pooled[None], len(members), axis=0),
                 values,
                 tf.repeat(image_given[None], len(members), axis=0),
-                tf.cast(given, tf.float32),
+                tf.cast(form_given, tf.float32),
             )
         worth = tf.cast(head(inputs, training=False), tf.float64)
         return tf.linalg.matmul(tf.cast(weights, tf.float64), worth)[:, 0]
@@ -127,7 +127,7 @@ def contributions_graph(
         pooled: tf.Tensor | None, features: tf.Tensor, image_given: tf.Tensor | None
     ) -> tf.Tensor:
         cases = (features,) if pooled is None else (features, pooled, image_given)
-        return tf.map_fn(  # A case at a time: it is asked thousands of times.
+        return tf.map_fn(  # One case at a time: each asks for thousands of coalitions.
             one_case,
             cases,
             fn_output_signature=tf.TensorSpec([len(columns)], tf.float64),
@@ -135,24 +135,6 @@ def contributions_graph(
         )
 
     return graph
-
-
-def shapley_values(
-    value: Callable[[np.ndarray], np.ndarray], players: int, *, seed: int = 0
-) -> np.ndarray:
-    """Shapley values of a game, exact up to `EXACT_COLUMNS` players.
-
-    Args:
-        value: Maps coalitions, bool `(coalitions, players)`, to what each is worth,
-            `(coalitions,)`.
-        players: How many.
-        seed: Of the permutations where there are more players.
-
-    Returns:
-        Float64 `(players,)`.
-    """
-    members, weights = coalition_weights(players, seed=seed)
-    return weights @ np.asarray(value(members), "float64")
 
 
 def coalition_weights(players: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -92,20 +92,23 @@ def _float32(layer: keras.Layer) -> keras.Layer:
 
 def _with_form_held(whole: keras.Model) -> tuple[keras.Model, list[Held]]:
     inputs = tuple(
-        keras.Input(one.shape[1:], dtype="float32", name=one.name)
-        for one in whole.inputs
+        keras.Input(tensor.shape[1:], dtype="float32", name=tensor.name)
+        for tensor in whole.inputs
     )
     held = [
-        Held(one.shape[-1], name=f"held_{one.name}", dtype="float32")
-        for one in inputs[1:]
+        Held(tensor.shape[-1], name=f"held_{tensor.name}", dtype="float32")
+        for tensor in inputs[1:]
     ]
-    instead = {
-        id(one): layer(inputs[0]) for one, layer in zip(inputs[1:], held, strict=True)
+    replacements = {
+        id(tensor): layer(inputs[0])
+        for tensor, layer in zip(inputs[1:], held, strict=True)
     }
 
     def call(layer, *args, **kwargs):
         # `clone_model` itself cannot put a tensor in the place of an input.
-        args = keras.tree.map_structure(lambda one: instead.get(id(one), one), args)
+        args = keras.tree.map_structure(
+            lambda tensor: replacements.get(id(tensor), tensor), args
+        )
         return layer(*args, **kwargs)
 
     cloned = keras.models.clone_model(
@@ -114,7 +117,7 @@ def _with_form_held(whole: keras.Model) -> tuple[keras.Model, list[Held]]:
         clone_function=_float32,
         call_function=call,
     )
-    # In a list, as tf-keras-vis hands its one input over.
+    # tf-keras-vis hands its one input over in a list.
     alone = keras.Model([inputs[0]], cloned.output, name="pixels_alone")
     for layer in whole.layers:
         if layer.weights:

@@ -36,7 +36,8 @@ MEASURES = {
     "shuffled": "Shuffled weights, rho",
     "other_run": "The other run, rho",
 }
-# Maps that know nothing of the model, measured alike: what the numbers are worth.
+# Maps that know nothing of the model are measured alike: they show what the numbers of
+# the others are worth.
 BASELINES = ("centre", "random")
 GROUPS = {"all": None, "benign": 0, "malignant": 1}
 
@@ -46,8 +47,8 @@ def baseline_maps(subject: Subject, *, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     centre = np.stack([centre_map(box) for box in subject.boxes])
     noise = np.zeros_like(centre)
-    for one, box in zip(noise, subject.boxes, strict=True):
-        one[box.inside()] = rng.random((box.rows, box.columns))
+    for square, box in zip(noise, subject.boxes, strict=True):
+        square[box.inside()] = rng.random((box.rows, box.columns))
     return {"centre": centre, "random": noise}
 
 
@@ -98,11 +99,11 @@ def _place(values: np.ndarray, subject: Subject, number: int) -> dict[str, float
     }
 
 
-def summarize(cases: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
+def summarize(measured: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
     """Means with intervals over patients, for all, benign and malignant images.
 
     Args:
-        cases: As `measure_maps` gives it, of several methods.
+        measured: As `measure_maps` gives it, of several methods.
         settings: Of the intervals.
 
     Returns:
@@ -110,20 +111,20 @@ def summarize(cases: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame
         n (cases in which it is defined) and interval (how it was made, or why there is
         none). Measures that are defined nowhere are left out.
     """
-    found: list[dict[str, Any]] = []
-    for method, rows in cases.groupby("method", sort=False):
+    summary: list[dict[str, Any]] = []
+    for method, rows in measured.groupby("method", sort=False):
         for measure in MEASURES:
             if rows[measure].isna().all():
                 continue
             for group, label in GROUPS.items():
-                some = rows if label is None else rows[rows["label"] == label]
+                cases = rows if label is None else rows[rows["label"] == label]
                 mean = mean_over_patients(
-                    some[measure].to_numpy(), some["patient_id"].to_list(), settings
+                    cases[measure].to_numpy(), cases["patient_id"].to_list(), settings
                 )
-                found.append(
+                summary.append(
                     {"method": method, "measure": measure, "group": group, **mean}
                 )
-    return pd.DataFrame(found)
+    return pd.DataFrame(summary)
 
 
 def mean_over_patients(
@@ -142,13 +143,13 @@ def mean_over_patients(
     known = ~np.isnan(values)
     values, patient_ids = values[known], np.asarray(patient_ids).astype(str)[known]
     if not len(values):
-        nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
-        return {**nothing, "interval": "none: no case in which it is defined"}
+        undefined = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+        return {**undefined, "interval": "none: no case in which it is defined"}
     ids, patient = np.unique(patient_ids, return_inverse=True)
     drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
     sums, counts = (
-        np.bincount(patient, weights=one, minlength=len(ids))
-        for one in (values, np.ones(len(values)))
+        np.bincount(patient, weights=weights, minlength=len(ids))
+        for weights in (values, np.ones(len(values)))
     )
     means = (drawn @ sums) / (drawn @ counts)
     interval = percentile_interval(

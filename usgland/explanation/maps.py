@@ -13,13 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from usgland.explanation.choices import LABELS, METHODS
 from usgland.explanation.explained import Explained
 from usgland.explanation.heatmap_graph import gradcam_of
 
-METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
-LABELS = ("benign", "malignant")
 BATCH = 32
-FAST_CHANNELS = 10  # of `scorecam_fast`: the channels that vary most
+FAST_CHANNELS = 10  # of `scorecam_fast`: those that vary most
 SMOOTH_SAMPLES = 25
 SMOOTH_NOISE = 0.1  # standard deviation, of the range of the image's grey levels
 
@@ -56,20 +55,21 @@ def make_maps(
         )
     arrays = inputs if isinstance(inputs, tuple) else (inputs,)
     if method == "gradcam":
-        found = _gradcam(explained, arrays, label)
+        maps = _gradcam(explained, arrays, label)
     else:
         make = _tf_keras_vis(explained, method, label)
-        found = np.stack(
-            [_one_case(explained, arrays, i, make, seed) for i in range(len(arrays[0]))]
+        cases = range(len(arrays[0]))
+        maps = np.stack(
+            [_map_of_case(explained, arrays, case, make, seed) for case in cases]
         )
     size = arrays[0].shape[1]
-    if found.shape[1:] != (size, size):
-        found = tf.image.resize(found[..., None], (size, size)).numpy()[..., 0]
-    return scale_maps(found)
+    if maps.shape[1:] != (size, size):
+        maps = tf.image.resize(maps[..., None], (size, size)).numpy()[..., 0]
+    return scale_maps(maps)
 
 
 def scale_maps(maps: np.ndarray) -> np.ndarray:
-    """Divides each map by its largest value; a map of zeros stays one."""
+    """Divides each map by its largest value; a map of zeros stays so."""
     maps = np.maximum(maps, 0).astype("float32")
     largest = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
@@ -84,18 +84,18 @@ def gradcam_graph(explained: Explained, label: str) -> Callable[..., tf.Tensor]:
     """
     whole = explained.whole
     feature_map = whole.get_layer(explained.layer).output
-    both = keras.Model(whole.input, [feature_map, whole.output])
+    network = keras.Model(whole.input, [feature_map, whole.output])
     sign = _sign(label)
 
     # Without a signature the last, smaller batch would trace it again.
-    specs = [tf.TensorSpec(one.shape, tf.float32) for one in whole.inputs]
+    specs = [tf.TensorSpec(tensor.shape, tf.float32) for tensor in whole.inputs]
 
     @tf.function(input_signature=specs)
     def maps(*tensors: tf.Tensor) -> tf.Tensor:
-        given = tensors if len(tensors) > 1 else tensors[0]
+        inputs = tensors if len(tensors) > 1 else tensors[0]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(tensors)
-            features, logit = both(given, training=False)
+            features, logit = network(inputs, training=False)
             score = sign * logit
         return gradcam_of(features, tape.gradient(score, features))
 
@@ -106,22 +106,22 @@ def _gradcam(
     explained: Explained, arrays: tuple[np.ndarray, ...], label: str
 ) -> np.ndarray:
     graph = gradcam_graph(explained, label)
-    found = []
+    maps = []
     for start in range(0, len(arrays[0]), BATCH):
-        batch = [one[start : start + BATCH].astype("float32") for one in arrays]
-        found.append(graph(*map(tf.constant, batch)).numpy())
-    return np.concatenate(found)
+        batch = [array[start : start + BATCH].astype("float32") for array in arrays]
+        maps.append(graph(*map(tf.constant, batch)).numpy())
+    return np.concatenate(maps)
 
 
-def _one_case(
+def _map_of_case(
     explained: Explained,
     arrays: tuple[np.ndarray, ...],
-    number: int,
+    case: int,
     make: Callable[[np.ndarray], np.ndarray],
     seed: int,
 ) -> np.ndarray:
-    explained.hold(tuple(one[number : number + 1] for one in arrays[1:]))
-    pixels = arrays[0][number : number + 1].astype("float32")
+    explained.hold(tuple(array[case : case + 1] for array in arrays[1:]))
+    pixels = arrays[0][case : case + 1].astype("float32")
     with _quiet_and_seeded(seed):
         return np.asarray(make(pixels))[0]
 
@@ -149,8 +149,8 @@ def _tf_keras_vis(
         visualize = GradcamPlusPlus(model)
 
         def from_zero(output: tf.Tensor) -> tf.Tensor:
-            # It multiplies by the exponential of the score, which a sure model takes
-            # out of float32; a constant only scales the map.
+            # Grad-CAM++ multiplies by the exponential of the score, which overflows
+            # float32 if the model is sure; a constant only scales the map.
             return score(output) - tf.stop_gradient(score(output))
 
         return lambda pixels: visualize(from_zero, pixels, **cam)
@@ -164,11 +164,11 @@ def _tf_keras_vis(
             normalize_map=False,
         )
     scorecam = Scorecam(_with_two_logits(model))
-    number = LABELS.index(label)
+    logit = LABELS.index(label)
     channels = model.get_layer(explained.layer).output.shape[-1]
     limit = min(FAST_CHANNELS, channels) if method == "scorecam_fast" else None
     return lambda pixels: scorecam(
-        lambda output: output[:, number], pixels, max_N=limit, batch_size=BATCH, **cam
+        lambda output: output[:, logit], pixels, max_N=limit, batch_size=BATCH, **cam
     )
 
 
@@ -179,8 +179,8 @@ def _with_two_logits(model: keras.Model) -> keras.Model:
     channels, and that of a single logit is always 1.
     """
     benign = keras.layers.Rescaling(0.0, name="benign_logit")(model.output)
-    both = keras.layers.Concatenate(name="both_logits")([benign, model.output])
-    return keras.Model(model.inputs, both)
+    logits = keras.layers.Concatenate(name="both_logits")([benign, model.output])
+    return keras.Model(model.inputs, logits)
 
 
 def _sign(label: str) -> float:

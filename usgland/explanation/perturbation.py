@@ -54,20 +54,19 @@ def curve_scores(
     deletion, insertion = [], []
     for number, (values, box) in enumerate(zip(maps, boxes, strict=True)):
         pixels = arrays[0][number].astype("float32")
-        both = _sequences(pixels, values, box, rng)
-        case = (both, *(_repeat(one[number], len(both)) for one in arrays[1:]))
-        logits = predict_batch(network, case)
-        said = expit(logits if label == "malignant" else -logits)
-        gone, back = said[: STEPS + 1], said[STEPS + 1 :]
-        deletion.append(np.trapezoid(gone, dx=1 / STEPS))
-        insertion.append(np.trapezoid(back, dx=1 / STEPS))
+        pictures = _sequences(pixels, values, box, rng)
+        form = (_repeat(array[number], len(pictures)) for array in arrays[1:])
+        logits = predict_batch(network, (pictures, *form))
+        probabilities = expit(logits if label == "malignant" else -logits)
+        deletion.append(np.trapezoid(probabilities[: STEPS + 1], dx=1 / STEPS))
+        insertion.append(np.trapezoid(probabilities[STEPS + 1 :], dx=1 / STEPS))
     return np.array(deletion), np.array(insertion)
 
 
 def predict_batch(network: keras.Model, arrays: tuple[np.ndarray, ...]) -> np.ndarray:
     """The logits `(cases,)` of a batch of float32 inputs, float64."""
-    given = tuple(map(tf.constant, arrays))
-    logits = network.predict_on_batch(given if len(given) > 1 else given[0])
+    tensors = tuple(map(tf.constant, arrays))
+    logits = network.predict_on_batch(tensors if len(tensors) > 1 else tensors[0])
     return np.asarray(logits, "float64")[:, 0]
 
 
@@ -97,7 +96,7 @@ def _sequences(
     """Pictures of both curves, `(2 * (STEPS + 1), size, size, 1)`."""
     flat = pixels.copy()
     flat[box.inside()] = pixels[box.inside()].mean()
-    other = blurred(pixels, box)
+    vague = blurred(pixels, box)
     inside = values[box.inside()].ravel()
     order = np.lexsort((rng.random(len(inside)), -inside))
     rank = np.empty(len(inside), int)
@@ -105,9 +104,9 @@ def _sequences(
     step = np.full(values.shape, STEPS + 1)  # the padding never goes
     step[box.inside()] = (rank * STEPS // len(inside)).reshape(box.rows, box.columns)
     step = step[..., None]
-    gone = [np.where(step < i, flat, pixels) for i in range(STEPS + 1)]
-    back = [np.where(step < i, pixels, other) for i in range(STEPS + 1)]
-    return np.stack(gone + back).astype("float32")
+    deletion = [np.where(step < i, flat, pixels) for i in range(STEPS + 1)]
+    insertion = [np.where(step < i, pixels, vague) for i in range(STEPS + 1)]
+    return np.stack(deletion + insertion).astype("float32")
 
 
 def _repeat(values: np.ndarray, times: int) -> np.ndarray:

@@ -16,9 +16,8 @@ from matplotlib.textpath import TextPath
 
 from usgland.evaluation.shown.names import WORDS
 from usgland.evaluation.shown.plot_frame import BAND_INCHES, DPI, new_plot
+from usgland.explanation.choices import COLOURS
 
-# The paper's: red high, blue low. Cividis reads the same without colour vision.
-COLOURS = {"paper": "jet", "cividis": "cividis"}
 OUTLINE_LEVEL = 0.5  # of the strongest pixel: where the map's outline is drawn
 OPACITY = 0.45
 SMALLEST_PANEL = 480  # pixels; smaller images are enlarged by a whole number
@@ -76,23 +75,24 @@ def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
     figure, axes = new_plot(size, panels, case.synthetic)
     figure.set_layout_engine("none")
     total = size[1] + (BAND_INCHES if case.synthetic else 0.0)
-    for number, one in enumerate(axes):
+    for number, panel_axes in enumerate(axes):
         left = MARGIN + number * (panel[0] + MARGIN) + (names if number == 3 else 0.0)
-        one.set_position(
+        panel_axes.set_position(
             (left / size[0], LEGEND / total, panel[0] / size[0], panel[1] / total)
         )
     shown = shown_map(case.map, method)
-    for one in axes[:3]:
-        one.set_axis_off()
-    _show_grey(axes[0], case.grey)
-    _show_grey(axes[1], case.grey)
-    _show_map(axes[1], shown, colours, OPACITY)
-    _show_map(axes[2], shown, colours, 1.0)
+    image, overlay, map_alone = axes[:3]
+    for panel_axes in (image, overlay, map_alone):
+        panel_axes.set_axis_off()
+    _show_grey(image, case.grey)
+    _show_grey(overlay, case.grey)
+    _show_map(overlay, shown, colours, OPACITY)
+    _show_map(map_alone, shown, colours, 1.0)
     if method not in BRIGHTEST:  # a gradient is too grainy for an outline
-        _outline(axes[1], shown >= OUTLINE_LEVEL, MAP_LINE, "--")
-    for one in axes[:2]:
-        if case.mask is not None:
-            _outline(one, case.mask, MASK_LINE, "-")
+        draw_outline(overlay, shown >= OUTLINE_LEVEL, MAP_LINE, "--", 0.7)
+    if case.mask is not None:
+        draw_outline(image, case.mask, MASK_LINE, "-", 0.7)
+        draw_outline(overlay, case.mask, MASK_LINE, "-", 0.7)
     if case.contributions is not None:
         draw_contributions(axes[3], case.contributions)
     figure.text(
@@ -176,10 +176,17 @@ def _show_map(axes: Axes, values: np.ndarray, colours: str, alpha: float) -> Non
     )
 
 
-def _outline(axes: Axes, region: np.ndarray, colour: str, style: str) -> None:
+def draw_outline(
+    axes: Axes, region: np.ndarray, colour: str, style: str, width: float
+) -> None:
+    """The outline of a region, bool `(height, width)`; `width` is in points."""
     if region.any() and not region.all():
         axes.contour(
-            region.astype(float), [0.5], colors=colour, linewidths=0.7, linestyles=style
+            region.astype(float),
+            [0.5],
+            colors=colour,
+            linewidths=width,
+            linestyles=style,
         )
 
 

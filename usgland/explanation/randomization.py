@@ -25,12 +25,12 @@ def shuffled_network(model: keras.Model, *, seed: int = 0) -> Explained:
     rng = np.random.default_rng(seed)
     for layer in explained.whole.layers:
         if layer.weights:
-            drawn = [
+            shuffled = [
                 rng.permutation(array.ravel()).reshape(array.shape)
                 for array in layer.get_weights()
             ]
-            layer.set_weights(drawn)
-            explained.alone.get_layer(layer.name).set_weights(drawn)
+            layer.set_weights(shuffled)
+            explained.alone.get_layer(layer.name).set_weights(shuffled)
     return explained
 
 
@@ -47,11 +47,11 @@ def rank_correlations(
     Returns:
         `(cases,)` in [-1, 1]; NaN where one of the maps is the same everywhere.
     """
-    found = []
-    for one, other, box in zip(maps, others, boxes, strict=True):
-        ranks = np.stack([rankdata(each[box.inside()]) for each in (one, other)])
+    correlations = []
+    for first, second, box in zip(maps, others, boxes, strict=True):
+        ranks = np.stack([rankdata(case[box.inside()]) for case in (first, second)])
         centred = ranks - ranks.mean(axis=1, keepdims=True)
         spread = np.sqrt((centred**2).sum(axis=1)).prod()
         product = float((centred[0] * centred[1]).sum())
-        found.append(product / spread if spread > 0 else np.nan)
-    return np.array(found)
+        correlations.append(product / spread if spread > 0 else np.nan)
+    return np.array(correlations)

@@ -1,4 +1,4 @@
-"""Contact sheets: many overlays at a glance, sorted by what one looks for."""
+"""Contact sheets: many overlays at a glance, sorted by what the reader looks for."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,14 @@ from matplotlib.lines import Line2D
 
 from usgland.evaluation.shown.names import WORDS
 from usgland.evaluation.shown.plot_frame import BAND_INCHES, mark_synthetic, new_plot
+from usgland.explanation.choices import COLOURS
 from usgland.explanation.pictures import (
     BRIGHTEST,
-    COLOURS,
     MAP_LINE,
     MASK_LINE,
     OUTLINE_LEVEL,
     Case,
+    draw_outline,
     meaning,
     overlay_of,
     shown_map,
@@ -53,7 +54,7 @@ def sort_cases(cases: Sequence[Case], order: str) -> list[Case]:
     for label in (0, 1):
         same = [case for case in cases if case.label == label]
         same.sort(key=lambda case: case.probability)
-        # Spread over the whole range, not the first few.
+        # They are spread over the whole range, not the first few.
         picked = np.linspace(0, len(same) - 1, min(len(same), MOST // 2))
         chosen += [same[int(number)] for number in picked.round()]
     return chosen
@@ -97,12 +98,12 @@ def _draw_cell(axes: Axes, case: Case, method: str, colours: str) -> None:
     scale = SIDE / max(case.grey.shape)
     overlay = _resize(overlay_of(case, method, colours), scale)
     axes.imshow(overlay, interpolation="nearest")
-    map_outline = _resize(shown_map(case.map, method), scale) >= OUTLINE_LEVEL
+    strong = _resize(shown_map(case.map, method), scale) >= OUTLINE_LEVEL
     if method not in BRIGHTEST:
-        _outline(axes, map_outline, MAP_LINE, "--")
+        draw_outline(axes, strong, MAP_LINE, "--", 0.8)
     if case.mask is not None:
         mask = _resize(case.mask.astype("float32"), scale) >= 0.5
-        _outline(axes, mask, MASK_LINE, "-")
+        draw_outline(axes, mask, MASK_LINE, "-", 0.8)
     axes.set_axis_off()
     axes.set_anchor("N")
     word = WORDS[case.label] if case.label in (0, 1) else "unknown"
@@ -118,13 +119,6 @@ def _resize(values: np.ndarray, scale: float) -> np.ndarray:
         values.astype("float32"), None, fx=scale, fy=scale, interpolation=method
     )
     return np.clip(resized, 0, 1)
-
-
-def _outline(axes: Axes, region: np.ndarray, colour: str, style: str) -> None:
-    if region.any() and not region.all():
-        axes.contour(
-            region.astype(float), [0.5], colors=colour, linewidths=0.8, linestyles=style
-        )
 
 
 def _draw_legend(figure: Figure, total: float, what: str, colours: str) -> None:

@@ -136,16 +136,16 @@ def probe_shortcuts(
     use = has_mask if has_mask.any() else np.ones(len(masks), bool)
     numbers = np.flatnonzero(use)
     pixels = np.asarray(subject.part.pixels)[numbers]
-    made: dict[str, np.ndarray] = {"as_is": pixels}
+    probes: dict[str, np.ndarray] = {"as_is": pixels}
     if has_mask.any():
-        made |= _lesion_probes(pixels, [masks[i] for i in numbers])
-    made["frame_only"] = np.stack(
+        probes |= _lesion_probes(pixels, [masks[i] for i in numbers])
+    probes["frame_only"] = np.stack(
         [
-            without_region(one, _hole(subject.boxes[i]))
-            for one, i in zip(pixels, numbers, strict=True)
+            without_region(image, _hole(subject.boxes[i]))
+            for image, i in zip(pixels, numbers, strict=True)
         ]
     )
-    made["no_overlays"] = np.stack(
+    probes["no_overlays"] = np.stack(
         [
             without_overlays(
                 subject.greys[i],
@@ -157,9 +157,9 @@ def probe_shortcuts(
     )
     return pd.DataFrame(
         [
-            {"probe": name, **_auc(subject, numbers, made[name], settings)}
+            {"probe": name, **_auc(subject, numbers, probes[name], settings)}
             for name in NAMES
-            if name in made
+            if name in probes
         ]
     )
 
@@ -174,8 +174,8 @@ def _lesion_probes(pixels: np.ndarray, masks: list[Any]) -> dict[str, np.ndarray
     return {
         name: np.stack(
             [
-                without_region(one, part(region))
-                for one, region in zip(pixels, near, strict=True)
+                without_region(image, part(region))
+                for image, region in zip(pixels, near, strict=True)
             ]
         )
         for name, part in parts.items()
@@ -183,7 +183,7 @@ def _lesion_probes(pixels: np.ndarray, masks: list[Any]) -> dict[str, np.ndarray
 
 
 def _read_colours(path: str) -> np.ndarray:
-    # Checked with the manifest: it is an image that can be read.
+    # The manifest's check has read it: it is an image.
     return np.asarray(cv2.imread(path, cv2.IMREAD_COLOR))
 
 
@@ -201,10 +201,10 @@ def _auc(
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     # A form would tell the label whatever the image has lost.
-    given = subject.part.inputs(None if subject.part.form is None else "form")
+    withheld = subject.part.inputs(None if subject.part.form is None else "form")
     inputs: Any = pixels
-    if isinstance(given, tuple):
-        inputs = (pixels, *(one[numbers] for one in given[1:]))
+    if isinstance(withheld, tuple):
+        inputs = (pixels, *(array[numbers] for array in withheld[1:]))
     probabilities = expit(logits_of(subject.explained.whole, inputs))
     rows = subject.rows.iloc[numbers]
     labels, patients = rows["label"].to_numpy(), rows["patient_id"].to_numpy(str)

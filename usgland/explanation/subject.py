@@ -28,7 +28,7 @@ from usgland.schema import ClinicalColumn
 from usgland.training.parts import Part, read_form
 from usgland.training.predict import predict_part
 
-SHOWN = 5  # names in one message
+NAMES_SHOWN = 5  # in one message
 
 
 class Subject(NamedTuple):
@@ -66,27 +66,27 @@ def choose_cases(
     Raises:
         UserError: If a name is not there, or the role has no image.
     """
-    there = rows[rows["role"] == role]
-    if there.empty:
+    of_role = rows[rows["role"] == role]
+    if of_role.empty:
         counts = rows["role"].value_counts()
         raise UserError(
             f"--role: expected one that has images in {source}: "
             f"{', '.join(f'{name} ({n})' for name, n in counts.items() if name)}. "
             f"Received: {role}"
         )
-    stems = there["image"].map(lambda name: PurePosixPath(name).stem)
-    chosen = pd.Series(False, index=there.index)
+    stems = of_role["image"].map(lambda name: PurePosixPath(name).stem)
+    chosen = pd.Series(False, index=of_role.index)
     for name in cases:
-        found = (there["image"] == name) | (stems == name)
-        found |= there["patient_id"] == name
-        if not found.any():
-            known = ", ".join(there["image"].head(SHOWN))
+        named = (of_role["image"] == name) | (stems == name)
+        named |= of_role["patient_id"] == name
+        if not named.any():
+            known = ", ".join(of_role["image"].head(NAMES_SHOWN))
             raise UserError(
                 f"--cases: expected an image or patient of role {role}, e.g. {known}. "
                 f"Received: {name!r}"
             )
-        chosen |= found
-    return (there[chosen] if cases else there).reset_index(drop=True)
+        chosen |= named
+    return (of_role[chosen] if cases else of_role).reset_index(drop=True)
 
 
 def read_subject(
@@ -102,7 +102,7 @@ def read_subject(
     Raises:
         UserError: If the model looks at no images, or a mask cannot be used.
     """
-    explained = make_explained(model)  # says first if there is nothing to see
+    explained = make_explained(model)  # It says first if there is nothing to see.
     layer = model.get_layer(PREPROCESSING)
     greys, pixels = read_images(rows["image_path"].to_list(), layer)
     form = read_form(model, rows) if ENCODING in layer_names(model) else None
@@ -161,12 +161,12 @@ def make_cases(
             int(row["label"]),
             float(row["probability"]),
             grey,
-            to_original(one, box),
+            to_original(values, box),
             mask,
             row["synthetic"] == "1",
             added.get(number),
         )
-        for number, ((_, row), grey, one, box, mask) in enumerate(
+        for number, ((_, row), grey, values, box, mask) in enumerate(
             zip(
                 subject.rows.iterrows(),
                 subject.greys,
@@ -189,8 +189,8 @@ def form_contributions(
     form = part.form._replace(
         features=part.form.features[chosen], given=part.form.given[chosen]
     )
-    some = Part(part.pixels[chosen], part.labels[chosen], form)
-    return make_contributions(subject.model, some)
+    chosen_part = Part(part.pixels[chosen], part.labels[chosen], form)
+    return make_contributions(subject.model, chosen_part)
 
 
 def value_in_words(name: str, value: Any, column: ClinicalColumn) -> str:
@@ -201,14 +201,14 @@ def value_in_words(name: str, value: Any, column: ClinicalColumn) -> str:
         value: A number or word; NaN or "" where it is missing.
         column: Gives its unit.
     """
-    said = f"{value:g}" if column.kind == "number" else str(value)
-    if said in ("", "nan"):
-        said = "not known"
+    words = f"{value:g}" if column.kind == "number" else str(value)
+    if words in ("", "nan"):
+        words = "not known"
     elif column.unit:
-        said = f"{said} {column.unit}"
-    if column.unit:  # `age_years` in years
+        words = f"{words} {column.unit}"
+    if column.unit:  # The name of `age_years` closes with it.
         name = name.removesuffix("_" + re.sub(r"\W+", "_", column.unit))
-    return f"{name.replace('_', ' ')}: {said}"
+    return f"{name.replace('_', ' ')}: {words}"
 
 
 def worst_first(rows: pd.DataFrame) -> list[int]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -12,6 +11,7 @@ from usgland.data.sources import other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import read_calibration
 from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.explanation.choices import Choices
 from usgland.explanation.explained import make_explained
 from usgland.explanation.maps import make_maps
 from usgland.explanation.pictures import Case, case_plot
@@ -44,39 +44,13 @@ from usgland.steps.saliency import (
 CONTRIBUTIONS = f"{TABLES}/contributions.csv"
 
 
-def explain(
-    run: Path,
-    console: Console,
-    *,
-    manifest: Path | None = None,
-    cases: Sequence[str] = (),
-    methods: Sequence[str] = ("gradcam",),
-    label: str = "malignant",
-    colours: str = "paper",
-    role: str = "test",
-    limit: int = 24,
-    faithfulness: bool = False,
-    other: Path | None = None,
-    shortcuts: bool = False,
-    overwrite: bool = False,
-) -> list[Path]:
+def explain(run: Path, console: Console, choices: Choices) -> list[Path]:
     """Draws where a run's model looked, and measures whether to believe it.
 
     Args:
         run: A run directory with a model.
         console: Where progress and tables are shown.
-        manifest: Labelled images of another source, all of them in the role `test`;
-            what is written then stands in `explain-NAME` of the run.
-        cases: Images, their file names without suffix, or patients; none: all.
-        methods: Of `usgland.explanation.maps.METHODS`.
-        label: For which the maps are evidence, `"malignant"` or `"benign"`.
-        colours: Key of `usgland.explanation.pictures.COLOURS`.
-        role: Which images of the run.
-        limit: Pictures of single cases, the greatest errors first.
-        faithfulness: Whether to measure the maps.
-        other: A run, as of another seed, whose maps are compared with these.
-        shortcuts: Whether to ask the model without the lesion and the like.
-        overwrite: Whether earlier files may be replaced.
+        choices: What is drawn and measured.
 
     Returns:
         The files written.
@@ -85,131 +59,164 @@ def explain(
         UserError: If a run or a case cannot be used, or a file exists.
     """
     config = _config_of(run)
-    _check_options(cases, other, faithfulness=faithfulness, shortcuts=shortcuts)
-    if manifest is None:
-        target, rows = run, run_rows(run, config, console)
-    else:
-        # NAME as in the names of its predictions.
-        name = predictions_path(run, manifest).stem.removeprefix("predictions-")
-        target = run / f"explain-{name}"
-        rows = other_rows(run, manifest, config, labelled=True)
-    rows = choose_cases(rows, cases, role, manifest or run)
-    planned = [] if cases else sheet_paths(target, methods, label)
-    planned += [target / name for name in SALIENCY if faithfulness]
-    planned += [target / name for name in SHORTCUTS if shortcuts]
-    has_form = config.model.inputs == "both" and not cases and limit
-    planned += [target / CONTRIBUTIONS] if has_form else []
-    _check_free(planned, overwrite)
-    calibration = read_calibration(run / CALIBRATION)
-    subject = read_subject(load_model(run), rows, calibration)
-    worst = worst_first(subject.rows)[:limit]
-    names = picture_names(rows["image"])
-    look: dict[str, Any] = {"label": label, "colours": colours}
-    pictures = {
-        (method, number): target
-        / HEATMAPS
-        / f"{names[number]}_{suffix(method, label)}.png"
-        for method in methods
-        for number in worst
-    }
-    _check_free(list(pictures.values()), overwrite)
-    added, table = _contributions(subject, worst, config, console)
-    written = [write_table(table, target / CONTRIBUTIONS)] if has_form else []
+    _check_choices(choices)
+    target, rows = _rows_of(run, config, choices, console)
+    has_table = config.model.inputs == "both" and not choices.cases and choices.limit
+    planned = _planned_files(target, choices)
+    planned += [target / CONTRIBUTIONS] if has_table else []
+    _check_free(planned, choices.overwrite)
+    subject = read_subject(load_model(run), rows, read_calibration(run / CALIBRATION))
+    drawn = worst_first(subject.rows)[: choices.limit]
+    pictures = _picture_paths(target, rows, drawn, choices)
+    _check_free(list(pictures.values()), choices.overwrite)
+
+    added, table = _contributions(subject, drawn, config, console)
+    written = list(pictures.values())
+    written += [write_table(table, target / CONTRIBUTIONS)] if has_table else []
     maps = {}
-    for method in methods:
+    for method in choices.methods:
         console.print(f"{method}: maps of {len(rows)} images", highlight=False)
         maps[method] = make_maps(
-            subject.explained, subject.part.inputs(), method=method, label=label
+            subject.explained,
+            subject.part.inputs(),
+            method=method,
+            label=choices.label,
         )
-        drawn = make_cases(subject, maps[method], added)
-        for number in worst:
-            measure = case_plot(drawn[number], method=method, **look)
-            save_plot(measure, pictures[method, number])
-        if not cases:
-            written += _draw_sheets(target, drawn, {"method": method, **look})
-    if limit < len(rows):
+        cases = make_cases(subject, maps[method], added)
+        for number in drawn:
+            _draw_case(cases[number], method, choices, pictures[method, number])
+        if not choices.cases:
+            written += _draw_sheets(target, cases, method, choices)
+    if choices.limit < len(rows):
         console.print(
-            f"Drew {limit} of {len(rows)} cases, the greatest errors first; --limit "
-            f"{len(rows)} draws all",
+            f"Drew {choices.limit} of {len(rows)} cases, the greatest errors first; "
+            f"--limit {len(rows)} draws all",
             highlight=False,
         )
-    written = [*pictures.values(), *written]
-    settings = config.evaluation
-    if faithfulness:
+    if choices.faithfulness:
         written += measure_saliency(
-            target, subject, maps, label, other, role, settings, console
+            target, subject, maps, choices, config.evaluation, console
         )
-    if shortcuts:
-        written += probe_run(target, subject, settings, console)
+    if choices.shortcuts:
+        written += probe_run(target, subject, config.evaluation, console)
     return written
 
 
 def _config_of(run: Path) -> Config:
     config = config_of_model(run)
     if config.model.inputs == "clinical":
-        make_explained(load_model(run))  # says why not, before images are sought
+        make_explained(load_model(run))  # It says why not, before images are sought.
     return config
 
 
-def suffix(method: str, label: str) -> str:
-    """How files of a method and label end: the malignant ones without its name."""
-    return method if label == "malignant" else f"{method}_{label}"
-
-
-def sheet_paths(run: Path, methods: Sequence[str], label: str) -> list[Path]:
-    """The contact sheets of some methods."""
-    return [
-        run / HEATMAPS / f"sheet_{order}_{suffix(method, label)}.png"
-        for method in methods
-        for order in ORDERS
-    ]
-
-
-def _check_options(
-    cases: Sequence[str], other: Path | None, *, faithfulness: bool, shortcuts: bool
-) -> None:
-    if cases and (faithfulness or shortcuts):
+def _check_choices(choices: Choices) -> None:
+    if choices.cases and (choices.faithfulness or choices.shortcuts):
         raise UserError(
             "--faithfulness and --shortcuts: expected all cases of a role. Received: "
-            f"--cases {cases[0]}; leave it out"
+            f"--cases {choices.cases[0]}; leave it out"
         )
-    if other is not None and not faithfulness:
+    if choices.other is not None and not choices.faithfulness:
         raise UserError(
-            f"--other: expected --faithfulness beside it. Received: --other {other} "
-            "alone"
+            "--other: expected --faithfulness beside it. Received: --other "
+            f"{choices.other} alone"
         )
+
+
+def _rows_of(
+    run: Path, config: Config, choices: Choices, console: Console
+) -> tuple[Path, pd.DataFrame]:
+    """Where the files go, and the cases that are explained."""
+    if choices.manifest is None:
+        target, rows = run, run_rows(run, config, console)
+    else:
+        # NAME is the one that its predictions have.
+        name = predictions_path(run, choices.manifest).stem.removeprefix("predictions-")
+        target = run / f"explain-{name}"
+        rows = other_rows(run, choices.manifest, config, labelled=True)
+    source = choices.manifest or run
+    return target, choose_cases(rows, choices.cases, choices.role, source)
+
+
+def _planned_files(target: Path, choices: Choices) -> list[Path]:
+    """Sheets and tables, whose names are known before the cases are."""
+    planned: list[Path] = []
+    if not choices.cases:
+        for method in choices.methods:
+            planned += _sheet_paths(target, method, choices.label).values()
+    planned += [target / name for name in SALIENCY if choices.faithfulness]
+    planned += [target / name for name in SHORTCUTS if choices.shortcuts]
+    return planned
+
+
+def _picture_paths(
+    target: Path, rows: pd.DataFrame, drawn: Sequence[int], choices: Choices
+) -> dict[tuple[str, int], Path]:
+    """Method and number of a case -> the file of its picture."""
+    names = picture_names(rows["image"])
+    return {
+        (method, number): target
+        / HEATMAPS
+        / f"{names[number]}_{_suffix(method, choices.label)}.png"
+        for method in choices.methods
+        for number in drawn
+    }
+
+
+def _sheet_paths(target: Path, method: str, label: str) -> dict[str, Path]:
+    """Order of the cases -> the file of the contact sheet."""
+    return {
+        order: target / HEATMAPS / f"sheet_{order}_{_suffix(method, label)}.png"
+        for order in ORDERS
+    }
+
+
+def _suffix(method: str, label: str) -> str:
+    """How files of a method and label end: the malignant ones without its name."""
+    return method if label == "malignant" else f"{method}_{label}"
 
 
 def _contributions(
     subject: Subject, numbers: Sequence[int], config: Config, console: Console
 ) -> tuple[dict[int, dict[str, float]], pd.DataFrame]:
     """What each value of the form adds to the cases that are drawn, and its table."""
-    found = form_contributions(subject, numbers)
-    if found is None:
+    contributions = form_contributions(subject, numbers)
+    if contributions is None:
         return {}, pd.DataFrame()
-    console.print(f"Form: {found.method}, the image held fixed", highlight=False)
+    columns, values, method = contributions
+    console.print(f"Form: {method}, the image held fixed", highlight=False)
     rows = subject.rows.iloc[list(numbers)]
     added = {
         number: {
             value_in_words(column, row[column], config.clinical.columns[column]): value
-            for column, value in zip(found.columns, map(float, values), strict=True)
+            for column, value in zip(columns, map(float, case), strict=True)
         }
-        for number, (_, row), values in zip(
-            numbers, rows.iterrows(), found.values, strict=True
-        )
+        for number, (_, row), case in zip(numbers, rows.iterrows(), values, strict=True)
     }
     table = rows[["image", "patient_id", "label"]].copy()
-    table[found.columns] = found.values
+    table[columns] = values
     return added, table
 
 
-def _draw_sheets(run: Path, cases: list[Case], look: dict[str, Any]) -> list[Path]:
+def _draw_case(case: Case, method: str, choices: Choices, path: Path) -> None:
+    label, colours = choices.label, choices.colours
+    save_plot(case_plot(case, method=method, label=label, colours=colours), path)
+
+
+def _draw_sheets(
+    target: Path, cases: list[Case], method: str, choices: Choices
+) -> list[Path]:
     written = []
-    paths = sheet_paths(run, [look["method"]], look["label"])
-    for order, path in zip(ORDERS, paths, strict=True):
+    for order, path in _sheet_paths(target, method, choices.label).items():
         chosen = sort_cases(cases, order)
         if chosen:
-            save_plot(sheet_plot(chosen, order=order, **look), path)
+            sheet = sheet_plot(
+                chosen,
+                order=order,
+                method=method,
+                label=choices.label,
+                colours=choices.colours,
+            )
+            save_plot(sheet, path)
             written.append(path)
     return written
 

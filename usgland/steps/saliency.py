@@ -10,6 +10,7 @@ from rich.console import Console
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.explanation.choices import Choices
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
 from usgland.explanation.maps import make_maps
@@ -43,24 +44,20 @@ SHORTCUTS = (f"{TABLES}/shortcuts.md", f"{TABLES}/shortcuts.csv")
 
 
 def measure_saliency(
-    run: Path,
+    target: Path,
     subject: Subject,
     maps: Mapping[str, np.ndarray],
-    label: str,
-    other: Path | None,
-    role: str,
+    choices: Choices,
     settings: EvaluationSettings,
     console: Console,
 ) -> list[Path]:
     """Measures the maps of every method, and of two that know nothing of the model.
 
     Args:
-        run: Where the tables go.
+        target: Where the tables go.
         subject: The cases.
         maps: Method -> `(cases, size, size)`.
-        label: For which they are evidence.
-        other: A run whose maps are compared with these, or None.
-        role: Of the cases.
+        choices: Gives the label and role of the maps, and perhaps another run.
         settings: Of the intervals.
         console: Where the table is shown.
 
@@ -71,10 +68,10 @@ def measure_saliency(
         UserError: If the other run cannot be used.
     """
     strangers = {"shuffled": shuffled_network(subject.model)}
-    if other is not None:
-        strangers["other_run"] = _other_network(other, subject)
-    inputs = subject.part.inputs()
-    found = []
+    if choices.other is not None:
+        strangers["other_run"] = _other_network(choices.other, subject)
+    label, inputs = choices.label, subject.part.inputs()
+    measured = []
     for method, values in {**maps, **baseline_maps(subject)}.items():
         console.print(f"{method}: measuring {len(values)} maps", highlight=False)
         correlations = {}
@@ -82,27 +79,23 @@ def measure_saliency(
             if method in maps:
                 theirs = make_maps(network, inputs, method=method, label=label)
                 correlations[name] = rank_correlations(values, theirs, subject.boxes)
-        found.append(
+        measured.append(
             measure_maps(
                 subject, values, method=method, label=label, correlations=correlations
             )
         )
-    cases = pd.concat(found, ignore_index=True)
+    cases = pd.concat(measured, ignore_index=True)
     table = summarize(cases, settings)
-    size = subject.boxes[0].size
-    notes = saliency_notes(table, label=label, size=size, role=role)
-    print_saliency(table, notes, console, synthetic=subject.synthetic)
-    text = saliency_markdown(table, notes, synthetic=subject.synthetic)
-    write_text(run / SALIENCY[0], text)
-    written = [
-        run / SALIENCY[0],
-        write_table(table, run / SALIENCY[1]),
-        write_table(cases, run / SALIENCY[2]),
-    ]
-    measure = energy_plot(table, synthetic=subject.synthetic)
-    if measure is not None:
-        save_plot(measure, run / SALIENCY[3])
-        written.append(run / SALIENCY[3])
+    size, synthetic = subject.boxes[0].size, subject.synthetic
+    notes = saliency_notes(table, label=label, size=size, role=choices.role)
+    print_saliency(table, notes, console, synthetic=synthetic)
+    markdown, csv, cases_csv, png = (target / name for name in SALIENCY)
+    write_text(markdown, saliency_markdown(table, notes, synthetic=synthetic))
+    written = [markdown, write_table(table, csv), write_table(cases, cases_csv)]
+    plot = energy_plot(table, synthetic=synthetic)
+    if plot is not None:
+        save_plot(plot, png)
+        written.append(png)
     return written
 
 
@@ -115,7 +108,7 @@ def _other_network(other: Path, subject: Subject) -> Explained:
     find_run(other, MODEL)
     network = make_explained(load_model(other))
     ours, theirs = (
-        [one.shape[1:] for one in explained.whole.inputs]
+        [tensor.shape[1:] for tensor in explained.whole.inputs]
         for explained in (subject.explained, network)
     )
     if ours != theirs:
@@ -127,12 +120,12 @@ def _other_network(other: Path, subject: Subject) -> Explained:
 
 
 def probe_run(
-    run: Path, subject: Subject, settings: EvaluationSettings, console: Console
+    target: Path, subject: Subject, settings: EvaluationSettings, console: Console
 ) -> list[Path]:
     """Asks the model about images without their lesion and the like.
 
     Args:
-        run: Where the tables go.
+        target: Where the tables go.
         subject: The cases.
         settings: Of the intervals.
         console: Where the table is shown.
@@ -143,11 +136,12 @@ def probe_run(
     preprocessing = subject.model.get_layer(PREPROCESSING)
     table = probe_shortcuts(subject, preprocessing, settings)
     with_form = subject.part.form is not None
-    said = notes(table, subject.boxes[0].size, with_form=with_form)
-    print_shortcuts(table, said, console, synthetic=subject.synthetic)
-    text = shortcuts_markdown(table, said, synthetic=subject.synthetic)
-    write_text(run / SHORTCUTS[0], text)
-    return [run / SHORTCUTS[0], write_table(table, run / SHORTCUTS[1])]
+    remarks = notes(table, subject.boxes[0].size, with_form=with_form)
+    print_shortcuts(table, remarks, console, synthetic=subject.synthetic)
+    markdown, csv = (target / name for name in SHORTCUTS)
+    text = shortcuts_markdown(table, remarks, synthetic=subject.synthetic)
+    write_text(markdown, text)
+    return [markdown, write_table(table, csv)]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
