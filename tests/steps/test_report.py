@@ -204,7 +204,7 @@ def test_checklists_point_only_to_what_the_report_shows(tmp_path, has_all):
     pointers = [answer for answer in answers(html) if "See" in answer]
     for answer in pointers:
         name = re.fullmatch(r"See (.+?)(: .*)?\.", unescape(answer))[1]
-        assert name in shown or (run / name.removeprefix("the figures in ")).exists()
+        assert name in shown or (run / name.removeprefix("the measures in ")).exists()
     expected = {"See Flow of patients."}
     if has_all:
         expected |= {
@@ -215,7 +215,7 @@ def test_checklists_point_only_to_what_the_report_shows(tmp_path, has_all):
             "See Subgroups.",
             "See Table 1.",
             "See Where the model looked.",
-            "See the figures in metrics-clinic.json.",
+            "See the measures in metrics-clinic.json.",
         }
     assert set(pointers) == expected
 

@@ -15,8 +15,9 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
 from usgland.evaluation.comparison.pairs import Choices
+from usgland.evaluation.report.facts import RunContents
 from usgland.evaluation.report.flow import Excluded
-from usgland.evaluation.report.sections import RunContents, make_report
+from usgland.evaluation.report.sections import make_report
 from usgland.evaluation.table_one.characteristics import table_one
 from usgland.files import check_unwritten, read_json, write_text
 from usgland.runs import (

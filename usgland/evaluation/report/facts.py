@@ -1,7 +1,8 @@
 """What a run knows about itself, in sentences that a reporting guideline can use."""
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -31,39 +32,58 @@ POINTERS = (
 )
 
 
-def run_facts(
-    config: Config,
-    environment: dict[str, Any],
-    metrics: dict[str, Any],
-    splits: pd.DataFrame,
-    excluded: Sequence[Excluded] = (),
-    *,
-    sections: Collection[str] = (),
-    elsewhere: Sequence[str] = (),
-) -> dict[str, str]:
+class RunContents(NamedTuple):
+    """What a report shows of one run.
+
+    Attributes:
+        name: Of the run.
+        config: Its settings.
+        settings: The same, as the text of its config.yaml.
+        environment: Of environment.json.
+        metrics: Of metrics.json.
+        splits: Of splits.csv, with `label` as numbers.
+        texts: Name of a file in the run, e.g. `tables/metrics.md` -> its Markdown.
+        pictures: Name of a file in the run, e.g. `figures/roc.png` -> where it lies.
+        scored: The images that were scored, for the gallery of errors: `image`,
+            `image_path`, `label`, `prediction`, `probability`, `logit`; None: no
+            gallery.
+        excluded: Rows of the manifest that the run left out.
+        elsewhere: Names of the files with measures on other images.
+    """
+
+    name: str
+    config: Config
+    settings: str
+    environment: dict[str, Any]
+    metrics: dict[str, Any]
+    splits: pd.DataFrame
+    texts: Mapping[str, str]
+    pictures: Mapping[str, Path]
+    scored: pd.DataFrame | None = None
+    excluded: Sequence[Excluded] = ()
+    elsewhere: Sequence[str] = ()
+
+
+def run_facts(run: RunContents, sections: Collection[str]) -> dict[str, str]:
     """Facts by the names that `usgland.evaluation.report.checklists` asks for.
 
     Args:
-        config: The run's settings.
-        environment: Of environment.json.
-        metrics: Of metrics.json.
-        splits: Of splits.csv.
-        excluded: Rows that were left out.
+        run: What it has to show.
         sections: Headings that the report shows; no fact points to another.
-        elsewhere: Names of the files with measures on other images.
 
     Returns:
         Name -> one sentence; only what is known.
     """
+    config, environment = run.config, run.environment
     facts = {
-        "left_out": _left_out(excluded),
+        "left_out": _left_out(run.excluded),
         "model": _model(config, environment),
-        "threshold": _threshold(metrics),
+        "threshold": _threshold(run.metrics),
         "blinding": "The model is given no label at prediction.",
-        "statistics": _statistics(metrics),
+        "statistics": _statistics(run.metrics),
         "indeterminate": "There are none: every image gets a probability.",
         "missing": _missing(config),
-        "flow": "; ".join(describe_rows(splits)) + ".",
+        "flow": "; ".join(describe_rows(run.splits)) + ".",
         "preprocessing": _preprocessing(config),
         "split": _split(config),
         "version": _version(environment),
@@ -77,8 +97,8 @@ def run_facts(
         + " (train.class_weights).",
         "predictors": _predictors(config),
     }
-    if elsewhere:
-        facts["external"] = f"See the figures in {', '.join(elsewhere)}."
+    if run.elsewhere:
+        facts["external"] = f"See the measures in {', '.join(run.elsewhere)}."
     return facts | {
         fact: f"See {section}{what}."
         for fact, section, what in POINTERS

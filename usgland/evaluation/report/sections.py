@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from fnmatch import filter as matching
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from usgland.config import Config, forced_leaks
+from usgland.config import forced_leaks
 from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS, fill
-from usgland.evaluation.report.facts import describe_model, run_facts
-from usgland.evaluation.report.flow import Excluded, flow_svg
+from usgland.evaluation.report.facts import RunContents, describe_model, run_facts
+from usgland.evaluation.report.flow import flow_svg
 from usgland.evaluation.report.model_card import model_card
 from usgland.evaluation.report.page_parts import (
     THUMBNAIL_PIXELS,
@@ -64,38 +64,6 @@ PARTS: Mapping[str, Sequence[tuple[str, str]]] = {
 SHORTCUTS = "tables/shortcuts.md"  # its first line is a warning
 
 
-class RunContents(NamedTuple):
-    """What a report shows of one run.
-
-    Attributes:
-        name: Of the run.
-        config: Its settings.
-        settings: The same, as the text of its config.yaml.
-        environment: Of environment.json.
-        metrics: Of metrics.json.
-        splits: Of splits.csv, with `label` as numbers.
-        texts: Name of a file in the run, e.g. `tables/metrics.md` -> its Markdown.
-        pictures: Name of a file in the run, e.g. `figures/roc.png` -> where it lies.
-        scored: The images that were scored, for the gallery of errors: `image`,
-            `image_path`, `label`, `prediction`, `probability`, `logit`; None: no
-            gallery.
-        excluded: Rows of the manifest that the run left out.
-        elsewhere: Names of the files with measures on other images.
-    """
-
-    name: str
-    config: Config
-    settings: str
-    environment: dict[str, Any]
-    metrics: dict[str, Any]
-    splits: pd.DataFrame
-    texts: Mapping[str, str]
-    pictures: Mapping[str, Path]
-    scored: pd.DataFrame | None = None
-    excluded: Sequence[Excluded] = ()
-    elsewhere: Sequence[str] = ()
-
-
 def make_report(
     run: RunContents, others: Sequence[tuple[str, dict[str, Any]]] = ()
 ) -> tuple[str, str]:
@@ -129,15 +97,7 @@ def _fill_page(
 ) -> tuple[str, dict[str, str]]:
     """The page, and the facts in its checklists, which name none but its sections."""
     shown = [name for name, content in sections.items() if content]
-    facts = run_facts(
-        run.config,
-        run.environment,
-        run.metrics,
-        run.splits,
-        run.excluded,
-        sections=shown,
-        elsewhere=run.elsewhere,
-    )
+    facts = run_facts(run, shown)
     checklists = {f"Checklist: {name}": _checklist(name, facts) for name in CHECKLISTS}
     html = page(
         f"usgland report: {run.name}",
