@@ -20,6 +20,10 @@ ROOT = Path(__file__).parent.parent
 SIGNATURES = {
     "read_predictions": "(path)",
     "patient_predictions": "(rows)",
+    "mrmc": (
+        "(labels, readings, *, measure='roc_auc', method=None, "
+        "patient_ids=None, level=0.95)"
+    ),
     "sample_size_proportion": "(share, width, *, level=0.95, method='wilson')",
     "sample_size_auc": "(auc, width, *, prevalence=0.5, level=0.95)",
     "sample_size_mcnemar": "(only_a, only_b, *, alpha=0.05, power=0.8)",

@@ -3,21 +3,25 @@
     import usgland.evaluation as ev
 
 Read
-    read_predictions                a CSV of predictions, one row an image, checked
+    read_predictions                a table of predictions, one row an image, checked
     patient_predictions             of each patient, from those of the images
 
+Readers
+    mrmc                            two modalities, several readers: Obuchowski-Rockette
+
 How many patients
-    sample_size_proportion          for the interval of a sensitivity or specificity
-    sample_size_auc                 for the interval of an AUC
-    sample_size_mcnemar             to find two sensitivities or specificities to differ
+    sample_size_proportion          to know a sensitivity or specificity so well
+    sample_size_auc                 to know an AUC so well
+    sample_size_mcnemar             to find two sensitivities to differ
     sample_size_auc_difference      to find two AUCs to differ
-    sample_size_noninferiority      to show that a sensitivity is not lower by a margin
-    sample_size_auc_noninferiority  to show the same of an AUC
+    sample_size_noninferiority      to show a sensitivity not lower by a margin
+    sample_size_auc_noninferiority  to show an AUC not lower by a margin
 
 Labels are 0 benign or 1 malignant (or bool), scores are higher where a case is more
-suspicious, and probabilities are P(malignant). Results are named tuples, or tables
-where rows are many. What cannot be computed is NaN, and a `reason` says why; what
-must not be asked is a `ValueError`, and a file that cannot be used a `UserError`.
+suspicious, and probabilities are P(malignant). Where `patient_ids` are given, patients
+with several cases are counted as patients. Results are named tuples, or tables where
+rows are many. What cannot be computed is NaN, and a `reason` says why; a mistake in an
+argument is a `ValueError`, one in a file a `UserError`.
 
 `docs/python.md` in the repository shows a whole analysis.
 """
@@ -40,11 +44,15 @@ if TYPE_CHECKING:
         sample_size_auc as sample_size_auc,
         sample_size_proportion as sample_size_proportion,
     )
+    from usgland.evaluation.statistics.reader_estimates import (
+        mrmc as mrmc,
+    )
 else:
     # Public name -> the module that has it, imported when the name is asked for.
     MODULES = {
         "read_predictions": "cases.predictions",
         "patient_predictions": "cases.predictions",
+        "mrmc": "statistics.reader_estimates",
         "sample_size_proportion": "planning.sample_size",
         "sample_size_auc": "planning.sample_size",
         "sample_size_mcnemar": "planning.power",

@@ -13,9 +13,9 @@ from usgland.evaluation.statistics.mrmc import (
     SCOPES,
     compare_modalities,
     compare_with_model,
-    estimate_measure,
     mean_of_readers,
 )
+from usgland.evaluation.statistics.reader_estimates import estimate_measure, mrmc
 
 VAN_DYKE = json.loads(
     (Path(__file__).parents[2] / "reference" / "van_dyke.json").read_text()
@@ -35,6 +35,17 @@ def van_dyke():
 
 def numbers(one):
     return [one.value, one.standard_error, one.degrees_of_freedom, one.low, one.high]
+
+
+def test_readings_alone_give_the_same_analysis(van_dyke):
+    found = mrmc(LABELS, GRADES, method="jackknife")
+    parts, scopes = compare_modalities(*van_dyke, level=0.95)
+    assert found.components == parts and list(found[1:4]) == scopes
+    assert np.array_equal(found.values, van_dyke[0])
+    calls = (GRADES >= 3).astype(int)
+    share = mrmc(LABELS, calls, measure="sensitivity", level=0.9)
+    assert share.values == pytest.approx(calls[:, :, LABELS == 1].mean(axis=2))
+    assert mrmc(LABELS, GRADES)[1:] == mrmc(LABELS, GRADES, method="delong")[1:]
 
 
 def test_the_areas_are_those_that_rjafroc_prints(van_dyke):
@@ -271,3 +282,7 @@ def test_figures_methods_and_readings_that_do_not_fit_are_named():
         estimate_measure("sensitivity", LABELS, GRADES[0], method="delong")
     with pytest.raises(ValueError, match=r"must be calls, 0 or 1, .* Received: \[1, 2"):
         estimate_measure("sensitivity", LABELS, GRADES[0], method="jackknife")
+    with pytest.raises(ValueError, match=r"`readings` must be .* shape \(5, 114\)"):
+        mrmc(LABELS, GRADES[0])
+    with pytest.raises(ValueError, match="`name` must be one of"):
+        mrmc(LABELS, GRADES, measure="f1")

@@ -11,9 +11,9 @@ from usgland.evaluation.statistics.mrmc import (
     Estimate,
     compare_modalities,
     compare_with_model,
-    estimate_measure,
     mean_of_readers,
 )
+from usgland.evaluation.statistics.reader_estimates import estimate_measure
 
 # Measure -> how its covariance is made, in the order in which tables show them.
 METHODS = {

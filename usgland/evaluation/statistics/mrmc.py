@@ -10,7 +10,6 @@ Three questions, three answers: would it hold for other readers and other cases
 other readers and these cases ("cases fixed")?
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,35 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from usgland.evaluation.statistics.delong import delong_covariance
-from usgland.evaluation.statistics.scores import weighted_auc
+from usgland.evaluation.statistics.readable import readable
 
 # In the order in which tables show them.
 SCOPES = ("readers and cases random", "readers fixed", "cases fixed")
 ONE_READER = "one reader says nothing of other readers"
 NO_VARIATION = "no variation to judge it by"
 ROUNDING = 1e-15  # a variance below this is what rounding leaves of 0
-
-
-def _mean_of(label: int) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
-    """Share of right calls among the cases of a label, for many weightings."""
-
-    def share(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
-        chosen = weights * (labels == label)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(chosen @ (calls == label) / chosen.sum(axis=1))
-
-    return share
-
-
-METHODS = ("delong", "jackknife")
-# Name -> (measure of labels, one reading and weights; the label it rests on, if one).
-MEASURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
-    "roc_auc": (weighted_auc, None),
-    "balanced_accuracy": (weighted_auc, None),  # of calls, both are one number
-    "sensitivity": (_mean_of(1), 1),
-    "specificity": (_mean_of(0), 0),
-}
 
 
 class Estimate(NamedTuple):
@@ -75,6 +52,9 @@ class Estimate(NamedTuple):
     p_value: float
     reason: str
 
+    def __repr__(self) -> str:
+        return readable(self)
+
 
 class Components(NamedTuple):
     """Mean squares and (co)variances of an analysis of two modalities.
@@ -96,6 +76,9 @@ class Components(NamedTuple):
     covariance_same_reader: float
     covariance_same_modality: float
     covariance_neither: float
+
+    def __repr__(self) -> str:
+        return readable(self)
 
 
 def compare_modalities(
@@ -308,75 +291,3 @@ def _check_shapes(estimates: NDArray, covariance: NDArray, size: int) -> None:
             f"`covariance` must be ({size}, {size}) for estimates of shape "
             f"{estimates.shape}. Received: shape {covariance.shape}"
         )
-
-
-def estimate_measure(
-    name: str,
-    labels: ArrayLike,
-    readings: ArrayLike,
-    *,
-    method: str,
-    patient_ids: ArrayLike | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A measure of each reading of the same cases, and their covariance due to cases.
-
-    Args:
-        name: One of `MEASURES`. The balanced accuracy is the area under the "curve"
-            of one operating point.
-        labels: `(cases,)`, 0 or 1, both among them.
-        readings: `(readings, cases)`: scores for `roc_auc`, else calls, 0 or 1.
-        method: `"delong"`, for areas; `"jackknife"`: leave out one patient at a
-            time; for sensitivity and specificity of those with such cases, which
-            makes it the usual s²/n.
-        patient_ids: `(cases,)`: who each case belongs to, where patients have
-            several; None where every case is independent.
-
-    Returns:
-        `(readings,)` and `(readings, readings)`; the covariance is NaN where one
-        patient carries a label alone.
-
-    Raises:
-        ValueError: If the name or the method is unknown, DeLong's method is asked
-            for what is no area, or the arguments do not fit.
-
-    Reference:
-        DeLong: see `delong_covariance`. Jackknife: Efron and Tibshirani, An
-        Introduction to the Bootstrap, 1993, equation 11.5.
-    """
-    if name not in MEASURES:
-        raise ValueError(f"`name` must be one of {list(MEASURES)}. Received: {name!r}")
-    measure, label = MEASURES[name]
-    if method not in METHODS or (method == "delong" and label is not None):
-        raise ValueError(
-            "`method` must be 'delong' (for areas) or 'jackknife'. "
-            f"Received: {method!r} for {name}"
-        )
-    # Checks the arguments, too.
-    areas, covariance = delong_covariance(labels, readings, patient_ids=patient_ids)
-    labels, readings = np.asarray(labels), np.atleast_2d(np.asarray(readings))
-    if name != "roc_auc" and not np.isin(readings, (0, 1)).all():
-        raise ValueError(
-            f"`readings` must be calls, 0 or 1, for {name}. "
-            f"Received: {np.unique(readings)[:5].tolist()}"
-        )
-    if method == "delong":
-        return areas, covariance
-    whole = np.ones((1, len(labels)))
-    values = np.array([measure(labels, one, whole)[0] for one in readings])
-    return values, _jackknife(measure, label, labels, readings, patient_ids)
-
-
-def _jackknife(
-    measure: Callable[..., NDArray],
-    label: int | None,
-    labels: NDArray,
-    readings: NDArray,
-    patient_ids: ArrayLike | None,
-) -> NDArray[np.float64]:
-    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
-    left_out = np.unique(ids if label is None else ids[labels == label])
-    weights = (ids[None, :] != left_out[:, None]).astype("float64")
-    measures = np.stack([measure(labels, one, weights) for one in readings])
-    apart = measures - measures.mean(axis=1, keepdims=True)
-    patients = len(left_out)
-    return np.asarray((patients - 1) / patients * apart @ apart.T)

@@ -1,5 +1,6 @@
 """How a result shows itself in a notebook: short numbers, and nothing empty."""
 
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def readable(result: Any) -> str:
     name, line = type(result).__name__, ", ".join(shown)
     if len(name) + len(line) + 2 <= WIDTH and "\n" not in line:
         return f"{name}({line})"
-    lines = "".join(f"\n    {field},".replace("\n", "\n    ")[4:] for field in shown)
-    return f"{name}({lines}\n)"
+    lines = "\n".join(indent(f"{field},", "    ") for field in shown)
+    return f"{name}(\n{lines}\n)"
 
 
 def _short(value: Any) -> str:

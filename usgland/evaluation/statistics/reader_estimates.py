@@ -1,0 +1,217 @@
+"""What readers measure: from their readings of the same cases to an analysis.
+
+`mrmc` analyses estimates and their covariance; both are made here, from readings.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from usgland.evaluation.statistics.delong import check_level, delong_covariance
+from usgland.evaluation.statistics.mrmc import (
+    Components,
+    Estimate,
+    compare_modalities,
+)
+from usgland.evaluation.statistics.readable import readable
+from usgland.evaluation.statistics.scores import weighted_auc
+
+
+def _mean_of(label: int) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
+    """Share of right calls among the cases of a label, for many weightings."""
+
+    def share(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
+        chosen = weights * (labels == label)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(chosen @ (calls == label) / chosen.sum(axis=1))
+
+    return share
+
+
+METHODS = ("delong", "jackknife")
+# Name -> (measure of labels, one reading and weights; the label it rests on, if one).
+MEASURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
+    "roc_auc": (weighted_auc, None),
+    "balanced_accuracy": (weighted_auc, None),  # of calls, both are one number
+    "sensitivity": (_mean_of(1), 1),
+    "specificity": (_mean_of(0), 0),
+}
+
+
+class Mrmc(NamedTuple):
+    """Two modalities read by the same readers: a measure of each, and the difference.
+
+    Attributes:
+        values: `(2, readers)`: the measure of each reader in each modality.
+        both_random: Mean difference, first modality less second: would it hold for
+            other readers and other cases?
+        readers_fixed: The same for these readers and other cases.
+        cases_fixed: The same for other readers and these cases.
+        components: Mean squares and covariances that they are made of.
+    """
+
+    values: NDArray[np.float64]
+    both_random: Estimate
+    readers_fixed: Estimate
+    cases_fixed: Estimate
+    components: Components
+
+    def __repr__(self) -> str:
+        return readable(self)
+
+
+def mrmc(
+    labels: ArrayLike,
+    readings: ArrayLike,
+    *,
+    measure: str = "roc_auc",
+    method: str | None = None,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Mrmc:
+    """Compares two modalities that several readers read: Obuchowski and Rockette.
+
+    Fully crossed: every reader has read every case in both modalities, such as
+    without and with a computer's help.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant, both among them.
+        readings: `(2, readers, cases)`: for `roc_auc` scores, higher is more
+            suspicious, on any scale; else calls, 0 or 1.
+        measure: `"roc_auc"`, `"balanced_accuracy"`, `"sensitivity"` or
+            `"specificity"`.
+        method: Of the covariance due to cases: `"delong"`, of the first two measures,
+            or `"jackknife"`; None for the first of these that the measure has.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        The difference in three scopes, each with t, degrees of freedom, interval and
+        P; bounds are not cut to [-1, 1]. NaN with a reason where one reader says
+        nothing of others, or nothing varies.
+
+    Raises:
+        ValueError: If the arrays do not fit, or an option is unknown.
+
+    Reference:
+        As `compare_modalities` and `estimate_measure`.
+
+    Example:
+        Three readers grade eight cases from 1 to 5, without and with a form.
+
+        >>> import usgland.evaluation as ev
+        >>> without = [[3, 4, 2, 5, 2, 3, 1, 4], [2, 5, 3, 4, 1, 2, 3, 3],
+        ...            [4, 3, 2, 4, 3, 1, 2, 2]]
+        >>> with_form = [[4, 4, 3, 5, 2, 2, 1, 3], [3, 5, 4, 4, 1, 2, 2, 2],
+        ...              [4, 4, 3, 4, 3, 1, 2, 1]]
+        >>> found = ev.mrmc([1, 1, 1, 1, 0, 0, 0, 0], [with_form, without])
+        >>> found.values.round(3)
+        array([[0.969, 1.   , 0.969],
+               [0.719, 0.781, 0.844]])
+        >>> found.both_random
+        Estimate(
+            scope='readers and cases random',
+            value=0.1979,
+            standard_error=0.07864,
+            degrees_of_freedom=38.45,
+            low=0.03877,
+            high=0.3571,
+            statistic=2.517,
+            p_value=0.01614,
+        )
+    """
+    check_level(level)
+    given = np.asarray(readings)
+    if given.ndim != 3 or len(given) != 2:
+        raise ValueError(
+            f"`readings` must be `(2, readers, cases)`. Received: shape {given.shape}"
+        )
+    if method is None:
+        method = "delong" if MEASURES.get(measure, (0, 0))[1] is None else "jackknife"
+    values, covariance = estimate_measure(
+        measure,
+        labels,
+        given.reshape(-1, given.shape[2]),
+        method=method,
+        patient_ids=patient_ids,
+    )
+    values = values.reshape(2, -1)
+    components, (random, readers_fixed, cases_fixed) = compare_modalities(
+        values, covariance, level=level
+    )
+    return Mrmc(values, random, readers_fixed, cases_fixed, components)
+
+
+def estimate_measure(
+    name: str,
+    labels: ArrayLike,
+    readings: ArrayLike,
+    *,
+    method: str,
+    patient_ids: ArrayLike | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A measure of each reading of the same cases, and their covariance due to cases.
+
+    Args:
+        name: One of `MEASURES`. The balanced accuracy is the area under the "curve"
+            of one operating point.
+        labels: `(cases,)`, 0 or 1, both among them.
+        readings: `(readings, cases)`: scores for `roc_auc`, else calls, 0 or 1.
+        method: `"delong"`, for areas; `"jackknife"`: leave out one patient at a
+            time; for sensitivity and specificity of those with such cases, which
+            makes it the usual s²/n.
+        patient_ids: `(cases,)`: who each case belongs to, where patients have
+            several; None where every case is independent.
+
+    Returns:
+        `(readings,)` and `(readings, readings)`; the covariance is NaN where one
+        patient carries a label alone.
+
+    Raises:
+        ValueError: If the name or the method is unknown, DeLong's method is asked
+            for what is no area, or the arguments do not fit.
+
+    Reference:
+        DeLong: see `delong_covariance`. Jackknife: Efron and Tibshirani, An
+        Introduction to the Bootstrap, 1993, equation 11.5.
+    """
+    if name not in MEASURES:
+        raise ValueError(f"`name` must be one of {list(MEASURES)}. Received: {name!r}")
+    measure, label = MEASURES[name]
+    if method not in METHODS or (method == "delong" and label is not None):
+        raise ValueError(
+            "`method` must be 'delong' (for areas) or 'jackknife'. "
+            f"Received: {method!r} for {name}"
+        )
+    # Checks the arguments, too.
+    areas, covariance = delong_covariance(labels, readings, patient_ids=patient_ids)
+    labels, readings = np.asarray(labels), np.atleast_2d(np.asarray(readings))
+    if name != "roc_auc" and not np.isin(readings, (0, 1)).all():
+        raise ValueError(
+            f"`readings` must be calls, 0 or 1, for {name}. "
+            f"Received: {np.unique(readings)[:5].tolist()}"
+        )
+    if method == "delong":
+        return areas, covariance
+    whole = np.ones((1, len(labels)))
+    values = np.array([measure(labels, one, whole)[0] for one in readings])
+    return values, _jackknife(measure, label, labels, readings, patient_ids)
+
+
+def _jackknife(
+    measure: Callable[..., NDArray],
+    label: int | None,
+    labels: NDArray,
+    readings: NDArray,
+    patient_ids: ArrayLike | None,
+) -> NDArray[np.float64]:
+    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
+    left_out = np.unique(ids if label is None else ids[labels == label])
+    weights = (ids[None, :] != left_out[:, None]).astype("float64")
+    measures = np.stack([measure(labels, one, weights) for one in readings])
+    apart = measures - measures.mean(axis=1, keepdims=True)
+    patients = len(left_out)
+    return np.asarray((patients - 1) / patients * apart @ apart.T)
