@@ -8,8 +8,7 @@ import time
 
 import numpy as np
 
-from usgland.config import EvaluationSettings
-from usgland.evaluation.performance.measures import measure_intervals
+from usgland.evaluation.statistics.measured_cases import measure_intervals
 
 
 def main() -> None:
@@ -23,14 +22,16 @@ def main() -> None:
     labels = patients % 2
     probabilities = np.clip(0.25 * labels + rng.uniform(0, 0.75, options.rows), 0, 1)
     for kind in ("percentile", "bca"):
-        settings = EvaluationSettings(
-            bootstrap_resamples=options.resamples, bootstrap=kind
-        )
         seconds = []
         for _ in range(3):
             start = time.process_time()
             measure_intervals(
-                labels, probabilities, 0.5, patients.astype(str), settings
+                labels,
+                probabilities,
+                0.5,
+                patients.astype(str),
+                bootstrap=kind,
+                resamples=options.resamples,
             )
             seconds.append(time.process_time() - start)
         print(

@@ -7,6 +7,7 @@ from scipy.special import expit
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from usgland.errors import UserError
+from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.statistics.scores import MEASURES
 from usgland.steps.evaluation import evaluate_run
@@ -186,7 +187,7 @@ def test_thirty_five_and_thirty_four_of_thirty_six_by_hand(settings):
             "logit": logit,
         }
     )
-    metrics = metrics_of(rows, {"threshold": 0.5}, settings, synthetic=False)
+    metrics = metrics_of(rows, Thresholds.at(0.5), settings, synthetic=False)
     for unit in ("image", "patient"):
         assert metrics[unit]["confusion"] == [[34, 2], [1, 35]]
         measures = metrics[unit]["figures"]
@@ -215,14 +216,14 @@ def test_metrics_of_takes_predictions_as_the_model_gives_them(predictions, setti
     rows = predictions[predictions["role"] == "val"].copy()
     rows["fold"] = ""
     single = rows.astype({"probability": "float32", "logit": "float32"})
-    double = metrics_of(rows, {"threshold": 0.45}, settings, synthetic=True)
-    found = metrics_of(single, {"threshold": 0.45}, settings, synthetic=True)
+    double = metrics_of(rows, Thresholds.at(0.45), settings, synthetic=True)
+    found = metrics_of(single, Thresholds.at(0.45), settings, synthetic=True)
     assert found["image"]["confusion"] == double["image"]["confusion"]
     assert found["role"] == "val"
 
 
 def test_metrics_of_refuses_to_mix_roles(predictions, settings):
     with pytest.raises(ValueError, match=r"one role. Received: \['test', 'val'\]"):
-        metrics_of(predictions, {"threshold": 0.5}, settings, synthetic=True)
+        metrics_of(predictions, Thresholds.at(0.5), settings, synthetic=True)
     with pytest.raises(ValueError, match=r"one role. Received: \[\]"):
-        metrics_of(predictions[:0], {"threshold": 0.5}, settings, synthetic=True)
+        metrics_of(predictions[:0], Thresholds.at(0.5), settings, synthetic=True)

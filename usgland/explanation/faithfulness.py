@@ -160,5 +160,5 @@ def mean_over_patients(
         "low": interval.low,
         "high": interval.high,
         "n": len(values),
-        "interval": interval.method,
+        "interval": interval.how(),
     }

@@ -9,11 +9,8 @@ import pandas as pd
 from scipy.special import expit
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.statistics.bootstrap import (
-    bootstrap_measures,
-    percentile_interval,
-)
-from usgland.evaluation.statistics.scores import score
+from usgland.evaluation.statistics.measured_cases import bootstrap_interval
+from usgland.evaluation.statistics.scores import roc_auc
 from usgland.explanation.letterbox import Letterbox, to_square
 from usgland.explanation.perturbation import logits_of
 from usgland.explanation.regions import band_pixels, grown
@@ -208,21 +205,20 @@ def _auc(
     probabilities = expit(logits_of(subject.explained.whole, inputs))
     rows = subject.rows.iloc[numbers]
     labels, patients = rows["label"].to_numpy(), rows["patient_id"].to_numpy(str)
-    drawn = bootstrap_measures(
+    interval = bootstrap_interval(
+        "roc_auc",
         labels,
         probabilities,
         0.5,
         patients,
+        level=settings.confidence_level,
         resamples=settings.bootstrap_resamples,
         seed=settings.seed,
     )
-    interval = percentile_interval(
-        drawn["roc_auc"], level=settings.confidence_level, seed=settings.seed
-    )
     return {
-        "value": score(labels, probabilities, 0.5)["roc_auc"],
+        "value": roc_auc(labels, probabilities),
         "low": interval.low,
         "high": interval.high,
         "n": len(numbers),
-        "interval": interval.method,
+        "interval": interval.how(),
     }

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
-from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
 from usgland.evaluation.comparison.pair_tables import (
     comparison_csv,
     comparison_markdown,
@@ -68,7 +67,7 @@ def compare_files(
     return [*(target.with_suffix(suffix) for suffix in texts), target]
 
 
-def _read(model: Path) -> tuple[pd.DataFrame, dict[str, Any] | None]:
+def _read(model: Path) -> tuple[pd.DataFrame, Thresholds | None]:
     path = model / PREDICTIONS if model.is_dir() else model
     if model.is_dir() and not path.exists():
         raise UserError(

@@ -100,7 +100,7 @@ def convert(
         "name": home.name,
         "version": None,  # Known when it is written.
         "format": kind,
-        **make_sheet(config, rows, read_thresholds(run / THRESHOLD), metrics),
+        **make_sheet(config, rows, read_thresholds(run / THRESHOLD).point, metrics),
         "graph_inputs": describe_inputs(model, batch=1 if kind == "litert" else None),
         "graph_outputs": {
             "probability": "float32, P(malignant), calibrated; NaN if refused",

@@ -38,7 +38,7 @@ from usgland.evaluation.performance.measure_tables import (
     metrics_markdown,
     print_metrics,
 )
-from usgland.evaluation.performance.measures import metrics_of
+from usgland.evaluation.performance.measures import metrics_of, units_of
 from usgland.evaluation.performance.subgroups import (
     group_names,
     parse_subgroups,
@@ -131,7 +131,8 @@ def evaluate_run(
     rows = read_role(path, role)
     synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
     thresholds = read_thresholds(run / THRESHOLD)
-    metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic)
+    units = units_of(rows, settings)
+    metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic, units=units)
     metrics["cost"] = _cost(environment)
     metrics["forced_leaks"] = forced_leaks(config)
     groups = {
@@ -139,7 +140,12 @@ def evaluate_run(
         for name, values in (columns or {}).items()
     }
     metrics |= assess(
-        rows, thresholds, settings, prevalences=prevalences, groups=groups
+        rows,
+        thresholds,
+        settings,
+        prevalences=prevalences,
+        groups=groups,
+        units=units,
     )
     written = _write_plots(run, rows, metrics, environment, suffix)
     written += write_assessments(metrics, run, suffix)

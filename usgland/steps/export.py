@@ -27,11 +27,11 @@ def export(run: Path, models_dir: Path, name: str) -> Path:
     model = load_model(run)
     rows = run_rows(run, config, Console(quiet=True))
     calibration = read_calibration(run / CALIBRATION)
-    threshold = read_thresholds(run / THRESHOLD)
+    point = read_thresholds(run / THRESHOLD).point
     metrics = read_json(run / METRICS) if (run / METRICS).exists() else None
-    sheet = make_sheet(config, rows, threshold, metrics)
+    sheet = make_sheet(config, rows, point, metrics)
     decision = Decision(
-        calibration["slope"], calibration["intercept"], threshold["threshold"]
+        calibration["slope"], calibration["intercept"], point["threshold"]
     )
     rows = rows[rows["role"] == "val"].head(PARITY_IMAGES)
     names = layer_names(model)

@@ -13,7 +13,11 @@ import pandas as pd
 from usgland.config import Config
 from usgland.data.sources import other_rows, takes_images
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
-from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
+from usgland.evaluation.cases.thresholds import (
+    Thresholds,
+    apply_threshold,
+    read_thresholds,
+)
 from usgland.explanation.letterbox import to_original
 from usgland.explanation.maps import make_maps
 from usgland.explanation.subject import read_subject
@@ -100,7 +104,7 @@ class LoadedRun:
         table = apply_calibration(
             predict_rows(self.model, rows, without=without), self.calibration
         )
-        table = apply_threshold(table, {"threshold": self.threshold})
+        table = apply_threshold(table, Thresholds.at(self.threshold))
         return table[SHOWN].set_axis(rows.index)
 
     def explain(
@@ -187,7 +191,7 @@ def load_run(path: ImagePath) -> LoadedRun:
     return LoadedRun(
         run,
         config,
-        thresholds["threshold"],
+        thresholds.point["threshold"],
         read_calibration(run / CALIBRATION),
         bool(made_of.get("synthetic")),
         load_model(run),

@@ -6,7 +6,7 @@ from typing import Any
 from usgland.config import EvaluationSettings, load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
-from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
 from usgland.evaluation.readers.model_beside import ModelCases, model_cases
 from usgland.evaluation.readers.readings import read_readers, reader_unit
 from usgland.evaluation.readers.study import study_readers
@@ -116,7 +116,7 @@ def read_model_cases(
     )
 
 
-def _thresholds(source: Path, threshold: float | None) -> dict[str, Any]:
+def _thresholds(source: Path, threshold: float | None) -> Thresholds:
     beside = source.parent / THRESHOLD
     if threshold is not None:
         if beside.exists():
@@ -126,7 +126,7 @@ def _thresholds(source: Path, threshold: float | None) -> dict[str, Any]:
             )
         if not 0 < threshold < 1:
             raise UserError(f"--threshold: expected in (0, 1). Received: {threshold}")
-        return {"threshold": threshold}
+        return Thresholds.at(threshold)
     if not beside.exists():
         raise UserError(
             f"{source}: expected {THRESHOLD} beside it, the model's operating point. "

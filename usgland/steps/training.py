@@ -24,6 +24,7 @@ from usgland.evaluation.cases.calibration import (
 )
 from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.cases.thresholds import (
+    Thresholds,
     choose_points,
     read_thresholds,
     write_thresholds,
@@ -93,10 +94,10 @@ def fit(
     write_calibration(run / CALIBRATION, calibration)
     console.print(describe_calibration(calibration), highlight=False, soft_wrap=True)
     val = apply_calibration(val, calibration)
-    threshold = choose_points(val, config.evaluation)
-    write_thresholds(run / THRESHOLD, threshold)
+    thresholds = choose_points(val, config.evaluation)
+    write_thresholds(run / THRESHOLD, thresholds)
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
-    metrics = metrics_of(val, threshold, config.evaluation, synthetic=synthetic)
+    metrics = metrics_of(val, thresholds, config.evaluation, synthetic=synthetic)
     metrics["forced_leaks"] = forced_leaks(config)
     if brief:
         auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
@@ -174,7 +175,7 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
     calibrations = {part.name: read_calibration(part / CALIBRATION) for part in parts}
     write_calibration(run / CALIBRATION, {"folds": calibrations})
     thresholds = {part.name: read_thresholds(part / THRESHOLD) for part in parts}
-    write_thresholds(run / THRESHOLD, {"folds": thresholds})
+    write_thresholds(run / THRESHOLD, Thresholds.of_folds(thresholds))
     return pd.concat(table[table["role"] == "test"] for table in tables)
 
 

@@ -8,12 +8,11 @@ from sklearn.metrics import roc_curve
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.cases.thresholds import (
+    Thresholds,
     apply_threshold,
     choose_operating_point,
     choose_points,
     choose_threshold,
-    chosen_point,
-    further_points,
     read_thresholds,
     write_thresholds,
 )
@@ -77,13 +76,12 @@ def test_a_fixed_sensitivity_is_reached_at_the_best_specificity(seed, target):
     rng = np.random.default_rng(seed)
     labels = np.r_[np.ones(20, int), np.zeros(20, int)]
     probabilities = np.clip(0.3 * labels + rng.uniform(0.01, 0.69, 40), 0, 1).round(2)
-    settings = EvaluationSettings(target_sensitivity=target, target_specificity=target)
     grid = [shares(labels, probabilities, t) for t in np.arange(0.005, 1, 0.01)]
-    found = choose_threshold(labels, probabilities, "sensitivity", settings)
+    found = choose_threshold(labels, probabilities, "sensitivity", target=target)
     best = max(spec for sens, spec in grid if round(sens * 20) >= 20 * target - 1e-9)
     assert shares(labels, probabilities, found)[1] == pytest.approx(best)
     assert shares(labels, probabilities, found)[0] >= target - 1e-9
-    found = choose_threshold(labels, probabilities, "specificity", settings)
+    found = choose_threshold(labels, probabilities, "specificity", target=target)
     best = max(sens for sens, spec in grid if round(spec * 20) >= 20 * target - 1e-9)
     assert shares(labels, probabilities, found)[0] == pytest.approx(best)
     assert shares(labels, probabilities, found)[1] >= target - 1e-9
@@ -92,9 +90,8 @@ def test_a_fixed_sensitivity_is_reached_at_the_best_specificity(seed, target):
 def test_seven_of_a_hundred_reach_a_target_of_007_whatever_its_floating_point():
     labels = np.r_[np.ones(100, int), 0]
     probabilities = np.r_[np.full(7, 0.9), np.full(93, 0.1), 0.5]
-    settings = EvaluationSettings(target_sensitivity=0.07)
     assert 0.07 * 100 > 7
-    found = choose_threshold(labels, probabilities, "sensitivity", settings)
+    found = choose_threshold(labels, probabilities, "sensitivity", target=0.07)
     assert found == pytest.approx(0.7)
 
 
@@ -116,8 +113,8 @@ def test_the_point_of_least_cost_has_the_least_cost_of_all(seed, ratio, prevalen
         sensitivity, specificity = shares(labels, probabilities, threshold)
         return ratio * share * (1 - sensitivity) + (1 - share) * (1 - specificity)
 
-    settings = EvaluationSettings(cost_ratio=ratio, prevalence=prevalence)
-    found = choose_threshold(labels, probabilities, "cost", settings)
+    options = {"cost_ratio": ratio, "prevalence": prevalence}
+    found = choose_threshold(labels, probabilities, "cost", **options)
     least = min(cost(threshold) for threshold in np.arange(0.005, 1, 0.01))
     assert cost(found) == pytest.approx(least)
 
@@ -126,8 +123,8 @@ def test_equal_costs_at_even_shares_are_youdens_index():
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 50)
     probabilities = rng.uniform(size=50).round(2)
-    settings = EvaluationSettings(cost_ratio=1, prevalence=0.5)
-    found = choose_threshold(labels, probabilities, "cost", settings)
+    options = {"cost_ratio": 1, "prevalence": 0.5}
+    found = choose_threshold(labels, probabilities, "cost", **options)
     assert found == choose_threshold(labels, probabilities, "youden")
 
 
@@ -157,7 +154,7 @@ def val_rows():
 
 
 def test_the_operating_point_says_what_it_was_chosen_on():
-    found = choose_operating_point(val_rows(), "youden")
+    found = choose_operating_point(val_rows(), "youden", EvaluationSettings())
     assert found.pop("threshold") == pytest.approx(0.4)
     assert found == {
         "method": "youden",
@@ -179,41 +176,42 @@ def test_a_point_says_what_it_aimed_at():
         "half": {},
     }.items():
         found = choose_operating_point(val_rows(), method, settings)
-        assert chosen_point(found) == {"method": method, **aim}
-    assert chosen_point({"threshold": 0.5}) is None
+        chosen = Thresholds.of_content(found).chosen
+        assert chosen == {"method": method, **aim}
+    assert Thresholds.at(0.5).chosen is None
 
 
 def test_further_points_are_chosen_beside_the_first_once_each():
     points = ("sensitivity", "youden", "half", "sensitivity")
     settings = EvaluationSettings(further_points=points)
     found = choose_points(val_rows(), settings)
-    assert found["method"] == "youden"
-    methods = [one["method"] for one in further_points(found)]
+    assert found.chosen == {"method": "youden"}
+    methods = [point.chosen["method"] for point in found.further]
     assert methods == ["sensitivity", "half"]
-    assert further_points({"threshold": 0.5}) == []  # of an older version
+    assert Thresholds.at(0.5).further == []  # of an older version
 
 
 def test_youden_and_both_targets_are_shown_whatever_the_point_of_decision():
     for method in ("half", "youden"):
         found = choose_points(val_rows(), EvaluationSettings(operating_point=method))
-        methods = {one["method"] for one in (found, *found["further"])}
+        methods = {point.chosen["method"] for point in (found, *found.further)}
         assert methods == {method, "youden", "sensitivity", "specificity"}
-        assert len(found["further"]) + 1 == len(methods)
+        assert len(found.further) + 1 == len(methods)
 
 
 def test_one_class_leaves_out_the_further_points_that_need_two():
     settings = EvaluationSettings(operating_point="half")
     benign = val_rows()[:3]
-    assert choose_points(benign, settings)["further"] == []
+    assert choose_points(benign, settings).further == []
     with pytest.raises(UserError, match="3 benign and 0 malignant"):
         choose_points(benign, EvaluationSettings())
 
 
 def test_points_of_folds_are_those_that_every_fold_has():
-    one = choose_points(val_rows(), EvaluationSettings())
+    one = choose_points(val_rows(), EvaluationSettings()).content
     other = one | {"further": one["further"][1:]}
-    (found,) = further_points({"folds": {"0": one, "1": other}})
-    assert (found["method"], found["target"]) == ("specificity", 0.95)
+    (found,) = Thresholds.of_content({"folds": {"0": one, "1": other}}).further
+    assert found.chosen == {"method": "specificity", "target": 0.95}
     rows = pd.DataFrame({"fold": ["0", "1"], "probability": [0.5, 0.99]})
     expected = one["further"][1]["threshold"]
     assert apply_threshold(rows, found)["threshold"].tolist() == [expected] * 2
@@ -222,21 +220,32 @@ def test_points_of_folds_are_those_that_every_fold_has():
 def test_the_operating_point_is_never_chosen_on_the_test_part():
     rows = val_rows().assign(role=["val"] * 4 + ["test"])
     with pytest.raises(ValueError, match=r"role val. Received: \['test', 'val'\]"):
-        choose_operating_point(rows, "half")
+        choose_operating_point(rows, "half", EvaluationSettings())
 
 
 def test_no_validation_images_is_said():
     with pytest.raises(UserError, match="validation images .* Received: none. Raise"):
-        choose_operating_point(val_rows().iloc[:0], "half")
+        choose_operating_point(val_rows()[:0], "half", EvaluationSettings())
 
 
 def test_thresholds_survive_the_file(tmp_path):
     path = tmp_path / "threshold.json"
-    one = choose_operating_point(val_rows(), "youden")
+    one = choose_points(val_rows(), EvaluationSettings())
     write_thresholds(path, one)
     assert read_thresholds(path) == one
-    write_thresholds(path, {"folds": {"0": one, "1": one}})
-    assert read_thresholds(path)["folds"]["1"] == one
+    assert json.loads(path.read_text()) == one.content
+    assert one.content["n_patients"] == one.point["n_patients"] == 4
+    folds = Thresholds.of_folds({"0": one, "1": one})
+    write_thresholds(path, folds)
+    assert read_thresholds(path) == folds
+    assert json.loads(path.read_text())["folds"]["1"] == one.content
+    assert folds.value == {"0": one.value, "1": one.value}
+
+
+def test_one_a_fold_is_no_threshold_of_all_cases():
+    folds = Thresholds.of_folds({"0": Thresholds.at(0.4), "1": Thresholds.at(0.6)})
+    with pytest.raises(ValueError, match=r"all cases. Received: one for .* folds 0, 1"):
+        _ = folds.point
 
 
 @pytest.mark.parametrize(
@@ -262,8 +271,12 @@ def test_a_file_without_usable_thresholds_is_named(tmp_path, content, received):
     message = rf"threshold.json: expected a `threshold` in \(0, 1\).*eived: {received}"
     with pytest.raises(UserError, match=message):
         read_thresholds(path)
-    with pytest.raises(UserError, match=message):
-        write_thresholds(tmp_path / "threshold.json", content)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, 45, None])
+def test_a_threshold_that_is_none_is_refused(threshold):
+    with pytest.raises(ValueError, match=rf"in \(0, 1\).* Received: {threshold}"):
+        Thresholds.at(threshold)
 
 
 def test_a_further_point_without_a_method_is_named(tmp_path):
@@ -281,27 +294,30 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_the_threshold_itself_is_malignant_whatever_the_precision():
     rows = pd.DataFrame({"probability": [0.39, 0.4, 0.41]})
-    found = apply_threshold(rows, {"threshold": 0.4})
+    found = apply_threshold(rows, Thresholds.at(0.4))
     assert found["prediction"].tolist() == [0, 1, 1]
     assert found["threshold"].tolist() == [0.4] * 3
     # As a float32, a tenth lies above 0.1; rounded to float32, 0.1 would equal it,
     # and so would what is a little more than 0.1.
     single = pd.DataFrame({"probability": np.float32([0.1])})
     above = float(np.float32(0.1)) + 1e-12
-    assert apply_threshold(single, {"threshold": above})["prediction"].tolist() == [0]
+    found = apply_threshold(single, Thresholds.at(above))
+    assert found["prediction"].tolist() == [0]
 
 
 @pytest.mark.parametrize("folds", [["0", "1", "1"], [0, 1, 1]])
 def test_each_fold_is_called_by_its_own_threshold(folds):
     rows = pd.DataFrame({"fold": folds, "probability": [0.5, 0.5, 0.9]}, [7, 8, 9])
-    thresholds = {"folds": {"0": {"threshold": 0.4}, "1": {"threshold": 0.6}}}
+    thresholds = Thresholds.of_content(
+        {"folds": {"0": {"threshold": 0.4}, "1": {"threshold": 0.6}}}
+    )
     found = apply_threshold(rows, thresholds)
     assert found["prediction"].tolist() == [1, 0, 1]
     assert found["threshold"].tolist() == [0.4, 0.6, 0.6]
 
 
 def test_a_fold_without_a_threshold_is_named():
-    thresholds = {"folds": {"0": {"threshold": 0.4}}}
+    thresholds = Thresholds.of_folds({"0": Thresholds.at(0.4)})
     rows = pd.DataFrame({"fold": ["0", "3"], "probability": [0.5, 0.5]})
     with pytest.raises(UserError, match="the folds 0. Received: fold '3', which has"):
         apply_threshold(rows, thresholds)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.performance.decision_curve import decision_curve, net_benefit
+from usgland.evaluation.performance.measures import unit_of
 
 SETTINGS = EvaluationSettings(bootstrap_resamples=60, seed=2)
 
@@ -38,7 +39,7 @@ def drawn(seed, n=40):
 @pytest.mark.parametrize("seed", range(4))
 def test_net_benefit_agrees_with_a_naive_count(seed, prevalence):
     rows = drawn(seed)
-    curve = decision_curve(rows, SETTINGS, prevalence)
+    curve = decision_curve(unit_of(rows, SETTINGS), SETTINGS, prevalence)
     expected = [
         naive(rows["label"], rows["probability"], threshold, prevalence)
         for threshold in curve["threshold"]
@@ -64,7 +65,7 @@ def test_net_benefit_by_hand():
 
 def test_the_band_is_that_of_patients_drawn_with_all_images():
     rows = drawn(9)
-    curve = decision_curve(rows, SETTINGS)
+    curve = decision_curve(unit_of(rows, SETTINGS), SETTINGS)
     # One by one: the patients of each resample, as `resample_patients` draws them.
     ids = sorted(set(rows["patient_id"]))
     choices = np.random.default_rng(2).integers(0, len(ids), (60, len(ids)))
@@ -82,7 +83,7 @@ def test_the_band_is_that_of_patients_drawn_with_all_images():
 
 def test_no_resamples_no_band():
     settings = EvaluationSettings(bootstrap_resamples=0)
-    curve = decision_curve(drawn(1), settings)
+    curve = decision_curve(unit_of(drawn(1), settings), settings)
     assert np.isnan(curve["low"]).all() and np.isnan(curve["high"]).all()
     assert curve["method"] == "none: 0 bootstrap resamples asked for"
 

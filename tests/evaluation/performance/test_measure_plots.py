@@ -5,6 +5,7 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 from usgland.errors import UserError
+from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measure_plots import (
     confusion_plot,
     history_plot,
@@ -22,7 +23,7 @@ def test_rows(predictions):
 
 @pytest.fixture
 def metrics(test_rows, settings):
-    return metrics_of(test_rows, {"threshold": 0.45}, settings, synthetic=True)
+    return metrics_of(test_rows, Thresholds.at(0.45), settings, synthetic=True)
 
 
 def words(figure):
@@ -121,7 +122,7 @@ def test_units_differ_in_line_style_and_in_grey(test_rows, metrics):
 
 def test_one_class_draws_no_curve_and_says_undefined(test_rows, settings, history):
     benign = test_rows[test_rows["label"] == 0]
-    metrics = metrics_of(benign, {"threshold": 0.5}, settings, synthetic=False)
+    metrics = metrics_of(benign, Thresholds.at(0.5), settings, synthetic=False)
     figures = all_figures(benign, metrics, history)
     assert any(text.endswith(": undefined") for text in words(figures[0]))
     assert "0\nno cases" in words(figures[1])

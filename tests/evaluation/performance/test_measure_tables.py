@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from usgland.errors import UserError
+from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measure_tables import (
     metrics_csv,
     metrics_markdown,
@@ -23,7 +24,7 @@ from usgland.steps.evaluation import write_tables
 @pytest.fixture
 def metrics(predictions, settings):
     rows = predictions[predictions["role"] == "test"]
-    found = metrics_of(rows, {"threshold": 0.45}, settings, synthetic=True)
+    found = metrics_of(rows, Thresholds.at(0.45), settings, synthetic=True)
     found["cost"] = {
         "training_seconds": 61.5,
         "seconds_per_image": 0.0061,
@@ -101,8 +102,8 @@ def test_left_out_resamples_and_missing_intervals_are_explained(metrics):
     changed["image"]["figures"]["f1"]["undefined_resamples"] = 7
     measures = changed["patient"]["figures"]
     for name in ("roc_auc", "mcc"):
-        measures[name] |= {"method": "none: for a reason", "low": None}
-    measures["ppv"] |= {"method": "none: for another", "value": None}
+        measures[name] |= {"reason": "for a reason", "low": None}
+    measures["ppv"] |= {"reason": "for another", "value": None}
     text = " ".join(printed(changed).split())
     assert "Resamples left out as undefined per image: F1 7." in text
     assert "No interval per patient: MCC, ROC AUC: for a reason." in text
@@ -130,7 +131,7 @@ def complete(predictions, settings):
     ]
     settings = settings.model_copy(update={"prevalences": (0.05, 0.3)})
     rows = predictions[predictions["role"] == "test"]
-    return metrics_of(rows, chosen, settings, synthetic=True)
+    return metrics_of(rows, Thresholds.of_content(chosen), settings, synthetic=True)
 
 
 def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
@@ -159,8 +160,8 @@ def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
 def test_what_several_points_lack_is_said_once(complete):
     for point in complete["points"]:
         for unit in ("image", "patient"):
-            point[unit]["figures"]["npv"] |= {"method": "none: for a reason"}
-            point[unit]["figures"]["ppv"] |= {"method": "none: x", "value": None}
+            point[unit]["figures"]["npv"] |= {"reason": "for a reason"}
+            point[unit]["figures"]["ppv"] |= {"reason": "x", "value": None}
     text = " ".join(printed(complete).split())
     assert "No interval at one of these points or more: NPV: for a reason." in text
     assert "Undefined at one of these points or more: PPV: x." in text

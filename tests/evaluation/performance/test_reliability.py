@@ -9,6 +9,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from usgland.config import EvaluationSettings
+from usgland.evaluation.performance.measures import unit_of
 from usgland.evaluation.performance.reliability import (
     assess_calibration,
     equal_count_edges,
@@ -18,6 +19,10 @@ from usgland.evaluation.performance.reliability import (
 from usgland.evaluation.statistics.recalibration import recalibration
 
 SETTINGS = EvaluationSettings(bootstrap_resamples=60, seed=2)
+
+
+def assess(rows, settings):
+    return assess_calibration(unit_of(rows, settings), settings)
 
 
 def drawn(seed, n=200, slope=0.5, intercept=0.3):
@@ -104,7 +109,7 @@ def test_a_calibrated_model_has_the_error_that_chance_alone_gives():
             {"label": labels, "probability": probabilities, "logit": logit}
         ).assign(patient_id=np.arange(100))
         settings = EvaluationSettings(bootstrap_resamples=0)
-        found = assess_calibration(rows, settings)["ece_equal_count"]
+        found = assess(rows, settings)["ece_equal_count"]
         errors.append(found["value"])
         expected.append(found["if_calibrated"])
     assert np.mean(errors) == pytest.approx(np.mean(expected), abs=0.02)
@@ -165,7 +170,7 @@ def test_logits_whose_probabilities_are_0_and_1_have_their_shift(scale):
 
 def test_the_interval_of_the_slope_is_that_of_patients_drawn_with_all_images():
     rows = drawn(5)
-    found = assess_calibration(rows, SETTINGS)
+    found = assess(rows, SETTINGS)
     ids = sorted(set(rows["patient_id"]))
     choices = np.random.default_rng(2).integers(0, len(ids), (60, len(ids)))
     slopes, intercepts = [], []
@@ -183,7 +188,7 @@ def test_the_interval_of_the_slope_is_that_of_patients_drawn_with_all_images():
 
 
 def test_a_model_that_is_too_sure_has_a_slope_below_1():
-    found = assess_calibration(drawn(1, n=4000, slope=0.5, intercept=0), SETTINGS)
+    found = assess(drawn(1, n=4000, slope=0.5, intercept=0), SETTINGS)
     assert found["slope"]["high"] < 0.7
     assert found["slope"]["low"] < 0.5 < found["slope"]["high"]
     low, high = (found["intercept_in_the_large"][key] for key in ("low", "high"))
@@ -195,14 +200,14 @@ def test_a_slope_without_bound_is_said():
     rows = pd.DataFrame({"label": labels, "logit": labels * 4.0 - 2})
     rows["logit"] += np.arange(20) / 100
     rows = rows.assign(probability=expit(rows["logit"]), patient_id=np.arange(20))
-    found = assess_calibration(rows, SETTINGS)["slope"]
+    found = assess(rows, SETTINGS)["slope"]
     assert np.isnan([found["value"], found["low"], found["high"]]).all()
     assert found["method"] == (
         "none: the logits separate the labels, so the slope has no bound"
     )
     # One case on the wrong side is missing from a third of the resamples.
     rows.loc[0, "logit"] = 2.5
-    found = assess_calibration(rows, SETTINGS)["slope"]
+    found = assess(rows, SETTINGS)["slope"]
     assert found["value"] > 0
     assert np.isnan(found["high"])
     assert found["method"].startswith("none: the labels are separated in ")
@@ -211,7 +216,7 @@ def test_a_slope_without_bound_is_said():
 def test_one_label_has_no_slope():
     rows = drawn(1)
     rows = rows[rows["label"] == 1]
-    found = assess_calibration(rows, SETTINGS)
+    found = assess(rows, SETTINGS)
     assert np.isnan(found["slope"]["value"])
     assert found["slope"]["method"] == "none: undefined"
     assert found["malignant_share"] == 1

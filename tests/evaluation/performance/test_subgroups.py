@@ -9,6 +9,7 @@ from sklearn.metrics import recall_score, roc_auc_score
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
+from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.subgroups import (
     group_names,
     parse_subgroups,
@@ -17,7 +18,7 @@ from usgland.evaluation.performance.subgroups import (
 from usgland.evaluation.statistics.delong import delong_interval
 
 SETTINGS = EvaluationSettings(bootstrap_resamples=50, seed=1)
-HALF = {"threshold": 0.5}
+HALF = Thresholds.at(0.5)
 
 
 def drawn(n=120, images=1, seed=0):

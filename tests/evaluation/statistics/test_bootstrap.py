@@ -6,6 +6,7 @@ from sklearn import metrics as sklearn_metrics
 
 from usgland.evaluation.statistics.bootstrap import (
     bootstrap_measures,
+    draw_patients,
     percentile_interval,
     resample_patients,
 )
@@ -40,9 +41,8 @@ def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
     # Chunks of a few resamples: the joints are tested, too.
     monkeypatch.setattr("usgland.evaluation.statistics.bootstrap.CHUNK", 400)
     labels, probabilities, patient_ids = draw(4)
-    found = bootstrap_measures(
-        labels, probabilities, 0.6, patient_ids, resamples=50, seed=7
-    )
+    drawn = draw_patients(patient_ids, resamples=50, seed=7)
+    found = bootstrap_measures(labels, probabilities, 0.6, drawn)
     ids = sorted(set(patient_ids))
     draws = np.random.default_rng(7).integers(0, len(ids), (50, len(ids)))
     for i, drawn in enumerate(draws):
@@ -56,9 +56,8 @@ def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
 
 def test_bootstrap_leaves_resamples_undefined_where_a_class_is_missing():
     labels, probabilities = [0, 0, 0, 1], [0.1, 0.7, 0.3, 0.8]
-    found = bootstrap_measures(
-        labels, probabilities, 0.5, list("abcd"), resamples=400, seed=0
-    )
+    draws = draw_patients(list("abcd"), resamples=400, seed=0)
+    found = bootstrap_measures(labels, probabilities, 0.5, draws)
     without = resample_patients(4, 400, 0)[:, 3] == 0
     assert 0 < without.sum() < 400
     for name in ("sensitivity", "roc_auc"):
@@ -74,10 +73,12 @@ def test_bootstrap_does_not_depend_on_the_order_of_the_rows():
     order = np.random.default_rng(0).permutation(len(labels))
     one, other = (
         bootstrap_measures(
-            labels[rows], probabilities[rows], 0.6, patient_ids[rows], **options
+            labels[rows],
+            probabilities[rows],
+            0.6,
+            draw_patients(patient_ids[rows], resamples=20, seed=1),
         )
         for rows in (np.arange(len(labels)), order)
-        for options in ({"resamples": 20, "seed": 1},)
     )
     for name in MEASURES:
         np.testing.assert_allclose(one[name], other[name], atol=1e-12)
@@ -87,13 +88,14 @@ def test_images_of_one_patient_are_resampled_together():
     # Ten copies of each image add rows but no patient: the same spread.
     labels, probabilities, _ = draw(6)
     patient_ids = np.arange(len(labels))
-    options = {"resamples": 30, "seed": 2}
-    one = bootstrap_measures(labels, probabilities, 0.6, patient_ids, **options)
-    ten = bootstrap_measures(
-        *(np.tile(x, 10) for x in (labels, probabilities)),
-        0.6,
-        np.tile(patient_ids, 10),
-        **options,
+    one, ten = (
+        bootstrap_measures(
+            np.tile(labels, copies),
+            np.tile(probabilities, copies),
+            0.6,
+            draw_patients(np.tile(patient_ids, copies), resamples=30, seed=2),
+        )
+        for copies in (1, 10)
     )
     for name in MEASURES:
         np.testing.assert_allclose(one[name], ten[name], atol=1e-12)
@@ -110,19 +112,21 @@ def test_percentile_interval_agrees_with_scipy():
 
 
 @pytest.mark.parametrize(
-    ("values", "method", "left_out"),
+    ("values", "reason", "left_out"),
     [
-        ([], "none: 0 bootstrap resamples", 0),
-        ([np.nan, np.nan], "none: undefined in every resample", 2),
-        ([1.0] * 40 + [np.nan], "none: the same value in every resample", 1),
-        ([0.5, 1.0] * 9 + [np.nan] * 2, "none: undefined in 2 of 20 resamples", 2),
+        ([], "0 bootstrap resamples", 0),
+        ([np.nan, np.nan], "undefined in every resample", 2),
+        ([1.0] * 40 + [np.nan], "the same value in every resample", 1),
+        ([0.5, 1.0] * 9 + [np.nan] * 2, "undefined in 2 of 20 resamples", 2),
     ],
 )
 def test_resamples_without_spread_give_no_interval_and_say_why(
-    values, method, left_out
+    values, reason, left_out
 ):
     found = percentile_interval(np.array(values), level=0.95, seed=0)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    assert found.method.startswith(method)
+    assert found.method == ""
+    assert found.reason.startswith(reason)
+    assert found.how() == f"none: {found.reason}"
     assert found.undefined == left_out

@@ -147,9 +147,9 @@ def test_the_interval_is_cut_at_1_and_says_how_it_was_made():
 @pytest.mark.parametrize(
     ("labels", "scores", "ids", "reason"),
     [
-        ([1, 1, 0, 0], [3, 2, 1, 0], None, "none: DeLong variance is 0"),
-        ([1, 0, 0], [1, 2, 0], None, "none: a label has one case only"),
-        ([1, 1, 0, 0], [1, 3, 2, 0], [1, 1, 2, 3], "none: a label has one patient"),
+        ([1, 1, 0, 0], [3, 2, 1, 0], None, "DeLong variance is 0"),
+        ([1, 0, 0], [1, 2, 0], None, "a label has one case only"),
+        ([1, 1, 0, 0], [1, 3, 2, 0], [1, 1, 2, 3], "a label has one patient"),
     ],
 )
 def test_an_area_without_variance_has_no_interval_and_says_why(
@@ -157,7 +157,7 @@ def test_an_area_without_variance_has_no_interval_and_says_why(
 ):
     interval = delong_interval(labels, scores, level=0.95, patient_ids=ids)
     assert np.isnan([interval.low, interval.high]).all()
-    assert interval.method.startswith(reason)
+    assert interval.reason.startswith(reason)
 
 
 def test_equal_placements_give_a_variance_of_exactly_0():

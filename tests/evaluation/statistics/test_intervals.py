@@ -13,14 +13,12 @@ from scipy.special import expit
 from scipy.stats import beta, binom, bootstrap, norm
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.performance.measures import (
-    measure_intervals,
-    resampled_interval,
-    unit_metrics,
-)
+from usgland.evaluation.cases.thresholds import Thresholds
+from usgland.evaluation.performance.measures import unit_metrics, unit_of
 from usgland.evaluation.statistics.bootstrap import (
     bca_interval,
     bootstrap_measures,
+    draw_patients,
     jackknife_measures,
     percentile_interval,
 )
@@ -30,6 +28,11 @@ from usgland.evaluation.statistics.intervals import (
     predictive_interval,
     proportion_interval,
     ratio_interval,
+)
+from usgland.evaluation.statistics.measured_cases import (
+    MeasuredCases,
+    bootstrap_interval,
+    measure_intervals,
 )
 from usgland.evaluation.statistics.scores import MEASURES, score
 
@@ -50,6 +53,10 @@ STATSMODELS = json.loads(REFERENCE.read_text(encoding="utf-8"))
 
 def settings_of(**changes):
     return EvaluationSettings(bootstrap_resamples=200, **changes)
+
+
+def metrics_at(rows, threshold, settings):
+    return unit_metrics(unit_of(rows, settings), Thresholds.at(threshold), settings)
 
 
 def draw(seed=0, patients=60, images=1):
@@ -95,56 +102,77 @@ def test_shares_that_are_none_are_refused(arguments, expected):
 
 def test_independent_cases_get_intervals_of_proportions_and_delong():
     labels, probabilities, ids = draw()
-    found = measure_intervals(labels, probabilities, 0.5, ids, settings_of())
+    found = measure_intervals(labels, probabilities, 0.5, ids, resamples=200)
     assert tuple(found) == MEASURES
     calls = probabilities >= 0.5
     right = int(((labels == 1) & calls).sum())
     expected = proportion_interval(right, int(labels.sum()), level=0.95)
-    assert found["sensitivity"]["low"] == expected.low
+    assert found["sensitivity"].low == expected.low
     for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
         assert found[name]["method"] == "Wilson"
     area = delong_interval(labels, probabilities, level=0.95)
-    assert (found["roc_auc"]["low"], found["roc_auc"]["high"]) == area[:2]
-    assert "bootstrap" in found["f1"]["method"]
-    exact = settings_of(proportion_interval="clopper_pearson")
-    wider = measure_intervals(labels, probabilities, 0.5, ids, exact)
-    assert wider["sensitivity"]["low"] < found["sensitivity"]["low"]
+    assert (found["roc_auc"].low, found["roc_auc"].high) == area[:2]
+    assert "bootstrap" in found["f1"].method
+    wider = measure_intervals(
+        labels, probabilities, 0.5, proportions="clopper_pearson", resamples=200
+    )
+    assert wider["sensitivity"].low < found["sensitivity"].low
 
 
 def test_images_of_one_patient_are_drawn_together_for_every_figure():
     labels, probabilities, ids = draw(images=3)
-    found = measure_intervals(labels, probabilities, 0.5, ids, settings_of())
+    found = measure_intervals(labels, probabilities, 0.5, ids, resamples=200)
     for measure in found.values():
-        assert "bootstrap over patients" in measure["method"]
-    alone = measure_intervals(
-        labels, probabilities, 0.5, np.arange(len(ids)).astype(str), settings_of()
-    )
-    width = {n: f["high"] - f["low"] for n, f in found.items()}
-    naive = {n: f["high"] - f["low"] for n, f in alone.items()}
+        assert "bootstrap over patients" in measure.method
+    alone = measure_intervals(labels, probabilities, 0.5, resamples=200)
+    width = {n: f.high - f.low for n, f in found.items()}
+    naive = {n: f.high - f.low for n, f in alone.items()}
     assert width["roc_auc"] > 1.2 * naive["roc_auc"]
 
 
 def test_perfect_shares_have_a_bound_where_cases_are_independent():
     labels, ids = np.arange(20) % 2, np.arange(20).astype(str)
-    found = measure_intervals(labels, labels * 0.8 + 0.1, 0.5, ids, settings_of())
+    found = measure_intervals(labels, labels * 0.8 + 0.1, 0.5, ids, resamples=200)
     # Wilson of 10 of 10: 10 / (10 + z^2).
-    assert found["sensitivity"]["low"] == pytest.approx(10 / (10 + 1.959964**2))
+    assert found["sensitivity"].low == pytest.approx(10 / (10 + 1.959964**2))
     # 0.025 ** (1 / 10), of ten disjoint pairs.
-    assert found["roc_auc"]["low"] == pytest.approx(0.025**0.1)
-    assert found["roc_auc"]["high"] == 1
-    assert "10 disjoint pairs" in found["roc_auc"]["method"]
+    assert found["roc_auc"].low == pytest.approx(0.025**0.1)
+    assert found["roc_auc"].high == 1
+    assert "10 disjoint pairs" in found["roc_auc"].method
     turned = auc_interval(labels, 1 - labels, level=0.95)
     assert (turned.low, turned.high) == pytest.approx((0, 1 - 0.025**0.1))
-    assert found["f1"]["reason"].startswith("the same value in every")
+    assert found["f1"].reason.startswith("the same value in every")
+
+
+def test_one_measure_has_the_bootstrap_interval_that_all_measures_have():
+    labels, probabilities, ids = draw(images=3)
+    cases = labels, probabilities, 0.5, ids
+    options = {"resamples": 200, "seed": 4, "level": 0.9}
+    for kind in ("percentile", "bca"):
+        expected = measure_intervals(*cases, bootstrap=kind, **options)
+        for name in ("roc_auc", "f1"):
+            found = bootstrap_interval(name, *cases, method=kind, **options)
+            assert found == expected[name][1:]
+
+
+def test_names_and_options_that_there_are_none_of_are_refused():
+    cases = [0, 1], [0.2, 0.8], 0.5
+    with pytest.raises(ValueError, match=r"names of .*'f1'.* Received: \['f2'\]"):
+        measure_intervals(*cases, names=("f1", "f2"))
+    with pytest.raises(ValueError, match="`bootstrap` must be .* Received: 'basic'"):
+        bootstrap_interval("f1", *cases, list("ab"), method="basic")
+    with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\). Received: 95"):
+        measure_intervals(*cases, level=95)
 
 
 def test_what_is_not_defined_has_a_reason_instead():
     found = measure_intervals(
-        [1, 1, 1], [0.2, 0.9, 0.6], 0.5, list("abc"), settings_of()
+        [1, 1, 1], [0.2, 0.9, 0.6], 0.5, list("abc"), resamples=200
     )
-    assert found["specificity"]["reason"] == "no benign case"
-    assert found["roc_auc"]["method"] == "none: no benign case"
-    assert found["sensitivity"]["reason"] == ""
+    assert found["specificity"].reason == "no benign case"
+    assert found["roc_auc"].method == ""
+    assert found["roc_auc"].record()["method"] == "none: no benign case"
+    assert found["sensitivity"].reason == ""
 
 
 def test_bca_is_that_of_scipy_on_independent_cases():
@@ -162,8 +190,8 @@ def test_bca_is_that_of_scipy_on_independent_cases():
         vectorized=False,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    cases = (labels, probabilities, 0.5, ids)
-    values = bootstrap_measures(*cases, resamples=4000, seed=1)["brier"]
+    cases = (labels, probabilities, 0.5, draw_patients(ids, resamples=4000, seed=1))
+    values = bootstrap_measures(*cases)["brier"]
     found = bca_interval(
         values, auc(data), jackknife_measures(*cases)["brier"], level=0.95, seed=1
     )
@@ -183,7 +211,7 @@ def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
 
 def test_the_jackknife_leaves_each_patient_out():
     labels, probabilities, ids = draw(patients=7, images=2)
-    found = jackknife_measures(labels, probabilities, 0.5, ids)
+    found = jackknife_measures(labels, probabilities, 0.5, draw_patients(ids))
     for number, patient in enumerate(sorted(set(ids))):
         kept = ids != patient
         expected = score(labels[kept], probabilities[kept], 0.5)
@@ -209,7 +237,8 @@ def test_bca_moves_the_same_resamples_as_scipy_does(name):
         vectorized=True,
         rng=np.random.default_rng(0),
     )
-    left_out = jackknife_measures(labels, probabilities, 0.5, ids.astype(int))[name]
+    draws = draw_patients(ids.astype(int))
+    left_out = jackknife_measures(labels, probabilities, 0.5, draws, (name,))[name]
     value = score(labels, probabilities, 0.5)[name]
     values = reference.bootstrap_distribution
     found = bca_interval(values, value, left_out, level=0.95, seed=0)
@@ -238,7 +267,8 @@ def test_a_likelihood_ratio_of_0_has_no_interval_and_says_why():
     counts = np.array([[8, 2], [0, 10]])
     found = ratio_interval("negative_likelihood_ratio", counts, level=0.95)
     assert np.isnan(found.low)
-    assert found.method == "none: no malignant case is called benign"
+    assert found.method == ""
+    assert found.reason == "no malignant case is called benign"
 
 
 def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
@@ -246,15 +276,9 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
     for kind in ("percentile", "bca"):
         settings = settings_of(prevalences=(0.1,), bootstrap=kind)
         rows = pd.DataFrame(
-            {
-                "label": labels,
-                "probability": probabilities,
-                "threshold": 0.5,
-                "prediction": (probabilities >= 0.5).astype(int),
-                "patient_id": ids,
-            }
+            {"label": labels, "probability": probabilities, "patient_id": ids}
         )
-        found = unit_metrics(rows, settings)
+        found = metrics_at(rows, 0.5, settings)
         measures, pair = found["figures"], found["prevalences"]["0.1"]
         sensitivity, specificity = (
             measures[name]["value"] for name in ("sensitivity", "specificity")
@@ -264,11 +288,11 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
         for one in pair.values():
             assert one["low"] < one["value"] < one["high"]
             assert kind in one["method"].lower()
-        assert unit_metrics(rows[labels == 1], settings)["prevalences"]["0.1"]["npv"][
-            "reason"
-        ] == ("no benign case")
-        nobody = rows.assign(threshold=1.0, prediction=0)
-        pair = unit_metrics(nobody, settings)["prevalences"]["0.1"]
+        assert metrics_at(rows[labels == 1], 0.5, settings)["prevalences"]["0.1"][
+            "npv"
+        ]["reason"] == ("no benign case")
+        nobody = rows.assign(probability=0.1)
+        pair = metrics_at(nobody, 0.5, settings)["prevalences"]["0.1"]
         assert pair["ppv"]["reason"] == "no case is called malignant"
         assert pair["npv"]["value"] == pytest.approx(0.9)
         assert pair["npv"]["reason"].startswith("the same value in every")
@@ -341,15 +365,10 @@ def test_a_predictive_value_of_1_has_a_bound_where_cases_are_independent():
 def test_independent_patients_get_the_logit_interval_in_the_metrics():
     labels, probabilities, ids = draw()
     rows = pd.DataFrame(
-        {
-            "label": labels,
-            "probability": probabilities,
-            "threshold": 0.5,
-            "prediction": (probabilities >= 0.5).astype(int),
-            "patient_id": ids,
-        }
+        {"label": labels, "probability": probabilities, "patient_id": ids}
     )
-    pair = unit_metrics(rows, settings_of(prevalences=(0.1,)))["prevalences"]["0.1"]
+    settings = settings_of(prevalences=(0.1,))
+    pair = metrics_at(rows, 0.5, settings)["prevalences"]["0.1"]
     for one in pair.values():
         assert one["method"] == "logit (Mercaldo)"
         assert one["low"] < one["value"] < one["high"]
@@ -415,14 +434,11 @@ def test_bootstrap_intervals_cover_what_they_say_on_clustered_data():
     truth = score(*study(rng, 200_000, np.resize(sizes, 200_000))[:3])
     inside = {(name, kind): 0 for name in COVERED for kind in ("percentile", "bca")}
     for seed in range(studies):
-        cases = study(rng, patients, sizes)
-        drawn = bootstrap_measures(*cases, resamples=1000, seed=seed)
-        values, left_out = score(*cases[:3]), jackknife_measures(*cases)
-        for name in COVERED:
-            for kind, without in (("percentile", None), ("bca", left_out[name])):
-                found = resampled_interval(
-                    drawn[name], values[name], without, level=0.95, seed=seed
-                )
+        *cases, ids = study(rng, patients, sizes)
+        draws = draw_patients(ids, resamples=1000, seed=seed)
+        for kind in ("percentile", "bca"):
+            made = MeasuredCases(*cases, draws, COVERED, bootstrap=kind)
+            for name, found in made.measures().items():
                 inside[name, kind] += found.low <= truth[name] <= found.high
     outside = {
         one: count / studies

@@ -5,6 +5,8 @@ patients, would rest on the few of the validation part; and the mean of logits s
 on the scale of a single image's logit.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,100 @@ from usgland.files import read_json, write_json
 
 METHODS = ("youden", "half", "sensitivity", "specificity", "cost")
 AIMS = ("target", "cost_ratio", "prevalence")  # what a point may have aimed at
+EVERY = ""  # stands for a fold where one threshold serves all cases
 ROUNDING = 1e-12  # 0.55 of 20 cases are 11, whatever 0.55 * 20 is to a computer
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """An operating point: one threshold for all cases, or one a fold.
+
+    Attributes:
+        points: Fold -> what was chosen for it, as `choose_operating_point` gives it;
+            `EVERY` is the only key where one threshold serves all cases.
+
+    Raises:
+        ValueError: If a threshold is missing or not in (0, 1).
+    """
+
+    points: Mapping[str, Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        problem = _problem(self.content)
+        if problem:
+            raise ValueError(problem)
+
+    @classmethod
+    def at(cls, threshold: float) -> "Thresholds":
+        """One threshold for all cases, of which nothing else is known."""
+        return cls({EVERY: {"threshold": threshold}})
+
+    @classmethod
+    def of_folds(cls, folds: Mapping[str, "Thresholds"]) -> "Thresholds":
+        """One threshold a fold, from one for all cases of each fold."""
+        return cls({fold: part.point for fold, part in folds.items()})
+
+    @classmethod
+    def of_content(cls, content: Mapping[str, Any]) -> "Thresholds":
+        """From what `threshold.json` holds: one point, or `folds` of points."""
+        return cls(content.get("folds", {EVERY: content}))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What `threshold.json` holds."""
+        if EVERY in self.points:
+            return dict(self.points[EVERY])
+        return {"folds": dict(self.points)}
+
+    @property
+    def point(self) -> Mapping[str, Any]:
+        """What was chosen for all cases.
+
+        Raises:
+            ValueError: If there is one threshold a fold.
+        """
+        if EVERY not in self.points:
+            raise ValueError(
+                "Expected one threshold for all cases. Received: one for each of the "
+                f"folds {', '.join(self.points)}"
+            )
+        return self.points[EVERY]
+
+    @property
+    def value(self) -> float | dict[str, float]:
+        """The threshold, or fold -> threshold."""
+        values = {fold: float(one["threshold"]) for fold, one in self.points.items()}
+        return values.get(EVERY, values)
+
+    @property
+    def chosen(self) -> dict[str, Any] | None:
+        """Method and aim; None where the file does not say, as older ones."""
+        first = next(iter(self.points.values()))
+        known = {name: first[name] for name in ("method", *AIMS) if name in first}
+        return known if "method" in known else None
+
+    @property
+    def further(self) -> list["Thresholds"]:
+        """The further operating points, those that all folds have."""
+        by_fold = {
+            fold: {other["method"]: other for other in point.get("further", [])}
+            for fold, point in self.points.items()
+        }
+        return [
+            Thresholds({fold: points[method] for fold, points in by_fold.items()})
+            for method in next(iter(by_fold.values()))
+            if all(method in points for points in by_fold.values())
+        ]
 
 
 def choose_threshold(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    method: str,
-    settings: EvaluationSettings | None = None,
+    method: str = "youden",
+    *,
+    target: float = 0.95,
+    cost_ratio: float = 5.0,
+    prevalence: float | None = None,
 ) -> float:
     """Chooses the P(malignant) from which, itself included, a case is malignant.
 
@@ -40,7 +128,9 @@ def choose_threshold(
             malignant case has the probability 0. `"specificity"`: the lowest cut
             that reaches it; else the highest. `"cost"`: the cut of the least expected
             cost; of several, the one nearest to 0.5.
-        settings: Targets, cost ratio and prevalence; None for the defaults.
+        target: Of `"sensitivity"` or `"specificity"`, in (0, 1).
+        cost_ratio: Of `"cost"`: what a missed malignant case costs, in false alarms.
+        prevalence: Of `"cost"`: share of malignant cases, in (0, 1); None: as found.
 
     Returns:
         Threshold in (0, 1).
@@ -70,36 +160,36 @@ def choose_threshold(
     thresholds = _cuts(np.unique(probabilities))
     tp = _called(probabilities[labels == 1], thresholds)
     fp = _called(probabilities[labels == 0], thresholds)
-    settings = settings or EvaluationSettings()
     if method == "sensitivity":
-        reached = tp / malignant >= settings.target_sensitivity - ROUNDING
+        reached = tp / malignant >= target - ROUNDING
         return float(thresholds[reached].max(initial=thresholds[0]))
     if method == "specificity":
-        reached = 1 - fp / benign >= settings.target_specificity - ROUNDING
+        reached = 1 - fp / benign >= target - ROUNDING
         return float(thresholds[reached].min(initial=thresholds[-1]))
     index = tp * benign - fp * malignant  # Youden's times both: ties are exact
     if method == "cost":
         fn = malignant - tp
-        # As found, costs are counted; else each class is weighed to its share.
+        # Without a prevalence, costs are counted; else each class has its share.
         weights = (1.0, 1.0)
-        if settings.prevalence is not None:
-            share = settings.prevalence
-            weights = (share * benign, (1 - share) * malignant)
-        index = -(settings.cost_ratio * weights[0] * fn + weights[1] * fp)
+        if prevalence is not None:
+            weights = (prevalence * benign, (1 - prevalence) * malignant)
+        index = -(cost_ratio * weights[0] * fn + weights[1] * fp)
     best = thresholds[np.isclose(index, index.max(), rtol=ROUNDING, atol=0)]
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
+def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> Thresholds:
     """Chooses the operating point of the settings, and the further ones.
+
+    Where validation has one class only, the further points that need both are left
+    out.
 
     Args:
         rows: As in `choose_operating_point`.
         settings: Which points.
 
-    Returns:
-        What `choose_operating_point` gives, with `further`: one such dict a point.
-        Where validation has one class only, those that need both are not among them.
+    Raises:
+        UserError: As `choose_operating_point`.
     """
     chosen = choose_operating_point(rows, settings.operating_point, settings)
     both = rows["label"].nunique() == 2
@@ -108,23 +198,23 @@ def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str,
         for method in dict.fromkeys(settings.further_points)
         if method != settings.operating_point and (both or method == "half")
     ]
-    return chosen | {"further": further}
+    return Thresholds({EVERY: chosen | {"further": further}})
 
 
 def choose_operating_point(
-    rows: pd.DataFrame, method: str, settings: EvaluationSettings | None = None
+    rows: pd.DataFrame, method: str, settings: EvaluationSettings
 ) -> dict[str, Any]:
     """Chooses the threshold on validation images, and says what it was chosen on.
 
     Args:
         rows: Predictions, one row an image: patient_id, role, label, probability.
         method: As in `choose_threshold`.
-        settings: As in `choose_threshold`.
+        settings: Targets, cost ratio and prevalence.
 
     Returns:
-        What `threshold.json` holds: threshold, method, unit, role, n_images,
-        n_patients, sensitivity, specificity (NaN without cases of that class), and
-        what was aimed at: target, or cost_ratio and prevalence (None: as found).
+        A point of `Thresholds`: threshold, method, unit, role, n_images, n_patients,
+        sensitivity, specificity (NaN without cases of that class), and what was aimed
+        at: target, or cost_ratio and prevalence (None: as found).
 
     Raises:
         UserError: If there is no image, or only one class for Youden's index.
@@ -142,7 +232,8 @@ def choose_operating_point(
         )
     labels = rows["label"].to_numpy()
     probabilities = rows["probability"].to_numpy("float64")
-    threshold = choose_threshold(labels, probabilities, method, settings)
+    aim = _aim(method, settings)
+    threshold = choose_threshold(labels, probabilities, method, **aim)
     measures = score(labels, probabilities, threshold)
     return {
         "threshold": threshold,
@@ -153,84 +244,47 @@ def choose_operating_point(
         "n_patients": int(rows["patient_id"].nunique()),
         "sensitivity": measures["sensitivity"],
         "specificity": measures["specificity"],
-        **_aim(method, settings or EvaluationSettings()),
+        **aim,
     }
 
 
-def write_thresholds(path: Path, thresholds: dict[str, Any]) -> None:
-    """Writes `threshold.json` whole: `choose_operating_point`'s, or one a fold.
-
-    Args:
-        path: The file.
-        thresholds: As described, or `{"folds": {"0": {...}, ...}}`.
+def write_thresholds(path: Path, thresholds: Thresholds) -> None:
+    """Writes `threshold.json`, whole or not at all.
 
     Raises:
-        UserError: If it holds no threshold, or the file cannot be written.
+        UserError: If the file cannot be written.
     """
-    _check(path, thresholds)
-    write_json(path, thresholds)
+    write_json(path, thresholds.content)
 
 
-def read_thresholds(path: Path) -> dict[str, Any]:
-    """Reads `threshold.json`, in either form.
+def read_thresholds(path: Path) -> Thresholds:
+    """Reads `threshold.json`: one point, or one for each of `folds`.
 
     Raises:
         UserError: If it cannot be read, or a threshold is missing or not in (0, 1).
     """
-    thresholds = read_json(path)
-    _check(path, thresholds)
-    return thresholds
+    content = read_json(path)
+    problem = _problem(content)
+    if problem:
+        raise UserError(f"{path}: {problem}")
+    return Thresholds.of_content(content)
 
 
-def chosen_point(thresholds: dict[str, Any]) -> dict[str, Any] | None:
-    """Method and aim of the operating point; None where the file does not say."""
-    first = thresholds
-    if "folds" in thresholds:
-        first = next(iter(thresholds["folds"].values()))
-    found = {name: first[name] for name in ("method", *AIMS) if name in first}
-    return found if "method" in found else None
-
-
-def further_points(thresholds: dict[str, Any]) -> list[dict[str, Any]]:
-    """The further operating points that were stored; none by older versions.
-
-    Returns:
-        One dict a point: method, what it aimed at, and `threshold`, or `folds` as
-        `apply_threshold` takes them. Of folds, the points that all of them have.
-    """
-    if "folds" not in thresholds:
-        return list(thresholds.get("further", []))
-    by_fold = {
-        fold: {point["method"]: point for point in one.get("further", [])}
-        for fold, one in thresholds["folds"].items()
-    }
-    found = []
-    for method, first in next(iter(by_fold.values())).items():
-        if all(method in points for points in by_fold.values()):
-            folds = {fold: points[method] for fold, points in by_fold.items()}
-            aim = {name: first[name] for name in AIMS if name in first}
-            found.append({"method": method, **aim, "folds": folds})
-    return found
-
-
-def apply_threshold(rows: pd.DataFrame, thresholds: dict[str, Any]) -> pd.DataFrame:
+def apply_threshold(rows: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     """Adds `threshold` and `prediction`, 1 where `probability >= threshold`.
 
     Args:
         rows: Images or patients, with `probability` and, for thresholds by fold,
             `fold`.
-        thresholds: As `read_thresholds` gives it.
+        thresholds: One for all rows, or one a fold.
 
     Raises:
         UserError: If a row is of a fold that has no threshold.
     """
-    if "folds" not in thresholds:
-        threshold = pd.Series(float(thresholds["threshold"]), index=rows.index)
+    by_fold = thresholds.value
+    if not isinstance(by_fold, dict):
+        threshold = pd.Series(by_fold, index=rows.index)
     else:
-        by_fold = {
-            str(fold): float(one["threshold"])
-            for fold, one in thresholds["folds"].items()
-        }
         folds = rows["fold"] if "fold" in rows else pd.Series("", index=rows.index)
         threshold = folds.astype(str).map(by_fold)
         if threshold.isna().any():
@@ -263,7 +317,8 @@ def _called(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return len(probabilities) - np.searchsorted(np.sort(probabilities), thresholds)
 
 
-def _aim(method: str, settings: EvaluationSettings) -> dict[str, float | None]:
+def _aim(method: str, settings: EvaluationSettings) -> dict[str, Any]:
+    """What `choose_threshold` aims at by a method."""
     if method == "sensitivity":
         return {"target": settings.target_sensitivity}
     if method == "specificity":
@@ -273,27 +328,25 @@ def _aim(method: str, settings: EvaluationSettings) -> dict[str, float | None]:
     return {}
 
 
-def _check(path: Path, thresholds: Any) -> None:
-    points = [thresholds]
-    if isinstance(thresholds, dict) and "folds" in thresholds:
-        folds = thresholds["folds"]
+def _problem(content: Any) -> str:
+    """What is wrong with the content of `threshold.json`; "" where nothing is."""
+    points = [content]
+    if isinstance(content, dict) and "folds" in content:
+        folds = content["folds"]
         points = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
     for point in points:
-        _check_threshold(path, point)
-        further = point.get("further", [])
-        for one in further if isinstance(further, list) else [further]:
-            _check_threshold(path, one)
-            if one.get("method") not in METHODS:
-                raise UserError(
-                    f"{path}: `further`: expected a `method` of {', '.join(METHODS)}. "
-                    f"Received: {one.get('method')!r}"
+        further = point.get("further", []) if isinstance(point, dict) else []
+        others = further if isinstance(further, list) else [further]
+        for number, part in enumerate([point, *others]):
+            value = part.get("threshold") if isinstance(part, dict) else part
+            if not isinstance(value, float) or not 0 < value < 1:
+                return (
+                    "expected a `threshold` in (0, 1), or one for each of `folds`. "
+                    f"Received: {value!r}"
                 )
-
-
-def _check_threshold(path: Path, point: Any) -> None:
-    value = point.get("threshold") if isinstance(point, dict) else point
-    if not isinstance(value, float) or not 0 < value < 1:
-        raise UserError(
-            f"{path}: expected a `threshold` in (0, 1), or one for each of "
-            f"`folds`. Received: {value!r}"
-        )
+            if number and part.get("method") not in METHODS:
+                return (
+                    f"`further`: expected a `method` of {', '.join(METHODS)}. "
+                    f"Received: {part.get('method')!r}"
+                )
+    return ""

@@ -1,27 +1,26 @@
 """The cases of several models, lined up so that they can be compared as pairs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
-from usgland.evaluation.cases.thresholds import apply_threshold
+from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 
 SHOWN = 5  # cases that an error names
 
 
 def cases_of_models(
     tables: Mapping[str, pd.DataFrame],
-    thresholds: Mapping[str, dict[str, Any] | None],
+    thresholds: Mapping[str, Thresholds | None],
     unit: str,
 ) -> dict[str, pd.DataFrame]:
     """One table a model, one row a case (and round of a repeated cross-validation).
 
     Args:
         tables: Name -> predictions, one row an image.
-        thresholds: Name -> threshold or thresholds by fold, or None.
+        thresholds: Name -> operating point, or None.
         unit: `"image"` or `"patient"`.
 
     Returns:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from usgland.errors import UserError
+from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.statistics.auc_tests import (
@@ -50,15 +51,14 @@ class Choices(NamedTuple):
 
 def compare_models(
     tables: Mapping[str, pd.DataFrame],
-    thresholds: Mapping[str, dict[str, Any] | None],
+    thresholds: Mapping[str, Thresholds | None],
     choices: Choices,
 ) -> dict[str, Any]:
     """Compares models by AUC, sensitivity, specificity and accuracy.
 
     Args:
         tables: Name -> predictions of one role, as `read_predictions` gives them.
-        thresholds: Name -> what `read_thresholds` gives, or None: then only the AUC
-            is compared.
+        thresholds: Name -> operating point, or None: then only the AUC is compared.
         choices: How.
 
     Returns:

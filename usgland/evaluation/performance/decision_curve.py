@@ -3,14 +3,11 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.statistics.bootstrap import (
-    percentile_interval,
-    resample_patients,
-)
+from usgland.evaluation.performance.measures import Unit
+from usgland.evaluation.statistics.bootstrap import percentile_interval
 from usgland.evaluation.statistics.scores import checked_cases
 
 # P(malignant) from which somebody would act, e.g. operate.
@@ -18,15 +15,15 @@ THRESHOLDS = np.arange(1, 100) / 100
 
 
 def decision_curve(
-    rows: pd.DataFrame, settings: EvaluationSettings, prevalence: float | None = None
+    unit: Unit, settings: EvaluationSettings, prevalence: float | None = None
 ) -> dict[str, Any]:
     """Net benefit of the model, of acting on all and on none, with a bootstrap band.
 
     Args:
-        rows: One row a case: patient_id, label, probability.
-        settings: Resamples, level and seed.
+        unit: The cases.
+        settings: Level.
         prevalence: Share of malignant cases where the model is to be used, in (0, 1);
-            None for that of the rows. Sensitivity and specificity at each threshold
+            None for that of the cases. Sensitivity and specificity at each threshold
             are taken as they are, probabilities are not shifted.
 
     Returns:
@@ -40,25 +37,25 @@ def decision_curve(
     Reference:
         [Vickers and Elkin, 2006](https://doi.org/10.1177/0272989X06295361).
     """
-    labels = rows["label"].to_numpy()
-    probabilities = rows["probability"].to_numpy("float64")
+    labels = unit.rows["label"].to_numpy()
+    probabilities = unit.rows["probability"].to_numpy("float64")
     model = net_benefit(labels, probabilities, THRESHOLDS, prevalence=prevalence)
-    resampled = _resampled(rows, settings, prevalence)
+    level, seed = settings.confidence_level, settings.seed
     bounds = [
-        percentile_interval(values, level=settings.confidence_level, seed=settings.seed)
-        for values in resampled.T
+        percentile_interval(values, level=level, seed=seed)
+        for values in _resampled(unit, prevalence).T
     ]
-    made = [one.method for one in bounds if not one.method.startswith("none")]
+    made = [interval.how() for interval in bounds if not interval.reason]
     used = float(labels.mean()) if prevalence is None else prevalence
     return {
-        "n": len(rows),
+        "n": len(labels),
         "prevalence": used,
         "given": prevalence is not None,
-        "method": (made or [bounds[0].method])[0],
+        "method": (made or [bounds[0].how()])[0],
         "threshold": THRESHOLDS.tolist(),
         "model": model.tolist(),
-        "low": [one.low for one in bounds],
-        "high": [one.high for one in bounds],
+        "low": [interval.low for interval in bounds],
+        "high": [interval.high for interval in bounds],
         "treat_all": _treat_all(used, THRESHOLDS).tolist(),
         "treat_none": [0.0] * len(THRESHOLDS),
     }
@@ -122,18 +119,16 @@ def _net_benefit(
     return sensitivity * prevalence - reached * (1 - prevalence) * weight
 
 
-def _resampled(
-    rows: pd.DataFrame, settings: EvaluationSettings, prevalence: float | None
-) -> NDArray[np.float64]:
+def _resampled(unit: Unit, prevalence: float | None) -> NDArray[np.float64]:
     """Net benefit in resamples of patients, `(resamples, thresholds)`."""
-    ids, patient = np.unique(rows["patient_id"].astype(str), return_inverse=True)
+    rows, draws = unit
     labels = rows["label"].to_numpy()
     called = rows["probability"].to_numpy("float64")[:, None] >= THRESHOLDS
-    counts = np.zeros((len(ids), 2, len(THRESHOLDS)))
-    np.add.at(counts, (patient, labels), called)
-    totals = np.zeros((len(ids), 2))
-    np.add.at(totals, (patient, labels), 1)
-    drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
+    counts = np.zeros((draws.patients, 2, len(THRESHOLDS)))
+    np.add.at(counts, (draws.patient, labels), called)
+    totals = np.zeros((draws.patients, 2))
+    np.add.at(totals, (draws.patient, labels), 1)
+    drawn = draws.counts
     false, true = drawn @ counts[:, 0], drawn @ counts[:, 1]
     benign, malignant = (drawn @ totals).T
     return _net_benefit(

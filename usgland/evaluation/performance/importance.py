@@ -87,9 +87,9 @@ def importance_table(
                 "fall": auc - float(np.mean(own)),
                 "low": interval.low,
                 "high": interval.high,
-                "method": f"{interval.method}, {len(permuted)} permutations"
+                "method": f"{interval.how()}, {len(permuted)} permutations"
                 if len(permuted) > 1
-                else interval.method,
+                else interval.how(),
             }
         )
     return sorted(table, key=lambda row: -row["fall"])

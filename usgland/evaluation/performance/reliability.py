@@ -6,46 +6,46 @@ Not to be confused with `calibration`, which changes them; this only looks.
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
 
 from usgland.config import EvaluationSettings
+from usgland.evaluation.performance.measures import Unit
 from usgland.evaluation.statistics.bootstrap import (
-    CHUNK,
     Interval,
+    no_interval,
     percentile_interval,
-    resample_patients,
 )
+from usgland.evaluation.statistics.intervals import proportion_interval
+from usgland.evaluation.statistics.measured_cases import Measure
 from usgland.evaluation.statistics.recalibration import recalibration
 from usgland.evaluation.statistics.scores import checked_cases
 
 BINS = 10  # at most
 CASES_A_BIN = 10  # at least, of equal-count bins; of fewer, a share says little
 SIMULATIONS = 1000
-SEPARATED = "none: the logits separate the labels, so the slope has no bound"
+ARRAYS = 4  # of the size of the weights that `recalibration` holds at a time
+SEPARATED = "the logits separate the labels, so the slope has no bound"
 
 
-def assess_calibration(
-    rows: pd.DataFrame, settings: EvaluationSettings
-) -> dict[str, Any]:
+def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, Any]:
     """Everything that this module knows of one set of predictions.
 
     Args:
-        rows: One row a case: patient_id, label, probability, logit.
-        settings: Resamples, level and seed.
+        unit: The cases.
+        settings: Level and seed.
 
     Returns:
         n, malignant_share, mean_probability, curve (see `reliability_curve`),
         ece_equal_count and ece_equal_width (value, bins, if_calibrated), slope and
-        intercept_in_the_large (value, low, high, method, undefined_resamples).
+        intercept_in_the_large (value, low, high, method, reason,
+        undefined_resamples).
     """
-    labels = rows["label"].to_numpy()
-    probabilities = rows["probability"].to_numpy("float64")
+    labels = unit.rows["label"].to_numpy()
+    probabilities = unit.rows["probability"].to_numpy("float64")
     edges = equal_count_edges(probabilities)
     widths = np.linspace(0, 1, BINS + 1)
     return {
-        "n": len(rows),
+        "n": len(labels),
         "malignant_share": float(labels.mean()),
         "mean_probability": float(probabilities.mean()),
         "curve": reliability_curve(
@@ -53,7 +53,7 @@ def assess_calibration(
         ),
         "ece_equal_count": _error(labels, probabilities, edges, settings.seed),
         "ece_equal_width": _error(labels, probabilities, widths, settings.seed),
-        **_recalibration(rows, settings),
+        **_recalibration(unit, settings),
     }
 
 
@@ -89,15 +89,15 @@ def reliability_curve(
     for number in np.unique(bins):
         inside = bins == number
         malignant, n = int(labels[inside].sum()), int(inside.sum())
-        bounds = binomtest(malignant, n).proportion_ci(level, "wilson")
+        interval = proportion_interval(malignant, n, level=level)
         curve.append(
             {
                 "n": n,
                 "malignant": malignant,
                 "mean_probability": float(probabilities[inside].mean()),
                 "share": malignant / n,
-                "low": float(bounds.low),
-                "high": float(bounds.high),
+                "low": interval.low,
+                "high": interval.high,
             }
         )
     return curve
@@ -125,32 +125,25 @@ def expected_calibration_error(
 
 
 def _recalibration(
-    rows: pd.DataFrame, settings: EvaluationSettings
+    unit: Unit, settings: EvaluationSettings
 ) -> dict[str, dict[str, Any]]:
-    labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy("float64")
-    ids, patient = np.unique(rows["patient_id"].astype(str), return_inverse=True)
+    labels = unit.rows["label"].to_numpy()
+    logits = unit.rows["logit"].to_numpy("float64")
     values = recalibration(labels, logits, np.ones((1, len(labels))))
-    drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
-    step = max(1, CHUNK // (4 * len(labels)))
     chunks = [
-        recalibration(labels, logits, drawn[start : start + step][:, patient])
-        for start in range(0, len(drawn), step)
+        recalibration(labels, logits, drawn[:, unit.draws.patient])
+        for drawn in unit.draws.chunks(ARRAYS)
     ]
     resampled = np.concatenate(chunks, axis=1) if chunks else np.empty((2, 0))
-    found = {}
+    measures = {}
     names = ("slope", "intercept_in_the_large")
-    for name, value, draws in zip(names, values, resampled, strict=True):
+    for name, (value,), draws in zip(names, values, resampled, strict=True):
         interval = _interval(draws, settings)
-        known = bool(np.isfinite(value[0]))
-        reason = "none: undefined" if np.isnan(value[0]) else SEPARATED
-        found[name] = {
-            "value": float(value[0]) if known else np.nan,
-            "low": interval.low if known else np.nan,
-            "high": interval.high if known else np.nan,
-            "method": interval.method if known else reason,
-            "undefined_resamples": interval.undefined,
-        }
-    return found
+        if not np.isfinite(value):
+            reason = "undefined" if np.isnan(value) else SEPARATED
+            value, interval = np.nan, no_interval(reason, interval.undefined)
+        measures[name] = Measure.of(value, interval).record()
+    return measures
 
 
 def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
@@ -163,8 +156,7 @@ def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
         # Half of what a bound leaves outside: then the bound itself is finite.
         if most > (1 - level) / 4 * len(values) or not len(finite):
             count = f"{infinite.sum()} of {len(values)} resamples"
-            reason = f"none: the labels are separated in {count}"
-            return Interval(np.nan, np.nan, reason, undefined)
+            return no_interval(f"the labels are separated in {count}", undefined)
         # So few lie outside both bounds, wherever they are.
         values = np.clip(values, finite.min(), finite.max())
     return percentile_interval(values, level=level, seed=settings.seed)

@@ -13,8 +13,12 @@ from scipy.stats import MonteCarloMethod, chi2, chi2_contingency
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
-from usgland.evaluation.cases.thresholds import apply_threshold
-from usgland.evaluation.performance.measures import measure_intervals
+from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
+from usgland.evaluation.performance.measures import (
+    count_cases,
+    measured_cases,
+    unit_of,
+)
 from usgland.evaluation.statistics.delong import delong_covariance
 from usgland.table_files import missing_cells
 
@@ -96,7 +100,7 @@ def group_names(values: pd.Series, cuts: tuple[float, ...] = ()) -> pd.Series:
 def subgroup_measures(
     rows: pd.DataFrame,
     groups: pd.Series,
-    thresholds: dict[str, Any],
+    thresholds: Thresholds,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     """Sensitivity, specificity and AUC of each group, per image and per patient.
@@ -107,7 +111,7 @@ def subgroup_measures(
     Args:
         rows: Predictions of one role, one row an image.
         groups: The group of each row, as `group_names` gives it.
-        thresholds: As `read_thresholds` gives it.
+        thresholds: Of the operating point.
         settings: Resamples, level and seed.
 
     Returns:
@@ -115,7 +119,7 @@ def subgroup_measures(
         `image` and `patient`: groups, a list of dicts with group, n, n_benign,
         n_malignant, n_patients, small (fewer than 10 benign or malignant patients)
         and measures as in `metrics_of`; of `patient` also heterogeneity: measure ->
-        p_value, method.
+        p_value, method, reason.
     """
     groups = groups.reset_index(drop=True)
     rows = rows.reset_index(drop=True)
@@ -144,21 +148,9 @@ def subgroup_measures(
 
 
 def _measures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
-    measures = measure_intervals(
-        rows["label"].to_numpy(),
-        rows["probability"].to_numpy(),
-        rows["threshold"].to_numpy(),
-        rows["patient_id"].to_numpy().astype(str),
-        settings,
-    )
-    benign, malignant = map(int, _counts(rows))
-    return {
-        "n": len(rows),
-        "n_benign": benign,
-        "n_malignant": malignant,
-        "n_patients": int(rows["patient_id"].nunique()),
-        "figures": {name: measures[name] for name in MEASURES},
-    }
+    cases = measured_cases(*unit_of(rows, settings), settings, MEASURES)
+    measures = {name: one.record() for name, one in cases.measures().items()}
+    return {**count_cases(rows), "figures": measures}
 
 
 def _heterogeneity(
@@ -174,8 +166,8 @@ def _heterogeneity(
         [Cochran, 1954](https://doi.org/10.2307/3001666).
     """
     if shared:
-        reason = f"none: {shared} patients stand in several groups"
-        return {name: {"p_value": np.nan, "method": reason} for name in MEASURES}
+        reason = f"{shared} patients stand in several groups"
+        return {name: _tested(np.nan, reason=reason) for name in MEASURES}
     found = {}
     for label, name in ((1, "sensitivity"), (0, "specificity")):
         counts = [
@@ -191,13 +183,12 @@ def _heterogeneity(
 
 def _chi_square(counts: NDArray, seed: int) -> dict[str, Any]:
     if len(counts) < 2:
-        return {"p_value": np.nan, "method": "none: fewer than two groups with cases"}
+        return _tested(np.nan, reason="fewer than two groups with cases")
     if not counts.sum(axis=0).all():
-        return {"p_value": 1.0, "method": "none needed: all groups have one value"}
+        return _tested(1.0, "none needed: all groups have one value")
     how = MonteCarloMethod(n_resamples=RANDOM_TABLES, rng=np.random.default_rng(seed))
     p_value = float(chi2_contingency(counts, correction=False, method=how).pvalue)
-    method = f"chi-square, {RANDOM_TABLES} random tables, seed {seed}"
-    return {"p_value": p_value, "method": method}
+    return _tested(p_value, f"chi-square, {RANDOM_TABLES} random tables, seed {seed}")
 
 
 def _cochran(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
@@ -208,14 +199,22 @@ def _cochran(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
             areas.append(float(area[0]))
             variances.append(float(covariance[0, 0]))
     if len(areas) < max(2, len(tables)) or not min(variances) > 0:
-        reason = "none: a group has no DeLong variance above 0"
-        return {"p_value": np.nan, "method": reason}
+        return _tested(np.nan, reason="a group has no DeLong variance above 0")
     weights = 1 / np.array(variances)
     mean = np.average(areas, weights=weights)
     statistic = float(weights @ (np.array(areas) - mean) ** 2)
     freedom = len(areas) - 1
     method = f"Cochran's Q = {statistic:.2f} with DeLong variances, df {freedom}"
-    return {"p_value": float(chi2.sf(statistic, freedom)), "method": method}
+    return _tested(float(chi2.sf(statistic, freedom)), method)
+
+
+def _tested(p_value: float, method: str = "", *, reason: str = "") -> dict[str, Any]:
+    """A test as files have it, where `method` says `none:` and why in one cell."""
+    return {
+        "p_value": p_value,
+        "method": method or f"none: {reason}",
+        "reason": reason,
+    }
 
 
 def _counts(rows: pd.DataFrame) -> NDArray[np.int64]:

@@ -90,7 +90,7 @@ def _methods(measures: dict[str, dict[str, Any]]) -> str:
     """Each method with its measures; the one of most measures last, for all others."""
     names: dict[str, list[str]] = {}
     for name, measure in measures.items():
-        if not measure["method"].startswith("none"):
+        if not measure["reason"]:
             names.setdefault(measure["method"], []).append(NAMES[name])
     if len(names) < 2:
         return "".join(names)
@@ -105,8 +105,7 @@ def _at_prevalences(
     """How predictive values at given prevalences got their intervals, or why not."""
     measures = [one for pair in prevalences.values() for one in pair.items()]
     where = f"at a given prevalence per {unit}"
-    methods = dict.fromkeys(measure["method"] for _, measure in measures)
-    made = [method for method in methods if not method.startswith("none")]
+    made = dict.fromkeys(one["method"] for _, one in measures if not one["reason"])
     notes = [f"Intervals {where}: {'; '.join(made)}."] if made else []
     return notes + _lacking(measures, where) + _left_out(measures, where)
 
@@ -119,8 +118,8 @@ def _lacking(measures: Measures, where: str) -> list[str]:
         for name, measure in measures:
             value = measure["value"]
             undefined = value is None or value != value
-            if measure["method"].startswith("none") and undefined == is_undefined:
-                reason = measure["method"].removeprefix("none: ")
+            reason = measure["reason"]
+            if reason and undefined == is_undefined:
                 reasons.setdefault(reason, {})[NAMES[name]] = None
         if reasons:
             parts = [f"{', '.join(names)}: {one}" for one, names in reasons.items()]
@@ -133,7 +132,7 @@ def _left_out(measures: Measures, where: str) -> list[str]:
     parts = [
         f"{NAMES[name]} {measure['undefined_resamples']}"
         for name, measure in measures
-        if measure["undefined_resamples"] and not measure["method"].startswith("none")
+        if measure["undefined_resamples"] and not measure["reason"]
     ]
     if not parts:
         return []

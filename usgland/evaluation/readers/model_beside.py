@@ -1,13 +1,13 @@
 """The model that readers are held against: its cases, its calls, what they rest on."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
-from usgland.evaluation.cases.thresholds import apply_threshold
+from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 
 
 class ModelCases(NamedTuple):
@@ -31,7 +31,7 @@ class ModelCases(NamedTuple):
 
 def model_cases(
     rows: pd.DataFrame,
-    thresholds: dict[str, Any],
+    thresholds: Thresholds,
     *,
     source: Path,
     role: str,
@@ -41,7 +41,7 @@ def model_cases(
 
     Args:
         rows: Predictions of one role, as `read_predictions` gives them.
-        thresholds: As `read_thresholds` gives them.
+        thresholds: Of the operating point.
         source: The file of the rows.
         role: Of the rows.
         synthetic: Whether the images are known to be phantoms; a column `synthetic`
@@ -66,5 +66,6 @@ def model_cases(
         columns = ["case", "patient_id", "label", "probability", "prediction"]
         by_unit[unit] = applied[columns].reset_index(drop=True)
     synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
-    words = "one a fold" if "folds" in thresholds else f"{thresholds['threshold']:.4f}"
+    value = thresholds.value
+    words = "one a fold" if isinstance(value, dict) else f"{value:.4f}"
     return ModelCases(by_unit, source, role, words, synthetic)

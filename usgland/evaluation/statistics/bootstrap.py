@@ -1,6 +1,8 @@
 """Bootstrap intervals: patients are drawn with replacement, each with all images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from usgland.evaluation.statistics.scores import (
+    MEASURES,
     OF_PROBABILITIES,
     checked_cases,
     kinds_of_cases,
@@ -21,19 +24,92 @@ ROUNDING = 1e-12  # resamples that differ by less have one value
 
 
 class Interval(NamedTuple):
-    """Bounds of a measure; NaN where the resamples can give none.
+    """Bounds of a measure.
 
     Attributes:
-        low: Lower bound.
-        high: Upper bound.
-        method: How it was made, or why there is none.
+        low: Lower bound; NaN where there is none.
+        high: Upper bound; NaN where there is none.
+        method: How it was made; "" where there are no bounds.
+        reason: Why there are no bounds; "" where there are.
         undefined: Resamples left out because the measure was not defined in them.
     """
 
     low: float
     high: float
     method: str
-    undefined: int
+    reason: str = ""
+    undefined: int = 0
+
+    def how(self) -> str:
+        """How it was made or, after `none:`, why not, as files say it in one cell."""
+        return f"none: {self.reason}" if self.reason else self.method
+
+
+def no_interval(reason: str, undefined: int = 0) -> Interval:
+    """An interval without bounds, and why."""
+    return Interval(np.nan, np.nan, "", reason, undefined)
+
+
+@dataclass(frozen=True, eq=False)
+class PatientDraws:
+    """Patients of one set of cases, and how often each is drawn in each resample.
+
+    Patients are drawn once, when they are first needed, for all that is computed of
+    these cases.
+
+    Attributes:
+        patient: `(cases,)`: whose each case is, a number from 0 in the order of the
+            sorted ids; so the order of the rows has no say in the draw.
+        patients: How many there are.
+        resamples: How many are drawn.
+        seed: Of the draw.
+    """
+
+    patient: NDArray[np.int64]
+    patients: int
+    resamples: int
+    seed: int
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """`(resamples, patients)`: how often each patient was drawn."""
+        return resample_patients(self.patients, self.resamples, self.seed)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether any patient has several cases."""
+        return self.patients < len(self.patient)
+
+    def chunks(self, parts: int = 1) -> Iterator[NDArray[np.int64]]:
+        """Rows of `counts`, so many that weights of cases stay below `CHUNK`.
+
+        Args:
+            parts: How many arrays of weights are held at a time.
+        """
+        step = max(1, CHUNK // (parts * len(self.patient)))
+        for start in range(0, self.resamples, step):
+            yield self.counts[start : start + step]
+
+    def all_but_one(self) -> Iterator[NDArray[np.float64]]:
+        """As `chunks`, of sets in which each patient in turn is left out."""
+        step = max(1, CHUNK // len(self.patient))
+        for start in range(0, self.patients, step):
+            rows = np.arange(start, min(start + step, self.patients))
+            yield (rows[:, None] != np.arange(self.patients)).astype("float64")
+
+
+def draw_patients(
+    patient_ids: ArrayLike, *, resamples: int = 2000, seed: int = 0
+) -> PatientDraws:
+    """Makes the draws of one set of cases, for all that is computed of them.
+
+    Args:
+        patient_ids: `(cases,)`: who each case belongs to.
+        resamples: How many.
+        seed: Of the draw.
+    """
+    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
+    return PatientDraws(patient, len(ids), resamples, seed)
 
 
 def resample_patients(patients: int, resamples: int, seed: int) -> NDArray[np.int64]:
@@ -55,86 +131,81 @@ def bootstrap_measures(
     labels: ArrayLike,
     probabilities: ArrayLike,
     threshold: ArrayLike,
-    patient_ids: ArrayLike,
-    *,
-    resamples: int,
-    seed: int,
+    draws: PatientDraws,
+    names: Sequence[str] = MEASURES,
 ) -> dict[str, NDArray[np.float64]]:
-    """Every measure in every resample of patients, each with all images.
+    """Measures in every resample of patients, each with all images.
 
     Args:
         labels: `(cases,)`, 0 or 1.
         probabilities: `(cases,)`, in [0, 1].
         threshold: One, or `(cases,)`.
-        patient_ids: `(cases,)`: who each case belongs to.
-        resamples: How many.
-        seed: Of the draw.
+        draws: Of the patients of these cases, in this order.
+        names: Of `MEASURES`.
 
     Returns:
         Name -> `(resamples,)`; NaN where undefined, see `score`.
     """
-    labels, probabilities = checked_cases(labels, probabilities)
-    kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
-    # Sorted by np.unique: the order of the rows has no say in the draw.
-    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
-    drawn = resample_patients(len(ids), resamples, seed)
-    counts = np.zeros((len(ids), 4))
-    np.add.at(counts, (patient, kinds), 1)
-    measures = measures_of_counts(drawn @ counts)
-    step = max(1, CHUNK // len(labels))
-    chunks = (drawn[start : start + step] for start in range(0, resamples, step))
-    return measures | _of_probabilities(labels, probabilities, patient, chunks)
+    return _measures_of_sets(
+        labels, probabilities, threshold, draws.patient, draws.chunks(), names
+    )
 
 
 def jackknife_measures(
     labels: ArrayLike,
     probabilities: ArrayLike,
     threshold: ArrayLike,
-    patient_ids: ArrayLike,
+    draws: PatientDraws,
+    names: Sequence[str] = MEASURES,
 ) -> dict[str, NDArray[np.float64]]:
-    """Every measure without one patient after the other, for `bca_interval`.
+    """Measures without one patient after the other, for `bca_interval`.
 
     Args:
         labels: As in `bootstrap_measures`.
         probabilities: As in `bootstrap_measures`.
         threshold: As in `bootstrap_measures`.
-        patient_ids: As in `bootstrap_measures`.
+        draws: As in `bootstrap_measures`.
+        names: As in `bootstrap_measures`.
 
     Returns:
         Name -> `(patients,)`; NaN where undefined.
     """
+    return _measures_of_sets(
+        labels, probabilities, threshold, draws.patient, draws.all_but_one(), names
+    )
+
+
+def _measures_of_sets(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    patient: NDArray,
+    chunks: Iterable[NDArray],
+    names: Sequence[str],
+) -> dict[str, NDArray[np.float64]]:
+    """Measures of sets of patients, a chunk `(sets, patients)` at a time."""
     labels, probabilities = checked_cases(labels, probabilities)
     kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
-    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
-    counts = np.zeros((len(ids), 4))
+    counts = np.zeros((patient.max() + 1, 4))
     np.add.at(counts, (patient, kinds), 1)
-    measures = measures_of_counts(counts.sum(axis=0) - counts)
-    chunks = _all_but_one(len(ids), max(1, CHUNK // len(labels)))
-    return measures | _of_probabilities(labels, probabilities, patient, chunks)
-
-
-def _all_but_one(patients: int, step: int) -> Iterator[NDArray]:
-    """How often each patient stands in each set: all but one, each in turn."""
-    for start in range(0, patients, step):
-        rows = np.arange(start, min(start + step, patients))
-        yield (rows[:, None] != np.arange(patients)).astype("float64")
-
-
-def _of_probabilities(
-    labels: NDArray, probabilities: NDArray, patient: NDArray, chunks: Iterable[NDArray]
-) -> dict[str, NDArray[np.float64]]:
-    """The measures that need probabilities, a chunk of the sets at a time."""
-    parts = [
-        measures_of_probabilities(labels, probabilities, weights[:, patient])
-        for weights in chunks
-    ]
+    ranked = bool(set(names) & set(OF_PROBABILITIES))
+    parts: dict[str, list[NDArray]] = {name: [] for name in names}
+    for drawn in chunks:
+        measures = measures_of_counts(drawn @ counts)
+        if ranked:
+            weights = drawn[:, patient]
+            measures |= measures_of_probabilities(labels, probabilities, weights)
+        for name in names:
+            parts[name].append(measures[name])
     return {
-        name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0)
-        for name in OF_PROBABILITIES
+        name: np.concatenate(part) if part else np.empty(0)
+        for name, part in parts.items()
     }
 
 
-def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval:
+def percentile_interval(
+    values: NDArray, *, level: float = 0.95, seed: int = 0
+) -> Interval:
     """The percentile bootstrap interval of one measure.
 
     It has no bounds where no resample differs from another: of 21 patients called
@@ -148,24 +219,28 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
         seed: Of the draw, for the record.
     """
     if not len(values):
-        return Interval(np.nan, np.nan, "none: 0 bootstrap resamples asked for", 0)
+        return no_interval("0 bootstrap resamples asked for")
     defined = values[~np.isnan(values)]
     undefined = len(values) - len(defined)
     if not len(defined):
-        return Interval(np.nan, np.nan, "none: undefined in every resample", undefined)
+        return no_interval("undefined in every resample", undefined)
     if undefined > (1 - level) * len(values):
-        reason = f"none: undefined in {undefined} of {len(values)} resamples"
-        return Interval(np.nan, np.nan, reason, undefined)
+        reason = f"undefined in {undefined} of {len(values)} resamples"
+        return no_interval(reason, undefined)
     if np.ptp(defined) < ROUNDING:
-        reason = "none: the same value in every resample"
-        return Interval(np.nan, np.nan, reason, undefined)
+        return no_interval("the same value in every resample", undefined)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     method = f"percentile bootstrap over patients, {len(values)} resamples, seed {seed}"
-    return Interval(float(low), float(high), method, undefined)
+    return Interval(float(low), float(high), method, undefined=undefined)
 
 
 def bca_interval(
-    values: NDArray, value: float, jackknife: NDArray, *, level: float, seed: int
+    values: NDArray,
+    value: float,
+    jackknife: NDArray,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """The bias-corrected and accelerated bootstrap interval of one measure.
 
@@ -185,7 +260,7 @@ def bca_interval(
     plain = percentile_interval(values, level=level, seed=seed)
     defined = values[~np.isnan(values)]
     known = jackknife[~np.isnan(jackknife)]
-    if plain.low != plain.low or len(known) < 2:
+    if plain.reason or len(known) < 2:
         return plain
     share = ((defined < value).sum() + (defined == value).sum() / 2) / len(defined)
     apart = known.mean() - known
@@ -199,4 +274,4 @@ def bca_interval(
     moved = norm.cdf(bias + ends / (1 - acceleration * ends))
     low, high = np.quantile(defined, moved)
     method = plain.method.replace("percentile", "BCa")
-    return Interval(float(low), float(high), method, plain.undefined)
+    return plain._replace(low=float(low), high=float(high), method=method)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
-from usgland.evaluation.statistics.bootstrap import Interval
+from usgland.evaluation.statistics.bootstrap import Interval, no_interval
 
 
 class Placements(NamedTuple):
@@ -63,7 +63,7 @@ def delong_interval(
     labels: ArrayLike,
     scores: ArrayLike,
     *,
-    level: float,
+    level: float = 0.95,
     patient_ids: ArrayLike | None = None,
 ) -> Interval:
     """The DeLong interval of one area under the ROC curve, cut to [0, 1].
@@ -88,15 +88,13 @@ def delong_interval(
             "`scores` must be of one model, `(cases,)`. "
             f"Received: shape {np.shape(scores)}"
         )
-    found, covariance = delong_covariance(labels, scores, patient_ids=patient_ids)
-    area, variance = float(found[0]), float(covariance[0, 0])
+    (area,), ((variance,),) = delong_covariance(labels, scores, patient_ids=patient_ids)
     clustered = has_clusters(patient_ids)
     if not variance > 0:
-        reason = f"none: {no_variance(variance, clustered)}"
-        return Interval(np.nan, np.nan, reason, 0)
+        return no_interval(no_variance(variance, clustered))
     half = float(norm.ppf((1 + level) / 2)) * variance**0.5
-    method = variance_name(clustered)
-    return Interval(max(0.0, area - half), min(1.0, area + half), method, 0)
+    low, high = max(0.0, float(area - half)), min(1.0, float(area + half))
+    return Interval(low, high, variance_name(clustered))
 
 
 def placements(labels: ArrayLike, scores: ArrayLike) -> Placements:

@@ -1,21 +1,16 @@
-"""The interval of each measure, by the method that fits its cases.
+"""Intervals in closed form, of cases that are independent.
 
-Where every patient is one case, shares have the interval of a proportion, likelihood
-ratios that of their logarithm, predictive values at a given prevalence that of their
-logit and the AUC that of DeLong. Where patients have several
-images, and for all other measures, patients are drawn with replacement
-(`usgland.evaluation.statistics.bootstrap`).
+Of a share, a likelihood ratio, a predictive value at a given prevalence and an AUC;
+`measured_cases` says which of them a measure gets, or a bootstrap.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 
-from usgland.evaluation.statistics.bootstrap import (
-    Interval,
-)
+from usgland.evaluation.statistics.bootstrap import Interval, no_interval
 from usgland.evaluation.statistics.delong import delong_interval
-from usgland.evaluation.statistics.scores import score
+from usgland.evaluation.statistics.scores import roc_auc
 
 PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
 # Column of the confusion matrix, and what its cases are called.
@@ -27,7 +22,7 @@ CALLED = {"npv": 0, "ppv": 1}  # column of the confusion matrix
 CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
 
 
-def ratio_interval(name: str, counts: np.ndarray, *, level: float) -> Interval:
+def ratio_interval(name: str, counts: NDArray, *, level: float = 0.95) -> Interval:
     """The interval of a likelihood ratio of independent cases, on the log scale.
 
     Args:
@@ -45,17 +40,16 @@ def ratio_interval(name: str, counts: np.ndarray, *, level: float) -> Interval:
     column, call = RATIOS[name]
     (benign, malignant), totals = counts[:, column], counts.sum(axis=1)
     if not malignant:
-        reason = f"none: no malignant case is called {call}"
-        return Interval(np.nan, np.nan, reason, 0)
+        return no_interval(f"no malignant case is called {call}")
     middle = np.log(malignant / totals[1]) - np.log(benign / totals[0])
     variance = 1 / malignant - 1 / totals[1] + 1 / benign - 1 / totals[0]
     half = norm.ppf((1 + level) / 2) * variance**0.5
     low, high = np.exp([middle - half, middle + half])
-    return Interval(float(low), float(high), "log (Simel)", 0)
+    return Interval(float(low), float(high), "log (Simel)")
 
 
 def predictive_interval(
-    name: str, counts: np.ndarray, prevalence: float, *, level: float
+    name: str, counts: NDArray, prevalence: float, *, level: float = 0.95
 ) -> Interval:
     """The interval of a predictive value at a given prevalence, independent cases.
 
@@ -90,7 +84,7 @@ def predictive_interval(
         _share_of(column, called / totals * np.array([1, ratio]), prevalence)
         for ratio in np.exp([-half, half])
     ]
-    return Interval(min(*ends, value), max(*ends, value), method, 0)
+    return Interval(min(*ends, value), max(*ends, value), method)
 
 
 def _share_of(label: int, called: np.ndarray, prevalence: float) -> float:
@@ -100,7 +94,7 @@ def _share_of(label: int, called: np.ndarray, prevalence: float) -> float:
 
 
 def proportion_interval(
-    successes: int, cases: int, *, level: float, method: str = "wilson"
+    successes: int, cases: int, *, level: float = 0.95, method: str = "wilson"
 ) -> Interval:
     """The interval of a share of independent cases.
 
@@ -127,12 +121,12 @@ def proportion_interval(
             "`successes` must be from 0 to `cases`, 1 or more. "
             f"Received: {successes} of {cases}"
         )
-    found = binomtest(successes, cases).proportion_ci(level, CENTILES[method])
-    return Interval(float(found.low), float(found.high), PROPORTION_METHODS[method], 0)
+    low, high = binomtest(successes, cases).proportion_ci(level, CENTILES[method])
+    return Interval(float(low), float(high), PROPORTION_METHODS[method])
 
 
 def auc_interval(
-    labels: ArrayLike, probabilities: ArrayLike, *, level: float
+    labels: ArrayLike, scores: ArrayLike, *, level: float = 0.95
 ) -> Interval:
     """The interval of the AUC of independent cases.
 
@@ -144,16 +138,18 @@ def auc_interval(
 
     Args:
         labels: `(cases,)`, 0 or 1, both among them.
-        probabilities: `(cases,)`.
+        scores: `(cases,)`, higher is more suspicious: probabilities, logits or grades.
         level: Confidence level in (0, 1).
+
+    Raises:
+        ValueError: As `delong_interval`.
     """
-    labels = np.asarray(labels)
-    area = score(labels, probabilities, 0.5)["roc_auc"]
+    labels, area = np.asarray(labels), roc_auc(labels, scores)
     if area not in (0.0, 1.0):
-        return delong_interval(labels, probabilities, level=level)
+        return delong_interval(labels, scores, level=level)
     pairs = int(min((labels == 1).sum(), (labels == 0).sum()))
     bound = ((1 - level) / 2) ** (1 / pairs)
     method = f"exact, of {pairs} disjoint pairs, as DeLong's variance is 0"
     if area == 1:
-        return Interval(bound, 1.0, method, 0)
-    return Interval(0.0, 1 - bound, method, 0)
+        return Interval(bound, 1.0, method)
+    return Interval(0.0, 1 - bound, method)

@@ -1,11 +1,35 @@
-"""Figures of merit of a binary classifier.
+"""Measures of a binary classifier: of its calls, and of its probabilities.
 
 Every measure is computed from counts that may carry leading dimensions, so that
 thousands of resamples cost little more than one.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+# In the order in which tables show them.
+MEASURES = (
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "f1_macro",
+    "cohen_kappa",
+    "mcc",
+    "jaccard",
+    "positive_likelihood_ratio",
+    "negative_likelihood_ratio",
+    "roc_auc",
+    "average_precision",
+    "brier",
+)
+# Those that need probabilities, not only decisions.
+OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
 
 NO_BENIGN, NO_MALIGNANT = "no benign case", "no malignant case"
 # Why a measure is not defined, in the order in which a reason is looked for.
@@ -35,29 +59,6 @@ UNDEFINED = {
 }
 
 
-# In the order in which tables show them.
-MEASURES = (
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "accuracy",
-    "balanced_accuracy",
-    "f1",
-    "f1_macro",
-    "cohen_kappa",
-    "mcc",
-    "jaccard",
-    "positive_likelihood_ratio",
-    "negative_likelihood_ratio",
-    "roc_auc",
-    "average_precision",
-    "brier",
-)
-# Those that need probabilities, not only decisions.
-OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
-
-
 def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     """Counts cases by label and decision.
 
@@ -76,21 +77,26 @@ def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
 
 
 def score(
-    labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    names: Sequence[str] = MEASURES,
 ) -> dict[str, float]:
-    """Computes every measure of `MEASURES` for one set of cases.
+    """Computes measures of one set of cases.
 
     Args:
         labels: `(cases,)`, 0 benign or 1 malignant.
         probabilities: `(cases,)`, P(malignant) in [0, 1].
         threshold: P(malignant) from which a case is called malignant; one for all,
             or `(cases,)`, as in cross-validation.
+        names: Of `MEASURES`.
 
     Returns:
         Name -> value, NaN where undefined; `undefined_reason` says why.
 
     Raises:
-        ValueError: If the arguments differ in length or are out of range.
+        ValueError: If the arguments differ in length or are out of range, or a name
+            is unknown.
 
     Reference:
         Jaccard, accuracy and F1: equations 1 to 3 of the paper, F1 of the malignant
@@ -99,13 +105,37 @@ def score(
         1975](https://doi.org/10.1016/0005-2795(75)90109-9). Brier score: [Brier,
         1950](https://doi.org/10.1175/1520-0493(1950)078%3C0001:VOFEIT%3E2.0.CO;2).
     """
+    check_names(names)
     labels, probabilities = checked_cases(labels, probabilities)
-    predictions = probabilities >= np.asarray(threshold, "float64")
-    counts = confusion(labels, predictions).reshape(1, 4)
-    measures = measures_of_counts(counts)
-    once = np.ones((1, len(labels)))
-    measures |= measures_of_probabilities(labels, probabilities, once)
-    return {name: float(measures[name][0]) for name in MEASURES}
+    kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
+    measures = measures_of_counts(np.bincount(kinds, minlength=4).reshape(1, 4))
+    if set(names) & set(OF_PROBABILITIES):
+        once = np.ones((1, len(labels)))
+        measures |= measures_of_probabilities(labels, probabilities, once)
+    return {name: float(measures[name][0]) for name in names}
+
+
+def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve: see `weighted_auc`.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        scores: `(cases,)`, higher is more suspicious: probabilities, logits or grades.
+
+    Returns:
+        In [0, 1]; NaN where there is one label only.
+
+    Raises:
+        ValueError: If the two differ in length or a score is not finite.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, "float64")
+    finite = np.isfinite(scores)
+    if labels.shape != scores.shape or labels.ndim != 1 or not finite.all():
+        raise ValueError(
+            "`labels` and `scores` must be of one length, scores finite. Received: "
+            f"shapes {labels.shape} and {scores.shape}, {(~finite).sum()} not finite"
+        )
+    return float(weighted_auc(labels, scores, np.ones((1, len(labels))))[0])
 
 
 def measures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
@@ -193,34 +223,18 @@ def measures_of_probabilities(
         the recall it adds; no interpolation.
     """
     benign, malignant = _sums_by_threshold(labels, probabilities, weights)
-    below = np.cumsum(benign, axis=1) - benign / 2
-    total = malignant.sum(axis=1)
     error = (probabilities - labels) ** 2
     # From the highest threshold down.
-    found = np.cumsum(malignant[:, ::-1], axis=1)
-    called = found + np.cumsum(benign[:, ::-1], axis=1)
+    reached = np.cumsum(malignant[:, ::-1], axis=1)
+    called = reached + np.cumsum(benign[:, ::-1], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(called > 0, found / called, 0.0)
+        precision = np.where(called > 0, reached / called, 0.0)
+        gained = (malignant[:, ::-1] * precision).sum(axis=1)
         return {
-            "roc_auc": (malignant * below).sum(axis=1) / (total * benign.sum(axis=1)),
-            "average_precision": (malignant[:, ::-1] * precision).sum(axis=1) / total,
+            "roc_auc": _areas(benign, malignant),
+            "average_precision": gained / malignant.sum(axis=1),
             "brier": weights @ error / weights.sum(axis=1),
         }
-
-
-def _sums_by_threshold(
-    labels: NDArray, probabilities: NDArray, weights: NDArray
-) -> tuple[NDArray, NDArray]:
-    """Weights of benign and malignant cases by ascending distinct probability."""
-    order = np.argsort(probabilities, kind="stable")
-    malignant = labels[order] == 1
-    ordered = probabilities[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    weights = weights[:, order]
-    return (
-        np.add.reduceat(weights * ~malignant, starts, axis=1),
-        np.add.reduceat(weights * malignant, starts, axis=1),
-    )
 
 
 def weighted_auc(
@@ -239,11 +253,30 @@ def weighted_auc(
     Returns:
         `(sets,)`; NaN where a set lacks one class.
     """
-    benign, positive = _sums_by_threshold(labels, probabilities, weights)
+    return _areas(*_sums_by_threshold(labels, probabilities, weights))
+
+
+def _sums_by_threshold(
+    labels: NDArray, probabilities: NDArray, weights: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Weights of benign and malignant cases by ascending distinct probability."""
+    order = np.argsort(probabilities, kind="stable")
+    malignant = labels[order] == 1
+    ordered = probabilities[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    weights = weights[:, order]
+    return (
+        np.add.reduceat(weights * ~malignant, starts, axis=1),
+        np.add.reduceat(weights * malignant, starts, axis=1),
+    )
+
+
+def _areas(benign: NDArray, malignant: NDArray) -> NDArray[np.float64]:
+    """Areas under ROC curves, from the sums of `_sums_by_threshold`."""
     below = np.cumsum(benign, axis=1) - benign / 2
-    pairs = positive.sum(axis=1) * benign.sum(axis=1)
+    pairs = malignant.sum(axis=1) * benign.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (positive * below).sum(axis=1) / pairs
+        return np.asarray((malignant * below).sum(axis=1) / pairs)
 
 
 def roc_points(
@@ -297,6 +330,17 @@ def checked_cases(
     return labels, probabilities
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Refuses names that are not of `MEASURES`.
+
+    Raises:
+        ValueError: If there is such a name.
+    """
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise ValueError(f"Expected names of {list(MEASURES)}. Received: {unknown}")
+
+
 def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     """0 true negative, 1 false positive, 2 false negative, 3 true positive."""
     labels, predictions = np.asarray(labels), np.asarray(predictions)
@@ -317,15 +361,15 @@ def undefined_reason(name: str, labels: ArrayLike, value: float) -> str:
     """Why a measure is NaN; "" where it is not.
 
     Args:
-        name: Of `usgland.evaluation.statistics.scores.MEASURES`.
+        name: Of `MEASURES`.
         labels: `(cases,)`, 0 or 1, that it was computed of.
         value: Of the measure.
     """
     if value == value:
         return ""
-    known = {NO_BENIGN: 0, NO_MALIGNANT: 1}
-    there = set(np.unique(np.asarray(labels)))
+    lacking = {NO_BENIGN: 0, NO_MALIGNANT: 1}
+    present = set(np.unique(np.asarray(labels)))
     for reason in UNDEFINED.get(name, ()):
-        if reason not in known or known[reason] not in there:
+        if reason not in lacking or lacking[reason] not in present:
             return reason
     return "not defined"

@@ -32,7 +32,7 @@ def make_sheet(
     Args:
         config: Its settings.
         rows: Its images, with patient_id, role, label and synthetic.
-        threshold: As `read_thresholds` gives it.
+        threshold: The operating point, as `threshold.json` holds it.
         metrics: Of metrics.json; None: never scored on test patients.
 
     Returns:

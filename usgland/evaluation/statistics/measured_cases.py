@@ -1,0 +1,301 @@
+"""Every measure with its interval, by the method that fits its cases.
+
+Where every patient is one case, shares have the interval of a proportion, likelihood
+ratios that of their logarithm, predictive values at a given prevalence that of their
+logit and the AUC that of DeLong. Where patients have several images, and for all other
+measures, patients are drawn with replacement. This is decided here and nowhere else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from usgland.evaluation.statistics.bootstrap import (
+    Interval,
+    PatientDraws,
+    bca_interval,
+    bootstrap_measures,
+    draw_patients,
+    jackknife_measures,
+    no_interval,
+    percentile_interval,
+)
+from usgland.evaluation.statistics.delong import check_level
+from usgland.evaluation.statistics.intervals import (
+    RATIOS,
+    auc_interval,
+    predictive_interval,
+    proportion_interval,
+    ratio_interval,
+)
+from usgland.evaluation.statistics.scores import (
+    MEASURES,
+    UNDEFINED,
+    confusion,
+    predictive_values,
+    score,
+    undefined_reason,
+)
+
+BOOTSTRAPS = ("percentile", "bca")
+CALL_RATES = ("sensitivity", "specificity")
+
+
+class Measure(NamedTuple):
+    """A measure with its interval.
+
+    Attributes:
+        value: Of all cases; NaN where undefined.
+        low: Lower bound; NaN where there is none.
+        high: Upper bound; NaN where there is none.
+        method: How the interval was made; "" where there is none.
+        reason: Why there is no value, or no interval; "" where there are both.
+        undefined_resamples: Left out because the measure was not defined in them.
+    """
+
+    value: float
+    low: float
+    high: float
+    method: str
+    reason: str
+    undefined_resamples: int
+
+    @classmethod
+    def of(cls, value: float, interval: Interval) -> "Measure":
+        """A value and its interval."""
+        return cls(float(value), *interval)
+
+    def record(self) -> dict[str, Any]:
+        """As files have it, where `method` says `none:` and why in one cell."""
+        return self._asdict() | {"method": Interval(*self[1:]).how()}
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredCases:
+    """One set of cases and the calls at one threshold; makes each measure's interval.
+
+    Attributes:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        threshold: P(malignant) from which a case is called malignant; one, or
+            `(cases,)`.
+        draws: Of the patients of these cases, in this order.
+        names: The measures that are wanted, of `MEASURES`.
+        level: Confidence level in (0, 1).
+        proportions: Interval of a share, of `PROPORTION_METHODS`.
+        bootstrap: Interval of resamples, of `BOOTSTRAPS`.
+
+    Raises:
+        ValueError: If an option is unknown or out of range; when a measure is asked
+            for, if the arrays do not fit.
+    """
+
+    labels: NDArray
+    probabilities: NDArray
+    threshold: ArrayLike
+    draws: PatientDraws
+    names: Sequence[str] = MEASURES
+    level: float = 0.95
+    proportions: str = "wilson"
+    bootstrap: str = "percentile"
+
+    def __post_init__(self) -> None:
+        check_level(self.level)
+        if self.bootstrap not in BOOTSTRAPS:
+            raise ValueError(
+                f"`bootstrap` must be one of {BOOTSTRAPS}. Received: {self.bootstrap!r}"
+            )
+
+    def measures(self) -> dict[str, Measure]:
+        """Name -> measure, each of `names`."""
+        return {
+            name: Measure.of(self.values[name], self._interval(name))
+            for name in self.names
+        }
+
+    def predictive_values(self, prevalence: float) -> dict[str, Measure]:
+        """PPV and NPV where other shares are malignant.
+
+        Args:
+            prevalence: Share of malignant cases, in (0, 1).
+        """
+        values = _at_prevalence(self.values, prevalence)
+        return {
+            name: Measure.of(value, self._predictive_interval(name, value, prevalence))
+            for name, value in values.items()
+        }
+
+    def resampled_interval(
+        self, value: float, of: Callable[[dict[str, NDArray]], NDArray]
+    ) -> Interval:
+        """The bootstrap interval of a measure or of what is computed of measures.
+
+        Args:
+            value: Of all cases.
+            of: Measures of many sets of cases, name -> `(sets,)`, to `(sets,)`.
+        """
+        resampled, level, seed = of(self._resampled), self.level, self.draws.seed
+        if self.bootstrap == "percentile":
+            return percentile_interval(resampled, level=level, seed=seed)
+        left_out = of(self._left_out)
+        return bca_interval(resampled, value, left_out, level=level, seed=seed)
+
+    def _interval(self, name: str) -> Interval:
+        value = self.values[name]
+        reason = undefined_reason(name, self.labels, value)
+        if reason:
+            return no_interval(reason)
+        if not self.draws.clustered:
+            if name in self._shares:
+                return proportion_interval(
+                    *self._shares[name], level=self.level, method=self.proportions
+                )
+            if name == "roc_auc":
+                return auc_interval(self.labels, self.probabilities, level=self.level)
+            if name in RATIOS:
+                return ratio_interval(name, self._counts, level=self.level)
+        return self.resampled_interval(value, lambda measures: measures[name])
+
+    def _predictive_interval(
+        self, name: str, value: float, prevalence: float
+    ) -> Interval:
+        if value != value:
+            lacking = (
+                undefined_reason(other, self.labels, self.values[other])
+                for other in CALL_RATES
+            )
+            return no_interval(next(filter(None, lacking), UNDEFINED[name][0]))
+        if not self.draws.clustered:
+            return predictive_interval(name, self._counts, prevalence, level=self.level)
+        return self.resampled_interval(
+            value, lambda measures: _at_prevalence(measures, prevalence)[name]
+        )
+
+    @cached_property
+    def _all_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.names, *CALL_RATES)))
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        cases = self.labels, self.probabilities, self.threshold
+        return score(*cases, self._all_names)
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        reached = np.asarray(self.probabilities) >= np.asarray(self.threshold)
+        return confusion(self.labels, reached)
+
+    @cached_property
+    def _shares(self) -> dict[str, tuple[int, int]]:
+        """Measures that are shares of cases: how many, of how many."""
+        (tn, fp), (fn, tp) = self._counts.tolist()
+        return {
+            "sensitivity": (tp, tp + fn),
+            "specificity": (tn, tn + fp),
+            "ppv": (tp, tp + fp),
+            "npv": (tn, tn + fn),
+            "accuracy": (tp + tn, tp + tn + fp + fn),
+        }
+
+    @cached_property
+    def _resampled(self) -> dict[str, NDArray[np.float64]]:
+        cases = self.labels, self.probabilities, self.threshold
+        return bootstrap_measures(*cases, self.draws, self._all_names)
+
+    @cached_property
+    def _left_out(self) -> dict[str, NDArray[np.float64]]:
+        cases = self.labels, self.probabilities, self.threshold
+        return jackknife_measures(*cases, self.draws, self._all_names)
+
+
+def measure_intervals(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    patient_ids: ArrayLike | None = None,
+    *,
+    names: Sequence[str] = MEASURES,
+    level: float = 0.95,
+    proportions: str = "wilson",
+    bootstrap: str = "percentile",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Measure]:
+    """Measures of one set of cases, each with its interval.
+
+    Args:
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        threshold: P(malignant) from which a case is called malignant; one, or
+            `(cases,)`.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+        names: Of `MEASURES`.
+        level: Confidence level in (0, 1).
+        proportions: Interval of a share, of `PROPORTION_METHODS`.
+        bootstrap: Interval of resamples, of `BOOTSTRAPS`.
+        resamples: How often patients are drawn.
+        seed: Of the draw.
+
+    Returns:
+        Name -> measure. What is undefined is NaN, with a reason.
+
+    Raises:
+        ValueError: If the arrays do not fit, or an option is unknown.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
+    ids = np.arange(len(labels)) if patient_ids is None else patient_ids
+    draws = draw_patients(ids, resamples=resamples, seed=seed)
+    return MeasuredCases(
+        labels, probabilities, threshold, draws, names, level, proportions, bootstrap
+    ).measures()
+
+
+def bootstrap_interval(
+    name: str,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    patient_ids: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    method: str = "percentile",
+) -> Interval:
+    """The bootstrap interval of a measure, patients drawn with all their cases.
+
+    Args:
+        name: Of `MEASURES`.
+        labels: `(cases,)`, 0 or 1.
+        probabilities: `(cases,)`, in [0, 1].
+        threshold: One, or `(cases,)`.
+        patient_ids: `(cases,)`: who each case belongs to.
+        level: Confidence level in (0, 1).
+        resamples: How often patients are drawn.
+        seed: Of the draw.
+        method: `"percentile"` or `"bca"`.
+
+    Returns:
+        Bounds; NaN with the reason where there are none.
+
+    Raises:
+        ValueError: If the arrays do not fit, or an option is unknown.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
+    draws = draw_patients(patient_ids, resamples=resamples, seed=seed)
+    cases = MeasuredCases(
+        labels, probabilities, threshold, draws, (name,), level, bootstrap=method
+    )
+    return cases.resampled_interval(cases.values[name], lambda measures: measures[name])
+
+
+def _at_prevalence(measures: Mapping[str, Any], prevalence: float) -> dict[str, Any]:
+    """PPV and NPV of measures of one set, or of many."""
+    sensitivity, specificity = (measures[name] for name in CALL_RATES)
+    pair = predictive_values(sensitivity, specificity, prevalence)
+    return dict(zip(("ppv", "npv"), pair, strict=True))
