@@ -148,7 +148,7 @@ def test_everything_at_once_and_never_twice(run):
     first = (run / "tables" / "shortcuts.md").read_text("utf-8").splitlines()[0]
     assert first.startswith("Without the lesion")
     assert (run / "figures" / "saliency.png").exists()
-    assert "are not overwritten" in fail("explain", run)
+    assert "no earlier pictures and tables" in fail("explain", run)
     # Single cases leave the sheets alone; drawn once, they are not drawn again.
     call("explain", run, "--cases", "P05", "--cases", "case6", "--label", "benign")
     assert (run / "heatmaps" / "case5_gradcam_benign.png").exists()

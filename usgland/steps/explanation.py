@@ -26,6 +26,7 @@ from usgland.explanation.subject import (
     value_in_words,
     worst_first,
 )
+from usgland.files import check_unwritten
 from usgland.runs import (
     CALIBRATION,
     HEATMAPS,
@@ -64,11 +65,12 @@ def explain(run: Path, console: Console, choices: Choices) -> list[Path]:
     has_table = config.model.inputs == "both" and not choices.cases and choices.limit
     planned = _planned_files(target, choices)
     planned += [target / CONTRIBUTIONS] if has_table else []
-    _check_free(planned, choices.overwrite)
+    overwrite = choices.overwrite
+    check_unwritten("pictures and tables", planned, overwrite=overwrite)
     subject = read_subject(load_model(run), rows, read_calibration(run / CALIBRATION))
     drawn = worst_first(subject.rows)[: choices.limit]
     pictures = _picture_paths(target, rows, drawn, choices)
-    _check_free(list(pictures.values()), choices.overwrite)
+    check_unwritten("pictures and tables", pictures.values(), overwrite=overwrite)
 
     added, table = _contributions(subject, drawn, config, console)
     written = list(pictures.values())
@@ -219,12 +221,3 @@ def _draw_sheets(
             save_plot(sheet, path)
             written.append(path)
     return written
-
-
-def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
-    existing = [path for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise UserError(
-            f"Pictures and tables are not overwritten. Received {existing[0]}, which "
-            "exists. Add --overwrite to make them again"
-        )
