@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from usgland.cli.main import cli
 from usgland.evaluation.statistics.auc_tests import delong_test
-from usgland.evaluation.statistics.share_tests import paired_shares
+from usgland.evaluation.statistics.share_tests import mcnemar_test
 
 
 def call(*arguments, code=0):
@@ -188,7 +188,7 @@ def test_the_interval_of_paired_shares_is_that_of_newcombe():
     """Cavo et al. 2012: 59, 6, 16, 80; bounds as CRAN's contingencytables prints."""
     counts = (59, 6, 16, 80)
     right_a, right_b = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
-    found = paired_shares("sensitivity", np.ones(161, int), right_a, right_b)
+    found = mcnemar_test(np.ones(161, int), right_a, right_b, measure="sensitivity")
     assert found.difference == pytest.approx(-0.0621, abs=5e-5)
     assert (found.low, found.high) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from usgland.evaluation.statistics.agreement import cohen_agreement, fleiss_agreement
+from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
 
 REFERENCE = json.loads(
     (Path(__file__).parents[2] / "reference" / "kappa.json").read_text()
@@ -18,18 +18,18 @@ CALLS = st.lists(st.tuples(*[st.integers(0, 1)] * 3), min_size=3, max_size=30)
 @pytest.mark.parametrize("case", REFERENCE["cases"])
 def test_kappas_and_their_errors_are_those_of_statsmodels(case):
     calls = np.array(case["calls"])
-    cohen = cohen_agreement(calls[0], calls[1], level=0.95)
+    cohen = cohen_kappa(calls[0], calls[1], level=0.95)
     assert cohen.kappa == pytest.approx(case["cohen"], abs=1e-12)
     assert cohen.standard_error == pytest.approx(case["cohen_error"], rel=1e-9)
     assert [cohen.low, cohen.high] == pytest.approx(case["cohen_bounds"], rel=1e-9)
-    fleiss = fleiss_agreement(calls, level=0.95)
+    fleiss = fleiss_kappa(calls, level=0.95)
     assert fleiss.kappa == pytest.approx(case["fleiss"], abs=1e-12)
 
 
 @given(CALLS)
 def test_cohen_is_that_of_scikit_learn_and_stays_in_its_bounds(rows):
     a, b, _ = np.array(rows).T
-    found = cohen_agreement(a, b, level=0.95)
+    found = cohen_kappa(a, b, level=0.95)
     if len(set(a) | set(b)) == 1:
         assert np.isnan(found.kappa)
         assert found.reason == "all calls are the same"
@@ -44,7 +44,7 @@ def test_cohen_is_that_of_scikit_learn_and_stays_in_its_bounds(rows):
 @given(CALLS)
 def test_fleiss_and_its_jackknife_are_those_of_a_plain_loop(rows):
     calls = np.array(rows).T
-    found = fleiss_agreement(calls, level=0.95)
+    found = fleiss_kappa(calls, level=0.95)
     expected = plain_fleiss(calls)
     assert found.kappa == pytest.approx(expected, abs=1e-12, nan_ok=True)
     without = np.array(
@@ -70,16 +70,16 @@ def plain_fleiss(calls):
 @given(CALLS)
 def test_two_readers_swapped_or_two_words_swapped_agree_as_before(rows):
     a, b, _ = np.array(rows).T
-    kappa = cohen_agreement(a, b, level=0.95).kappa
+    kappa = cohen_kappa(a, b, level=0.95).kappa
     for other in (
-        cohen_agreement(b, a, level=0.95),
-        cohen_agreement(1 - a, 1 - b, level=0.95),
+        cohen_kappa(b, a, level=0.95),
+        cohen_kappa(1 - a, 1 - b, level=0.95),
     ):
         assert other.kappa == pytest.approx(kappa, abs=1e-12, nan_ok=True)
 
 
 def test_full_agreement_has_no_interval_and_says_so():
-    found = cohen_agreement([0, 1, 1], [0, 1, 1], level=0.95)
+    found = cohen_kappa([0, 1, 1], [0, 1, 1], level=0.95)
     assert found.kappa == 1
     assert np.isnan(found.low)
     assert "variance of kappa is 0" in found.reason
@@ -89,4 +89,4 @@ def test_fleiss_refuses_one_reader():
     with pytest.raises(
         ValueError, match=r"of two readers or more. Received: shape \(1, 2\)"
     ):
-        fleiss_agreement([[0, 1]], level=0.95)
+        fleiss_kappa([[0, 1]], level=0.95)

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from usgland.evaluation.statistics.families import corrected_resampled_test, holm
-from usgland.evaluation.statistics.share_tests import paired_shares
+from usgland.evaluation.statistics.share_tests import mcnemar_test
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 STATSMODELS = json.loads((REFERENCE / "statsmodels.json").read_text(encoding="utf-8"))
@@ -49,6 +49,6 @@ def test_mcnemars_exact_p_is_that_of_statsmodels(one):
     calls_a = np.repeat([1, 1, 0, 0], counts)
     calls_b = np.repeat([1, 0, 1, 0], counts)
     labels = np.ones(sum(counts), int)
-    found = paired_shares("sensitivity", labels, calls_a, calls_b)
+    found = mcnemar_test(labels, calls_a, calls_b, measure="sensitivity")
     assert found.p_value == pytest.approx(one["p_value"], rel=1e-9)
     assert (found.only_a, found.only_b) == (one["only_a"], one["only_b"])

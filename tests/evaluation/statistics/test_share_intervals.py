@@ -14,7 +14,7 @@ from usgland.evaluation.statistics.share_intervals import (
     normal_bounds,
     p_of_margin,
 )
-from usgland.evaluation.statistics.share_tests import paired_shares, unpaired_shares
+from usgland.evaluation.statistics.share_tests import mcnemar_test, unpaired_shares
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "statsmodels.json"
 STATSMODELS = json.loads(REFERENCE.read_text(encoding="utf-8"))
@@ -67,11 +67,17 @@ def test_p_of_a_margin_is_0025_where_the_bound_touches_it():
     counts = (59, 6, 16, 80)
     calls = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
     labels = np.ones(161, int)
-    low = paired_shares("sensitivity", labels, *calls).low
-    judged = paired_shares("sensitivity", labels, *calls, margin=-low).non_inferiority
+    low = mcnemar_test(labels, *calls, measure="sensitivity").low
+    judged = mcnemar_test(
+        labels, *calls, margin=-low, measure="sensitivity"
+    ).non_inferiority
     assert judged.p_value == pytest.approx(0.025, abs=1e-9)
-    wider = paired_shares("sensitivity", labels, *calls, margin=0.15).non_inferiority
-    narrow = paired_shares("sensitivity", labels, *calls, margin=0.05).non_inferiority
+    wider = mcnemar_test(
+        labels, *calls, margin=0.15, measure="sensitivity"
+    ).non_inferiority
+    narrow = mcnemar_test(
+        labels, *calls, margin=0.05, measure="sensitivity"
+    ).non_inferiority
     assert (wider.shown, narrow.shown) == (True, False)
     assert wider.p_value < 0.025 < narrow.p_value
     assert wider.method == "interval: Newcombe, paired"
@@ -81,19 +87,21 @@ def test_images_of_a_patient_are_not_counted_as_patients():
     labels, ids = np.ones(30, int), np.arange(30)
     a, b = right(24, 30).astype(int), right(15, 30).astype(int)
     many = [np.tile(one, 4) for one in (labels, a, b, ids)]
-    naive = unpaired_shares("sensitivity", (many[0], many[1]), (many[0], many[2]))
+    naive = unpaired_shares(
+        (many[0], many[1]), (many[0], many[2]), measure="sensitivity"
+    )
     clustered = unpaired_shares(
-        "sensitivity",
         (many[0], many[1]),
         (many[0], many[2]),
         patient_ids=(many[3], many[3]),
+        measure="sensitivity",
     )
     variance = a.var(ddof=1) / 30 + b.var(ddof=1) / 30
     assert clustered.p_value == pytest.approx(2 * norm.sf(0.3 / variance**0.5))
     assert naive.p_value < 0.001 < clustered.p_value
     assert clustered.method.startswith("z, clustered by patient, unpaired")
-    paired = paired_shares("sensitivity", *many[:3], patient_ids=many[3])
-    once = paired_shares("sensitivity", labels, a, b)
+    paired = mcnemar_test(*many[:3], patient_ids=many[3], measure="sensitivity")
+    once = mcnemar_test(labels, a, b, measure="sensitivity")
     assert paired.p_value == pytest.approx(once.p_value)
     assert paired.low == pytest.approx(
         0.3 - 1.959964 * ((a - b).var(ddof=1) / 30) ** 0.5
@@ -103,15 +111,17 @@ def test_images_of_a_patient_are_not_counted_as_patients():
 def test_calls_that_differ_in_no_patient_have_no_clustered_interval_and_say_so():
     labels, ids = np.ones(6, int), [1, 1, 2, 2, 3, 3]
     calls = [1, 1, 1, 0, 0, 0]
-    found = paired_shares(
-        "sensitivity", labels, calls, calls, patient_ids=ids, margin=0.1
+    found = mcnemar_test(
+        labels, calls, calls, patient_ids=ids, margin=0.1, measure="sensitivity"
     )
     assert found.p_value == 1
     assert np.isnan([found.low, found.high, found.non_inferiority.p_value]).all()
     assert found.non_inferiority.shown is None
     assert found.method.endswith("no interval: no variance between patients")
     all_right = (labels, labels)
-    unpaired = unpaired_shares("accuracy", all_right, all_right, patient_ids=(ids, ids))
+    unpaired = unpaired_shares(
+        all_right, all_right, patient_ids=(ids, ids), measure="accuracy"
+    )
     assert np.isnan(unpaired.p_value)
     assert unpaired.method.endswith("no interval: no variance between patients")
 
@@ -125,6 +135,8 @@ def test_calls_that_differ_in_no_patient_have_no_clustered_interval_and_say_so()
 )
 def test_margins_and_levels_out_of_range_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        paired_shares("accuracy", [0, 1], [0, 1], [0, 1], **options)
+        mcnemar_test([0, 1], [0, 1], [0, 1], **options, measure="accuracy")
     with pytest.raises(ValueError, match=message):
-        unpaired_shares("accuracy", ([0, 1], [0, 1]), ([0, 1], [0, 1]), **options)
+        unpaired_shares(
+            ([0, 1], [0, 1]), ([0, 1], [0, 1]), **options, measure="accuracy"
+        )

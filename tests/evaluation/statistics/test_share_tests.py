@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from usgland.evaluation.statistics.families import holm
-from usgland.evaluation.statistics.share_tests import paired_shares, unpaired_shares
+from usgland.evaluation.statistics.share_tests import mcnemar_test, unpaired_shares
 
 CASES = st.lists(st.tuples(*[st.integers(0, 1)] * 3), min_size=1, max_size=40)
 
@@ -14,7 +14,7 @@ def test_mcnemar_agrees_with_its_sum_of_binomial_terms():
     # 9 cases that only b called right, 2 that only a did, 5 both, 4 neither.
     right_a = np.r_[np.zeros(9), np.ones(2), np.ones(5), np.zeros(4)]
     right_b = np.r_[np.ones(9), np.zeros(2), np.ones(5), np.zeros(4)]
-    found = paired_shares("sensitivity", np.ones(20, int), right_a, right_b)
+    found = mcnemar_test(np.ones(20, int), right_a, right_b, measure="sensitivity")
     assert (found.only_a, found.only_b) == (2, 9)
     assert found.difference == pytest.approx(-7 / 20)
     assert found.p_value == pytest.approx(2 * binom.cdf(2, 11, 0.5))
@@ -24,7 +24,7 @@ def test_fishers_tea_is_judged_as_he_did():
     """Fisher, The Design of Experiments, 1935: 3 of 4 against 1 of 4, 34 of 70."""
     labels = np.ones(4, int)
     found = unpaired_shares(
-        "sensitivity", (labels, [1, 1, 1, 0]), (labels, [1, 0, 0, 0])
+        (labels, [1, 1, 1, 0]), (labels, [1, 0, 0, 0]), measure="sensitivity"
     )
     assert found.p_value == pytest.approx(34 / 70)
     assert found.method == "Fisher, exact, unpaired; interval: Newcombe, unpaired"
@@ -34,31 +34,31 @@ def test_fishers_tea_is_judged_as_he_did():
 @given(CASES)
 def test_accuracy_counts_what_sensitivity_and_specificity_count(rows):
     labels, a, b = np.array(rows).T
-    both = paired_shares("accuracy", labels, a, b)
+    both = mcnemar_test(labels, a, b, measure="accuracy")
     parts = [
-        paired_shares(name, labels, a, b)
+        mcnemar_test(labels, a, b, measure=name)
         for name, label in (("sensitivity", 1), ("specificity", 0))
         if (labels == label).any()
     ]
     assert both.only_a == sum(part.only_a for part in parts)
     assert both.only_b == sum(part.only_b for part in parts)
     assert both.a == pytest.approx((a == labels).mean())
-    turned = paired_shares("accuracy", labels, b, a)
+    turned = mcnemar_test(labels, b, a, measure="accuracy")
     assert turned.p_value == pytest.approx(both.p_value)
     assert turned.difference == pytest.approx(-both.difference)
 
 
 def test_readers_who_call_alike_have_a_p_of_one():
-    assert paired_shares("accuracy", [0, 1], [1, 1], [1, 1]).p_value == 1
+    assert mcnemar_test([0, 1], [1, 1], [1, 1], measure="accuracy").p_value == 1
 
 
 def test_what_cannot_be_compared_is_named():
     with pytest.raises(ValueError, match="`measure` must be one of .* Received: 'f1'"):
-        paired_shares("f1", [0, 1], [0, 1], [0, 1])
+        mcnemar_test([0, 1], [0, 1], [0, 1], measure="f1")
     with pytest.raises(ValueError, match=r"Received: 'accuracy', shapes \(2,\) and"):
-        paired_shares("accuracy", [0, 1], [0, 1], [0])
+        mcnemar_test([0, 1], [0, 1], [0], measure="accuracy")
     with pytest.raises(ValueError, match="sensitivity needs cases of label 1"):
-        paired_shares("sensitivity", [0, 0], [0, 1], [0, 1])
+        mcnemar_test([0, 0], [0, 1], [0, 1], measure="sensitivity")
 
 
 def test_holm_raises_the_least_most_and_never_turns_the_order():

@@ -21,7 +21,7 @@ from usgland.evaluation.statistics.non_inferiority import NonInferiority
 from usgland.evaluation.statistics.scores import weighted_auc
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
-    paired_shares,
+    mcnemar_test,
     unpaired_shares,
 )
 
@@ -128,23 +128,23 @@ def _pair(
         return results
     for measure in SHARES:
         if choices.paired:
-            share = paired_shares(
-                measure,
+            share = mcnemar_test(
                 one["label"],
                 one["prediction"],
                 other["prediction"],
                 patient_ids=one["patient_id"].to_numpy(),
                 level=choices.level,
                 margin=choices.margin,
+                measure=measure,
             )
         else:
             share = unpaired_shares(
-                measure,
                 (one["label"], one["prediction"]),
                 (other["label"], other["prediction"]),
                 patient_ids=(one["patient_id"], other["patient_id"]),
                 level=choices.level,
                 margin=choices.margin,
+                measure=measure,
             )
         results.append(
             {

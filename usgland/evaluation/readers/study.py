@@ -11,7 +11,7 @@ from usgland.config import EvaluationSettings
 from usgland.evaluation.readers.averages import average_readers
 from usgland.evaluation.readers.model_beside import ModelCases
 from usgland.evaluation.readers.readings import Readings
-from usgland.evaluation.statistics.agreement import cohen_agreement, fleiss_agreement
+from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
 from usgland.evaluation.statistics.bootstrap import (
     percentile_interval,
     resample_patients,
@@ -25,7 +25,7 @@ from usgland.evaluation.statistics.scores import (
 )
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
-    paired_shares,
+    mcnemar_test,
     unpaired_shares,
 )
 
@@ -205,7 +205,8 @@ def _tests(
         if len(readings.conditions) == 2:
             pairs = zip(readings.calls["with"], readings.calls["without"], strict=True)
             found = [
-                paired_shares(measure, labels, a, b, patient_ids=ids) for a, b in pairs
+                mcnemar_test(labels, a, b, patient_ids=ids, measure=measure)
+                for a, b in pairs
             ]
             tests += _family("with against without clinical data", measure, found)
         if against is None:
@@ -213,13 +214,13 @@ def _tests(
         true, said = against["label"].to_numpy(), against["prediction"].to_numpy()
         for condition in readings.conditions:
             found = [
-                paired_shares(measure, labels, calls, said, patient_ids=ids)
+                mcnemar_test(labels, calls, said, patient_ids=ids, measure=measure)
                 if unit == readings.unit
                 else unpaired_shares(
-                    measure,
                     (labels, calls),
                     (true, said),
                     patient_ids=(ids, against["patient_id"].to_numpy()),
+                    measure=measure,
                 )
                 for calls in readings.calls[condition]
             ]
@@ -255,13 +256,13 @@ def _agreement(readings: Readings, level: float) -> dict[str, Any]:
         pairs = [
             {
                 "readers": [names[a], names[b]],
-                **cohen_agreement(calls[a], calls[b], level=level)._asdict(),
+                **cohen_kappa(calls[a], calls[b], level=level)._asdict(),
             }
             for a in range(len(names))
             for b in range(a + 1, len(names))
         ]
         every = None
         if len(names) > 1:
-            every = fleiss_agreement(calls, level=level)._asdict()
+            every = fleiss_kappa(calls, level=level)._asdict()
         found[condition] = {"pairs": pairs, "all": every}
     return found

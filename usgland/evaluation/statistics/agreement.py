@@ -36,9 +36,7 @@ class Agreement(NamedTuple):
     reason: str
 
 
-def cohen_agreement(
-    calls_a: ArrayLike, calls_b: ArrayLike, *, level: float
-) -> Agreement:
+def cohen_kappa(calls_a: ArrayLike, calls_b: ArrayLike, *, level: float) -> Agreement:
     """Agreement of two readers.
 
     Args:
@@ -78,7 +76,7 @@ def cohen_agreement(
     )
 
 
-def fleiss_agreement(calls: ArrayLike, *, level: float) -> Agreement:
+def fleiss_kappa(calls: ArrayLike, *, level: float) -> Agreement:
     """Agreement of several readers, all of whom read every case.
 
     The standard error is a jackknife over cases. The usual closed form holds only

@@ -65,12 +65,12 @@ class ShareTest(NamedTuple):
     non_inferiority: NonInferiority | None = None
 
 
-def paired_shares(
-    measure: str,
+def mcnemar_test(
     labels: ArrayLike,
     calls_a: ArrayLike,
     calls_b: ArrayLike,
     *,
+    measure: str = "accuracy",
     patient_ids: ArrayLike | None = None,
     level: float = 0.95,
     margin: float | None = None,
@@ -142,10 +142,10 @@ def paired_shares(
 
 
 def unpaired_shares(
-    measure: str,
     a: tuple[ArrayLike, ArrayLike],
     b: tuple[ArrayLike, ArrayLike],
     *,
+    measure: str = "accuracy",
     patient_ids: tuple[ArrayLike, ArrayLike] | None = None,
     level: float = 0.95,
     margin: float | None = None,
