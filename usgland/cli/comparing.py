@@ -20,21 +20,26 @@ from usgland.startup import make_console
     type=click.Choice(["image", "patient", "both"]),
     default="both",
     show_default=True,
-    help="What a case is.",
+    help="What one case is.",
 )
-@click.option("--reference", help="Compare each with this one alone, by its name.")
-@click.option("--unpaired", is_flag=True, help="The models saw different patients.")
+@click.option(
+    "--reference",
+    help="Name of the one that all others are compared with; by default, all pairs.",
+)
+@click.option(
+    "--unpaired", is_flag=True, help="The models were tested on different patients."
+)
 @click.option(
     "--test",
     type=click.Choice(["delong", "permutation"]),
     default="delong",
     show_default=True,
-    help="Of the AUC.",
+    help="Of the difference of two AUCs.",
 )
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Also test that a falls behind b by less than this, in every figure.",
+    help="Also test that the first of a pair is not worse by this, in every measure.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of drawn permutations.")
 @click.option(
@@ -52,7 +57,7 @@ def compare(
     output: Path | None,
     overwrite: bool,
 ) -> None:
-    """Compare models, or other predictions, on the same test cases.
+    """Compare models on the same test cases, every pair with its test.
 
     A run needs its predictions: `usgland evaluate` or `usgland cv` writes them. A CSV
     has the columns of predictions.csv.

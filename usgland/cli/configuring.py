@@ -8,12 +8,23 @@ import click
 
 @click.group()
 def config() -> None:
-    """Show settings."""
+    """Show the settings of an experiment."""
 
 
 @config.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="YAML of what differs from the default settings.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, e.g. train.epochs=5. Repeatable.",
+)
 def show(config_path: Path | None, overrides: tuple[str, ...]) -> None:
     """Print all settings of an experiment, defaults included."""
     from usgland.config import dump_config, load_config

@@ -14,15 +14,26 @@ from usgland.startup import make_console
     type=click.Path(path_type=Path),
     help="YAML of a published table instead of a manifest.",
 )
-@click.option("--by", default="label", show_default=True, help="What makes the groups.")
-@click.option("--columns", help="Comma-separated; by default all that fit a table.")
-@click.option("--median", "medians", multiple=True, help="Show by its median.")
+@click.option(
+    "--by", default="label", show_default=True, help="Column that makes the groups."
+)
+@click.option(
+    "--columns",
+    help="Columns to show, comma-separated; by default all that fit a table.",
+)
+@click.option(
+    "--median",
+    "medians",
+    multiple=True,
+    metavar="COLUMN",
+    help="Show its median and quartiles, not its mean. Repeatable.",
+)
 @click.option(
     "--test",
     "tests",
     multiple=True,
     metavar="COLUMN=TEST",
-    help="chi-square, yates, fisher, welch, student or mann-whitney.",
+    help="chi-square, yates, fisher, welch, student or mann-whitney. Repeatable.",
 )
 @click.option(
     "--config",
@@ -30,10 +41,23 @@ from usgland.startup import make_console
     type=click.Path(path_type=Path),
     help="YAML whose `data` names columns, filters and labels to leave out.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
-@click.option("--seed", default=0, show_default=True, help="Of Monte-Carlo draws.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder for .md, .csv and .tex."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, e.g. data.where={keep: 1}. Repeatable.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Of the draws that stand for Fisher's test of a large table.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for table1.md, .csv and .tex.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier table.")
 def table1(
@@ -49,7 +73,10 @@ def table1(
     output: Path | None,
     overwrite: bool,
 ) -> None:
-    """Table 1 of a MANIFEST: patients by label, with the test of each row named."""
+    """Describe the patients of a MANIFEST by group: Table 1.
+
+    Every row names its test. The groups are benign and malignant, or those of --by.
+    """
     from usgland.config import load_config
     from usgland.errors import UserError
     from usgland.evaluation.table_one.characteristics import TESTS, table_one

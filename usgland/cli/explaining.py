@@ -37,7 +37,7 @@ from usgland.startup import load_steps, make_console
     type=click.Choice(LABELS),
     default="malignant",
     show_default=True,
-    help="For which the map is evidence.",
+    help="What the maps are evidence for.",
 )
 @click.option(
     "--colours",
@@ -51,7 +51,7 @@ from usgland.startup import load_steps, make_console
     type=click.Choice(("train", "val", "test")),
     default="test",
     show_default=True,
-    help="Images of the run.",
+    help="Which images of the run.",
 )
 @click.option(
     "--limit",

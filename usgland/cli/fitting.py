@@ -47,7 +47,10 @@ def _experiment_options(command: Callable) -> Callable:
                 show_default=True,
                 help="Where run directories are made.",
             ),
-            click.option("--name", help="Name of the run directory."),
+            click.option(
+                "--name",
+                help="Name of the run directory; by default the settings', numbered.",
+            ),
             click.option(
                 "--set",
                 "overrides",
@@ -78,7 +81,11 @@ def fit(
     overrides: tuple[str, ...],
     resume: bool,
 ) -> None:
-    """Train a model and choose its operating point on the validation part."""
+    """Train a model; choose its threshold on the validation part.
+
+    The test part is left alone: `usgland evaluate` scores it. Without --manifest, the
+    images are synthetic phantoms.
+    """
     run, config = _choose_run(
         config_path, manifest, runs_dir, name, overrides, resume, done="threshold.json"
     )
@@ -106,7 +113,10 @@ def cv(
     overrides: tuple[str, ...],
     resume: bool,
 ) -> None:
-    """Cross-validate: one model a fold, every patient tested once."""
+    """Cross-validate: one model a fold, every patient tested once.
+
+    `usgland evaluate` then scores what the folds said of the patients they never saw.
+    """
     run, config = _choose_run(
         config_path,
         manifest,

@@ -18,6 +18,15 @@ from usgland.cli.scoring import evaluate, predict
 from usgland.cli.serving import export, serve
 from usgland.errors import UserError
 
+LONGEST = 64  # characters of a command's purpose, for 80 columns
+# In the order in which a study needs them.
+SECTIONS = {
+    "Plan and describe": (samplesize, table1, config),
+    "Train, predict and score": (fit, cv, predict, evaluate),
+    "Compare, explain and report": (compare, readers, explain, report, audit),
+    "Hand a model on": (export, serve),
+}
+
 
 class Group(click.Group):
     """Shows a `UserError` as one line, any other error as a traceback."""
@@ -28,8 +37,22 @@ class Group(click.Group):
         except UserError as error:
             raise click.ClickException(str(error)) from error
 
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(x.name), x.get_short_help_str(LONGEST)) for x in commands]
+                )
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="For a try on synthetic images: usgland fit, then "
+    "usgland evaluate runs/squeeze-1.",
+)
 @click.version_option(__version__, prog_name="usgland")
 @click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own messages.")
 @click.pass_context
@@ -41,8 +64,6 @@ def cli(context: click.Context, verbose: bool) -> None:
     context.obj = verbose
 
 
-for command in (
-    *(fit, cv, predict, evaluate, compare, readers, report),
-    *(explain, audit, table1, samplesize, export, serve, config),
-):
-    cli.add_command(command)
+for section in SECTIONS.values():
+    for command in section:
+        cli.add_command(command)

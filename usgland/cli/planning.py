@@ -12,15 +12,19 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
 
 
 @click.command()
-@click.option("--sensitivity", type=SHARE, default=0.9, show_default=True)
-@click.option("--specificity", type=SHARE, default=0.9, show_default=True)
-@click.option("--auc", type=AREA, default=0.9, show_default=True)
+@click.option(
+    "--sensitivity", type=SHARE, default=0.9, show_default=True, help="Expected."
+)
+@click.option(
+    "--specificity", type=SHARE, default=0.9, show_default=True, help="Expected."
+)
+@click.option("--auc", type=AREA, default=0.9, show_default=True, help="Expected.")
 @click.option(
     "--width",
     type=INSIDE,
     default=0.1,
     show_default=True,
-    help="Of the intervals, from bound to bound.",
+    help="Wanted of the intervals, from bound to bound.",
 )
 @click.option(
     "--prevalence",
@@ -29,31 +33,45 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
     show_default=True,
     help="Share of malignant patients.",
 )
-@click.option("--level", type=INSIDE, default=0.95, show_default=True)
-@click.option("--other-sensitivity", type=SHARE, help="Of what it is compared with.")
+@click.option(
+    "--level", type=INSIDE, default=0.95, show_default=True, help="Of the intervals."
+)
+@click.option(
+    "--other-sensitivity", type=SHARE, help="Expected of the model to compare with."
+)
 @click.option("--other-specificity", type=SHARE, help="Likewise.")
 @click.option("--other-auc", type=AREA, help="Likewise.")
 @click.option(
     "--discordant",
     type=SHARE,
-    help="Share of cases that one of the two alone calls right.",
+    help="Share of cases that one of the two alone calls right; by default as if "
+    "they erred independently.",
 )
 @click.option(
     "--correlation",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.5,
     show_default=True,
-    help="Of the two AUC.",
+    help="Of the two AUCs, as both judge the same cases.",
 )
 @click.option(
     "--margin", type=INSIDE, help="Ask for non-inferiority, with this margin."
 )
-@click.option("--alpha", type=INSIDE, default=0.05, show_default=True)
-@click.option("--power", type=INSIDE, default=0.8, show_default=True)
+@click.option(
+    "--alpha",
+    type=INSIDE,
+    default=0.05,
+    show_default=True,
+    help="Two-sided level of the tests; half of it with --margin.",
+)
+@click.option(
+    "--power", type=INSIDE, default=0.8, show_default=True, help="Wanted of the tests."
+)
 def samplesize(**given: Any) -> None:
-    """Say how many patients an interval's width or a comparison needs.
+    """Say how many patients a study needs.
 
-    Values are those expected; what to compare with is named by the --other options.
+    For intervals no wider than --width; and, where an --other option names what to
+    compare with, for a test of the difference on the same cases.
     """
     from usgland.evaluation.planning.questions import Assumptions, print_sample_sizes
 

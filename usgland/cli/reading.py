@@ -13,12 +13,12 @@ from usgland.startup import make_console
     "--predictions",
     type=click.Path(path_type=Path),
     metavar="RUN|CSV",
-    help="The model's; without them READERS.csv needs a column label.",
+    help="Those of the model; without them READERS.csv needs a column label.",
 )
 @click.option(
     "--unit",
     type=click.Choice(("image", "patient")),
-    help="Of the model; by default what the readers judged. Another one is unpaired.",
+    help="Of the model; by default what the readers judged. The other is unpaired.",
 )
 @click.option(
     "--role",
@@ -47,7 +47,7 @@ from usgland.startup import make_console
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder to write; by default RUN/readers, and none for a CSV.",
+    help="Folder to write to; by default RUN/readers, and none for a CSV.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier study.")
 def readers(
@@ -61,7 +61,7 @@ def readers(
     output: Path | None,
     overwrite: bool,
 ) -> None:
-    """Compare readers with each other, with clinical data and with the model.
+    """Compare readers without and with clinical data, and the model.
 
     READERS.csv has one row a reader and case: reader; image or patient_id; call
     (benign or malignant) or score; and clinical (with or without clinical data).

@@ -25,7 +25,11 @@ from usgland.startup import load_steps, make_console
 def report(
     verbose: bool, runs: tuple[Path, ...], no_images: bool, overwrite: bool
 ) -> None:
-    """Write report.html and model_card.md of an evaluated RUN; others stand beside."""
+    """Gather all that an evaluated RUN has to show in one HTML file.
+
+    Writes report.html and model_card.md into RUN. Further runs stand beside it, and
+    are compared with it where they were tested on the same cases.
+    """
     written = load_steps("report", verbose).report(
         list(runs), make_console(), images=not no_images, overwrite=overwrite
     )

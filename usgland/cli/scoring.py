@@ -34,7 +34,10 @@ def predict(
     without: str | None,
     overwrite: bool,
 ) -> None:
-    """Write P(malignant) of each image and patient."""
+    """Write P(malignant) of each image and each patient.
+
+    Of the run's own images, or of those of another --manifest.
+    """
     written = load_steps("prediction", verbose).predict(
         run,
         make_console(),
@@ -59,16 +62,20 @@ def predict(
     "subgroups",
     multiple=True,
     metavar="COLUMN[:CUT,CUT]",
-    help="Figures by a column of the manifest, e.g. age_years:40,60. Repeatable.",
+    help="Also by a column of the manifest, e.g. age_years:40,60. Repeatable.",
 )
 @click.option(
     "--prevalence",
     "prevalences",
     multiple=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="PPV, NPV, net benefit also where this share is malignant. Repeatable.",
+    help="Also PPV, NPV and net benefit where this share is malignant. Repeatable.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace earlier figures.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace an earlier evaluation, predictions included.",
+)
 @click.pass_obj
 def evaluate(
     verbose: bool,
@@ -78,7 +85,11 @@ def evaluate(
     prevalences: tuple[float, ...],
     overwrite: bool,
 ) -> None:
-    """Score the test part at the operating point that validation chose."""
+    """Score the test part at the threshold that validation chose.
+
+    Writes metrics.json, tables/ and figures/ into RUN; predicts first what was not
+    predicted.
+    """
     written = load_steps("evaluation", verbose).evaluate(
         run,
         make_console(),

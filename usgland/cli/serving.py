@@ -77,7 +77,9 @@ def export(
     type=click.Path(path_type=Path),
     help="A model_config_list of TensorFlow Serving: models, policies, labels.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="To listen on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+)
 @click.option("--rest-port", default=8501, show_default=True, help="0: any free one.")
 @click.option("--grpc-port", default=8500, show_default=True, help="0: any free one.")
 @click.option(
@@ -132,7 +134,9 @@ def export(
 @click.option(
     "--tls-cert", type=click.Path(path_type=Path), help="PEM file; with --tls-key."
 )
-@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file.")
+@click.option(
+    "--tls-key", type=click.Path(path_type=Path), help="PEM file; with --tls-cert."
+)
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
@@ -145,10 +149,10 @@ def export(
 )
 @click.pass_obj
 def serve(verbose: bool, builtin: bool, **given: Any) -> None:
-    """Serve exported models over REST and gRPC, as TensorFlow Serving does.
+    """Serve exported models over REST and gRPC.
 
-    Runs TensorFlow Serving itself where it is installed or its image is here, else
-    a built-in server for one machine. New versions are taken up as they appear.
+    As TensorFlow Serving does, and by it where it is installed or its image is here;
+    else by a built-in server for one machine. New versions are taken up as they appear.
     """
     steps = load_steps("serve", verbose)
     steps.serve(steps.read_options(given), click.echo, builtin=builtin)
