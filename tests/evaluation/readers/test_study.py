@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from scipy.stats import beta, norm, t
 from sklearn.metrics import f1_score
 
 from usgland.cli.main import cli
@@ -297,3 +298,77 @@ def test_dropped_cases_are_listed_and_leave_the_model_paired(run, calls_on_run):
     assert study["dropped"] == [left_out]
     assert study["n"] == study["model"]["n"] == 19
     assert f"as a reader skipped them: {left_out}" in study_markdown(study)
+
+
+def wilson(right, cases, z):
+    share = right / cases
+    middle = (share + z**2 / (2 * cases)) / (1 + z**2 / cases)
+    half = z / (1 + z**2 / cases)
+    half *= (share * (1 - share) / cases + z**2 / (4 * cases**2)) ** 0.5
+    return middle - half, middle + half
+
+
+def test_a_level_of_90_is_that_of_every_table_and_every_test(paper_calls):
+    readings = read_readers(paper_calls)
+    at_90 = study_readers(
+        readings, None, FAST.model_copy(update={"confidence_level": 0.9})
+    )
+    at_95 = study_readers(readings, None, FAST)
+    z = norm.ppf(0.95)
+    # Of shares Wilson's by hand: 17 of 20.
+    share = row_of(at_90, "without", "doctor 1")["figures"]["sensitivity"]
+    assert [share["low"], share["high"]] == pytest.approx(wilson(17, 20, z))
+    # Of other measures the bootstrap's, narrower than at 95%.
+    for condition in ("without", "with"):
+        for row in at_90["tables"][condition]:
+            for name, measure in row["figures"].items():
+                wide = row_of(at_95, condition, row["name"])["figures"][name]
+                assert wide["low"] <= measure["low"] < measure["high"] <= wide["high"]
+                assert (wide["low"], wide["high"]) != (measure["low"], measure["high"])
+    # Of tests Newcombe's by hand: 12 of 20 with, 6 of 20 without, 6 in both.
+    (test,) = (
+        one
+        for one in at_90["tests"]
+        if one["reader"] == "doctor 1" and one["figure"] == "specificity"
+    )
+    (a_low, a_high), (b_low, b_high) = wilson(12, 20, z), wilson(6, 20, z)
+    phi = (6 * 8 - 0 * 6 - 20 / 2) / (12 * 8 * 6 * 14) ** 0.5
+    below, above = (0.6 - a_low, b_high - 0.3), (a_high - 0.6, 0.3 - b_low)
+    reach = [(x**2 - 2 * phi * x * y + y**2) ** 0.5 for x, y in (below, above)]
+    assert [test["low"], test["high"]] == pytest.approx(
+        [0.3 - reach[0], 0.3 + reach[1]]
+    )
+    for one, wide in zip(at_90["tests"], at_95["tests"], strict=True):
+        assert wide["low"] < one["low"] <= one["high"] < wide["high"]
+    # Of kappa the normal's; of the average reader t with its degrees of freedom.
+    for pair in at_90["agreement"]["with"]["pairs"]:
+        half = z * pair["standard_error"]
+        assert pair["low"] == pytest.approx(max(-1, pair["kappa"] - half))
+    mean = at_90["averages"]["sensitivity"]["means"]["without"][0]
+    half = t.ppf(0.95, mean["degrees_of_freedom"]) * mean["standard_error"]
+    assert mean["low"] == pytest.approx(mean["value"] - half)
+
+
+def test_readers_get_the_intervals_that_the_settings_ask_for(paper_calls):
+    changes = {"proportion_interval": "clopper_pearson", "bootstrap": "bca"}
+    study = study_readers(
+        read_readers(paper_calls), None, FAST.model_copy(update=changes)
+    )
+    measures = row_of(study, "without", "doctor 1")["figures"]
+    assert measures["sensitivity"]["method"] == "Clopper-Pearson"
+    assert measures["sensitivity"]["low"] == pytest.approx(beta.ppf(0.025, 17, 4))
+    assert (
+        measures["f1"]["method"] == "BCa bootstrap over patients, 30 resamples, seed 1"
+    )
+
+
+def test_a_measure_without_an_interval_says_why(paper_calls):
+    rows = pd.read_csv(paper_calls).assign(call=lambda one: one["label"])
+    rows.to_csv(paper_calls, index=False)
+    study = study_readers(read_readers(paper_calls), None, FAST)
+    found = row_of(study, "with", "doctor 1")["figures"]["f1"]
+    assert found["value"] == 1
+    assert found["reason"] == "the same value in every resample"
+    assert "No interval: the same value in every resample." in study_markdown(study)
+    rows = list(csv.DictReader(io.StringIO(study_csv(study))))
+    assert f"none: {found['reason']}" in {row["method"] for row in rows}

@@ -5,26 +5,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.readers.averages import average_readers
 from usgland.evaluation.readers.model_beside import ModelCases
 from usgland.evaluation.readers.readings import Readings
 from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
-from usgland.evaluation.statistics.bootstrap import (
-    percentile_interval,
-    resample_patients,
-)
-from usgland.evaluation.statistics.delong import has_clusters
+from usgland.evaluation.statistics.bootstrap import PatientDraws, draw_patients
 from usgland.evaluation.statistics.families import holm
-from usgland.evaluation.statistics.scores import (
-    confusion,
-    kinds_of_cases,
-    measures_of_counts,
-)
+from usgland.evaluation.statistics.measured_cases import MeasuredCases
+from usgland.evaluation.statistics.scores import confusion
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
+    ShareTest,
     mcnemar_test,
     unpaired_shares,
 )
@@ -54,7 +47,7 @@ def study_readers(
     Args:
         readings: As `read_readers` gives them.
         model: The model's cases; None for the readers alone.
-        settings: Level of the intervals; resamples and seed of the bootstrap.
+        settings: Level and methods of the intervals; resamples and seed.
         model_unit: `image` or `patient`; None for the readers' unit. In another unit
             than theirs, readers and model are compared as if their cases were
             independent, which they are not.
@@ -85,7 +78,7 @@ def study_readers(
         "dropped": readings.dropped,
         "model": _about_model(model, unit, against),
         "tables": _tables(readings, unit, against, settings),
-        "tests": _tests(readings, unit, against),
+        "tests": _tests(readings, unit, against, settings.confidence_level),
         "agreement": _agreement(readings, settings.confidence_level),
         "averages": average_readers(
             readings,
@@ -116,12 +109,15 @@ def _tables(
     settings: EvaluationSettings,
 ) -> dict[str, list[dict[str, Any]]]:
     cases = readings.cases
+    draws = _draws(cases, settings)
     last = []
     if against is not None:
-        last = [_row(MODEL, unit, against, against["prediction"].to_numpy(), settings)]
+        said = against["prediction"].to_numpy()
+        own = _draws(against, settings)
+        last = [_row(MODEL, unit, against, said, own, settings)]
     return {
         condition: [
-            _row(reader, readings.unit, cases, calls, settings)
+            _row(reader, readings.unit, cases, calls, draws, settings)
             for reader, calls in zip(
                 readings.readers, readings.calls[condition], strict=True
             )
@@ -131,68 +127,46 @@ def _tables(
     }
 
 
+def _draws(cases: pd.DataFrame, settings: EvaluationSettings) -> PatientDraws:
+    return draw_patients(
+        cases["patient_id"].astype(str),
+        resamples=settings.bootstrap_resamples,
+        seed=settings.seed,
+    )
+
+
 def _row(
     name: str,
     unit: str,
     cases: pd.DataFrame,
     calls: NDArray,
+    draws: PatientDraws,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
-    labels, level = cases["label"].to_numpy(), settings.confidence_level
-    counts = confusion(labels, calls)
-    values = _measures(counts.reshape(1, 4))
-    resampled = _resampled(cases, calls, settings)
-    right = np.diag(counts)
-    of_label = counts.sum(axis=1)
-    shares = {
-        "sensitivity": (right[1], of_label[1]),
-        "specificity": (right[0], of_label[0]),
-        "accuracy": (right.sum(), counts.sum()),
-    }
-    clustered = has_clusters(cases["patient_id"].to_numpy())
-    measures = {}
-    for measure in MEASURES:
-        if measure in shares and not clustered:
-            part, whole = map(int, shares[measure])
-            bounds = binomtest(part, whole).proportion_ci(level, "wilson")
-            low, high, method = bounds.low, bounds.high, "Wilson"
-        else:
-            interval = percentile_interval(
-                resampled[measure], level=level, seed=settings.seed
-            )
-            low, high, method = interval.low, interval.high, interval.method
-        value = float(values[measure][0])
-        measures[measure] = {"value": value, "low": low, "high": high, "method": method}
+    labels = cases["label"].to_numpy()
+    measured = MeasuredCases(
+        labels,
+        calls,
+        0.5,  # parts calls of 0 from those of 1
+        draws,
+        MEASURES,
+        level=settings.confidence_level,
+        proportions=settings.proportion_interval,
+        bootstrap=settings.bootstrap,
+    )
     return {
         "name": name,
         "unit": unit,
         "n": len(cases),
-        "confusion": counts.tolist(),
-        "figures": measures,
+        "confusion": confusion(labels, calls).tolist(),
+        "figures": {
+            measure: result.record() for measure, result in measured.measures().items()
+        },
     }
 
 
-def _resampled(
-    cases: pd.DataFrame, calls: NDArray, settings: EvaluationSettings
-) -> dict[str, NDArray[np.float64]]:
-    ids, patient = np.unique(cases["patient_id"].astype(str), return_inverse=True)
-    kinds = kinds_of_cases(cases["label"], calls)
-    counts = np.zeros((len(ids), 4))
-    np.add.at(counts, (patient, kinds), 1)
-    drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
-    return _measures(drawn @ counts)
-
-
-def _measures(counts: NDArray) -> dict[str, NDArray[np.float64]]:
-    """With the mean of the F1 of both classes; `counts` is `(sets, 4)`."""
-    measures = measures_of_counts(counts)
-    # With the classes swapped, true negatives are the true positives.
-    of_benign = measures_of_counts(np.asarray(counts)[:, ::-1])["f1"]
-    return {**measures, "f1_macro": (measures["f1"] + of_benign) / 2}
-
-
 def _tests(
-    readings: Readings, unit: str, against: pd.DataFrame | None
+    readings: Readings, unit: str, against: pd.DataFrame | None, level: float
 ) -> list[dict[str, Any]]:
     """Each reader with against without, and against the model; P adjusted by Holm.
 
@@ -204,35 +178,47 @@ def _tests(
     for measure in SHARES:
         if len(readings.conditions) == 2:
             pairs = zip(readings.calls["with"], readings.calls["without"], strict=True)
-            found = [
-                mcnemar_test(labels, a, b, patient_ids=ids, measure=measure)
+            results = [
+                mcnemar_test(
+                    labels, a, b, measure=measure, patient_ids=ids, level=level
+                )
                 for a, b in pairs
             ]
-            tests += _family("with against without clinical data", measure, found)
+            tests += _family("with against without clinical data", measure, results)
         if against is None:
             continue
         true, said = against["label"].to_numpy(), against["prediction"].to_numpy()
         for condition in readings.conditions:
-            found = [
-                mcnemar_test(labels, calls, said, patient_ids=ids, measure=measure)
+            results = [
+                mcnemar_test(
+                    labels,
+                    calls,
+                    said,
+                    measure=measure,
+                    patient_ids=ids,
+                    level=level,
+                )
                 if unit == readings.unit
                 else unpaired_shares(
                     (labels, calls),
                     (true, said),
-                    patient_ids=(ids, against["patient_id"].to_numpy()),
                     measure=measure,
+                    patient_ids=(ids, against["patient_id"].to_numpy()),
+                    level=level,
                 )
                 for calls in readings.calls[condition]
             ]
             question = f"{condition} clinical data against the model"
-            tests += _family(question, measure, found)
+            tests += _family(question, measure, results)
     for test in tests:
         test["reader"] = readings.readers[test["reader"]]
     return tests
 
 
-def _family(question: str, measure: str, found: list) -> list[dict[str, Any]]:
-    adjusted = holm([one.p_value for one in found])
+def _family(
+    question: str, measure: str, results: list[ShareTest]
+) -> list[dict[str, Any]]:
+    adjusted = holm([result.p_value for result in results])
     return [
         {
             "question": question,
@@ -240,16 +226,16 @@ def _family(question: str, measure: str, found: list) -> list[dict[str, Any]]:
             "reader": index,
             **{
                 key: value.item() if isinstance(value, np.generic) else value
-                for key, value in one._asdict().items()
+                for key, value in result._asdict().items()
             },
             "p_holm": float(adjusted[index]),
         }
-        for index, one in enumerate(found)
+        for index, result in enumerate(results)
     ]
 
 
 def _agreement(readings: Readings, level: float) -> dict[str, Any]:
-    found = {}
+    agreement = {}
     names = readings.readers
     for condition in readings.conditions:
         calls = readings.calls[condition]
@@ -264,5 +250,5 @@ def _agreement(readings: Readings, level: float) -> dict[str, Any]:
         every = None
         if len(names) > 1:
             every = fleiss_kappa(calls, level=level)._asdict()
-        found[condition] = {"pairs": pairs, "all": every}
-    return found
+        agreement[condition] = {"pairs": pairs, "all": every}
+    return agreement

@@ -109,9 +109,9 @@ def _measures(study: dict[str, Any], condition: str) -> Section:
         if row["unit"] != study["unit"]:
             name += f", {row['n']} {row['unit']}s"
         rows.append([name, *cells])
-    methods = {one["method"] for row in table for one in row["figures"].values()}
-    made = sorted(method for method in methods if not method.startswith("none"))
-    none = sorted(method[6:] for method in methods if method.startswith("none"))
+    measures = [one for row in table for one in row["figures"].values()]
+    made = sorted({one["method"] for one in measures if not one["reason"]})
+    none = sorted({one["reason"] for one in measures if one["reason"]})
     notes = [f"Intervals: {'; '.join(made)}."]
     notes += [f"No interval: {'; '.join(none)}."] if none else []
     header = ["Reader", *(NAMES[name] for name in names)]

@@ -110,7 +110,7 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     "figure": name,
                     "unit": row["unit"],
                     "n": row["n"],
-                    **measure,
+                    **{key: measure[key] for key in CSV_COLUMNS if key in measure},
                 }
     for test in study["tests"]:
         kept = {key: test[key] for key in CSV_COLUMNS if key in test}
