@@ -15,6 +15,7 @@ YES_NO = {
     "yes": ("y", "true", "1", "present", "positive"),
     "no": ("n", "false", "0", "absent", "negative"),
 }
+CAPITALS = ("bmi",)  # names that tables write so
 # Columns that know the label: what was found after the image was read, the reader's
 # own verdict, and the outline, which is drawn by who knows.
 LEAKS = re.compile(
@@ -82,6 +83,13 @@ class ClinicalColumn(Settings):
     def choices(self) -> list[str]:
         """The words, each once, in their order; empty for a number."""
         return list(dict.fromkeys(self.spellings().values()))
+
+    def shown_name(self, column: str) -> str:
+        """What a table calls it, e.g. `Age, years` for the column `age_years`."""
+        ending = re.sub("[^a-z0-9]+", "_", (self.unit or "").lower())
+        name = column.removesuffix(f"_{ending}").replace("_", " ")
+        name = name.upper() if name in CAPITALS else name[:1].upper() + name[1:]
+        return f"{name}, {self.unit}" if self.unit else name
 
     def expected(self) -> str:
         """What may stand in the column, for an error."""
@@ -186,6 +194,10 @@ class ClinicalSettings(Settings):
             for name, column in self.columns.items()
             if column.role in self.roles and name not in self.leave_out
         }
+
+    def shown_names(self) -> dict[str, str]:
+        """Column -> what a table calls it, with its unit."""
+        return {name: column.shown_name(name) for name, column in self.columns.items()}
 
     def has_indicator(self, name: str) -> bool:
         """Whether a missing value of the column is a state of its own."""

@@ -7,11 +7,11 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.config import EvaluationSettings
+from usgland.evaluation.shown.terminal import show
 from usgland.explanation.faithfulness import MEASURES, mean_over_patients, summarize
 from usgland.explanation.saliency_tables import (
     energy_plot,
-    print_saliency,
-    saliency_markdown,
+    saliency_document,
     saliency_notes,
 )
 
@@ -79,7 +79,7 @@ def test_a_map_that_does_not_need_the_weights_is_called_useless():
         table = summarize(cases(shuffled), SETTINGS)
         notes = saliency_notes(table, label="malignant", size=224, role="test")
         assert notes[0].startswith("USELESS: gradcam") is useless
-        text = saliency_markdown(table, notes, synthetic=True)
+        text = saliency_document(table, notes, synthetic=True).markdown()
         assert text.startswith("**SYNTHETIC")
         assert ("USELESS" in text) is useless
 
@@ -88,11 +88,12 @@ def test_the_tables_fit_80_columns_a_line_a_measure():
     table = summarize(cases(), SETTINGS)
     notes = saliency_notes(table, label="malignant", size=224, role="test")
     console = Console(file=io.StringIO(), width=80)
-    print_saliency(table, notes, console, synthetic=False)
+    show(saliency_document(table, notes, synthetic=False), console)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     for name in set(MEASURES) - {"other_run", "shuffled"}:  # one value, or none
-        assert any(MEASURES[name] in line and "(0." in line for line in lines)
+        first = MEASURES[name].split()[0]
+        assert any(first in line and line.count(" to 0.") == 3 for line in lines)
 
 
 def test_the_plot_shows_each_method_and_label_and_nothing_without_masks():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from usgland.explanation.letterbox import letterbox_of
-from usgland.explanation.shortcut_tables import shortcuts_markdown, verdict
+from usgland.explanation.shortcut_tables import shortcuts_document, verdict
 from usgland.explanation.shortcuts import (
     NAMES,
     box_around,
@@ -100,7 +100,8 @@ def test_the_verdict_says_whether_the_model_knows_more_than_chance():
 
 def test_the_first_line_is_the_verdict_also_of_phantoms():
     table = probes(0.6, 0.8)
-    lines = shortcuts_markdown(table, ["A note."], synthetic=True).splitlines()
+    document = shortcuts_document(table, ["A note."], synthetic=True)
+    lines = document.markdown().splitlines()
     assert lines[0] == verdict(table)
     assert "SYNTHETIC" in lines[2]
     assert lines[-1] == "- A note."

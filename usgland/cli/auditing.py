@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.shown import docx_option
 from usgland.startup import make_console
 
 
@@ -13,7 +14,8 @@ from usgland.startup import make_console
     "--output", type=click.Path(path_type=Path), help="Folder to write the findings to."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
-def audit(file: Path | None, output: Path | None, overwrite: bool) -> None:
+@docx_option
+def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -> None:
     """Check which cases and tests can give published measures.
 
     FILE is a YAML of printed measures; without it, those of the paper,
@@ -22,6 +24,6 @@ def audit(file: Path | None, output: Path | None, overwrite: bool) -> None:
     from usgland.steps.audit import audit_published
 
     for path in audit_published(
-        file, make_console(), output=output, overwrite=overwrite
+        file, make_console(), output=output, overwrite=overwrite, docx=docx
     ):
         click.echo(f"Wrote {path}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.shown import docx_option
 from usgland.startup import make_console
 
 
@@ -46,6 +47,7 @@ from usgland.startup import make_console
     "--output", type=click.Path(path_type=Path), help="Folder to write the tables to."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier comparison.")
+@docx_option
 def compare(
     models: tuple[Path, ...],
     unit: str,
@@ -56,6 +58,7 @@ def compare(
     seed: int,
     output: Path | None,
     overwrite: bool,
+    docx: bool,
 ) -> None:
     """Compare models on the same test cases, every pair with its test.
 
@@ -75,6 +78,11 @@ def compare(
         seed=seed,
     )
     for path in compare_files(
-        models, choices, make_console(), output=output, overwrite=overwrite
+        models,
+        choices,
+        make_console(),
+        output=output,
+        overwrite=overwrite,
+        docx=docx,
     ):
         click.echo(f"Wrote {path}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.shown import docx_option
 from usgland.startup import make_console
 
 
@@ -60,6 +61,7 @@ from usgland.startup import make_console
     help="Folder for table1.md, .csv and .tex.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier table.")
+@docx_option
 def table1(
     manifest: Path | None,
     from_counts: Path | None,
@@ -72,6 +74,7 @@ def table1(
     seed: int,
     output: Path | None,
     overwrite: bool,
+    docx: bool,
 ) -> None:
     """Describe the patients of a MANIFEST by group: Table 1.
 
@@ -99,14 +102,15 @@ def table1(
                 "--from-counts: the file says what is shown."
             )
         found = read_published_counts(from_counts, tests=wanted, seed=seed)
-        synthetic = False
+        synthetic, shown_names = False, None
     elif manifest is None:
         raise click.UsageError("Expected a MANIFEST, or --from-counts FILE.")
     else:
         names = [one.strip() for one in columns.split(",")] if columns else []
-        settings = load_config(config_path, overrides).data
+        config = load_config(config_path, overrides)
+        shown_names = config.clinical.shown_names()
         patients, shown, left_out, synthetic = patients_of(
-            manifest, settings, by, names
+            manifest, config.data, by, names
         )
         found = table_one(
             patients,
@@ -118,6 +122,12 @@ def table1(
             left_out=left_out,
         )
     for path in show_table_one(
-        found, make_console(), synthetic=synthetic, output=output, overwrite=overwrite
+        found,
+        make_console(),
+        synthetic=synthetic,
+        names=shown_names,
+        output=output,
+        overwrite=overwrite,
+        docx=docx,
     ):
         click.echo(f"Wrote {path}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from usgland.cli.shown import full_option
 from usgland.startup import load_steps, make_console
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
@@ -64,6 +65,7 @@ def _experiment_options(command: Callable) -> Callable:
                 help="Image and clinical form: --set model.inputs=both.",
             ),
             click.option("--resume", is_flag=True, help="Finish an interrupted run."),
+            full_option,
         ]
     ):
         plain = option(plain)
@@ -80,6 +82,7 @@ def fit(
     name: str | None,
     overrides: tuple[str, ...],
     resume: bool,
+    full: bool,
 ) -> None:
     """Train a model; choose its threshold on the validation part.
 
@@ -91,7 +94,7 @@ def fit(
     )
     steps = load_steps("training", verbose)
     with _resumable("fit", run):
-        steps.fit(run, config, make_console())
+        steps.fit(run, config, make_console(), full=full)
     _show_paths(run, "model.keras", "threshold.json", "history.csv", "splits.csv")
     quoted = shlex.quote(str(run))
     _show_next(
@@ -112,6 +115,7 @@ def cv(
     name: str | None,
     overrides: tuple[str, ...],
     resume: bool,
+    full: bool,
 ) -> None:
     """Cross-validate: one model a fold, every patient tested once.
 
@@ -129,7 +133,7 @@ def cv(
     )
     steps = load_steps("training", verbose)
     with _resumable("cv", run):
-        steps.cross_validate(run, config, make_console())
+        steps.cross_validate(run, config, make_console(), full=full)
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
     quoted = shlex.quote(str(run))
     _show_next(

@@ -73,6 +73,7 @@ def samplesize(**given: Any) -> None:
     For intervals no wider than --width; and, where an --other option names what to
     compare with, for a test of the difference on the same cases.
     """
-    from usgland.evaluation.planning.questions import Assumptions, print_sample_sizes
+    from usgland.evaluation.planning.questions import Assumptions, sample_size_document
+    from usgland.evaluation.shown.terminal import show
 
-    print_sample_sizes(Assumptions(**given), make_console())
+    show(sample_size_document(Assumptions(**given)), make_console())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.shown import docx_option
 from usgland.startup import make_console
 
 
@@ -50,6 +51,7 @@ from usgland.startup import make_console
     help="Folder to write to; by default RUN/readers, and none for a CSV.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier study.")
+@docx_option
 def readers(
     calls: Path,
     predictions: Path | None,
@@ -60,13 +62,15 @@ def readers(
     skipped: str,
     output: Path | None,
     overwrite: bool,
+    docx: bool,
 ) -> None:
     """Compare readers without and with clinical data, and the model.
 
     READERS.csv has one row a reader and case: reader; image or patient_id; call
     (benign or malignant) or score; and clinical (with or without clinical data).
     """
-    from usgland.evaluation.readers.study_tables import print_study
+    from usgland.evaluation.readers.study_tables import study_document
+    from usgland.evaluation.shown.terminal import show
     from usgland.steps.readers import make_reader_study
 
     study, written = make_reader_study(
@@ -79,8 +83,9 @@ def readers(
         skipped=skipped,
         output=output,
         overwrite=overwrite,
+        docx=docx,
     )
-    print_study(study, make_console())
+    show(study_document(study), make_console())
     for path in written:
         click.echo(f"Wrote {path}")
     if not written:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.shown import docx_option, full_option
 from usgland.startup import load_steps, make_console
 
 
@@ -76,6 +77,8 @@ def predict(
     is_flag=True,
     help="Replace an earlier evaluation, predictions included.",
 )
+@full_option
+@docx_option
 @click.pass_obj
 def evaluate(
     verbose: bool,
@@ -84,6 +87,8 @@ def evaluate(
     subgroups: tuple[str, ...],
     prevalences: tuple[float, ...],
     overwrite: bool,
+    full: bool,
+    docx: bool,
 ) -> None:
     """Score the test part at the threshold that validation chose.
 
@@ -97,6 +102,8 @@ def evaluate(
         overwrite=overwrite,
         subgroups=subgroups,
         prevalences=prevalences,
+        full=full,
+        docx=docx,
     )
     for path in written:
         click.echo(f"Wrote {path}")

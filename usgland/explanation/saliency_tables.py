@@ -1,14 +1,13 @@
-"""The measures of the maps: on the terminal, as Markdown and as a figure."""
+"""The measures of the maps: as tables and as a plot."""
 
 import math
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 from usgland.evaluation.shown.plot_frame import new_plot
-from usgland.evaluation.shown.text import SYNTHETIC, print_synthetic
+from usgland.evaluation.shown.table import Document, Table, rows
+from usgland.evaluation.shown.text import format_interval
 from usgland.explanation.faithfulness import BASELINES, GROUPS, MEASURES
 from usgland.explanation.randomization import USELESS
 from usgland.explanation.regions import BAND, OVERLAP_LEVEL, REGIONS
@@ -21,43 +20,36 @@ REGION_COLOURS = {
 }
 
 
-def print_saliency(
-    table: pd.DataFrame, notes: list[str], console: Console, *, synthetic: bool
-) -> None:
-    """Shows the table in 80 columns, a method at a time.
+def saliency_document(
+    table: pd.DataFrame, notes: list[str], *, synthetic: bool
+) -> Document:
+    """The measures of the maps, a table a method, as they are shown and written.
 
     Args:
         table: As `summarize` gives it.
         notes: As `saliency_notes` gives them.
-        console: Where to.
         synthetic: Whether the cases are phantoms.
     """
-    print_synthetic(synthetic, console)
-    for method, rows in table.groupby("method", sort=False):
-        shown = Table(title=_title(str(method)), title_justify="left", box=None)
-        shown.add_column("")
-        for group in GROUPS:
-            shown.add_column(group, justify="right")
-        for measure in rows["measure"].unique():
-            shown.add_row(MEASURES[measure], *_cells(rows, measure))
-        console.print(shown)
-        console.print()
-    for note in notes:
-        console.print(note, highlight=False, markup=False)
-
-
-def saliency_markdown(table: pd.DataFrame, notes: list[str], *, synthetic: bool) -> str:
-    """The same tables as Markdown, notes first where they warn."""
-    lines = [f"**{SYNTHETIC}**", ""] if synthetic else []
-    for method, rows in table.groupby("method", sort=False):
-        lines += [f"**{_title(str(method))}**", "", f"| | {' | '.join(GROUPS)} |"]
-        lines += ["|---|---:|---:|---:|"]
-        lines += [
-            f"| {MEASURES[measure]} | {' | '.join(_cells(rows, measure))} |"
-            for measure in rows["measure"].unique()
-        ]
-        lines.append("")
-    return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
+    tables = [
+        Table(
+            heads=("", *GROUPS),
+            sections=(
+                rows(
+                    (MEASURES[measure], *_cells(part, measure))
+                    for measure in part["measure"].unique()
+                ),
+            ),
+            title=_title(str(method)),
+        )
+        for method, part in table.groupby("method", sort=False)
+    ]
+    return Document(
+        tuple(tables),
+        synthetic,
+        notes=tuple(notes),
+        columns=tuple(table.columns),
+        records=tuple(table.to_dict("records")),
+    )
 
 
 def saliency_notes(
@@ -148,17 +140,10 @@ def _title(method: str) -> str:
     return f"{method} (knows nothing of the model)" if method in BASELINES else method
 
 
-def _cells(rows: pd.DataFrame, measure: str) -> list[str]:
-    cells = []
-    for group in GROUPS:
-        one = rows[(rows["measure"] == measure) & (rows["group"] == group)].iloc[0]
-        if one["value"] != one["value"]:
-            cells.append("undefined")
-        elif one["low"] != one["low"]:
-            cells.append(f"{one['value']:.2f}")
-        else:
-            cells.append(f"{one['value']:.2f} ({one['low']:.2f}-{one['high']:.2f})")
-    return cells
+def _cells(part: pd.DataFrame, measure: str) -> list[str]:
+    of_group = part[part["measure"] == measure].set_index("group")
+    shown = (of_group.loc[group, ["value", "low", "high"]] for group in GROUPS)
+    return [format_interval(*values, digits=2) for values in shown]
 
 
 def _useless(table: pd.DataFrame) -> list[str]:

@@ -1,14 +1,11 @@
 """The shortcut probes in words and as a table; the verdict is the first line."""
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from usgland.evaluation.shown.text import SYNTHETIC, print_synthetic
+from usgland.evaluation.shown.table import Document, Table, rows
+from usgland.evaluation.shown.text import format_interval, format_percent
 from usgland.explanation.regions import BAND
 from usgland.explanation.shortcuts import FRAME, NAMES
-
-TITLE = "AUC per image with parts of the images taken away"
 
 
 def verdict(table: pd.DataFrame) -> str:
@@ -36,33 +33,37 @@ def verdict(table: pd.DataFrame) -> str:
     return f"{what} the model has {auc}, {against}: not shown to be better than chance."
 
 
-def print_shortcuts(
-    table: pd.DataFrame, said: list[str], console: Console, *, synthetic: bool
-) -> None:
-    """Shows the verdict, the table in 80 columns, and what `notes` says of it."""
-    print_synthetic(synthetic, console)
-    console.print(verdict(table), style="bold", highlight=False)
-    shown = Table(title=TITLE, title_justify="left", box=None)
-    shown.add_column("")
-    shown.add_column("AUC", justify="right")
-    shown.add_column("images", justify="right")
-    for _, row in table.iterrows():
-        shown.add_row(NAMES[row["probe"]], _auc(row), str(row["n"]))
-    console.print(shown)
-    for note in said:
-        console.print(note, highlight=False, markup=False)
+def shortcuts_document(
+    table: pd.DataFrame, said: list[str], *, synthetic: bool
+) -> Document:
+    """The verdict and the probes; the report shows its first line as a warning.
 
-
-def shortcuts_markdown(table: pd.DataFrame, said: list[str], *, synthetic: bool) -> str:
-    """The same as Markdown; the report shows its first line as a warning."""
-    lines = [verdict(table), ""]
-    lines += [f"**{SYNTHETIC}**", ""] if synthetic else []
-    lines += [f"**{TITLE}**", "", "| | AUC | images |", "|---|---:|---:|"]
-    lines += [
-        f"| {NAMES[row['probe']]} | {_auc(row)} | {row['n']} |"
-        for _, row in table.iterrows()
+    Args:
+        table: As `probe_shortcuts` gives it.
+        said: As `notes` gives them.
+        synthetic: Whether the cases are phantoms.
+    """
+    lines = [
+        (
+            NAMES[row["probe"]],
+            format_interval(row["value"], row["low"], row["high"]),
+            str(row["n"]),
+        )
+        for row in table.to_dict("records")
     ]
-    return "\n".join([*lines, "", *(f"- {note}" for note in said)]) + "\n"
+    shown = Table(
+        heads=("", "AUC", "images"),
+        sections=(rows(lines),),
+        title="AUC per image with parts of the images taken away",
+        notes=tuple(said),
+    )
+    return Document(
+        (shown,),
+        synthetic,
+        lead=verdict(table),
+        columns=tuple(table.columns),
+        records=tuple(table.to_dict("records")),
+    )
 
 
 def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
@@ -81,19 +82,11 @@ def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
             "of what was filled can still be seen, and may tell the label."
         )
     found.append(
-        f"Frame: the outer {100 * FRAME:g}% of each side, the rest filled. Overlays: "
-        "bright thin strokes and colours; thin bright tissue is among them."
+        f"Frame: the outer {format_percent(FRAME)} of each side, the rest filled. "
+        "Overlays: bright thin strokes and colours; thin bright tissue is among them."
     )
     made = table.loc[table["low"].notna(), "interval"]
     found.append(
         f"Intervals: {made.iloc[0]}." if len(made) else "No interval could be made."
     )
     return found
-
-
-def _auc(row: pd.Series) -> str:
-    if row["value"] != row["value"]:
-        return "undefined"
-    if row["low"] != row["low"]:
-        return f"{row['value']:.3f} (no interval)"
-    return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"

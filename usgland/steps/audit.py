@@ -5,9 +5,10 @@ from pathlib import Path
 from rich.console import Console
 
 from usgland.evaluation.audit.findings import find_all
-from usgland.evaluation.audit.findings_text import audit_markdown, print_audit
+from usgland.evaluation.audit.findings_text import audit_document
 from usgland.evaluation.audit.published_file import paper_path, read_audit_file
-from usgland.files import check_unwritten, write_json, write_text
+from usgland.evaluation.shown.terminal import show
+from usgland.files import check_unwritten, write_json
 
 STEM = "audit"
 
@@ -18,6 +19,7 @@ def audit_published(
     *,
     output: Path | None = None,
     overwrite: bool = False,
+    docx: bool = False,
 ) -> list[Path]:
     """Checks a file of published measures and shows what was found.
 
@@ -27,6 +29,7 @@ def audit_published(
         console: Where the findings are shown.
         output: Folder for audit.json and audit.md; None: nothing is written.
         overwrite: Whether they may be replaced.
+        docx: Whether audit.docx is written, too.
 
     Returns:
         The files written.
@@ -37,8 +40,10 @@ def audit_published(
     written = [output / f"{STEM}{kind}" for kind in (".md", ".json")] if output else []
     check_unwritten("audit", written, overwrite=overwrite)
     findings = find_all(read_audit_file(path or paper_path()))
-    print_audit(findings, console)
-    if written:
-        write_text(written[0], audit_markdown(findings))
-        write_json(written[1], findings)
-    return written
+    document = audit_document(findings)
+    show(document, console)
+    if output is None:
+        return []
+    files = document.write(output / STEM, ("md",), docx=docx)
+    write_json(written[-1], findings)
+    return [*files, written[-1]]

@@ -19,16 +19,14 @@ from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.comparison.additions import (
     BOTH,
     additions,
-    additions_csv,
-    additions_markdown,
-    print_additions,
+    additions_document,
+    additions_sentence,
 )
 from usgland.evaluation.performance.importance import (
-    importance_csv,
-    importance_markdown,
+    importance_document,
     importance_table,
-    print_importance,
 )
+from usgland.evaluation.shown.terminal import show
 from usgland.files import read_json, write_text
 from usgland.runs import (
     ALONE,
@@ -105,7 +103,13 @@ def write_logistic(run: Path, parts: list[pd.DataFrame], config: Config) -> None
 
 
 def compare_sides(
-    run: Path, predictions: pd.DataFrame, config: Config, console: Console
+    run: Path,
+    predictions: pd.DataFrame,
+    config: Config,
+    console: Console,
+    *,
+    full: bool = False,
+    docx: bool = False,
 ) -> list[Path]:
     """Prints and writes what each side adds, on the test rows of all models.
 
@@ -113,7 +117,9 @@ def compare_sides(
         run: A run whose companions have their predictions.
         predictions: The run's own, one row an image.
         config: Gives the level of intervals.
-        console: Where the table is shown.
+        console: Where it is shown.
+        full: Whether the table is, not the answer in a sentence.
+        docx: Whether it is written as a Word file, too.
 
     Returns:
         The files written.
@@ -125,8 +131,12 @@ def compare_sides(
             tables[name] = read_predictions(path)
     tables = {name: one[one["role"] == "test"] for name, one in tables.items()}
     found = additions(tables, level=config.evaluation.confidence_level)
-    print_additions(found, console)
-    return _write(run, "additions", additions_markdown(found), additions_csv(found))
+    document, sentence = additions_document(found), additions_sentence(found)
+    if full:
+        show(document, console)
+    elif sentence:
+        console.print(sentence, highlight=False, markup=False)
+    return document.write(run / TABLES / "additions", docx=docx)
 
 
 def measure_importance(
@@ -134,14 +144,19 @@ def measure_importance(
     models: Iterator[tuple[Path, pd.DataFrame]],
     config: Config,
     console: Console,
+    *,
+    full: bool = False,
+    docx: bool = False,
 ) -> list[Path]:
-    """Prints and writes what each column of the form is worth to the trained models.
+    """Writes what each column of the form is worth to the trained models.
 
     Args:
         run: Where the tables go.
         models: Run directories with a model, each with its test rows.
         config: Gives resamples, level and seed.
         console: Where the table is shown.
+        full: Whether it is shown.
+        docx: Whether it is written as a Word file, too.
 
     Returns:
         The files written.
@@ -170,9 +185,10 @@ def measure_importance(
         seed=config.evaluation.seed,
     )
     synthetic = read_json(run / ENVIRONMENT)["synthetic"]
-    print_importance(table, console, synthetic=synthetic)
-    markdown = importance_markdown(table, synthetic=synthetic)
-    return _write(run, "importance", markdown, importance_csv(table))
+    document = importance_document(table, synthetic=synthetic)
+    if full:
+        show(document, console)
+    return document.write(run / TABLES / "importance", docx=docx)
 
 
 def _alone(config: Config, inputs: str, run: Path) -> Config:
@@ -195,10 +211,3 @@ def _logistic_settings(
         of_role = settings.model_copy(update={"roles": (role,)})
         if role in settings.roles and 0 < len(of_role.used()) < len(settings.used()):
             yield f"logistic_{role}", of_role
-
-
-def _write(run: Path, stem: str, markdown: str, csv: str) -> list[Path]:
-    paths = [run / TABLES / f"{stem}{suffix}" for suffix in (".md", ".csv")]
-    for path, text in zip(paths, (markdown, csv), strict=True):
-        write_text(path, text)
-    return paths

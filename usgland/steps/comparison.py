@@ -9,13 +9,10 @@ from rich.console import Console
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
-from usgland.evaluation.comparison.pair_tables import (
-    comparison_csv,
-    comparison_markdown,
-    print_comparison,
-)
+from usgland.evaluation.comparison.pair_tables import comparison_document
 from usgland.evaluation.comparison.pairs import Choices, compare_models
-from usgland.files import check_unwritten, write_json, write_text
+from usgland.evaluation.shown.terminal import show
+from usgland.files import check_unwritten, write_json
 from usgland.runs import PREDICTIONS, THRESHOLD
 
 STEM = "comparison"
@@ -28,6 +25,7 @@ def compare_files(
     *,
     output: Path | None = None,
     overwrite: bool = False,
+    docx: bool = False,
 ) -> list[Path]:
     """Compares the test rows of runs or CSV files.
 
@@ -38,6 +36,7 @@ def compare_files(
         console: Where the tables are shown.
         output: Folder for comparison.json, .md and .csv; None: nothing is written.
         overwrite: Whether they may be replaced.
+        docx: Whether comparison.docx is written, too.
 
     Returns:
         The files written.
@@ -57,14 +56,13 @@ def compare_files(
     for name, model in zip(_names(models), models, strict=True):
         tables[name], thresholds[name] = _read(model)
     comparison = compare_models(tables, thresholds, choices)
-    print_comparison(comparison, console)
+    document = comparison_document(comparison)
+    show(document, console)
     if target is None:
         return []
-    texts = {".md": comparison_markdown(comparison), ".csv": comparison_csv(comparison)}
-    for suffix, text in texts.items():
-        write_text(target.with_suffix(suffix), text)
+    written = document.write(target.with_suffix(""), docx=docx)
     write_json(target, comparison)
-    return [*(target.with_suffix(suffix) for suffix in texts), target]
+    return [*written, target]
 
 
 def _read(model: Path) -> tuple[pd.DataFrame, Thresholds | None]:

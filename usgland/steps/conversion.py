@@ -16,6 +16,7 @@ from usgland.data.sources import run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import read_calibration
 from usgland.evaluation.cases.thresholds import read_thresholds
+from usgland.evaluation.shown.terminal import show
 from usgland.files import read_json
 from usgland.models.classifier import (
     ENCODING,
@@ -26,7 +27,7 @@ from usgland.models.classifier import (
 from usgland.runs import CALIBRATION, CONFIG, METRICS, MODEL, THRESHOLD, find_run
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.portable.file_checks import check_files, check_validation, sort_out
-from usgland.serving.portable.file_tables import print_checks
+from usgland.serving.portable.file_tables import checks_document
 from usgland.serving.portable.graph import make_cases, tensorflow_runner
 from usgland.serving.portable.litert import (
     CALIBRATION_IMAGES,
@@ -118,7 +119,7 @@ def convert(
             _calibrated_logits(model, calibration, part),
         ),
     }
-    print_checks(sheet, console)
+    show(checks_document(sheet), console)
     kept, left_out = sort_out(sheet["files"], force=force)
     if not kept:
         raise UserError(f"Nothing was written: {left_out}")

@@ -18,13 +18,11 @@ from usgland.evaluation.performance.assessment_plots import (
     subgroup_plot,
 )
 from usgland.evaluation.performance.assessment_tables import (
-    calibration_csv,
-    calibration_markdown,
-    decision_curve_csv,
-    decision_curve_markdown,
-    print_assessments,
-    subgroups_csv,
-    subgroups_markdown,
+    calibration_document,
+    calibration_table,
+    decision_curve_document,
+    subgroup_tables,
+    subgroups_document,
 )
 from usgland.evaluation.performance.assessments import assess
 from usgland.evaluation.performance.measure_plots import (
@@ -33,18 +31,16 @@ from usgland.evaluation.performance.measure_plots import (
     read_history,
     roc_plot,
 )
-from usgland.evaluation.performance.measure_tables import (
-    metrics_csv,
-    metrics_markdown,
-    print_metrics,
-)
+from usgland.evaluation.performance.measure_tables import headline, metrics_document
 from usgland.evaluation.performance.measures import metrics_of, units_of
 from usgland.evaluation.performance.subgroups import (
     group_names,
     parse_subgroups,
 )
+from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.shown.plot_frame import save_plot
-from usgland.files import check_unwritten, read_json, write_json, write_text
+from usgland.evaluation.shown.terminal import show, show_table
+from usgland.files import check_unwritten, read_json, write_json
 from usgland.runs import (
     ALONE,
     CONFIG,
@@ -88,6 +84,7 @@ def evaluate_run(
     prevalences: Sequence[float] = (),
     columns: Mapping[str, pd.Series] | None = None,
     cuts: Mapping[str, tuple[float, ...]] | None = None,
+    docx: bool = False,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Scores one role of a run; writes metrics.json, `tables/` and `figures/`.
 
@@ -106,6 +103,7 @@ def evaluate_run(
             are given, beside those of the settings.
         columns: Name -> values by image, for measures of subgroups.
         cuts: Name -> where its bands of numbers begin; see `group_names`.
+        docx: Whether every table is written as a Word file, too.
 
     Returns:
         What `metrics_of` gives, with `cost`: training_seconds, seconds_per_image,
@@ -148,8 +146,9 @@ def evaluate_run(
         units=units,
     )
     written = _write_plots(run, rows, metrics, environment, suffix)
-    written += write_assessments(metrics, run, suffix)
-    written += write_tables(metrics, run / TABLES, f"metrics{suffix}")
+    written += write_assessments(metrics, run, suffix, docx=docx)
+    stem = run / TABLES / f"metrics{suffix}"
+    written += metrics_document(metrics).write(stem, docx=docx)
     write_json(target, metrics)
     return metrics, [*written, target]
 
@@ -186,19 +185,9 @@ def _cost(environment: dict[str, Any]) -> dict[str, float]:
     return cost
 
 
-def write_tables(metrics: dict[str, Any], folder: Path, stem: str) -> list[Path]:
-    """Writes `<stem>.md` and `<stem>.csv`, whole or not at all; gives their paths.
-
-    Raises:
-        UserError: If the folder cannot be written.
-    """
-    texts = {".md": metrics_markdown(metrics), ".csv": metrics_csv(metrics)}
-    for suffix, text in texts.items():
-        write_text(folder / f"{stem}{suffix}", text)
-    return [folder / f"{stem}{suffix}" for suffix in texts]
-
-
-def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[Path]:
+def write_assessments(
+    metrics: dict[str, Any], run: Path, suffix: str, *, docx: bool = False
+) -> list[Path]:
     """Writes the measures and tables of what `assess` added to `metrics`.
 
     Those of subgroups and prevalences that only an earlier evaluation was asked for
@@ -208,6 +197,7 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
         metrics: With synthetic, role and confidence_level as well.
         run: The run directory.
         suffix: Ends the names of the files, before their kind.
+        docx: Whether the tables are written as Word files, too.
 
     Returns:
         The files written.
@@ -217,24 +207,19 @@ def write_assessments(metrics: dict[str, Any], run: Path, suffix: str) -> list[P
         measures[_curve_stem(curves)] = decision_curve_plot(metrics, curves)
     for column in metrics["subgroups"]:
         measures[_subgroup_stem(column)] = subgroup_plot(metrics, column)
-    texts = {
-        "calibration.md": calibration_markdown(metrics),
-        "calibration.csv": calibration_csv(metrics),
-        "decision_curve.md": decision_curve_markdown(metrics),
-        "decision_curve.csv": decision_curve_csv(metrics),
+    documents = {
+        "calibration": calibration_document(metrics),
+        "decision_curve": decision_curve_document(metrics),
     }
     if metrics["subgroups"]:
-        texts["subgroups.md"] = subgroups_markdown(metrics)
-        texts["subgroups.csv"] = subgroups_csv(metrics)
+        documents["subgroups"] = subgroups_document(metrics)
     _remove_earlier(run, suffix)
     written = []
     for name, measure in measures.items():
         written.append(run / PLOTS / f"{name}{suffix}.png")
         save_plot(measure, written[-1])
-    for name, text in texts.items():
-        stem, _, kind = name.partition(".")
-        written.append(run / TABLES / f"{stem}{suffix}.{kind}")
-        write_text(written[-1], text)
+    for name, document in documents.items():
+        written += document.write(run / TABLES / f"{name}{suffix}", docx=docx)
     return written
 
 
@@ -246,7 +231,7 @@ def _remove_earlier(run: Path, suffix: str) -> None:
         f"{PLOTS}/{_subgroup_stem(column)}{suffix}.png"
         for column in earlier.get("subgroups", {})
     ]
-    names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv")]
+    names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv", "docx")]
     names += [
         f"{PLOTS}/{_curve_stem(curves)}{suffix}.png"
         for curves in earlier.get("decision_curve", [])[1:]
@@ -273,6 +258,8 @@ def evaluate(
     overwrite: bool = False,
     subgroups: Sequence[str] = (),
     prevalences: Sequence[float] = (),
+    full: bool = False,
+    docx: bool = False,
 ) -> list[Path]:
     """Scores the test part, predicting it first where that was not done.
 
@@ -284,6 +271,8 @@ def evaluate(
         subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
         prevalences: Others, in (0, 1), at which predictive values and net benefit
             are given.
+        full: Whether all tables are shown, not the headline alone.
+        docx: Whether they are written as Word files, too.
 
     Returns:
         The files written.
@@ -309,22 +298,28 @@ def evaluate(
         prevalences=prevalences,
         columns=columns,
         cuts=cuts,
+        docx=docx,
     )
-    print_metrics(metrics, console)
-    print_assessments(metrics, console)
+    show(metrics_document(metrics) if full else headline(metrics), console)
+    if full:
+        for table in (calibration_table(metrics), *subgroup_tables(metrics, UNITS[1:])):
+            console.print()
+            show_table(table, console)
     if manifest is None and not (run / FOLDS).exists():
-        files += _judge_form(run, console, overwrite=overwrite)
+        files += _judge_form(run, console, overwrite=overwrite, full=full, docx=docx)
     return written + files
 
 
-def _judge_form(run: Path, console: Console, *, overwrite: bool) -> list[Path]:
+def _judge_form(
+    run: Path, console: Console, *, overwrite: bool, full: bool, docx: bool
+) -> list[Path]:
     """What the form is worth, on the test part; nothing for a run without one."""
     config = load_config(run / CONFIG)
     if config.model.inputs == "image":
         return []
     rows = run_rows(run, config, console)
     tests = iter([(run, rows[rows["role"] == "test"])])
-    written = measure_importance(run, tests, config, console)
+    written = measure_importance(run, tests, config, console, full=full, docx=docx)
     if not (run / ALONE).exists():
         return written
     for beside in (run / ALONE / folder for folder in NETWORKS):
@@ -334,7 +329,9 @@ def _judge_form(run: Path, console: Console, *, overwrite: bool) -> list[Path]:
             evaluate_run(beside, overwrite=overwrite)
     write_logistic(run, [rows], config)
     predictions = read_predictions(run / PREDICTIONS)
-    return written + compare_sides(run, predictions, config, console)
+    return written + compare_sides(
+        run, predictions, config, console, full=full, docx=docx
+    )
 
 
 def _manifest_columns(

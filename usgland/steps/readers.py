@@ -11,9 +11,9 @@ from usgland.evaluation.readers.model_beside import ModelCases, model_cases
 from usgland.evaluation.readers.readings import read_readers, reader_unit
 from usgland.evaluation.readers.study import study_readers
 from usgland.evaluation.readers.study_plots import overview_plot, readers_plot
-from usgland.evaluation.readers.study_tables import study_csv, study_markdown
+from usgland.evaluation.readers.study_tables import study_document
 from usgland.evaluation.shown.plot_frame import save_plot
-from usgland.files import check_unwritten, write_json, write_text
+from usgland.files import check_unwritten, write_json
 from usgland.runs import (
     CONFIG,
     ENVIRONMENT,
@@ -38,6 +38,7 @@ def make_reader_study(
     skipped: str = "error",
     output: Path | None = None,
     overwrite: bool = False,
+    docx: bool = False,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Reads, compares and, where there is a folder for them, writes the files.
 
@@ -55,6 +56,7 @@ def make_reader_study(
         output: Folder for readers.json, readers.md, readers.csv and two measures; by
             default `readers` in a run directory, and nothing is written otherwise.
         overwrite: Whether an earlier study may be replaced.
+        docx: Whether readers.docx is written, too.
 
     Returns:
         The study, as `study_readers` gives it, and the files written; readers.json
@@ -87,7 +89,7 @@ def make_reader_study(
             config if config and config.exists() else None
         ).evaluation
     study = study_readers(readings, model, settings, model_unit=unit)
-    return study, _write(study, model, output) if output else []
+    return study, _write(study, model, output, docx=docx) if output else []
 
 
 def read_model_cases(
@@ -135,7 +137,9 @@ def _thresholds(source: Path, threshold: float | None) -> Thresholds:
     return read_thresholds(beside)
 
 
-def _write(study: dict[str, Any], model: ModelCases | None, folder: Path) -> list[Path]:
+def _write(
+    study: dict[str, Any], model: ModelCases | None, folder: Path, *, docx: bool
+) -> list[Path]:
     about, cases = study["model"], None
     if model is not None:
         cases = model.by_unit[about["unit"]]
@@ -147,8 +151,6 @@ def _write(study: dict[str, Any], model: ModelCases | None, folder: Path) -> lis
     }
     for name, measure in measures.items():
         save_plot(measure, folder / name)
-    texts = {"readers.md": study_markdown(study), "readers.csv": study_csv(study)}
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    written = study_document(study).write((folder / STUDY).with_suffix(""), docx=docx)
     write_json(folder / STUDY, study)
-    return [folder / name for name in (*measures, *texts, STUDY)]
+    return [*(folder / name for name in measures), *written, folder / STUDY]

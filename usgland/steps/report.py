@@ -173,6 +173,7 @@ def _write_table_one(run: Path, config: Config) -> None:
         table_one(patients, "label", shown, left_out=left_out),
         Console(quiet=True),
         synthetic=synthetic,
+        names=config.clinical.shown_names(),
         output=run / TABLES,
         overwrite=True,
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.evaluation.shown.terminal import show
 from usgland.explanation.choices import Choices
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
@@ -17,18 +18,13 @@ from usgland.explanation.maps import make_maps
 from usgland.explanation.randomization import rank_correlations, shuffled_network
 from usgland.explanation.saliency_tables import (
     energy_plot,
-    print_saliency,
-    saliency_markdown,
+    saliency_document,
     saliency_notes,
 )
-from usgland.explanation.shortcut_tables import (
-    notes,
-    print_shortcuts,
-    shortcuts_markdown,
-)
+from usgland.explanation.shortcut_tables import notes, shortcuts_document
 from usgland.explanation.shortcuts import probe_shortcuts
 from usgland.explanation.subject import Subject
-from usgland.files import write_text, write_whole
+from usgland.files import write_whole
 from usgland.models.classifier import PREPROCESSING
 from usgland.runs import MODEL, PLOTS, TABLES, find_run
 from usgland.steps.models import load_model
@@ -86,13 +82,14 @@ def measure_saliency(
         )
     cases = pd.concat(measured, ignore_index=True)
     table = summarize(cases, settings)
-    size, synthetic = subject.boxes[0].size, subject.synthetic
+    size = subject.boxes[0].size
     notes = saliency_notes(table, label=label, size=size, role=choices.role)
-    print_saliency(table, notes, console, synthetic=synthetic)
-    markdown, csv, cases_csv, png = (target / name for name in SALIENCY)
-    write_text(markdown, saliency_markdown(table, notes, synthetic=synthetic))
-    written = [markdown, write_table(table, csv), write_table(cases, cases_csv)]
-    plot = energy_plot(table, synthetic=synthetic)
+    document = saliency_document(table, notes, synthetic=subject.synthetic)
+    show(document, console)
+    markdown, _, cases_csv, png = (target / name for name in SALIENCY)
+    written = document.write(markdown.with_suffix(""))
+    written.append(write_table(cases, cases_csv))
+    plot = energy_plot(table, synthetic=subject.synthetic)
     if plot is not None:
         save_plot(plot, png)
         written.append(png)
@@ -137,11 +134,9 @@ def probe_run(
     table = probe_shortcuts(subject, preprocessing, settings)
     with_form = subject.part.form is not None
     remarks = notes(table, subject.boxes[0].size, with_form=with_form)
-    print_shortcuts(table, remarks, console, synthetic=subject.synthetic)
-    markdown, csv = (target / name for name in SHORTCUTS)
-    text = shortcuts_markdown(table, remarks, synthetic=subject.synthetic)
-    write_text(markdown, text)
-    return [markdown, write_table(table, csv)]
+    document = shortcuts_document(table, remarks, synthetic=subject.synthetic)
+    show(document, console)
+    return document.write((target / SHORTCUTS[0]).with_suffix(""))
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:

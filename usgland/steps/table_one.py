@@ -10,14 +10,10 @@ from usgland.config import DataSettings
 from usgland.data.columns import choose_columns, exclusion_reasons
 from usgland.data.phantom import is_synthetic
 from usgland.errors import UserError
+from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.table_one.characteristics import TableOne
-from usgland.evaluation.table_one.characteristics_text import (
-    print_table_one,
-    table_one_csv,
-    table_one_latex,
-    table_one_markdown,
-)
-from usgland.files import check_unwritten, write_text
+from usgland.evaluation.table_one.characteristics_text import table_one_document
+from usgland.files import check_unwritten
 from usgland.table_files import (
     ROW,
     Problem,
@@ -29,6 +25,7 @@ from usgland.table_files import (
 )
 
 STEM = "table1"
+KINDS = ("csv", "tex", "md")
 
 
 # Columns that describe files and parts, not patients.
@@ -149,8 +146,10 @@ def show_table_one(
     console: Console,
     *,
     synthetic: bool,
+    names: Mapping[str, str] | None = None,
     output: Path | None = None,
     overwrite: bool = False,
+    docx: bool = False,
 ) -> list[Path]:
     """Prints the table and writes table1.md, .csv and .tex.
 
@@ -158,8 +157,10 @@ def show_table_one(
         found: The table.
         console: Where it is shown.
         synthetic: Whether the patients are phantoms.
+        names: Column -> how it is called, with its unit; others by their own names.
         output: Folder of the files; None: nothing is written.
         overwrite: Whether they may be replaced.
+        docx: Whether table1.docx is written, too.
 
     Returns:
         The files written.
@@ -167,14 +168,8 @@ def show_table_one(
     Raises:
         UserError: If they exist.
     """
-    texts = {
-        ".csv": table_one_csv(found, synthetic=synthetic),
-        ".tex": table_one_latex(found, synthetic=synthetic),
-        ".md": table_one_markdown(found, synthetic=synthetic),
-    }
-    paths = [] if output is None else [output / f"{STEM}{kind}" for kind in texts]
+    paths = [] if output is None else [output / f"{STEM}.{kind}" for kind in KINDS]
     check_unwritten("Table 1", paths, overwrite=overwrite)
-    print_table_one(found, console, synthetic=synthetic)
-    for path, text in zip(paths, texts.values(), strict=False):
-        write_text(path, text)
-    return paths
+    document = table_one_document(found, synthetic=synthetic, names=names)
+    show(document, console)
+    return [] if output is None else document.write(output / STEM, KINDS, docx=docx)

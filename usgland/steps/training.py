@@ -29,8 +29,9 @@ from usgland.evaluation.cases.thresholds import (
     read_thresholds,
     write_thresholds,
 )
-from usgland.evaluation.performance.measure_tables import print_metrics
+from usgland.evaluation.performance.measure_tables import headline, metrics_document
 from usgland.evaluation.performance.measures import metrics_of
+from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
 from usgland.files import read_json, write_json
 from usgland.runs import (
@@ -40,6 +41,7 @@ from usgland.runs import (
     FOLDS,
     PREDICTIONS,
     SPLITS,
+    TABLES,
     THRESHOLD,
     find_run,
     removed_if_empty,
@@ -56,11 +58,17 @@ from usgland.steps.prediction import predict, write_predictions
 from usgland.training.fit import fit_run, prepare_run
 from usgland.training.predict import predict_rows
 
+VALIDATION = "metrics_val"  # of the tables, as `evaluate` names them
 OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
 
 
 def fit(
-    run: Path, config: Config | None, console: Console, *, brief: bool = False
+    run: Path,
+    config: Config | None,
+    console: Console,
+    *,
+    brief: bool = False,
+    full: bool = False,
 ) -> None:
     """Trains, calibrates, chooses the operating point, prints validation measures.
 
@@ -72,6 +80,7 @@ def fit(
         console: Where progress and the table are shown.
         brief: Whether the validation AUC stands for the table, and nothing is said
             of the data: the run is one of several on the same.
+        full: Whether all measures are shown, not the headline alone.
     """
     is_new = config is not None
     told = Console(quiet=True) if brief else console
@@ -103,10 +112,14 @@ def fit(
         auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
         console.print(f"Validation AUC per patient: {auc}", highlight=False)
     else:
-        print_metrics(metrics, console)
+        document = metrics_document(metrics)
+        document.write(run / TABLES / VALIDATION)
+        show(document if full else headline(metrics), console)
 
 
-def cross_validate(run: Path, config: Config | None, console: Console) -> None:
+def cross_validate(
+    run: Path, config: Config | None, console: Console, *, full: bool = False
+) -> None:
     """Trains one model a fold and pools what each says of patients it never saw.
 
     Args:
@@ -114,6 +127,7 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
             in it; those that are done are not repeated.
         config: Settings of a new run, or None to finish the one that is there.
         console: Where progress is shown.
+        full: Whether all tables are shown.
     """
     is_new = config is not None
     if config is None:
@@ -150,10 +164,10 @@ def cross_validate(run: Path, config: Config | None, console: Console) -> None:
     pooled = _pool_folds(run, list(rounds))
     if config.model.inputs != "image":
         tests = ((p, r[r["role"] == "test"]) for p, r in rounds.items())
-        measure_importance(run, tests, config, console)
+        measure_importance(run, tests, config, console, full=full)
     if has_companions(config):
         write_logistic(run, list(rounds.values()), config)
-        compare_sides(run, pooled, config, console)
+        compare_sides(run, pooled, config, console, full=full)
     write_predictions(pooled, run / PREDICTIONS)  # Last, as it means the end.
 
 

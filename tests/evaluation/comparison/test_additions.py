@@ -12,10 +12,9 @@ from sklearn.metrics import roc_auc_score
 from usgland.evaluation.comparison.additions import (
     BOTH,
     additions,
-    additions_csv,
-    additions_markdown,
-    print_additions,
+    additions_document,
 )
+from usgland.evaluation.shown.terminal import show
 
 
 def table_of(logits, labels, synthetic="0"):
@@ -99,16 +98,17 @@ def test_the_tables_show_it_in_80_columns_and_mark_phantoms(tables):
     tables[BOTH] = tables[BOTH].assign(synthetic="1")
     found = additions(tables, level=0.95)
     text = io.StringIO()
-    print_additions(found, Console(file=text, width=80))
+    document = additions_document(found)
+    show(document, Console(file=text, width=80))
     assert "SYNTHETIC" in text.getvalue()
     assert max(map(len, text.getvalue().splitlines())) <= 80
     assert "60 patients, 30 benign, 30 malignant" in text.getvalue()
-    assert additions_markdown(found).startswith("**SYNTHETIC")
+    assert document.markdown().startswith("**SYNTHETIC")
     aucs = {one["name"]: one["auc"] for one in found["models"]}
     better = max(("image alone", "form alone"), key=aucs.get)
     difference = aucs[BOTH] - aucs[better]
     expected = f"- Over the better side, the {better}, both add {difference:+.3f}"
-    assert expected in additions_markdown(found)
-    read = pd.read_csv(io.StringIO(additions_csv(found)))
+    assert expected in document.markdown()
+    read = pd.read_csv(io.StringIO(document.csv()))
     assert read["name"].to_list() == list(tables)
     assert read["difference"].isna().to_list() == [True, False, False]

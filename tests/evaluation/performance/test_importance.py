@@ -10,11 +10,10 @@ from sklearn.metrics import roc_auc_score
 
 from usgland.evaluation.performance.importance import (
     AS_IT_IS,
-    importance_csv,
-    importance_markdown,
+    importance_document,
     importance_table,
-    print_importance,
 )
+from usgland.evaluation.shown.terminal import show
 
 OPTIONS = {"resamples": 300, "level": 0.95, "seed": 0}
 
@@ -79,12 +78,11 @@ def test_a_patient_of_two_folds_counts_in_each(cases, logits):
 def test_the_tables_fit_80_columns_and_mark_phantoms(cases, logits):
     table = importance_table(cases, logits, **OPTIONS)
     text = io.StringIO()
-    print_importance(table, Console(file=text, width=80), synthetic=True)
+    document = importance_document(table, synthetic=True)
+    show(document, Console(file=text, width=80))
     assert "SYNTHETIC" in text.getvalue()
     assert max(map(len, text.getvalue().splitlines())) <= 80
-    assert importance_markdown(table, synthetic=True).startswith("**SYNTHETIC")
-    assert "| idle | +0.000 (no interval)" in importance_markdown(
-        table, synthetic=False
-    )
-    read = pd.read_csv(io.StringIO(importance_csv(table)))
+    assert document.markdown().startswith("**SYNTHETIC")
+    assert "| idle | +0.000 (no interval)" in document.markdown()
+    read = pd.read_csv(io.StringIO(document.csv()))
     assert read["name"].to_list() == ["form withheld", "needed", "idle"]

@@ -9,16 +9,12 @@ from rich.console import Console
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.thresholds import Thresholds
-from usgland.evaluation.performance.measure_tables import (
-    metrics_csv,
-    metrics_markdown,
-    print_metrics,
-)
+from usgland.evaluation.performance.measure_tables import metrics_document
 from usgland.evaluation.performance.measures import metrics_of
+from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
 from usgland.evaluation.statistics.scores import MEASURES
 from usgland.files import write_json
-from usgland.steps.evaluation import write_tables
 
 
 @pytest.fixture
@@ -34,11 +30,19 @@ def metrics(predictions, settings):
     return found
 
 
-def printed(metrics, colours=False):
+def metrics_markdown(metrics):
+    return metrics_document(metrics).markdown()
+
+
+def metrics_csv(metrics):
+    return metrics_document(metrics).csv()
+
+
+def printed(metrics, colours=False, make=metrics_document):
     text = io.StringIO()
     system = "truecolor" if colours else None
     console = Console(file=text, width=80, force_terminal=colours, color_system=system)
-    print_metrics(metrics, console)
+    show(make(metrics), console)
     return text.getvalue()
 
 
@@ -227,4 +231,4 @@ def test_markdown_rows_have_one_cell_a_column(metrics):
 def test_tables_that_cannot_be_written_are_named(metrics, tmp_path):
     (tmp_path / "tables").write_text("a file in the way")
     with pytest.raises(UserError, match=r"Cannot write .*metrics.md"):
-        write_tables(metrics, tmp_path / "tables", "metrics")
+        metrics_document(metrics).write(tmp_path / "tables" / "metrics")

@@ -9,13 +9,14 @@ from usgland.errors import UserError
 from usgland.evaluation.planning.power import sample_size_mcnemar
 from usgland.evaluation.planning.questions import (
     Assumptions,
-    print_sample_sizes,
+    sample_size_document,
     sample_size_rows,
 )
 from usgland.evaluation.planning.sample_size import (
     sample_size_auc,
     sample_size_proportion,
 )
+from usgland.evaluation.shown.terminal import show
 
 
 def test_widths_are_always_answered_for_both_intervals():
@@ -57,7 +58,7 @@ def test_a_margin_asks_for_non_inferiority():
 def test_the_table_says_what_it_assumes_in_80_columns():
     shown = io.StringIO()
     given = Assumptions(other_auc=0.85, other_specificity=0.8, prevalence=0.3)
-    print_sample_sizes(given, Console(file=shown, width=80))
+    show(sample_size_document(given), Console(file=shown, width=80))
     text = shown.getvalue()
     for words in (
         "AUC 0.9 against 0.85",

@@ -15,13 +15,14 @@ from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.readers.readings import read_readers
 from usgland.evaluation.readers.study import study_readers
-from usgland.evaluation.readers.study_sections import study_title
-from usgland.evaluation.readers.study_tables import (
-    print_study,
-    study_csv,
-    study_markdown,
-)
+from usgland.evaluation.readers.study_tables import study_document, study_title
+from usgland.evaluation.shown.terminal import show
 from usgland.steps.readers import make_reader_study
+
+
+def study_markdown(study):
+    return study_document(study).markdown()
+
 
 FAST = EvaluationSettings(bootstrap_resamples=30, seed=1)
 # Of Tables 3 and 5 of the paper: malignant and benign cases called right, of 20 each;
@@ -211,7 +212,7 @@ def test_files_say_what_is_undefined_and_mark_what_is_synthetic(
     text = (folder / "readers.md").read_text()
     assert text.startswith("**SYNTHETIC DATA")
     assert study_title(study) in text
-    rows = list(csv.DictReader(io.StringIO(study_csv(study))))
+    rows = list(csv.DictReader(io.StringIO(study_document(study).csv())))
     assert {row["synthetic"] for row in rows} == {"true"}
     assert {row["part"] for row in rows} == {
         "figures",
@@ -219,7 +220,7 @@ def test_files_say_what_is_undefined_and_mark_what_is_synthetic(
         "agreement",
         "average reader",
     }
-    assert "nan" not in study_csv(study)
+    assert "nan" not in study_document(study).csv()
     # What was read back from JSON prints the same.
     assert study_markdown(stored) == text
 
@@ -246,7 +247,7 @@ def test_the_terminal_shows_whole_words_and_numbers_in_80_columns(
         calls_on_run, predictions=run, settings=FAST, malignant_from=3
     )
     console = Console(width=80, record=True, file=io.StringIO())
-    print_study(study, console)
+    show(study_document(study), console)
     text = console.export_text()
     assert "SYNTHETIC" in text
     assert "…" not in text

@@ -14,14 +14,10 @@ from scipy import stats
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
+from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.statistics.association import chi_square, fisher
 from usgland.evaluation.table_one.characteristics import table_from_counts, table_one
-from usgland.evaluation.table_one.characteristics_text import (
-    print_table_one,
-    table_one_csv,
-    table_one_latex,
-    table_one_markdown,
-)
+from usgland.evaluation.table_one.characteristics_text import table_one_document
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 # Made by scripts/tableone_reference.py and scripts/fisher_reference.py.
@@ -153,15 +149,19 @@ def test_printed_counts_and_moments_get_the_same_tests():
 def test_the_texts_hold_every_line_and_mark_phantoms():
     found = table_one(ROWS, "label", ["age", "sex"])
     out = io.StringIO()
-    print_table_one(found, Console(file=out, width=80), synthetic=True)
+    document = table_one_document(found, synthetic=True)
+    show(document, Console(file=out, width=80))
     assert "SYNTHETIC" in out.getvalue()
     assert max(map(len, out.getvalue().splitlines())) <= 80
-    text = table_one_markdown(found, synthetic=True)
-    assert text.startswith("**SYNTHETIC") and "| sex: f |" in text and "| - m |" in text
+    text = document.markdown()
+    assert text.startswith("**SYNTHETIC")
+    assert "| Sex |  |  |" in text
+    assert "| &emsp;f | " in text and "| &emsp;m | " in text
     assert "benign, n = 80" in text and "Counted: patients" in text
-    latex = table_one_latex(found, synthetic=False)
+    real = table_one_document(found, synthetic=False)
+    latex = real.latex()
     assert r"\%" in latex and r"$\pm$" in latex and "SYNTHETIC" not in latex
-    rows = list(csv.DictReader(io.StringIO(table_one_csv(found, synthetic=False))))
+    rows = list(csv.DictReader(io.StringIO(real.csv())))
     assert [row["word"] for row in rows] == ["", "f", "m"]
     assert float(rows[0]["p_value"]) == found.lines[0].p_value
 
@@ -331,13 +331,14 @@ def test_moments_of_three_groups_say_why_they_have_no_p():
 def test_signs_of_markup_stand_as_they_are():
     rows = pd.DataFrame({"label": ["a", "b"] * 3, "x": ["|[bold]$", "{~^\\}", ">"] * 2})
     found = table_one(rows, "label", ["x"])
-    assert r"x: >" in table_one_markdown(found, synthetic=False)
-    assert r"\|[bold]$" in table_one_markdown(found, synthetic=False)
-    latex = table_one_latex(found, synthetic=False)
+    document = table_one_document(found, synthetic=False)
+    assert "| &emsp;> | " in document.markdown()
+    assert r"\|[bold]$" in document.markdown()
+    latex = document.latex()
     assert r"\{\textasciitilde{}\textasciicircum{}\textbackslash{}\}" in latex
-    assert r"[bold]\$" in latex and "x: $>$" in latex
+    assert r"[bold]\$" in latex and r"\quad $>$" in latex
     out = io.StringIO()
-    print_table_one(found, Console(file=out, width=80), synthetic=False)
+    show(document, Console(file=out, width=80))
     assert "[bold]" in out.getvalue()
 
 

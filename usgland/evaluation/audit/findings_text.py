@@ -1,116 +1,99 @@
-"""The findings of an audit: on the terminal and as Markdown."""
+"""The findings of an audit, in words and tables."""
 
 from typing import Any
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
 from usgland.evaluation.audit.published_tables import ALL
+from usgland.evaluation.shown.table import Document, Line, Table, rows
+from usgland.evaluation.shown.text import (
+    format_number,
+    format_percent,
+    known_number,
+)
 
-P_TITLE = "P values that cannot be obtained from their rows"
-P_HEADS = ("Printed", "Recomputed")
 NOTE = (
     "What cannot be obtained from the printed figures may come from other cases, other "
     "tests, a mean over several test sets, or a misprint: only the authors know."
 )
+ROUNDING = {
+    "either": "Last decimals may be rounded or truncated.",
+    "rounded": "Last decimals are rounded.",
+    "truncated": "Last decimals are truncated.",
+}
 
 
-def print_audit(found: dict[str, Any], console: Console) -> None:
-    """Shows the findings, then what fits, in the width of the console.
+def audit_document(found: dict[str, Any]) -> Document:
+    """The findings, then what fits.
 
     Args:
         found: As `find_all` gives it.
-        console: Where to.
     """
-    console.print(Text(f"{found['title']}: {_counts(found)}", style="bold"))
-    for number, one in enumerate(_listed(found), start=1):
-        console.print(Text(f"\n{number}. {one['where']}", style="bold"))
-        console.print(_indented(_sentence(one)))
-        for text in one["tried"]:
-            console.print(_indented(f"- {text}", style="dim"))
-    if _p_values(found):
-        console.print()
-        table = Table(title=P_TITLE, title_justify="left", title_style="bold")
-        for head in P_HEADS:
-            table.add_column(head)
-        for cells in _p_values(found):
-            table.add_row(*map(Text, cells))
-        console.print(table)
+    blocks: list[Line | Table] = [
+        Line(f"{found['title']}: {_counts(found)}", bold=True)
+    ]
+    for number, finding in enumerate(_listed(found), start=1):
+        blocks.append(Line(f"{number}. {finding['where']}", bold=True))
+        blocks.append(Line(_sentence(finding), depth=1))
+        blocks += [Line(text, depth=2) for text in finding["tried"]]
+    p_values = _p_values(found)
+    if p_values:
+        blocks.append(
+            Table(
+                heads=("Printed", "Recomputed"),
+                sections=(rows(p_values),),
+                title="P values that cannot be obtained from their rows",
+                align="ll",
+            )
+        )
     fitting = _fitting(found)
     if fitting:
-        console.print(Text(f"\nNothing against {len(fitting)} others:", style="bold"))
-        for one in fitting:
-            console.print(_indented(f"{one['where']}: {one['text']}."))
+        blocks.append(Line(f"Nothing against {len(fitting)} others:", bold=True))
+        blocks += [
+            Line(f"{finding['where']}: {finding['text']}.", depth=1)
+            for finding in fitting
+        ]
     if found["predictive"]:
-        console.print()
-        console.print(_predictive_table(found))
-    console.print(Text(f"\n{_rounding(found)} {NOTE}"))
-
-
-def audit_markdown(found: dict[str, Any]) -> str:
-    """The same as Markdown."""
-    lines = [f"**{found['title']}: {_counts(found)}**", ""]
-    for number, one in enumerate(_listed(found), start=1):
-        lines.append(f"{number}. **{one['where']}**: {_sentence(one)}")
-        lines += [f"   - {text}" for text in one["tried"]]
-    if _p_values(found):
-        lines += ["", f"**{P_TITLE}**", "", f"| {' | '.join(P_HEADS)} |", "|---|---|"]
-        lines += [f"| {' | '.join(cells)} |" for cells in _p_values(found)]
-    if _fitting(found):
-        lines += ["", f"**Nothing against {len(_fitting(found))} others**", ""]
-        lines += [f"- {one['where']}: {one['text']}." for one in _fitting(found)]
-    heads, rows = _predictive_cells(found)
-    if rows:
-        lines += ["", "**PPV / NPV by prevalence**", ""]
-        lines += [f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}"]
-        lines += [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join([*lines, "", f"{_rounding(found)} {NOTE}"]) + "\n"
+        blocks.append(_predictive_table(found))
+    notes = (f"{ROUNDING[found['rounding']]} {NOTE}",)
+    return Document(tuple(blocks), synthetic=False, notes=notes)
 
 
 def _misfits(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for one in found["findings"] if not one["fits"]]
+    return [finding for finding in found["findings"] if not finding["fits"]]
 
 
 def _listed(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The findings that are numbered: those of P values of tables stand in one."""
+    """The findings that are numbered: those of P values of tables stand in a table."""
     return [
-        one
-        for one in _misfits(found)
-        if one["kind"] != "p_value" or one["where"] == ALL
+        finding
+        for finding in _misfits(found)
+        if finding["kind"] != "p_value" or finding["where"] == ALL
     ]
 
 
 def _p_values(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        (f"{one['where']}: {one['text'].split(' cannot')[0]}", "; ".join(one["tried"]))
-        for one in _misfits(found)
-        if one["kind"] == "p_value" and one["where"] != ALL
+        (
+            f"{finding['where']}: {finding['text'].split(' cannot')[0]}",
+            "; ".join(finding["tried"]),
+        )
+        for finding in _misfits(found)
+        if finding["kind"] == "p_value" and finding["where"] != ALL
     ]
 
 
 def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:
     """What fits; the rows whose counts sum to n as one."""
-    fitting = [one for one in found["findings"] if one["fits"]]
-    sums = [one for one in fitting if one["kind"] == "sum"]
-    others = [one for one in fitting if one["kind"] != "sum"]
+    fitting = [finding for finding in found["findings"] if finding["fits"]]
+    sums = [finding for finding in fitting if finding["kind"] == "sum"]
+    others = [finding for finding in fitting if finding["kind"] != "sum"]
     if sums:
-        others.append(
-            {
-                "where": f"Sums of {len(sums)} row{'' if len(sums) == 1 else 's'}",
-                "text": "the counts sum to n",
-            }
-        )
+        where = f"Sums of {len(sums)} row{'' if len(sums) == 1 else 's'}"
+        others.append({"where": where, "text": "the counts sum to n"})
     return others
 
 
-def _sentence(one: dict[str, Any]) -> str:
-    return f"{one['text'][0].upper()}{one['text'][1:]}."
-
-
-def _indented(text: str, style: str = "") -> Padding:
-    return Padding(Text(text, style=style), (0, 0, 0, 3), expand=False)
+def _sentence(finding: dict[str, Any]) -> str:
+    return f"{finding['text'][0].upper()}{finding['text'][1:]}."
 
 
 def _counts(found: dict[str, Any]) -> str:
@@ -119,34 +102,17 @@ def _counts(found: dict[str, Any]) -> str:
     return f"{misfits} finding{plural} in {len(found['findings'])} checks"
 
 
-def _rounding(found: dict[str, Any]) -> str:
-    how = {
-        "either": "Last decimals may be rounded or truncated.",
-        "rounded": "Last decimals are rounded.",
-        "truncated": "Last decimals are truncated.",
-    }
-    return how[found["rounding"]]
-
-
 def _predictive_table(found: dict[str, Any]) -> Table:
-    heads, rows = _predictive_cells(found)
-    table = Table(
-        title="PPV / NPV by prevalence", title_justify="left", title_style="bold"
-    )
-    for head in heads:
-        table.add_column(head, justify="right" if head else "left")
-    for cells in rows:
-        table.add_row(*map(Text, cells))
-    return table
-
-
-def _predictive_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    prevalences = list(dict.fromkeys(one["prevalence"] for one in found["predictive"]))
+    prevalences = dict.fromkeys(pair["prevalence"] for pair in found["predictive"])
     by_row: dict[str, list[str]] = {}
-    for one in found["predictive"]:
+    for pair in found["predictive"]:
         shown = [
-            f"{one[key]:.3f}" if one[key] == one[key] else "-" for key in ("ppv", "npv")
+            "-" if known_number(pair[key]) is None else format_number(pair[key])
+            for key in ("ppv", "npv")
         ]
-        by_row.setdefault(one["row"], []).append(" / ".join(shown))
-    heads = ["", *(f"{100 * one:g}%" for one in prevalences)]
-    return heads, [[name, *cells] for name, cells in by_row.items()]
+        by_row.setdefault(pair["row"], []).append(" / ".join(shown))
+    return Table(
+        heads=("", *map(format_percent, prevalences)),
+        sections=(rows((name, *cells) for name, cells in by_row.items()),),
+        title="PPV / NPV by prevalence",
+    )

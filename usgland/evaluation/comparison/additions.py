@@ -1,17 +1,14 @@
 """What the form adds to the image, and the image to the form: paired differences."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from usgland.evaluation.cases.predictions import patient_predictions
-from usgland.evaluation.shown.text import SYNTHETIC, format_p, print_synthetic
+from usgland.evaluation.shown.table import Document, Table, rows
+from usgland.evaluation.shown.text import format_interval, format_p, format_percent
 from usgland.evaluation.statistics.auc_tests import delong_test
 from usgland.evaluation.statistics.intervals import auc_interval
 
@@ -19,7 +16,6 @@ BOTH = "image and form"
 ALONE = "alone"  # how the names of the networks of one side end
 # What a model has only against another.
 COMPARED = ("difference", "difference_low", "difference_high", "p_value")
-HEADS = ("", "AUC per patient", "both minus this", "P")
 
 
 def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, Any]:
@@ -79,73 +75,52 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     }
 
 
-def print_additions(found: dict[str, Any], console: Console) -> None:
-    """Shows the models side by side, in 80 columns."""
-    print_synthetic(found["synthetic"], console)
-    table = Table(title=_title(found), title_justify="left", title_style="bold")
-    for name in HEADS:
-        table.add_column(name, justify="left" if not name else "right")
-    for cells in _rows(found):
-        table.add_row(*cells)
-    console.print(table)
-    for line in _notes(found):
-        console.print(line, highlight=False, markup=False)
+def additions_document(found: dict[str, Any]) -> Document:
+    """The models side by side, as they are shown and written.
 
-
-def additions_markdown(found: dict[str, Any]) -> str:
-    """The same table as Markdown."""
-    lines = [f"**{SYNTHETIC}**", ""] if found["synthetic"] else []
-    lines += [f"**{_title(found)}**", "", f"| {' | '.join(HEADS)} |"]
-    lines += ["|---|---:|---:|---:|"]
-    lines += [f"| {' | '.join(cells)} |" for cells in _rows(found)]
-    return "\n".join([*lines, "", *(f"- {line}" for line in _notes(found))]) + "\n"
-
-
-def additions_csv(found: dict[str, Any]) -> str:
-    """One row a model, in full precision; empty where undefined."""
-    text = io.StringIO()
+    Args:
+        found: As `additions` gives it.
+    """
+    table = Table(
+        heads=("", "AUC per patient", "both minus this", "P"),
+        sections=(rows(map(_cells, found["models"])),),
+        title=f"What each side adds: {found['n_patients']} patients, "
+        f"{found['n_benign']} benign, {found['n_malignant']} malignant",
+        notes=(
+            *filter(None, [additions_sentence(found)]),
+            f"{format_percent(found['level'])} intervals and P by DeLong, paired by "
+            "patient, not adjusted for several comparisons.",
+        ),
+    )
     shared = ("synthetic", "n_patients", "n_benign", "n_malignant", "level")
-    writer = csv.DictWriter(text, [*found["models"][0], *shared], lineterminator="\n")
-    writer.writeheader()
-    for model in found["models"]:
-        known = {key: "" if value != value else value for key, value in model.items()}
-        writer.writerow(known | {key: found[key] for key in shared})
-    return text.getvalue()
-
-
-def _title(found: dict[str, Any]) -> str:
-    return (
-        f"What each side adds: {found['n_patients']} patients, {found['n_benign']} "
-        f"benign, {found['n_malignant']} malignant"
+    return Document(
+        (table,),
+        found["synthetic"],
+        columns=(*found["models"][0], *shared),
+        records=tuple(
+            model | {k: found[k] for k in shared} for model in found["models"]
+        ),
     )
 
 
-def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    rows = []
-    for model in found["models"]:
-        auc = f"{model['auc']:.3f} ({model['low']:.3f} to {model['high']:.3f})"
-        difference, p_value = "", ""
-        if model["name"] != BOTH:
-            difference = f"{model['difference']:+.3f}"
-            if model["p_value"] == model["p_value"]:
-                low, high = model["difference_low"], model["difference_high"]
-                difference += f" ({low:+.3f} to {high:+.3f})"
-                p_value = format_p(model["p_value"])
-        rows.append((model["name"], auc, difference, p_value))
-    return rows
+def additions_sentence(found: dict[str, Any]) -> str:
+    """What both sides add to the better one, in words; "" without a single side.
 
-
-def _notes(found: dict[str, Any]) -> list[str]:
-    """The answer in words, and how the measures were made."""
+    Args:
+        found: As `additions` gives it.
+    """
     sides = [model for model in found["models"] if model["name"].endswith(ALONE)]
-    notes = []
-    if sides:
-        better = max(sides, key=lambda model: model["auc"])
-        named = next(row for row in _rows(found) if row[0] == better["name"])
-        p_value = f", P {named[3]}" if named[3] else ""
-        notes.append(
-            f"Over the better side, the {better['name']}, both add {named[2]}{p_value}."
-        )
-    level = f"{100 * found['level']:g}%"
-    method = f"{level} intervals and P by DeLong, paired by patient, not adjusted for"
-    return [*notes, f"{method} several comparisons."]
+    if not sides:
+        return ""
+    better = max(sides, key=lambda model: model["auc"])
+    name, _, difference, p_value = _cells(better)
+    return f"Over the better side, the {name}, both add {difference}, P {p_value}."
+
+
+def _cells(model: dict[str, Any]) -> tuple[str, str, str, str]:
+    auc = format_interval(model["auc"], model["low"], model["high"])
+    if model["name"] == BOTH:
+        return model["name"], auc, "", ""
+    bounds = (model[f"difference{end}"] for end in ("", "_low", "_high"))
+    difference = format_interval(*bounds, signed=True)
+    return model["name"], auc, difference, format_p(model["p_value"])

@@ -1,29 +1,18 @@
 """How much a model leans on each column of the form, and on each side as a whole."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from usgland.evaluation.shown.text import SYNTHETIC, print_synthetic
+from usgland.evaluation.shown.table import Document, Table, rows
+from usgland.evaluation.shown.text import format_interval, format_number
 from usgland.evaluation.statistics.bootstrap import (
     percentile_interval,
     resample_patients,
 )
 from usgland.evaluation.statistics.scores import weighted_auc
-
-TITLE = "What the model leans on: fall of the AUC per patient"
-HEADS = ("", "fall", "AUC then")
-NOTE = (
-    "A column, or a whole side, of another patient in its place (withheld: of nobody); "
-    "held-out patients."
-)
-
 
 AS_IT_IS = "as it is"
 WITHHELD = "withheld"  # how the name of a side that was taken away ends
@@ -108,53 +97,32 @@ def _patient_means(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
     return np.stack(sums) / counts
 
 
-def print_importance(
-    table: Sequence[dict[str, Any]], console: Console, *, synthetic: bool
-) -> None:
-    """Shows the table in 80 columns.
+def importance_document(
+    table: Sequence[dict[str, Any]], *, synthetic: bool
+) -> Document:
+    """The table as it is shown and written.
 
     Args:
         table: As `importance_table` gives it.
-        console: Where to.
         synthetic: Whether the cases are phantoms.
     """
-    print_synthetic(synthetic, console)
-    shown = Table(title=TITLE, title_justify="left", title_style="bold")
-    for head in HEADS:
-        shown.add_column(head, justify="left" if not head else "right")
-    for row in table:
-        shown.add_row(*_cells(row))
-    console.print(shown)
-    for line in (NOTE, _method(table)):
-        console.print(line, highlight=False, markup=False)
-
-
-def importance_markdown(table: Sequence[dict[str, Any]], *, synthetic: bool) -> str:
-    """The same table as Markdown."""
-    lines = [f"**{SYNTHETIC}**", ""] if synthetic else []
-    lines += [f"**{TITLE}**", "", f"| {' | '.join(HEADS)} |", "|---|---:|---:|"]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in table]
-    return "\n".join([*lines, "", f"- {NOTE}", f"- {_method(table)}"]) + "\n"
-
-
-def importance_csv(table: Sequence[dict[str, Any]]) -> str:
-    """One row a name, in full precision; empty where undefined."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in table:
-        writer.writerow({k: "" if v != v else v for k, v in row.items()})
-    return text.getvalue()
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, str, str]:
-    fall = f"{row['fall']:+.3f}"
-    if row["low"] == row["low"]:
-        fall += f" ({row['low']:+.3f} to {row['high']:+.3f})"
-    else:
-        fall += " (no interval)"
-    return row["name"], fall, f"{row['auc']:.3f}"
-
-
-def _method(table: Sequence[dict[str, Any]]) -> str:
-    return f"Intervals: {max((row['method'] for row in table), key=len)}."
+    lines = [
+        (
+            row["name"],
+            format_interval(row["fall"], row["low"], row["high"], signed=True),
+            format_number(row["auc"]),
+        )
+        for row in table
+    ]
+    method = max((row["method"] for row in table), key=len)
+    shown = Table(
+        heads=("", "fall", "AUC then"),
+        sections=(rows(lines),),
+        title="What the model leans on: fall of the AUC per patient",
+        notes=(
+            "A column, or a whole side, of another patient in its place (withheld: of "
+            "nobody); held-out patients.",
+            f"Intervals: {method}.",
+        ),
+    )
+    return Document((shown,), synthetic, columns=tuple(table[0]), records=tuple(table))

@@ -1,25 +1,18 @@
-"""The table of measures: on the terminal, as Markdown and as CSV."""
+"""The tables of measures: the few that are read first, and all of them."""
 
-import csv
-import io
+from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from usgland.evaluation.performance.table_notes import metrics_notes
+from usgland.evaluation.performance.table_notes import headline_warnings, metrics_notes
 from usgland.evaluation.shown.names import (
+    HEADLINE,
     NAMES,
     POINT_MEASURES,
     UNITS,
     point_name,
 )
-from usgland.evaluation.shown.text import (
-    SYNTHETIC,
-    format_measure,
-    known_number,
-    print_synthetic,
-)
+from usgland.evaluation.shown.table import Document, Line, Row, Table, rows
+from usgland.evaluation.shown.text import format_measure, format_percent
 from usgland.evaluation.statistics.scores import MEASURES
 
 CSV_COLUMNS = (
@@ -44,63 +37,68 @@ CSV_COLUMNS = (
 )
 
 
-def print_metrics(metrics: dict[str, Any], console: Console) -> None:
-    """Shows the measures per image and per patient, readable in 80 columns.
+def headline(metrics: dict[str, Any]) -> Document:
+    """What is read first: four measures per patient, and what must be known of them.
+
+    The same per image stands beside it where images and patients differ in number.
 
     Args:
         metrics: As `metrics_of` gives it, or as read back from metrics.json.
-        console: Where to.
     """
-    print_synthetic(metrics["synthetic"], console)
-    table = Table(title=_title(metrics), title_justify="left", title_style="bold")
-    table.add_column("")
-    for unit in UNITS:
-        table.add_column(_heading(metrics, unit), justify="right")
-    for section in _sections(metrics):
-        for cells in section:
-            table.add_row(*cells)
-        table.add_section()
-    console.print(table)
-    for line in metrics_notes(metrics):
-        console.print(line, highlight=False, markup=False)
+    units = ["patient"]
+    if metrics["image"]["n"] != metrics["patient"]["n"]:
+        units.append("image")
+    level = format_percent(metrics["confidence_level"])
+    lines = [
+        (
+            NAMES[name],
+            *(cell for unit in units for cell in _headline(metrics, unit, name)),
+        )
+        for name in HEADLINE
+    ]
+    table = Table(
+        title=f"Role {metrics['role']}",
+        heads=("", *(head for _ in units for head in (f"{level} interval", "n"))),
+        spans=(("", 1), *((f"per {unit}", 2) for unit in units)),
+        sections=(rows(lines),),
+    )
+    warnings = " ".join(headline_warnings(metrics))
+    warned = (Line(warnings, bold=True),) if warnings else ()
+    return Document((table, *warned), metrics["synthetic"])
 
 
-def metrics_markdown(metrics: dict[str, Any]) -> str:
-    """The same table as Markdown."""
-    lines = [f"**{SYNTHETIC}**", ""] if metrics["synthetic"] else []
-    heads = [_heading(metrics, unit).replace("\n", "<br>") for unit in UNITS]
-    lines += [f"**{_title(metrics)}**", ""]
-    lines += [f"|  | {' | '.join(heads)} |", "|---|---:|---:|"]
-    rows = [cells for section in _sections(metrics) for cells in section]
-    lines += [f"| {' | '.join(cells)} |" for cells in rows]
-    lines += ["", *(f"- {line}" for line in metrics_notes(metrics))]
-    return "\n".join(lines) + "\n"
+def metrics_document(metrics: dict[str, Any]) -> Document:
+    """All measures per image and per patient, readable in 80 columns.
+
+    Args:
+        metrics: As `metrics_of` gives it, or as read back from metrics.json.
+    """
+    level = format_percent(metrics["confidence_level"])
+    table = Table(
+        title=f"Role {metrics['role']}: measures with {level} intervals",
+        heads=("", *(_heading(metrics, unit) for unit in UNITS)),
+        sections=_sections(metrics),
+        notes=tuple(metrics_notes(metrics)),
+    )
+    return Document(
+        (table,),
+        metrics["synthetic"],
+        columns=CSV_COLUMNS,
+        records=tuple(_records(metrics)),
+    )
 
 
-def metrics_csv(metrics: dict[str, Any]) -> str:
-    """One row a point, unit and measure, in full precision; empty where undefined."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    chosen = {"threshold": metrics["threshold"], **{u: metrics[u] for u in UNITS}}
-    points = [chosen | (metrics.get("operating_point") or {})]
-    for point in [*points, *metrics.get("points", [])]:
-        for unit in UNITS:
-            writer.writerows(
-                {
-                    "synthetic": str(metrics["synthetic"]).lower(),
-                    "role": metrics["role"],
-                    "confidence_level": metrics["confidence_level"],
-                    **row,
-                }
-                for row in _csv_rows(point, unit)
-            )
-    return text.getvalue()
-
-
-def _title(metrics: dict[str, Any]) -> str:
-    level = f"{100 * metrics['confidence_level']:g}%"
-    return f"Role {metrics['role']}: measures with {level} intervals"
+def _headline(metrics: dict[str, Any], unit: str, name: str) -> tuple[str, str]:
+    """A measure with its interval, and the cases that it was made of."""
+    part = metrics[unit]
+    (true_benign, _), (_, true_malignant) = part["confusion"]
+    counts = {
+        "roc_auc": f"{part['n']}",
+        "sensitivity": f"{true_malignant} of {part['n_malignant']}",
+        "specificity": f"{true_benign} of {part['n_benign']}",
+        "accuracy": f"{true_benign + true_malignant} of {part['n']}",
+    }
+    return format_measure(part["figures"][name]), counts[name]
 
 
 def _heading(metrics: dict[str, Any], unit: str) -> str:
@@ -111,16 +109,15 @@ def _heading(metrics: dict[str, Any], unit: str) -> str:
     )
 
 
-def _sections(metrics: dict[str, Any]) -> list[list[tuple[str, str, str]]]:
+def _sections(metrics: dict[str, Any]) -> tuple[tuple[Row, ...], ...]:
     """Rows of the table, in parts: measures, predictive values, further points."""
     both = [metrics[unit] for unit in UNITS]
     first = [_row(both, name) for name in MEASURES]
     for label, word in enumerate(("Benign", "Malignant")):
         image, patient = (_called(part["confusion"], label) for part in both)
         first.append((f"{word}, called right", image, patient))
-    return [first, _prevalence_rows(both)] + [
-        _point_rows(point) for point in metrics.get("points", [])
-    ]
+    points = [_point_rows(point) for point in metrics.get("points", [])]
+    return tuple(map(rows, (first, _prevalence_rows(both), *points)))
 
 
 def _row(parts: list[dict[str, Any]], name: str) -> tuple[str, str, str]:
@@ -129,15 +126,15 @@ def _row(parts: list[dict[str, Any]], name: str) -> tuple[str, str, str]:
 
 
 def _prevalence_rows(parts: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    rows = []
+    lines = []
     for prevalence in parts[0].get("prevalences", {}):
         for name in ("ppv", "npv"):
             image, patient = (
                 format_measure(part["prevalences"][prevalence][name]) for part in parts
             )
-            percent = f"{100 * float(prevalence):g}%"
-            rows.append((f"{NAMES[name]} if {percent} malignant", image, patient))
-    return rows
+            percent = format_percent(float(prevalence))
+            lines.append((f"{NAMES[name]} if {percent} malignant", image, patient))
+    return lines
 
 
 def _point_rows(point: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -151,27 +148,35 @@ def _point_rows(point: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _csv_rows(point: dict[str, Any], unit: str) -> list[dict[str, Any]]:
+def _records(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """One a point, unit and measure."""
+    chosen = {"threshold": metrics["threshold"], **{u: metrics[u] for u in UNITS}}
+    points = [chosen | (metrics.get("operating_point") or {})]
+    shared = {key: metrics[key] for key in ("synthetic", "role", "confidence_level")}
+    return [
+        shared | record
+        for point in [*points, *metrics.get("points", [])]
+        for unit in UNITS
+        for record in _point_records(point, unit)
+    ]
+
+
+def _point_records(point: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
     """The measures of one operating point and unit, then its predictive values."""
     part, threshold = point[unit], point["threshold"]
     if isinstance(threshold, dict):
-        threshold = " ".join(f"{fold}:{one}" for fold, one in threshold.items())
+        threshold = " ".join(f"{fold}:{cut}" for fold, cut in threshold.items())
+    shared = {
+        "operating_point": point_name(point) if "method" in point else "",
+        "unit": unit,
+        "threshold": threshold,
+        **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
+    }
     measures = [("", name, measure) for name, measure in part["figures"].items()]
     for prevalence, pair in part.get("prevalences", {}).items():
         measures += [(prevalence, name, measure) for name, measure in pair.items()]
     return [
-        {
-            "operating_point": point_name(point) if "method" in point else "",
-            "unit": unit,
-            "figure": name,
-            "prevalence": prevalence,
-            **{key: known_number(measure[key]) for key in ("value", "low", "high")},
-            **{
-                key: measure[key] for key in ("method", "reason", "undefined_resamples")
-            },
-            **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
-            "threshold": threshold,
-        }
+        shared | {"figure": name, "prevalence": prevalence} | measure
         for prevalence, name, measure in measures
     ]
 

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from usgland.evaluation.shown.names import NAMES, POINT_MEASURES, UNITS, point_name
+from usgland.evaluation.shown.names import (
+    HEADLINE,
+    NAMES,
+    POINT_MEASURES,
+    UNITS,
+    point_name,
+)
+from usgland.evaluation.shown.text import known_number
 
 COST_NAMES = {
     "training_seconds": "training took {:,.0f} s",
@@ -11,6 +18,7 @@ COST_NAMES = {
     "model_megabytes": "model size {:.2f} MB",
     "parameters": "{:,.0f} parameters",
 }
+FEW = 10  # patients of a label: an interval of fewer is wide
 # Names of measures, each with what `metrics.json` says of it.
 Measures = Sequence[tuple[str, dict[str, Any]]]
 
@@ -59,6 +67,29 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
     return notes
 
 
+def headline_warnings(metrics: dict[str, Any]) -> list[str]:
+    """What must be known before the few measures of a headline are believed.
+
+    Args:
+        metrics: As in `metrics_notes`.
+    """
+    part = metrics["patient"]
+    warnings = _leaks(metrics)
+    if min(part["n_benign"], part["n_malignant"]) < FEW:
+        warnings.append(
+            f"Only {part['n_benign']} benign and {part['n_malignant']} malignant "
+            "patients: the intervals say how little that tells."
+        )
+    undefined = [
+        NAMES[name]
+        for name in HEADLINE
+        if known_number(part["figures"][name]["value"]) is None
+    ]
+    if undefined:
+        warnings.append(f"Undefined per patient: {', '.join(undefined)}.")
+    return warnings
+
+
 def _leaks(metrics: dict[str, Any]) -> list[str]:
     leaks = metrics.get("forced_leaks", [])
     if not leaks:
@@ -73,17 +104,17 @@ def _threshold(metrics: dict[str, Any]) -> str:
     threshold, chosen = metrics["threshold"], metrics.get("operating_point")
     how = f" ({point_name(chosen)}, on validation)" if chosen else ""
     if isinstance(threshold, dict):
-        points = ", ".join(f"{fold}: {one:.4f}" for fold, one in threshold.items())
+        points = ", ".join(f"{fold}: {cut:.4f}" for fold, cut in threshold.items())
         return f"Thresholds on P(malignant), by fold{how}: {points}."
     return f"Threshold on P(malignant): {threshold:.4f}{how}, for both units."
 
 
 def _interval_methods(metrics: dict[str, Any]) -> list[str]:
     """One line a unit, or one for both where they agree."""
-    by_unit = {unit: _methods(metrics[unit]["figures"]) for unit in UNITS}
+    by_unit = {f" per {unit}": _methods(metrics[unit]["figures"]) for unit in UNITS}
     if len(set(by_unit.values())) == 1:
-        return [f"Intervals, both units: {one}." for one in {*by_unit.values()} if one]
-    return [f"Intervals per {unit}: {one}." for unit, one in by_unit.items() if one]
+        by_unit = {", both units": by_unit.popitem()[1]}
+    return [f"Intervals{whose}: {how}." for whose, how in by_unit.items() if how]
 
 
 def _methods(measures: dict[str, dict[str, Any]]) -> str:
@@ -103,9 +134,9 @@ def _at_prevalences(
     prevalences: dict[str, dict[str, dict[str, Any]]], unit: str
 ) -> list[str]:
     """How predictive values at given prevalences got their intervals, or why not."""
-    measures = [one for pair in prevalences.values() for one in pair.items()]
+    measures = [named for pair in prevalences.values() for named in pair.items()]
     where = f"at a given prevalence per {unit}"
-    made = dict.fromkeys(one["method"] for _, one in measures if not one["reason"])
+    made = dict.fromkeys(m["method"] for _, m in measures if not m["reason"])
     notes = [f"Intervals {where}: {'; '.join(made)}."] if made else []
     return notes + _lacking(measures, where) + _left_out(measures, where)
 
@@ -116,13 +147,11 @@ def _lacking(measures: Measures, where: str) -> list[str]:
     for word, is_undefined in (("Undefined", True), ("No interval", False)):
         reasons: dict[str, dict[str, None]] = {}  # the inner: names, once each
         for name, measure in measures:
-            value = measure["value"]
-            undefined = value is None or value != value
-            reason = measure["reason"]
-            if reason and undefined == is_undefined:
-                reasons.setdefault(reason, {})[NAMES[name]] = None
+            undefined = known_number(measure["value"]) is None
+            if measure["reason"] and undefined == is_undefined:
+                reasons.setdefault(measure["reason"], {})[NAMES[name]] = None
         if reasons:
-            parts = [f"{', '.join(names)}: {one}" for one, names in reasons.items()]
+            parts = [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
             notes.append(f"{word} {where}: {'; '.join(parts)}.")
     return notes
 

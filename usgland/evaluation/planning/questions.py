@@ -2,9 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-
 from usgland.errors import UserError
 from usgland.evaluation.planning.power import (
     sample_size_auc_difference,
@@ -18,6 +15,8 @@ from usgland.evaluation.planning.sample_size import (
     sample_size_auc,
     sample_size_proportion,
 )
+from usgland.evaluation.shown.table import Document, Table, rows
+from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
 
 
@@ -99,27 +98,29 @@ def sample_size_rows(given: Assumptions) -> list[dict[str, Any]]:
     return rows
 
 
-def print_sample_sizes(given: Assumptions, console: Console) -> None:
-    """Shows the table and what it assumes, in 80 columns."""
-    table = Table(title="Sample size", title_justify="left", title_style="bold")
-    for head in ("", "by", "malignant", "benign", "patients"):
-        right = head in ("malignant", "benign", "patients")
-        table.add_column(head, justify="right" if right else "left")
+def sample_size_document(given: Assumptions) -> Document:
+    """The table of `sample_size_rows`, and what it assumes."""
+    lines = []
     for row in sample_size_rows(given):
         counts = (row["malignant"], row["benign"], row["patients"])
-        shown = ("any" if one is None else f"{one:,}" for one in counts)
-        table.add_row(row["question"], row["method"], *shown)
-    console.print(table)
-    for line in assumption_lines(given):
-        console.print(line, highlight=False, markup=False)
+        shown = ("any" if count is None else f"{count:,}" for count in counts)
+        lines.append((row["question"], row["method"], *shown))
+    table = Table(
+        heads=("", "by", "malignant", "benign", "patients"),
+        sections=(rows(lines),),
+        title="Sample size",
+        notes=tuple(assumption_lines(given)),
+        align="llrrr",
+    )
+    return Document((table,), synthetic=False)
 
 
 def assumption_lines(given: Assumptions) -> list[str]:
     """What a protocol has to say beside the numbers."""
     lines = [
-        f"Prevalence {given.prevalence:g}; intervals at {100 * given.level:g}%, at the "
-        "expected count. Patients are those among whom so many of either label are "
-        "expected: by chance there may be fewer.",
+        f"Prevalence {given.prevalence:g}; intervals at {format_percent(given.level)}, "
+        "at the expected count. Patients are those among whom so many of either label "
+        "are expected: by chance there may be fewer.",
     ]
     others = (given.other_sensitivity, given.other_specificity, given.other_auc)
     if any(one is not None for one in others):

@@ -1,26 +1,22 @@
-"""The tables of a reader study: on the terminal, as Markdown and as CSV."""
+"""The tables of a reader study."""
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-
-from usgland.evaluation.readers.study_sections import (
-    Section,
-    average_questions,
-    study_notes,
-    study_sections,
-    study_title,
+from usgland.evaluation.shown import names
+from usgland.evaluation.shown.table import Document, Line, Table, rows
+from usgland.evaluation.shown.text import (
+    format_interval,
+    format_measure,
+    format_number,
+    format_p,
+    format_percent,
+    known_number,
 )
-from usgland.evaluation.shown.text import SYNTHETIC
+from usgland.evaluation.statistics.mrmc import SCOPES
 
-UNWRAPPED = 14  # characters; longer cells are words, which may be wrapped
+NAMES = names.NAMES | {"f1": "F1, malignant", "f1_macro": "F1, macro"}
+COVARIANCES = {"delong": "DeLong", "jackknife": "jackknife over patients"}
 CSV_COLUMNS = (
     "synthetic",
     "part",
@@ -44,59 +40,197 @@ CSV_COLUMNS = (
 )
 
 
-def print_study(study: dict[str, Any], console: Console) -> None:
-    """Shows all tables, readable in 80 columns; bounds there have two digits.
+def study_document(study: dict[str, Any]) -> Document:
+    """All tables of a study, as they are shown and written.
 
     Args:
         study: As `study_readers` gives it, or as read back from readers.json.
-        console: Where to.
     """
-    if study["synthetic"]:
-        console.print(
-            Panel(
-                Text(SYNTHETIC, justify="center"),
-                style="bold white on red",
-                box=box.HEAVY,
+    tables = [_measures(study, condition) for condition in study["conditions"]]
+    questions = dict.fromkeys(test["question"] for test in study["tests"])
+    tables += [_tests(study, question) for question in questions]
+    if len(study["readers"]) > 1:
+        tables.append(_agreement(study))
+    tables += [_average(measure, part) for measure, part in study["averages"].items()]
+    shared = {key: study[key] for key in ("synthetic", "confidence_level")}
+    return Document(
+        (Line(study_title(study), bold=True), *tables),
+        study["synthetic"],
+        notes=tuple(study_notes(study)),
+        columns=CSV_COLUMNS,
+        records=tuple(record | shared for record in _records(study)),
+    )
+
+
+def study_title(study: dict[str, Any]) -> str:
+    level = format_percent(study["confidence_level"])
+    cases = f"{study['n']} {study['unit']}s"
+    if study["unit"] == "image":
+        cases += f" of {study['n_patients']} patients"
+    return (
+        f"{len(study['readers'])} readers, {cases} ({study['n_benign']} benign, "
+        f"{study['n_malignant']} malignant), {level} intervals"
+    )
+
+
+def study_notes(study: dict[str, Any]) -> list[str]:
+    """What holds for the whole study."""
+    notes = []
+    model = study["model"]
+    if model is not None:
+        notes.append(
+            f"Model: {model['n']} {model['unit']}s of role {model['role']}, threshold "
+            f"on P(malignant) {model['threshold']}."
+        )
+        if model["unit"] != study["unit"]:
+            notes.append(
+                f"UNPAIRED: readers judged {study['unit']}s, the model {model['unit']}s"
+                ". Tests against the model treat the two as independent samples, which "
+                "they are not: they show the same patients. Choose one unit to pair."
             )
+    if study["dropped"]:
+        notes.append(
+            f"Left out for all, as a reader skipped them: {', '.join(study['dropped'])}"
         )
-    console.print(study_title(study), style="bold", highlight=False, markup=False)
-    for section in study_sections(study):
-        console.print(_rich(section))
-        for note in section.notes:
-            console.print(note, highlight=False, markup=False)
-        console.print()
-    for note in study_notes(study):
-        console.print(note, highlight=False, markup=False)
-
-
-def study_markdown(study: dict[str, Any]) -> str:
-    """The same tables as Markdown."""
-    lines = [f"**{SYNTHETIC}**", ""] if study["synthetic"] else []
-    lines += [f"**{study_title(study)}**", ""]
-    for section in study_sections(study):
-        lines += [f"**{section.title}**", ""]
-        lines += [_line(section.header), "|---" * len(section.header) + "|"]
-        lines += [_line(row) for row in section.rows]
-        lines += ["", *(f"- {note}" for note in section.notes), ""]
-    lines += [f"- {note}" for note in study_notes(study)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def study_csv(study: dict[str, Any]) -> str:
-    """One row a number, in full precision; empty where undefined."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in _records(study):
-        known = {key: value for key, value in row.items() if value == value}
-        writer.writerow(
-            {
-                **known,
-                "synthetic": str(study["synthetic"]).lower(),
-                "confidence_level": study["confidence_level"],
-            }
+    if study["n_patients"] < study["n"]:
+        notes.append(
+            "Patients have several images. Wilson intervals, tests of single readers "
+            "and kappa treat images as independent; the averages and the bootstrap "
+            "keep a patient's images together."
         )
-    return text.getvalue()
+    if "roc_auc" not in study["averages"]:
+        notes.append(
+            "The readers gave calls, no scores: a single operating point has no ROC "
+            'curve, and its "AUC" is the balanced accuracy.'
+        )
+    return notes
+
+
+def _table(
+    title: str, heads: list[str], lines: list[list[str]], notes: list[str]
+) -> Table:
+    """A table of cells that stand at the left: most of them are words."""
+    sections = (rows(lines),)
+    return Table(tuple(heads), sections, title, tuple(notes), "l" * len(heads))
+
+
+def _measures(study: dict[str, Any], condition: str) -> Table:
+    readers = study["tables"][condition]
+    measures = list(readers[0]["figures"])
+    lines = []
+    for reader in readers:
+        name = reader["name"]
+        if reader["unit"] != study["unit"]:
+            name += f", {reader['n']} {reader['unit']}s"
+        shown = (format_measure(reader["figures"][measure]) for measure in measures)
+        lines.append([name, *shown])
+    figures = [figure for reader in readers for figure in reader["figures"].values()]
+    made = sorted({figure["method"] for figure in figures if not figure["reason"]})
+    none = sorted({figure["reason"] for figure in figures if figure["reason"]})
+    notes = [f"Intervals: {'; '.join(made)}."]
+    notes += [f"No interval: {'; '.join(none)}."] if none else []
+    heads = ["Reader", *(NAMES[measure] for measure in measures)]
+    return _table(f"{condition.capitalize()} clinical data", heads, lines, notes)
+
+
+def _tests(study: dict[str, Any], question: str) -> Table:
+    tests = [test for test in study["tests"] if test["question"] == question]
+    tests.sort(key=lambda test: study["readers"].index(test["reader"]))
+    method, paired = tests[0]["method"], tests[0]["only_a"] is not None
+    lines = [
+        [
+            test["reader"],
+            NAMES[test["figure"]],
+            format_number(test["a"]),
+            format_number(test["b"]),
+            format_number(test["difference"], signed=True),
+            *([str(test["only_a"]), str(test["only_b"])] if paired else []),
+            format_p(test["p_value"]),
+            format_p(test["p_holm"]),
+        ]
+        for test in tests
+    ]
+    heads = ["Reader", "Measure", "First", "Second", "Difference"]
+    heads += ["Only first right", "Only second right"] if paired else []
+    return _table(
+        f"{question[0].upper()}{question[1:]}, each reader",
+        [*heads, "P", "P, Holm"],
+        lines,
+        [f"{method}; two-sided. Holm: over the readers, for each measure."],
+    )
+
+
+def _agreement(study: dict[str, Any]) -> Table:
+    lines = []
+    for condition, part in study["agreement"].items():
+        for pair in part["pairs"]:
+            readers = " and ".join(pair["readers"])
+            lines.append([condition, readers, "Cohen", *_agreed(pair)])
+        lines.append([condition, "all", "Fleiss", *_agreed(part["all"])])
+    heads = ["Clinical data", "Readers", "Kappa of", "Kappa", "Standard error"]
+    notes = [
+        "Kappa falls as the share called malignant nears 0 or 1, at the same "
+        "agreement; read it beside the share of same calls.",
+        "Standard errors: Cohen by Fleiss, Cohen and Everitt; Fleiss by jackknife "
+        "over cases.",
+    ]
+    return _table("Agreement", [*heads, "Same call", "Called malignant"], lines, notes)
+
+
+def _agreed(kappa: dict[str, Any]) -> list[str]:
+    return [
+        format_interval(kappa["kappa"], kappa["low"], kappa["high"]),
+        format_number(kappa["standard_error"]),
+        format_percent(kappa["agreement"], 1),
+        format_percent(kappa["malignant"], 1),
+    ]
+
+
+def _average(measure: str, part: dict[str, Any]) -> Table:
+    lines, reasons = [], set()
+    for question, estimates in average_questions(part).items():
+        by_scope = {estimate["scope"]: estimate for estimate in estimates}
+        random, *fixed = (by_scope[scope] for scope in SCOPES)
+        reasons |= {estimate["reason"] for estimate in estimates} - {""}
+        statistic = known_number(random["statistic"])
+        is_test = "against" in question
+        lines.append(
+            [
+                question,
+                format_measure(random),
+                "" if statistic is None else format_number(statistic, 2),
+                _freedom(random),
+                *(
+                    format_p(estimate["p_value"]) if is_test else ""
+                    for estimate in (random, *fixed)
+                ),
+            ]
+        )
+    notes = [
+        "Readers and cases random: Obuchowski and Rockette, degrees of freedom (df) "
+        f"by Hillis; covariance: {COVARIANCES[part['covariance']]}. The estimates with "
+        "readers or cases fixed stand in readers.csv."
+    ]
+    if "model" in part:
+        model = format_number(part["model"])
+        notes.append(f"Model: {model}; it varies with the cases only.")
+    notes += [f"Undefined: {reason}." for reason in sorted(reasons)]
+    heads = ["Average reader", "Estimate", "t", "df", "P"]
+    heads += ["P, readers fixed", "P, cases fixed"]
+    return _table(f"Average reader: {NAMES[measure]}", heads, lines, notes)
+
+
+def _freedom(estimate: dict[str, Any]) -> str:
+    if known_number(estimate["standard_error"]) is None:
+        return ""
+    freedom = known_number(estimate["degrees_of_freedom"])
+    return "normal" if freedom is None else f"{freedom:.1f}"
+
+
+def average_questions(part: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Question -> one estimate a scope: the means, then the differences."""
+    means = {f"mean {key} clinical data": part["means"][key] for key in part["means"]}
+    return means | {key: value for key, value in part.items() if "against" in key}
 
 
 def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -113,74 +247,30 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     **{key: measure[key] for key in CSV_COLUMNS if key in measure},
                 }
     for test in study["tests"]:
-        kept = {key: test[key] for key in CSV_COLUMNS if key in test}
         sizes = f"{test['n_a']}" if test["n_a"] == test["n_b"] else ""
-        yield {"part": "tests", **kept, "value": test["difference"], "n": sizes}
+        yield {"part": "tests", **test, "value": test["difference"], "n": sizes}
     for condition, part in study["agreement"].items():
         every = [{"readers": ["all"], **part["all"]}] if part["all"] else []
-        for one in [*part["pairs"], *every]:
-            kept = {key: one[key] for key in CSV_COLUMNS if key in one}
+        for kappa in [*part["pairs"], *every]:
             yield {
                 "part": "agreement",
                 "question": f"{condition} clinical data",
-                "reader": " and ".join(one["readers"]),
+                "reader": " and ".join(kappa["readers"]),
                 "figure": "kappa",
                 "unit": study["unit"],
                 "n": study["n"],
-                **kept,
-                "value": one["kappa"],
+                **kappa,
+                "value": kappa["kappa"],
             }
     for measure, part in study["averages"].items():
         for question, estimates in average_questions(part).items():
-            for one in estimates:
+            for estimate in estimates:
                 yield {
                     "part": "average reader",
                     "question": question,
                     "figure": measure,
                     "unit": study["unit"],
                     "n": study["n"],
-                    **one,
+                    **estimate,
                     "method": f"Obuchowski-Rockette, {part['covariance']}",
                 }
-
-
-def _rich(section: Section) -> Table:
-    table = Table(
-        title=section.title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
-    cells = [[_stacked(cell) for cell in row] for row in section.rows]
-    for name, *column in zip(section.header, *cells, strict=True):
-        longest = max(len(line) for cell in column for line in cell.split("\n"))
-        table.add_column(
-            Text("\n".join(name.split())),
-            no_wrap=longest <= UNWRAPPED,
-            overflow="fold",
-            vertical="top",
-        )
-    before = ""
-    for first, *rest in cells:
-        # What stands above is not said again.
-        table.add_row(*map(Text, ["" if first == before else first, *rest]))
-        before = first
-    return table
-
-
-def _stacked(cell: str) -> str:
-    """An interval below its value: six of them stand side by side in 80 columns."""
-    value, bracket, rest = cell.partition(" (")
-    if not bracket:
-        return cell
-    low, between, high = rest.rstrip(")").partition(" to ")
-    if not between:
-        return f"{value}\n{low}"
-    dash = " to " if "-" in rest else "-"
-    return f"{value}\n{float(low):.2f}{dash}{float(high):.2f}"
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

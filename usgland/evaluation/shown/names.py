@@ -1,5 +1,6 @@
 """What measures, units and operating points are called in tables and on plots."""
 
+from collections.abc import Mapping
 from typing import Any
 
 UNITS = ("image", "patient")
@@ -22,11 +23,12 @@ NAMES = {
     "average_precision": "Average precision",
     "brier": "Brier score",
 }
+HEADLINE = ("roc_auc", "sensitivity", "specificity", "accuracy")  # what is read first
 # Shown of the further operating points; metrics.json and the CSV file have them all.
 POINT_MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
 
 
-def point_name(point: dict[str, Any]) -> str:
+def point_name(point: Mapping[str, Any]) -> str:
     """What an operating point was chosen for, such as `sensitivity 0.95`.
 
     Args:

@@ -1,13 +1,10 @@
-"""Table 1 on the terminal, as Markdown, CSV and LaTeX."""
+"""Table 1 as published tables show it: a line a variable, its categories below."""
 
-import csv
-import io
+from collections.abc import Mapping
+from itertools import groupby
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from usgland.evaluation.shown.text import SYNTHETIC, format_p, print_synthetic
+from usgland.evaluation.shown.table import Document, Row, Table
+from usgland.evaluation.shown.text import format_number, format_p, known_number
 from usgland.evaluation.table_one.characteristics import (
     LEAST_EXPECTED,
     SKEWED,
@@ -15,123 +12,74 @@ from usgland.evaluation.table_one.characteristics import (
     TableOne,
 )
 
-SPECIAL = str.maketrans(
-    {
-        **{one: f"\\{one}" for one in "%_&#${}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "<": "$<$",
-        ">": "$>$",
-    }
-)
 
-
-def print_table_one(found: TableOne, console: Console, *, synthetic: bool) -> None:
-    """Shows the table in 80 columns.
+def table_one_document(
+    found: TableOne, *, synthetic: bool, names: Mapping[str, str] | None = None
+) -> Document:
+    """The table, and a record a line of it in full precision.
 
     Args:
         found: The table.
-        console: Where to.
         synthetic: Whether the rows are phantoms.
+        names: Column -> how it is called, with its unit; others by their own names.
     """
-    print_synthetic(synthetic, console)
-    table = Table()
-    for number, head in enumerate(_heads(found)):
-        table.add_column(
-            Text(head), justify="right" if number else "left", overflow="fold"
-        )
-    for line in found.lines:
-        table.add_row(*map(Text, _cells(line)))
-    console.print(table)
-    for note in _notes(found):
-        console.print(note, highlight=False, markup=False)
-
-
-def table_one_markdown(found: TableOne, *, synthetic: bool) -> str:
-    """The table as Markdown."""
-    lines = [f"**{SYNTHETIC}**", ""] if synthetic else []
-    heads = _heads(found)
-    lines += [_markdown_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
-    lines += [_markdown_row(_cells(line)) for line in found.lines]
-    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(found))]) + "\n"
-
-
-def table_one_latex(found: TableOne, *, synthetic: bool) -> str:
-    """The table as a LaTeX `tabular`."""
-    heads = _heads(found)
-    rows = [" & ".join(cell.translate(SPECIAL) for cell in heads) + r" \\ \hline"]
-    for line in found.lines:
-        rows.append(
-            " & ".join(cell.translate(SPECIAL) for cell in _cells(line)) + r" \\"
-        )
-    mark = [f"% {SYNTHETIC}", rf"\textbf{{{SYNTHETIC}}} \\"] if synthetic else []
-    notes = [f"% {note}" for note in _notes(found)]
-    columns = "l" + "r" * (len(heads) - 1)
-    begin, end = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
-    return "\n".join([*mark, begin, *rows, end, *notes]) + "\n"
-
-
-def table_one_csv(found: TableOne, *, synthetic: bool) -> str:
-    """One row a line, in full precision; empty where undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "synthetic",
-            "unit",
-            "column",
-            "word",
-            *(f"{g} (n = {n})" for g, n in zip(found.groups, found.sizes, strict=True)),
-            *(f"missing {group}" for group in found.groups),
-            "test",
-            "p_value",
-            "smd",
-            "reason",
-        ]
+    lines = []
+    for column, of_column in groupby(found.lines, key=lambda line: line.name):
+        shown = (names or {}).get(column) or column.replace("_", " ")
+        # Of the first letter alone: BMI stays in capitals.
+        lines += _rows(shown[:1].upper() + shown[1:], list(of_column))
+    groups = tuple(zip(found.groups, found.sizes, strict=True))
+    table = Table(
+        heads=("", *(f"{group}, n = {size}" for group, size in groups), *TESTED),
+        sections=(tuple(lines),),
+        notes=tuple(_notes(found)),
+        align="l" + "r" * (len(groups) + 1) + "lr",
     )
-    for line in found.lines:
-        writer.writerow(
-            [
-                str(synthetic).lower(),
-                found.unit,
-                line.name,
-                line.word,
-                *line.cells,
-                *line.missing,
-                line.test,
-                "" if line.p_value != line.p_value else line.p_value,
-                "" if line.smd != line.smd else line.smd,
-                line.reason,
-            ]
-        )
-    return text.getvalue()
+    heads = [f"{group} (n = {size})" for group, size in groups]
+    missing = [f"missing {group}" for group in found.groups]
+    records = [
+        {
+            "synthetic": synthetic,
+            "unit": found.unit,
+            "column": line.name,
+            "word": line.word,
+            **dict(zip(heads, line.cells, strict=True)),
+            **dict(zip(missing, line.missing, strict=True)),
+            "test": line.test,
+            "p_value": line.p_value,
+            "smd": line.smd,
+            "reason": line.reason,
+        }
+        for line in found.lines
+    ]
+    columns = ("synthetic", "unit", "column", "word", *heads, *missing)
+    return Document(
+        (table,),
+        synthetic,
+        columns=(*columns, "test", "p_value", "smd", "reason"),
+        records=tuple(records),
+    )
 
 
-def _markdown_row(cells: list[str]) -> str:
-    escaped = (cell.replace("|", r"\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+TESTED = ("P", "test", "SMD")
 
 
-def _heads(found: TableOne) -> list[str]:
-    groups = zip(found.groups, found.sizes, strict=True)
-    return ["", *(f"{group}, n = {size}" for group, size in groups), "P", "test", "SMD"]
-
-
-def _cells(line: Line) -> list[str]:
-    first = bool(line.test or line.reason or not line.word)
-    name = line.name + (f": {line.word}" if line.word else "")
-    if not first:
-        name = f"- {line.word}"
-    cells = list(line.cells)
-    if first and any(line.missing):
-        cells = [
-            f"{cell}; {gone} missing" if gone else cell
-            for cell, gone in zip(cells, line.missing, strict=True)
-        ]
-    smd = "" if line.smd != line.smd else f"{line.smd:.2f}"
-    return [name, *cells, format_p(line.p_value), line.test or line.reason, smd]
+def _rows(name: str, lines: list[Line]) -> list[Row]:
+    """A variable with its test; below, its categories and how many are missing."""
+    first = lines[0]
+    tested = (
+        "" if first.reason else format_p(first.p_value),
+        first.test or first.reason,
+        "" if known_number(first.smd) is None else format_number(first.smd, 2),
+    )
+    empty = ("",) * len(first.cells)
+    rows = [Row((name, *(empty if first.word else first.cells), *tested))]
+    none = ("",) * len(tested)
+    if first.word:
+        rows += [Row((line.word, *line.cells, *none), indent=1) for line in lines]
+    if any(first.missing):
+        rows.append(Row(("missing", *map(str, first.missing), *none), indent=1))
+    return rows
 
 
 def _notes(found: TableOne) -> list[str]:

@@ -1,49 +1,40 @@
-"""The table of checks of converted files, on the terminal."""
+"""The table of checks of converted files."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from usgland.evaluation.shown.text import print_synthetic
+from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.serving.portable.file_checks import ALL, MOST_AUC_LOSS, ONE
 
 
-def print_checks(sheet: Mapping[str, Any], console: Console) -> None:
-    """Shows the table of checks.
+def checks_document(sheet: Mapping[str, Any]) -> Document:
+    """The table of checks.
 
     Args:
         sheet: What `model.json` holds.
-        console: Where to.
     """
-    print_synthetic(sheet["trained_on"]["synthetic"], console)
-    counts, run, threads = sheet["validation"], sheet["run"], sheet["threads"]
-    table = Table(
-        title=f"Against the run, on {counts['images']} validation images "
-        f"({counts['malignant']} malignant, {counts['patients']} patients)",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("")
-    for heading in ("kB", "largest\ndifference", "AUC\nper image", "ms\n1 thread"):
-        table.add_column(heading, justify="right")
-    table.add_column(f"ms\n{threads} threads", justify="right")
-    whole = f"{run[ALL]:.2f}"
-    table.add_row("run, TensorFlow", "", "", f"{run['roc_auc']:.4f}", "", whole)
+    counts, run = sheet["validation"], sheet["run"]
+    own = ("", "", f"{run['roc_auc']:.4f}", "", f"{run[ALL]:.2f}")
+    lines = [("run, TensorFlow", *own)]
     for name, file in sheet["files"].items():
-        table.add_row(
-            name,
+        cells = (
             f"{file['bytes'] / 1000:.0f}",
             _number(file["max_difference"], ".1g"),
             _number(file["roc_auc"], ".4f"),
             _number(file[ONE], ".2f"),
             _number(file[ALL], ".2f"),
         )
-    console.print(table)
-    for line in _notes(sheet):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        lines.append((name, *cells))
+    heads = ("", "kB", "largest\ndifference", "AUC\nper image", "ms\n1 thread")
+    table = Table(
+        heads=(*heads, f"ms\n{sheet['threads']} threads"),
+        sections=(rows(lines),),
+        title=f"Against the run, on {counts['images']} validation images "
+        f"({counts['malignant']} malignant, {counts['patients']} patients)",
+        notes=tuple(_notes(sheet)),
+    )
+    return Document((table,), sheet["trained_on"]["synthetic"])
 
 
 def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:

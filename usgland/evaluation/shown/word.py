@@ -1,0 +1,154 @@
+"""Tables as a Word file, for a manuscript: three rules, a bold title, notes below."""
+
+from pathlib import Path
+from typing import Any
+
+from usgland.errors import UserError
+from usgland.evaluation.shown.table import Document, Line, Row, Table
+from usgland.evaluation.shown.text import SYNTHETIC
+from usgland.files import write_whole
+
+FONT = "Times New Roman"
+SIZE, SMALL = 10, 8.5  # points, of text and of notes
+INDENT = 10  # points, of a row that is set in
+WIDE = 6  # columns; a page with a table of more is turned
+RED = (0xB0, 0, 0)
+
+
+def import_docx() -> Any:
+    """The package python-docx, an extra.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    try:
+        import docx
+    except ImportError as error:
+        raise UserError(
+            "--docx: expected the package python-docx, by which Word files are "
+            'written. Received: none. Install it: pip install "python-docx>=1.2,<2"'
+        ) from error
+    return docx
+
+
+def save_docx(document: Document, path: Path) -> None:
+    """Writes a Word file, whole or not at all.
+
+    Args:
+        document: To write.
+        path: Of the file.
+
+    Raises:
+        UserError: If it cannot be written, or python-docx is not there.
+    """
+    docx = import_docx()
+    from docx.enum.section import WD_ORIENT
+    from docx.shared import Pt, RGBColor
+
+    word = docx.Document()
+    word.core_properties.author = "usgland"
+    style = word.styles["Normal"]
+    style.font.name, style.font.size = FONT, Pt(SIZE)
+    style.paragraph_format.space_after = Pt(3)
+    page = word.sections[0]
+    tables = [block for block in document.blocks if isinstance(block, Table)]
+    if any(len(table.heads) > WIDE for table in tables):
+        page.orientation = WD_ORIENT.LANDSCAPE
+        page.page_width, page.page_height = page.page_height, page.page_width
+    if document.synthetic:
+        run = word.add_paragraph().add_run(SYNTHETIC)
+        run.bold, run.font.color.rgb = True, RGBColor(*RED)
+    if document.lead:
+        word.add_paragraph(document.lead)
+    for block in document.blocks:
+        if isinstance(block, Table):
+            _add_table(word, block)
+        else:
+            _add_line(word, block)
+    _add_notes(word, document.notes)
+    with write_whole(path) as temporary:
+        word.save(str(temporary))
+
+
+def _add_line(word: Any, line: Line) -> None:
+    style = {0: "Normal", 1: "List Bullet"}.get(line.depth, "List Bullet 2")
+    word.add_paragraph(style=style).add_run(line.text).bold = line.bold
+
+
+def _add_notes(word: Any, notes: tuple[str, ...]) -> None:
+    from docx.shared import Pt
+
+    for note in notes:
+        word.add_paragraph().add_run(note).font.size = Pt(SMALL)
+
+
+def _add_table(word: Any, table: Table) -> None:
+    if table.title:
+        title = word.add_paragraph()
+        title.add_run(table.title).bold = True
+        title.paragraph_format.keep_with_next = True
+    if table.heads:
+        drawn = word.add_table(0, len(table.heads))
+        if table.spans:
+            line = drawn.add_row()
+            starts = list(table.span_starts())
+            for start, (text, count) in zip(starts, table.spans, strict=True):
+                merged = line.cells[start].merge(line.cells[start + count - 1])
+                _write_cell(merged, text, "c" if count > 1 else "l", bold=True)
+            _repeat_on_every_page(line)
+        heads = _add_row(drawn, Row(table.heads), table.alignment(), bold=True)
+        _repeat_on_every_page(heads)
+        _draw_rule(drawn.rows[0], "top")
+        _draw_rule(heads, "bottom")
+        for row in table.rows():
+            _add_row(drawn, row, table.alignment())
+        _draw_rule(drawn.rows[-1], "bottom")
+        word.add_paragraph().paragraph_format.space_after = 0
+    _add_notes(word, table.notes)
+
+
+def _add_row(drawn: Any, row: Row, alignment: str, *, bold: bool = False) -> Any:
+    from docx.shared import Pt
+
+    line = drawn.add_row()
+    cells = line.cells
+    for cell, text, letter in zip(cells, row.cells, alignment, strict=True):
+        _write_cell(cell, text, letter, bold=bold)
+    cells[0].paragraphs[0].paragraph_format.left_indent = Pt(INDENT * row.indent)
+    return line
+
+
+def _write_cell(cell: Any, text: str, letter: str, *, bold: bool) -> None:
+    from docx.enum.text import WD_ALIGN_PARAGRAPH
+
+    paragraph = cell.paragraphs[0]
+    paragraph.alignment = {
+        "l": WD_ALIGN_PARAGRAPH.LEFT,
+        "r": WD_ALIGN_PARAGRAPH.RIGHT,
+        "c": WD_ALIGN_PARAGRAPH.CENTER,
+    }[letter]
+    paragraph.paragraph_format.space_after = 0
+    paragraph.add_run(text).bold = bold
+
+
+def _draw_rule(row: Any, side: str) -> None:
+    """A line at the `top` or the `bottom` of a row."""
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+
+    for cell in row.cells:
+        properties = cell._tc.get_or_add_tcPr()
+        borders = properties.find(qn("w:tcBorders"))
+        if borders is None:
+            borders = OxmlElement("w:tcBorders")
+            properties.append(borders)
+        rule = OxmlElement(f"w:{side}")
+        rule.set(qn("w:val"), "single")
+        rule.set(qn("w:sz"), "8")  # eighths of a point
+        borders.append(rule)
+
+
+def _repeat_on_every_page(row: Any) -> None:
+    from docx.oxml import OxmlElement
+
+    row._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))
