@@ -301,10 +301,11 @@ def evaluate(
         docx=docx,
     )
     show(metrics_document(metrics) if full else headline(metrics), console)
-    if full:
-        for table in (calibration_table(metrics), *subgroup_tables(metrics, UNITS[1:])):
-            console.print()
-            show_table(table, console)
+    tables = [calibration_table(metrics)] if full else []
+    # Subgroups were asked for.
+    for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):
+        console.print()
+        show_table(table, console)
     if manifest is None and not (run / FOLDS).exists():
         files += _judge_form(run, console, overwrite=overwrite, full=full, docx=docx)
     return written + files

@@ -157,7 +157,7 @@ def test_the_texts_hold_every_line_and_mark_phantoms():
     assert text.startswith("**SYNTHETIC")
     assert "| Sex |  |  |" in text
     assert "| &emsp;f | " in text and "| &emsp;m | " in text
-    assert "benign, n = 80" in text and "Counted: patients" in text
+    assert "benign<br>n = 80" in text and "Counted: patients" in text
     real = table_one_document(found, synthetic=False)
     latex = real.latex()
     assert r"\%" in latex and r"$\pm$" in latex and "SYNTHETIC" not in latex

@@ -11,6 +11,7 @@ from usgland.files import write_whole
 FONT = "Times New Roman"
 SIZE, SMALL = 10, 8.5  # points, of text and of notes
 INDENT = 10  # points, of a row that is set in
+MOST = 40  # characters of a column; longer texts are wrapped
 WIDE = 6  # columns; a page with a table of more is turned
 RED = (0xB0, 0, 0)
 
@@ -89,22 +90,45 @@ def _add_table(word: Any, table: Table) -> None:
         title.paragraph_format.keep_with_next = True
     if table.heads:
         drawn = word.add_table(0, len(table.heads))
+        spans = []
         if table.spans:
-            line = drawn.add_row()
-            starts = list(table.span_starts())
-            for start, (text, count) in zip(starts, table.spans, strict=True):
-                merged = line.cells[start].merge(line.cells[start + count - 1])
-                _write_cell(merged, text, "c" if count > 1 else "l", bold=True)
-            _repeat_on_every_page(line)
+            spans = [_add_row(drawn, Row(("",) * len(table.heads)), table.alignment())]
         heads = _add_row(drawn, Row(table.heads), table.alignment(), bold=True)
-        _repeat_on_every_page(heads)
-        _draw_rule(drawn.rows[0], "top")
-        _draw_rule(heads, "bottom")
         for row in table.rows():
             _add_row(drawn, row, table.alignment())
-        _draw_rule(drawn.rows[-1], "bottom")
+        _set_widths(drawn, table, word.sections[0])
+        for line in (*spans, heads):
+            _repeat_on_every_page(line)
+        for line in spans:
+            _merge(line.cells, table)
+        _draw_rule(drawn.rows[0], "top")
+        _draw_rule(heads, "bottom")
+        if table.rows():
+            _draw_rule(drawn.rows[-1], "bottom")
         word.add_paragraph().paragraph_format.space_after = 0
     _add_notes(word, table.notes)
+
+
+def _set_widths(drawn: Any, table: Table, page: Any) -> None:
+    """A share of the page for each column, by its longest line."""
+    room = page.page_width - page.left_margin - page.right_margin
+    lines = [Row(table.heads), *table.rows()]
+    longest = [
+        max(len(line) for row in lines for line in row.cells[column].split("\n")) + 2
+        for column in range(len(table.heads))
+    ]
+    parts = [min(count, MOST) for count in longest]
+    for column, part in zip(drawn.columns, parts, strict=True):
+        column.width = room * part // sum(parts)
+        for cell in column.cells:
+            cell.width = column.width
+
+
+def _merge(cells: Any, table: Table) -> None:
+    starts = list(table.span_starts())
+    for start, (text, count) in zip(starts, table.spans, strict=True):
+        merged = cells[start].merge(cells[start + count - 1])
+        _write_cell(merged, text, "c" if count > 1 else "l", bold=True)
 
 
 def _add_row(drawn: Any, row: Row, alignment: str, *, bold: bool = False) -> Any:
@@ -128,7 +152,8 @@ def _write_cell(cell: Any, text: str, letter: str, *, bold: bool) -> None:
         "c": WD_ALIGN_PARAGRAPH.CENTER,
     }[letter]
     paragraph.paragraph_format.space_after = 0
-    paragraph.add_run(text).bold = bold
+    if text:
+        paragraph.add_run(text).bold = bold
 
 
 def _draw_rule(row: Any, side: str) -> None:
@@ -136,8 +161,8 @@ def _draw_rule(row: Any, side: str) -> None:
     from docx.oxml import OxmlElement
     from docx.oxml.ns import qn
 
-    for cell in row.cells:
-        properties = cell._tc.get_or_add_tcPr()
+    for cell in row._tr.tc_lst:  # of merged cells one
+        properties = cell.get_or_add_tcPr()
         borders = properties.find(qn("w:tcBorders"))
         if borders is None:
             borders = OxmlElement("w:tcBorders")

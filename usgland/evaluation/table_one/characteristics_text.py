@@ -30,7 +30,7 @@ def table_one_document(
         lines += _rows(shown[:1].upper() + shown[1:], list(of_column))
     groups = tuple(zip(found.groups, found.sizes, strict=True))
     table = Table(
-        heads=("", *(f"{group}, n = {size}" for group, size in groups), *TESTED),
+        heads=("", *(f"{group}\nn = {size}" for group, size in groups), *TESTED),
         sections=(tuple(lines),),
         notes=tuple(_notes(found)),
         align="l" + "r" * (len(groups) + 1) + "lr",
