@@ -371,5 +371,5 @@ def test_a_measure_without_an_interval_says_why(paper_calls):
     assert found["value"] == 1
     assert found["reason"] == "the same value in every resample"
     assert "No interval: the same value in every resample." in study_markdown(study)
-    rows = list(csv.DictReader(io.StringIO(study_csv(study))))
+    rows = list(csv.DictReader(io.StringIO(study_document(study).csv())))
     assert f"none: {found['reason']}" in {row["method"] for row in rows}
