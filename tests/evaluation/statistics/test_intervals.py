@@ -109,7 +109,7 @@ def test_independent_cases_get_intervals_of_proportions_and_delong():
     expected = proportion_interval(right, int(labels.sum()), level=0.95)
     assert found["sensitivity"].low == expected.low
     for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
-        assert found[name]["method"] == "Wilson"
+        assert found[name].method == "Wilson"
     area = delong_interval(labels, probabilities, level=0.95)
     assert (found["roc_auc"].low, found["roc_auc"].high) == area[:2]
     assert "bootstrap" in found["f1"].method

@@ -40,27 +40,26 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     patients = {name: patient_predictions(table) for name, table in tables.items()}
     names = list(patients)
     keys = ["fold", "patient_id"]
-    aligned = {name: one.sort_values(keys) for name, one in patients.items()}
+    aligned = {name: rows.sort_values(keys) for name, rows in patients.items()}
     first = aligned[names[0]]
-    for name, one in aligned.items():
-        if one[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
+    for name, rows in aligned.items():
+        if rows[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
             raise ValueError(f"`tables` must be of the same patients. Received: {name}")
     labels = first["label"].to_numpy()
     both = aligned[BOTH]["logit"].to_numpy()
     models = []
-    for name, one in aligned.items():
-        scores = one["logit"].to_numpy()
-        interval = auc_interval(labels, one["probability"].to_numpy(), level=level)
-        found = delong_test(labels, both, scores, level=level)
+    for name, rows in aligned.items():
+        interval = auc_interval(labels, rows["probability"], level=level)
+        test = delong_test(labels, both, rows["logit"].to_numpy(), level=level)
         model = {
             "name": name,
-            "auc": found.auc_b,
+            "auc": test.auc_b,
             "low": interval.low,
             "high": interval.high,
-            "difference": found.difference,
-            "difference_low": found.low,
-            "difference_high": found.high,
-            "p_value": found.p_value,
+            "difference": test.difference,
+            "difference_low": test.low,
+            "difference_high": test.high,
+            "p_value": test.p_value,
         }
         if name == BOTH:
             model |= dict.fromkeys(COMPARED, np.nan)

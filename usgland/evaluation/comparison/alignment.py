@@ -30,7 +30,7 @@ def cases_of_models(
     Raises:
         UserError: If a model is missing a class, or a fold a threshold.
     """
-    found = {}
+    cases = {}
     for name, table in tables.items():
         rows = table if unit == "image" else patient_predictions(table)
         threshold = thresholds[name]
@@ -42,10 +42,10 @@ def cases_of_models(
                 f"{name}: expected benign and malignant cases. Received: {benign} "
                 f"benign and {malignant} malignant"
             )
-        found[name] = rows.assign(
+        cases[name] = rows.assign(
             name=rows["image" if unit == "image" else "patient_id"]
         )
-    return found
+    return cases
 
 
 def align_cases(

@@ -18,7 +18,7 @@ from usgland.evaluation.statistics.auc_tests import (
 )
 from usgland.evaluation.statistics.families import corrected_resampled_test, holm
 from usgland.evaluation.statistics.non_inferiority import NonInferiority
-from usgland.evaluation.statistics.scores import weighted_auc
+from usgland.evaluation.statistics.scores import roc_auc
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
     mcnemar_test,
@@ -75,7 +75,7 @@ def compare_models(
     """
     if len(tables) < 2:
         raise UserError("Expected two models or more to compare. Received: one")
-    found: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         "synthetic": any(_is_synthetic(table) for table in tables.values()),
         "level": choices.level,
         "paired": choices.paired,
@@ -89,17 +89,17 @@ def compare_models(
         cases = cases_of_models(tables, thresholds, unit)
         if choices.paired:
             cases = align_cases(cases, unit)
-        pairs = [
-            one
+        rows = [
+            row
             for a, b in _pairs(cases, choices)
-            for one in _pair(a, b, cases, choices)
+            for row in _compare_pair(a, b, cases, choices)
         ]
-        adjusted = holm([one["p_value"] for one in pairs])
-        for one, value in zip(pairs, adjusted, strict=True):
-            one["holm"] = float(value)
-        counts = {name: _counts(rows) for name, rows in cases.items()}
-        found[unit] = {"cases": counts, "pairs": pairs}
-    return found
+        adjusted = holm([row["p_value"] for row in rows])
+        for row, value in zip(rows, adjusted, strict=True):
+            row["holm"] = float(value)
+        counts = {name: _counts(table) for name, table in cases.items()}
+        comparison[unit] = {"cases": counts, "pairs": rows}
+    return comparison
 
 
 def _pairs(
@@ -115,33 +115,33 @@ def _pairs(
     return [(name, choices.reference) for name in cases if name != choices.reference]
 
 
-def _pair(
+def _compare_pair(
     a: str, b: str, cases: Mapping[str, pd.DataFrame], choices: Choices
 ) -> list[dict[str, Any]]:
-    one, other = cases[a], cases[b]
-    shared = "" if choices.paired else _shared(one, other)
+    first, second = cases[a], cases[b]
+    shared = "" if choices.paired else _shared(first, second)
     results = [
         {"a": a, "b": b, "figure": "roc_auc"}
-        | _compare_auc(one, other, choices, shared)
+        | _compare_auc(first, second, choices, shared)
     ]
-    if "prediction" not in one or "prediction" not in other:
+    if "prediction" not in first or "prediction" not in second:
         return results
     for measure in SHARES:
         if choices.paired:
             share = mcnemar_test(
-                one["label"],
-                one["prediction"],
-                other["prediction"],
-                patient_ids=one["patient_id"].to_numpy(),
+                first["label"],
+                first["prediction"],
+                second["prediction"],
+                patient_ids=first["patient_id"].to_numpy(),
                 level=choices.level,
                 margin=choices.margin,
                 measure=measure,
             )
         else:
             share = unpaired_shares(
-                (one["label"], one["prediction"]),
-                (other["label"], other["prediction"]),
-                patient_ids=(one["patient_id"], other["patient_id"]),
+                (first["label"], first["prediction"]),
+                (second["label"], second["prediction"]),
+                patient_ids=(first["patient_id"], second["patient_id"]),
                 level=choices.level,
                 margin=choices.margin,
                 measure=measure,
@@ -161,30 +161,30 @@ def _pair(
                 "only_b": share.only_b,
                 "method": share.method,
                 "reason": shared,
-                "non_inferiority": _judged(share.non_inferiority),
+                "non_inferiority": _record(share.non_inferiority),
             }
         )
     return results
 
 
 def _compare_auc(
-    one: pd.DataFrame, other: pd.DataFrame, choices: Choices, shared: str
+    first: pd.DataFrame, second: pd.DataFrame, choices: Choices, shared: str
 ) -> dict[str, Any]:
     options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
     if not choices.paired:
         result = unpaired_delong_test(
-            (one["label"], one["logit"]),
-            (other["label"], other["logit"]),
-            patient_ids=(one["patient_id"], other["patient_id"]),
+            (first["label"], first["logit"]),
+            (second["label"], second["logit"]),
+            patient_ids=(first["patient_id"], second["patient_id"]),
             **options,
         )
     else:
-        three = one["label"].to_numpy(), one["logit"].to_numpy(), other["logit"]
-        options["patient_ids"] = one["patient_id"].to_numpy()
+        cases = first["label"].to_numpy(), first["logit"].to_numpy(), second["logit"]
+        options["patient_ids"] = first["patient_id"].to_numpy()
         if choices.test == "permutation":
-            result = permutation_test(*three, seed=choices.seed, **options)
+            result = permutation_test(*cases, seed=choices.seed, **options)
         else:
-            result = delong_test(*three, **options)
+            result = delong_test(*cases, **options)
     return {
         "value_a": result.auc_a,
         "value_b": result.auc_b,
@@ -196,38 +196,37 @@ def _compare_auc(
         "p_value": result.p_value,
         "method": result.method,
         "reason": "; ".join(filter(None, (result.reason, shared))),
-        "non_inferiority": _judged(result.non_inferiority),
-        "folds": _over_folds(one, other) if choices.paired else None,
+        "non_inferiority": _record(result.non_inferiority),
+        "folds": _over_folds(first, second) if choices.paired else None,
     }
 
 
-def _shared(one: pd.DataFrame, other: pd.DataFrame) -> str:
-    both = set(one["patient_id"]) & set(other["patient_id"])
+def _shared(first: pd.DataFrame, second: pd.DataFrame) -> str:
+    both = set(first["patient_id"]) & set(second["patient_id"])
     if not both:
         return ""
     return f"{len(both)} patient ids are in a and b, taken for different patients"
 
 
-def _judged(judged: NonInferiority | None) -> dict[str, Any] | None:
-    return None if judged is None else judged._asdict()
+def _record(judgement: NonInferiority | None) -> dict[str, Any] | None:
+    return None if judgement is None else judgement._asdict()
 
 
-def _over_folds(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any] | None:
+def _over_folds(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any] | None:
     """The mean difference over folds; None unless both models have the same folds.
 
     A fold without both classes has no AUC: it is left out, and counted.
     """
-    folds = sorted(set(one["fold"]) - {""})
-    if len(folds) < 2 or list(one["fold"]) != list(other["fold"]):
+    folds = sorted(set(first["fold"]) - {""})
+    if len(folds) < 2 or list(first["fold"]) != list(second["fold"]):
         return None
-    cases = one["name"].nunique()
+    cases = first["name"].nunique()
     differences, shares = [], []
     for fold in folds:
-        inside = (one["fold"] == fold).to_numpy()
-        labels, whole = one["label"].to_numpy()[inside], np.ones((1, inside.sum()))
+        inside = (first["fold"] == fold).to_numpy()
         areas = [
-            weighted_auc(labels, rows["logit"].to_numpy()[inside], whole)[0]
-            for rows in (one, other)
+            roc_auc(rows["label"][inside], rows["logit"][inside])
+            for rows in (first, second)
         ]
         if not np.isnan(areas[0]):
             differences.append(areas[0] - areas[1])

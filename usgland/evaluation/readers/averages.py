@@ -42,7 +42,7 @@ def average_readers(
         -> one estimate a scope, as `Estimate` has it; null degrees of freedom with a
         P value stand for the normal distribution.
     """
-    found = {}
+    averages = {}
     for measure, method in METHODS.items():
         if measure == "roc_auc":
             if readings.scores is None:
@@ -60,11 +60,11 @@ def average_readers(
             method=method,
             patient_ids=readings.cases["patient_id"].astype(str),
         )
-        found[measure] = {
+        averages[measure] = {
             "covariance": method,
             **_contrasts(readings, values, covariance, model is not None, level),
         }
-    return found
+    return averages
 
 
 def _contrasts(
@@ -79,14 +79,14 @@ def _contrasts(
         condition: list(range(index * readers, (index + 1) * readers))
         for index, condition in enumerate(readings.conditions)
     }
-    found: dict[str, Any] = {
-        "readers": {one: values[at].tolist() for one, at in places.items()},
+    answers: dict[str, Any] = {
+        "readers": {condition: values[at].tolist() for condition, at in places.items()},
         "means": {
-            one: _dicts(
+            condition: _records(
                 mean_of_readers(values[at], covariance[np.ix_(at, at)], level=level),
                 lowest=0.0,
             )
-            for one, at in places.items()
+            for condition, at in places.items()
         },
     }
     if len(places) == 2:
@@ -96,29 +96,31 @@ def _contrasts(
             covariance[np.ix_(order, order)],
             level=level,
         )
-        found["components"] = parts._asdict()
-        found["with against without clinical data"] = _dicts(differences, lowest=-1.0)
+        answers["components"] = parts._asdict()
+        answers["with against without clinical data"] = _records(
+            differences, lowest=-1.0
+        )
     if has_model:
-        found["model"] = float(values[-1])
+        answers["model"] = float(values[-1])
         for condition, at in places.items():
             order = [*at, len(values) - 1]
             distance = compare_with_model(
                 values[at], values[-1], covariance[np.ix_(order, order)], level=level
             )
-            found[f"{condition} clinical data against the model"] = _dicts(
+            answers[f"{condition} clinical data against the model"] = _records(
                 distance, lowest=-1.0
             )
-    return found
+    return answers
 
 
-def _dicts(estimates: list[Estimate], *, lowest: float) -> list[dict[str, Any]]:
+def _records(estimates: list[Estimate], *, lowest: float) -> list[dict[str, Any]]:
     """Bounds cut to the range of the measure, or of a difference of two."""
-    found = []
-    for one in estimates:
-        freedom = one.degrees_of_freedom
-        if np.isinf(freedom):
-            one = one._replace(degrees_of_freedom=np.nan)
-        if not one.reason:
-            one = one._replace(low=max(lowest, one.low), high=min(1.0, one.high))
-        found.append(one._asdict())
-    return found
+    records = []
+    for estimate in estimates:
+        if np.isinf(estimate.degrees_of_freedom):
+            estimate = estimate._replace(degrees_of_freedom=np.nan)
+        if not estimate.reason:
+            low, high = max(lowest, estimate.low), min(1.0, estimate.high)
+            estimate = estimate._replace(low=low, high=high)
+        records.append(estimate._asdict())
+    return records

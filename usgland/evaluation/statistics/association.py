@@ -1,7 +1,7 @@
-"""Tests of association between a group and a column, from counts or from moments.
+"""How a column differs between groups: tests, and standardized differences.
 
-Counts stand as `(groups, categories)`. The same functions serve Table 1 of a manifest
-and the published tables that are recomputed.
+From counts, `(groups, categories)`, or from the moments of numbers. The same functions
+serve Table 1 of a manifest and the published tables that are recomputed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,14 +53,14 @@ def checked_counts(counts: ArrayLike) -> NDArray[np.int64]:
     Raises:
         ValueError: If it is no table of whole numbers from 0.
     """
-    given = np.asarray(counts)
-    if given.ndim != 2 or not np.issubdtype(given.dtype, np.integer) or given.min() < 0:
+    table = np.asarray(counts)
+    if table.ndim != 2 or not np.issubdtype(table.dtype, np.integer) or table.min() < 0:
         raise ValueError(
             "`counts` must be whole numbers from 0, `(groups, categories)`. "
-            f"Received: {given.tolist()}"
+            f"Received: {table.tolist()}"
         )
-    given = given[given.sum(axis=1) > 0]
-    return np.asarray(given[:, given.sum(axis=0) > 0], "int64")
+    table = table[table.sum(axis=1) > 0]
+    return np.asarray(table[:, table.sum(axis=0) > 0], "int64")
 
 
 def expected_counts(counts: ArrayLike) -> NDArray[np.float64]:
@@ -95,8 +95,8 @@ def _contingency(
     table = checked_counts(counts)
     if min(table.shape) < 2:
         return Association(name, np.nan, "one value only")
-    found = chi2_contingency(table, correction=correction, lambda_=lambda_)
-    return Association(name, float(found.pvalue))
+    result = chi2_contingency(table, correction=correction, lambda_=lambda_)
+    return Association(name, float(result.pvalue))
 
 
 def fisher(counts: ArrayLike, *, seed: int = 0) -> Association:
@@ -118,9 +118,9 @@ def fisher(counts: ArrayLike, *, seed: int = 0) -> Association:
     limit = _log_weight(table) + SAME
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     if _tables_at_most(rows, columns) <= EXACT_TABLES:
-        weights = np.array([w for w in _enumerate(rows, columns)])
-        all_of_them = np.exp(weights - weights.max())
-        p_value = all_of_them[weights <= limit].sum() / all_of_them.sum()
+        weights = np.array(list(_enumerate(rows, columns)))
+        chances = np.exp(weights - weights.max())
+        p_value = chances[weights <= limit].sum() / chances.sum()
         return Association("Fisher, exact", float(p_value))
     drawn = random_table(rows, columns, seed=np.random.default_rng(seed)).rvs(DRAWS)
     hits = int((_log_weight(drawn) <= limit).sum())
@@ -145,7 +145,7 @@ def _tables_at_most(rows: NDArray, columns: NDArray) -> int:
 def _enumerate(rows: NDArray, columns: NDArray) -> Iterator[float]:
     """The log weight of every table, column by column; the largest column last."""
     order = np.argsort(columns, kind="stable")
-    totals = [int(one) for one in columns[order]]
+    totals = columns[order].tolist()
     logs = gammaln(np.arange(int(rows.sum()) + 1) + 1.0)
 
     def columns_of(left: tuple[int, ...], total: int) -> Iterator[tuple[int, ...]]:
@@ -158,16 +158,16 @@ def _enumerate(rows: NDArray, columns: NDArray) -> Iterator[float]:
                 yield (first, *rest)
 
     def walk(left: tuple[int, ...], column: int, weight: float) -> Iterator[float]:
-        if column == len(totals) - 1:  # What is left is the last column.
-            yield weight - sum(logs[one] for one in left)
+        if column == len(totals) - 1:  # the last column is what is left
+            yield weight - sum(logs[count] for count in left)
             return
         for chosen in columns_of(left, totals[column]):
             after = tuple(a - b for a, b in zip(left, chosen, strict=True))
             yield from walk(
-                after, column + 1, weight - sum(logs[one] for one in chosen)
+                after, column + 1, weight - sum(logs[count] for count in chosen)
             )
 
-    return walk(tuple(int(one) for one in rows), 0, 0.0)
+    return walk(tuple(rows.tolist()), 0, 0.0)
 
 
 def student(a: Moments, b: Moments) -> Association:
@@ -185,8 +185,8 @@ def _t_test(name: str, a: Moments, b: Moments, *, equal_var: bool) -> Associatio
         return Association(name, np.nan, "fewer than two values in a group")
     if a.sd == b.sd == 0:
         return Association(name, np.nan, "no variance")
-    found = ttest_ind_from_stats(*a, *b, equal_var=equal_var)
-    return Association(name, float(found.pvalue))
+    result = ttest_ind_from_stats(*a, *b, equal_var=equal_var)
+    return Association(name, float(result.pvalue))
 
 
 # Every test of counts by the name that a file or an option chooses it by.
@@ -230,7 +230,7 @@ def category_smd(table: NDArray) -> float:
     if len(table) != 2 or min(table.sum(axis=1)) == 0:
         return np.nan
     a, b = table / table.sum(axis=1, keepdims=True)
-    covariances = [np.diag(one) - np.outer(one, one) for one in (a, b)]
+    covariances = [np.diag(share) - np.outer(share, share) for share in (a, b)]
     mean = (covariances[0] + covariances[1]) / 2
     apart = a - b
     # Shares sum to 1: the covariance has no inverse, but one on what can vary.

@@ -140,13 +140,13 @@ def unpaired_delong_test(
     """
     check_level(level)
     check_margin(margin)
-    found, variances, units = [], [], []
+    both, variances, units = [], [], []
     clustered = False
     for number, (labels, scores) in enumerate((a, b)):
         ids = None if patient_ids is None else np.asarray(patient_ids[number])
         clustered |= has_clusters(ids)
         area, covariance = delong_covariance(labels, scores, patient_ids=ids)
-        found.append(area[0])
+        both.append(area[0])
         variances.append(covariance[0, 0])
         units.append(len(np.asarray(labels)) if ids is None else len(np.unique(ids)))
     variance = sum(variances)
@@ -156,8 +156,9 @@ def unpaired_delong_test(
         parts = (v**2 / (n - 1) for v, n in zip(variances, units, strict=True))
         freedom = variance**2 / sum(parts)
     method = f"{variance_name(clustered)}, unpaired: the cases differ"
-    three = (found[0], found[1], found[0] - found[1])
-    return _finished(three, variance, freedom, level, method, reason, margin)
+    auc_a, auc_b = both
+    values = auc_a, auc_b, auc_a - auc_b
+    return _finished(values, variance, freedom, level, method, reason, margin)
 
 
 def permutation_test(
@@ -208,7 +209,7 @@ def permutation_test(
 
 
 def _finished(
-    three: tuple[float, float, float],
+    values: tuple[float, float, float],
     variance: float,
     freedom: float,
     level: float,
@@ -216,7 +217,7 @@ def _finished(
     reason: str,
     margin: float | None,
 ) -> AucDifference:
-    auc_a, auc_b, difference = map(float, three)
+    auc_a, auc_b, difference = map(float, values)
     error, z, low, high = float(variance) ** 0.5, np.nan, np.nan, np.nan
     p_value, p_margin = np.nan, np.nan
     if variance > 0:

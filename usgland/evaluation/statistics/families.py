@@ -36,14 +36,14 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     Reference:
         [Holm, 1979](https://www.jstor.org/stable/4615733)
     """
-    given = np.asarray(p_values, "float64")
-    known = given[~np.isnan(given)]
-    if given.ndim != 1 or not ((known >= 0) & (known <= 1)).all():
-        raise ValueError(f"`p_values` must be in [0, 1]. Received: {given}")
+    values = np.asarray(p_values, "float64")
+    known = values[~np.isnan(values)]
+    if values.ndim != 1 or not ((known >= 0) & (known <= 1)).all():
+        raise ValueError(f"`p_values` must be in [0, 1]. Received: {values}")
     order = np.argsort(known, kind="stable")
     raised = known[order] * np.arange(len(known), 0, -1)
-    adjusted = np.full(len(given), np.nan)
-    places = np.flatnonzero(~np.isnan(given))[order]
+    adjusted = np.full(len(values), np.nan)
+    places = np.flatnonzero(~np.isnan(values))[order]
     adjusted[places] = np.minimum(np.maximum.accumulate(raised), 1)
     return adjusted
 
@@ -66,14 +66,14 @@ def corrected_resampled_test(
     Reference:
         [Nadeau and Bengio, 2003](https://doi.org/10.1023/A:1024068626366), section 3.
     """
-    given = np.asarray(differences, "float64")
-    if given.ndim != 1 or len(given) < 2:
+    differences = np.asarray(differences, "float64")
+    folds = len(differences)
+    if differences.ndim != 1 or folds < 2:
         raise ValueError(
-            f"`differences` must be of two folds or more. Received: {len(given)}"
+            f"`differences` must be of two folds or more. Received: {folds}"
         )
-    folds = len(given)
-    error = float(np.sqrt((1 / folds + test_share) * given.var(ddof=1)))
-    mean = float(given.mean())
+    error = float(np.sqrt((1 / folds + test_share) * differences.var(ddof=1)))
+    mean = float(differences.mean())
     p_value = np.nan
     if error > 0:
         p_value = float(2 * student.sf(abs(mean) / error, folds - 1))

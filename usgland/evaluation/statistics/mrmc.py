@@ -141,8 +141,10 @@ def mean_of_readers(
     Reference:
         [Hillis, 2007](https://doi.org/10.1002/sim.2532), single modality.
     """
-    found = _single(estimates, covariance, level)
-    return [one._replace(statistic=np.nan, p_value=np.nan) for one in found]
+    return [
+        estimate._replace(statistic=np.nan, p_value=np.nan)
+        for estimate in _single(estimates, covariance, level)
+    ]
 
 
 def compare_with_model(

@@ -16,18 +16,21 @@ from usgland.evaluation.statistics.mrmc import (
     compare_modalities,
 )
 from usgland.evaluation.statistics.readable import readable
-from usgland.evaluation.statistics.scores import weighted_auc
+from usgland.evaluation.statistics.scores import (
+    kinds_of_cases,
+    measures_of_counts,
+    weighted_auc,
+)
 
 
-def _mean_of(label: int) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
-    """Share of right calls among the cases of a label, for many weightings."""
+def _rate(name: str) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
+    """A measure of calls, for many weightings."""
 
-    def share(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
-        chosen = weights * (labels == label)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(chosen @ (calls == label) / chosen.sum(axis=1))
+    def rate(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
+        counts = weights @ np.eye(4)[kinds_of_cases(labels, calls)]
+        return measures_of_counts(counts)[name]
 
-    return share
+    return rate
 
 
 METHODS = ("delong", "jackknife")
@@ -35,8 +38,8 @@ METHODS = ("delong", "jackknife")
 MEASURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
     "roc_auc": (weighted_auc, None),
     "balanced_accuracy": (weighted_auc, None),  # of calls, both are one number
-    "sensitivity": (_mean_of(1), 1),
-    "specificity": (_mean_of(0), 0),
+    "sensitivity": (_rate("sensitivity"), 1),
+    "specificity": (_rate("specificity"), 0),
 }
 
 

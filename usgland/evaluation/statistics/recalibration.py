@@ -58,10 +58,10 @@ def _ranges(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest logit of each label in each set, each `(2, sets)`."""
     order = np.argsort(logits, kind="stable")
-    ordered, there = logits[order], weights[:, order] > 0
+    ordered, present = logits[order], weights[:, order] > 0
     lowest, highest = np.empty((2, 2, len(weights)))
     for label in (0, 1):
-        own = there & (labels[order] == label)
+        own = present & (labels[order] == label)
         lowest[label] = ordered[own.argmax(axis=1)]
         highest[label] = ordered[::-1][own[:, ::-1].argmax(axis=1)]
     return lowest, highest

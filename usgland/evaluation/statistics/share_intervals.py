@@ -121,8 +121,8 @@ def _from_wilson(
         bounds.append((wilson.low, wilson.high))
     (a, b), ((low_a, high_a), (low_b, high_b)) = shares, bounds
 
-    def reach(one: float, other: float) -> float:
-        return max(0.0, one**2 - 2 * phi * one * other + other**2) ** 0.5
+    def reach(of_a: float, of_b: float) -> float:
+        return max(0.0, of_a**2 - 2 * phi * of_a * of_b + of_b**2) ** 0.5
 
     low = a - b - reach(a - low_a, high_b - b)
     return float(low), float(a - b + reach(high_a - a, b - low_b))

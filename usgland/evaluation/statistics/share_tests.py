@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, fisher_exact, norm
 
+from usgland.evaluation.statistics.bootstrap import Interval
 from usgland.evaluation.statistics.delong import check_level, has_clusters
 from usgland.evaluation.statistics.non_inferiority import (
     NonInferiority,
@@ -28,7 +29,7 @@ from usgland.evaluation.statistics.share_intervals import (
 )
 from usgland.evaluation.statistics.swap_tests import swap_test
 
-NO_BOUNDS = "no interval: no variance between patients"
+NO_VARIANCE = "no variance between patients"
 # Measure -> the label of the cases it counts; None for all.
 SHARES: dict[str, int | None] = {"sensitivity": 1, "specificity": 0, "accuracy": None}
 
@@ -48,6 +49,7 @@ class ShareTest(NamedTuple):
         high: Upper bound.
         p_value: Two-sided.
         method: The test, and how the interval was made.
+        reason: Why there is no interval; otherwise empty.
         non_inferiority: For the margin asked for, by that interval; None for none.
     """
 
@@ -62,7 +64,8 @@ class ShareTest(NamedTuple):
     high: float
     p_value: float
     method: str
-    non_inferiority: NonInferiority | None = None
+    reason: str
+    non_inferiority: NonInferiority | None
 
 
 def mcnemar_test(
@@ -83,10 +86,10 @@ def mcnemar_test(
     two differ in no patient, or alike in all.
 
     Args:
-        measure: One of `SHARES`.
         labels: `(cases,)`, 0 or 1.
         calls_a: `(cases,)`, 0 or 1.
         calls_b: `(cases,)`, likewise.
+        measure: One of `SHARES`.
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
         level: Of the interval, in (0, 1).
@@ -124,7 +127,7 @@ def mcnemar_test(
         p_value = float(binomtest(only_a, differing).pvalue) if differing else 1.0
         bounds = partial(newcombe_paired, right_a, right_b)
         method, how = "McNemar, exact, paired", "Newcombe, paired"
-    low, high, how, judged = _bounded(bounds, difference, level, margin, how)
+    interval, judged = _bounded(bounds, difference, level, margin, how)
     return ShareTest(
         float(right_a.mean()),
         float(right_b.mean()),
@@ -133,10 +136,11 @@ def mcnemar_test(
         only_b,
         cases,
         cases,
-        low,
-        high,
+        interval.low,
+        interval.high,
         p_value,
-        f"{method}; {how}",
+        f"{method}; {interval.method}",
+        interval.reason,
         judged,
     )
 
@@ -156,9 +160,9 @@ def unpaired_shares(
     from variances clustered by patient; P is NaN where there is no such variance.
 
     Args:
-        measure: One of `SHARES`.
         a: Labels and calls, each `(cases,)`.
         b: Of the other, of cases of another unit or of other patients.
+        measure: One of `SHARES`.
         patient_ids: Who the cases belong to, of a and of b; None where every case
             is independent.
         level: Of the interval, in (0, 1).
@@ -178,21 +182,21 @@ def unpaired_shares(
     ids = []
     if patient_ids is not None:
         both = zip(patient_ids, (a[0], b[0]), strict=True)
-        ids = [np.asarray(one)[_counted(measure, labels)] for one, labels in both]
-    if any(has_clusters(one) for one in ids):
+        ids = [np.asarray(own)[_counted(measure, labels)] for own, labels in both]
+    if any(has_clusters(own) for own in ids):
         pairs = zip((right_a, right_b), ids, strict=True)
-        variance = sum((clustered_variance(*one) for one in pairs), 0.0)
+        variance = sum((clustered_variance(*pair) for pair in pairs), 0.0)
         p_value = np.nan
         if variance > 0:
             p_value = float(2 * norm.sf(abs(difference) / variance**0.5))
         bounds = partial(normal_bounds, difference, variance)
         method, how = "z, clustered by patient, unpaired", "normal, likewise"
     else:
-        table = [[int(one.sum()), int((~one).sum())] for one in (right_a, right_b)]
+        table = [[int(own.sum()), int((~own).sum())] for own in (right_a, right_b)]
         p_value = float(fisher_exact(table).pvalue)
         bounds = partial(newcombe_unpaired, right_a, right_b)
         method, how = "Fisher, exact, unpaired", "Newcombe, unpaired"
-    low, high, how, judged = _bounded(bounds, difference, level, margin, how)
+    interval, judged = _bounded(bounds, difference, level, margin, how)
     return ShareTest(
         float(right_a.mean()),
         float(right_b.mean()),
@@ -201,10 +205,11 @@ def unpaired_shares(
         None,
         len(right_a),
         len(right_b),
-        low,
-        high,
+        interval.low,
+        interval.high,
         p_value,
-        f"{method}; {how}",
+        f"{method}; {interval.method}",
+        interval.reason,
         judged,
     )
 
@@ -215,14 +220,16 @@ def _bounded(
     level: float,
     margin: float | None,
     how: str,
-) -> tuple[float, float, str, NonInferiority | None]:
-    """The interval, how it was made or why not, and what it says of the margin."""
+) -> tuple[Interval, NonInferiority | None]:
+    """The interval, and what it says of the margin."""
     low, high = bounds(level)
-    made = NO_BOUNDS if np.isnan(low) else f"interval: {how}"
+    reason = NO_VARIANCE if np.isnan(low) else ""
+    method = f"no interval: {reason}" if reason else f"interval: {how}"
+    interval = Interval(low, high, method, reason)
     if margin is None:
-        return low, high, made, None
+        return interval, None
     p_value = p_of_margin(bounds, difference, margin)
-    return low, high, made, judge_non_inferiority(margin, p_value, low, level, made)
+    return interval, judge_non_inferiority(margin, p_value, low, level, method)
 
 
 def _right(measure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:

@@ -52,13 +52,13 @@ def swap_test(
         [Phipson and Smyth, 2010](https://doi.org/10.2202/1544-6115.1585), for P of
         drawn permutations, which is never 0.
     """
-    given = np.asarray(sums, "float64")
-    if given.ndim != 1 or not (given == np.round(given)).all():
+    sums = np.asarray(sums, "float64")
+    if sums.ndim != 1 or not (sums == np.round(sums)).all():
         raise ValueError(
-            f"`sums` must be whole numbers, `(patients,)`. Received: {given[:5]}"
+            f"`sums` must be whole numbers, `(patients,)`. Received: {sums[:5]}"
         )
-    observed = abs(int(given.sum()))
-    sizes = np.abs(given[given != 0]).astype("int64")
+    observed = abs(int(sums.sum()))
+    sizes = np.abs(sums[sums != 0]).astype("int64")
     if not len(sizes):
         return SwapTest(1.0, "exact, no patient in whom the two differ")
     unit = int(np.gcd.reduce(sizes))
@@ -105,10 +105,10 @@ def auc_swap_test(
     # A pair of cases adds (s + t) / 2 of the difference of a and b, and (s - t) / 2
     # of that of the crossed pairs, with s, t = -1 where a case is swapped: linear.
     adds = np.zeros(len(labels))
-    one, two, three, four = placed.malignant
-    adds[malignant] = one - two + three - four
-    one, two, three, four = placed.benign
-    adds[~malignant] = one - two - three + four
+    of_a, of_b, crossed_a, crossed_b = placed.malignant
+    adds[malignant] = of_a - of_b + crossed_a - crossed_b
+    of_a, of_b, crossed_a, crossed_b = placed.benign
+    adds[~malignant] = of_a - of_b - crossed_a + crossed_b
     _, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
     return swap_test(np.bincount(patient, adds), resamples=resamples, seed=seed)
 
