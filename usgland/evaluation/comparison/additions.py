@@ -40,17 +40,17 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     patients = {name: patient_predictions(table) for name, table in tables.items()}
     names = list(patients)
     keys = ["fold", "patient_id"]
-    aligned = {name: rows.sort_values(keys) for name, rows in patients.items()}
+    aligned = {name: cases.sort_values(keys) for name, cases in patients.items()}
     first = aligned[names[0]]
-    for name, rows in aligned.items():
-        if rows[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
+    for name, cases in aligned.items():
+        if cases[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
             raise ValueError(f"`tables` must be of the same patients. Received: {name}")
     labels = first["label"].to_numpy()
     both = aligned[BOTH]["logit"].to_numpy()
     models = []
-    for name, rows in aligned.items():
-        interval = auc_interval(labels, rows["probability"], level=level)
-        test = delong_test(labels, both, rows["logit"].to_numpy(), level=level)
+    for name, cases in aligned.items():
+        interval = auc_interval(labels, cases["probability"], level=level)
+        test = delong_test(labels, both, cases["logit"].to_numpy(), level=level)
         model = {
             "name": name,
             "auc": test.auc_b,
