@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.shown import docx_option
+from usgland.cli.options import docx_option, show_written
 from usgland.startup import make_console
 
 
@@ -23,7 +23,8 @@ def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -
     """
     from usgland.steps.audit import audit_published
 
-    for path in audit_published(
-        file, make_console(), output=output, overwrite=overwrite, docx=docx
-    ):
-        click.echo(f"Wrote {path}")
+    show_written(
+        audit_published(
+            file, make_console(), output=output, overwrite=overwrite, docx=docx
+        )
+    )

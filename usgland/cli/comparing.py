@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.shown import docx_option
+from usgland.cli.options import docx_option, show_written
 from usgland.startup import make_console
 
 
@@ -77,12 +77,13 @@ def compare(
         margin=margin,
         seed=seed,
     )
-    for path in compare_files(
-        models,
-        choices,
-        make_console(),
-        output=output,
-        overwrite=overwrite,
-        docx=docx,
-    ):
-        click.echo(f"Wrote {path}")
+    show_written(
+        compare_files(
+            models,
+            choices,
+            make_console(),
+            output=output,
+            overwrite=overwrite,
+            docx=docx,
+        )
+    )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.options import config_option, set_option
+
 
 @click.group()
 def config() -> None:
@@ -12,19 +14,8 @@ def config() -> None:
 
 
 @config.command()
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="YAML of what differs from the default settings.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one setting, e.g. train.epochs=5. Repeatable.",
-)
+@config_option
+@set_option
 def show(config_path: Path | None, overrides: tuple[str, ...]) -> None:
     """Print all settings of an experiment, defaults included."""
     from usgland.config import dump_config, load_config

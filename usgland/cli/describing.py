@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.shown import docx_option
+from usgland.cli.options import config_option, docx_option, set_option, show_written
 from usgland.startup import make_console
 
 
@@ -36,19 +36,8 @@ from usgland.startup import make_console
     metavar="COLUMN=TEST",
     help="chi-square, yates, fisher, welch, student or mann-whitney. Repeatable.",
 )
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="YAML whose `data` names columns, filters and labels to leave out.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one setting, e.g. data.where={keep: 1}. Repeatable.",
-)
+@config_option
+@set_option
 @click.option(
     "--seed",
     default=0,
@@ -81,53 +70,39 @@ def table1(
     Every row names its test. The groups are benign and malignant, or those of --by.
     """
     from usgland.config import load_config
-    from usgland.errors import UserError
-    from usgland.evaluation.table_one.characteristics import TESTS, table_one
     from usgland.evaluation.table_one.published_counts import read_published_counts
-    from usgland.steps.table_one import patients_of, show_table_one
+    from usgland.steps.table_one import describe_patients, parse_tests, show_table_one
 
-    if from_counts is not None and manifest is not None:
-        raise click.UsageError("Expected a MANIFEST or --from-counts, and not both.")
-    wanted = dict(one.partition("=")[::2] for one in tests)
-    for test in wanted.values():
-        if test not in TESTS:
-            raise UserError(
-                f"--test: expected COLUMN= and one of {', '.join(TESTS)}. "
-                f"Received: {test!r}"
-            )
-    if from_counts is not None:
+    wanted = parse_tests(tests)
+    if from_counts is not None and manifest is None:
         if by != "label" or columns or medians or config_path or overrides:
             raise click.UsageError(
                 "Expected no --by, --columns, --median, --config or --set beside "
                 "--from-counts: the file says what is shown."
             )
-        found = read_published_counts(from_counts, tests=wanted, seed=seed)
-        synthetic, shown_names = False, None
-    elif manifest is None:
-        raise click.UsageError("Expected a MANIFEST, or --from-counts FILE.")
-    else:
-        names = [one.strip() for one in columns.split(",")] if columns else []
+        table = read_published_counts(from_counts, tests=wanted, seed=seed)
+        synthetic, names = False, None
+    elif manifest is not None and from_counts is None:
         config = load_config(config_path, overrides)
-        shown_names = config.clinical.shown_names()
-        patients, shown, left_out, synthetic = patients_of(
-            manifest, config.data, by, names
-        )
-        found = table_one(
-            patients,
-            by,
-            shown,
+        names = config.clinical.shown_names()
+        table, synthetic = describe_patients(
+            manifest,
+            config.data,
+            by=by,
+            columns=[name.strip() for name in columns.split(",")] if columns else (),
             medians=medians,
             tests=wanted,
             seed=seed,
-            left_out=left_out,
         )
-    for path in show_table_one(
-        found,
+    else:
+        raise click.UsageError("Expected either a MANIFEST or --from-counts FILE.")
+    written = show_table_one(
+        table,
         make_console(),
         synthetic=synthetic,
-        names=shown_names,
+        names=names,
         output=output,
         overwrite=overwrite,
         docx=docx,
-    ):
-        click.echo(f"Wrote {path}")
+    )
+    show_written(written)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.options import show_written
 from usgland.explanation.choices import COLOURS, LABELS, METHODS, Choices
 from usgland.startup import load_steps, make_console
 
@@ -106,5 +107,4 @@ def explain(
         overwrite=overwrite,
     )
     steps = load_steps("explanation", verbose)
-    for path in steps.explain(run, make_console(), choices):
-        click.echo(f"Wrote {path}")
+    show_written(steps.explain(run, make_console(), choices))

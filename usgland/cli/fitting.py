@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from usgland.cli.shown import full_option
+from usgland.cli.options import config_option, full_option, set_option
 from usgland.startup import load_steps, make_console
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
@@ -30,12 +30,7 @@ def _experiment_options(command: Callable) -> Callable:
 
     for option in reversed(
         [
-            click.option(
-                "--config",
-                "config_path",
-                type=click.Path(path_type=Path),
-                help="YAML of what differs from the default settings.",
-            ),
+            config_option,
             click.option(
                 "--manifest",
                 type=click.Path(path_type=Path),
@@ -52,13 +47,7 @@ def _experiment_options(command: Callable) -> Callable:
                 "--name",
                 help="Name of the run directory; by default the settings', numbered.",
             ),
-            click.option(
-                "--set",
-                "overrides",
-                multiple=True,
-                metavar="KEY=VALUE",
-                help="Change one setting, e.g. train.epochs=5. Repeatable.",
-            ),
+            set_option,
             click.option(
                 "--multimodal",
                 is_flag=True,

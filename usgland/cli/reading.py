@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.shown import docx_option
+from usgland.cli.options import docx_option, show_written
 from usgland.startup import make_console
 
 
@@ -86,7 +86,6 @@ def readers(
         docx=docx,
     )
     show(study_document(study), make_console())
-    for path in written:
-        click.echo(f"Wrote {path}")
+    show_written(written)
     if not written:
         click.echo("Nothing was written; add --output DIR for the tables and figures")

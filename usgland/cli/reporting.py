@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from usgland.cli.options import show_written
 from usgland.startup import load_steps, make_console
 
 
@@ -33,5 +34,4 @@ def report(
     written = load_steps("report", verbose).report(
         list(runs), make_console(), images=not no_images, overwrite=overwrite
     )
-    for path in written:
-        click.echo(f"Wrote {path}")
+    show_written(written)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.shown import docx_option, full_option
+from usgland.cli.options import docx_option, full_option, show_written
 from usgland.startup import load_steps, make_console
 
 
@@ -47,8 +47,7 @@ def predict(
         without=without,
         overwrite=overwrite,
     )
-    for path in written:
-        click.echo(f"Wrote {path}")
+    show_written(written)
 
 
 @click.command()
@@ -105,5 +104,4 @@ def evaluate(
         full=full,
         docx=docx,
     )
-    for path in written:
-        click.echo(f"Wrote {path}")
+    show_written(written)

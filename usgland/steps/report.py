@@ -18,7 +18,6 @@ from usgland.evaluation.comparison.pairs import Choices
 from usgland.evaluation.report.facts import RunContents
 from usgland.evaluation.report.flow import Excluded
 from usgland.evaluation.report.sections import make_report
-from usgland.evaluation.table_one.characteristics import table_one
 from usgland.files import check_unwritten, read_json, write_text
 from usgland.runs import (
     CONFIG,
@@ -34,7 +33,7 @@ from usgland.runs import (
     find_run,
 )
 from usgland.steps.comparison import compare_files
-from usgland.steps.table_one import patients_of, show_table_one
+from usgland.steps.table_one import describe_patients, show_table_one
 
 REPORT, MODEL_CARD = "report.html", "model_card.md"
 SHEETS = 6  # of heat maps, each of many images
@@ -166,11 +165,9 @@ def _compare(runs: list[Path], config: Config, console: Console) -> None:
 def _write_table_one(run: Path, config: Config) -> None:
     """Table 1 of the patients whom the run used, by label."""
     manifest = config.data.manifest or cached_phantoms()
-    patients, shown, left_out, synthetic = patients_of(
-        manifest, config.data, "label", []
-    )
+    table, synthetic = describe_patients(manifest, config.data)
     show_table_one(
-        table_one(patients, "label", shown, left_out=left_out),
+        table,
         Console(quiet=True),
         synthetic=synthetic,
         names=config.clinical.shown_names(),

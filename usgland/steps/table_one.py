@@ -1,4 +1,4 @@
-"""`table1`: joins a manifest, one row an image, and the table of its patients."""
+"""The step `table1`: from rows of images to the table of their patients."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from usgland.data.columns import choose_columns, exclusion_reasons
 from usgland.data.phantom import is_synthetic
 from usgland.errors import UserError
 from usgland.evaluation.shown.terminal import show
-from usgland.evaluation.table_one.characteristics import TableOne
+from usgland.evaluation.table_one.characteristics import TESTS, TableOne, table_one
 from usgland.evaluation.table_one.characteristics_text import table_one_document
 from usgland.files import check_unwritten
 from usgland.table_files import (
@@ -26,8 +26,6 @@ from usgland.table_files import (
 
 STEM = "table1"
 KINDS = ("csv", "tex", "md")
-
-
 # Columns that describe files and parts, not patients.
 NOT_SHOWN = {
     "image",
@@ -41,6 +39,59 @@ NOT_SHOWN = {
     ROW,
 }
 MOST_WORDS = 12  # a text column with more is left out unless it is asked for
+
+
+def parse_tests(options: Sequence[str]) -> dict[str, str]:
+    """Reads options `COLUMN=TEST`: column -> test.
+
+    Raises:
+        UserError: If an option names none of `TESTS`.
+    """
+    tests = dict(option.partition("=")[::2] for option in options)
+    for test in tests.values():
+        if test not in TESTS:
+            raise UserError(
+                f"--test: expected COLUMN= and one of {', '.join(TESTS)}. "
+                f"Received: {test!r}"
+            )
+    return tests
+
+
+def describe_patients(
+    manifest: Path,
+    settings: DataSettings,
+    *,
+    by: str = "label",
+    columns: Sequence[str] = (),
+    medians: Sequence[str] = (),
+    tests: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> tuple[TableOne, bool]:
+    """Table 1 of the patients of a manifest, and whether they are phantoms.
+
+    Args:
+        manifest: The CSV.
+        settings: As for `patients_of`.
+        by: Likewise.
+        columns: Likewise.
+        medians: As for `table_one`.
+        tests: Likewise.
+        seed: Likewise.
+
+    Raises:
+        UserError: As `patients_of` and `table_one`.
+    """
+    patients, shown, left_out, synthetic = patients_of(manifest, settings, by, columns)
+    table = table_one(
+        patients,
+        by,
+        shown,
+        medians=medians,
+        tests=tests,
+        seed=seed,
+        left_out=left_out,
+    )
+    return table, synthetic
 
 
 def patients_of(
@@ -65,8 +116,8 @@ def patients_of(
     """
     rows = choose_columns(read_table(manifest), settings, manifest, labelled=True)
     rows = rows[exclusion_reasons(rows, settings) == ""]
-    found = [str(name) for name in rows.columns]
-    check_columns(manifest, [by, *columns], found, "Name columns of the manifest")
+    present = [str(name) for name in rows.columns]
+    check_columns(manifest, [by, *columns], present, "Name columns of the manifest")
     if len({by, *columns}) <= len(columns):
         raise UserError(
             f"--columns: expected each column once, and without `{by}`, which makes "
@@ -74,7 +125,7 @@ def patients_of(
         )
     shown = list(columns) or [
         name
-        for name in found
+        for name in present
         if name not in {*NOT_SHOWN, by} and _is_worth_showing(rows[name])
     ]
     texts = rows[[by, *shown]].map(_known)
@@ -83,10 +134,10 @@ def patients_of(
     for name in (by, *(columns or ())):
         problems += _problems(name, _differing(texts, name))
     raise_problems(str(manifest), problems)
-    # Of columns nobody asked for, those that differ within a patient may describe
-    # images, or hold a mistake: the reader is told.
-    differing = {} if columns else {one: _differing(texts, one) for one in shown}
-    left_out = [_left_out(*one) for one in differing.items() if one[1]]
+    # Columns nobody asked for that differ within a patient may describe images, or hold
+    # a mistake: the table names them.
+    differing = {} if columns else {name: _differing(texts, name) for name in shown}
+    left_out = [_left_out(name, rest) for name, rest in differing.items() if rest]
     shown = [name for name in shown if not differing.get(name)]
     known = texts.replace("", pd.NA).groupby("patient_id", sort=False, as_index=False)
     patients = known.first().fillna("")
@@ -142,7 +193,7 @@ def _left_out(name: str, differing: Mapping[str, pd.DataFrame]) -> str:
 
 
 def show_table_one(
-    found: TableOne,
+    table: TableOne,
     console: Console,
     *,
     synthetic: bool,
@@ -154,7 +205,7 @@ def show_table_one(
     """Prints the table and writes table1.md, .csv and .tex.
 
     Args:
-        found: The table.
+        table: What is shown.
         console: Where it is shown.
         synthetic: Whether the patients are phantoms.
         names: Column -> how it is called, with its unit; others by their own names.
@@ -170,6 +221,6 @@ def show_table_one(
     """
     paths = [] if output is None else [output / f"{STEM}.{kind}" for kind in KINDS]
     check_unwritten("Table 1", paths, overwrite=overwrite)
-    document = table_one_document(found, synthetic=synthetic, names=names)
+    document = table_one_document(table, synthetic=synthetic, names=names)
     show(document, console)
     return [] if output is None else document.write(output / STEM, KINDS, docx=docx)

@@ -1,0 +1,45 @@
+"""What commands share: the same option for the same wish, and their last lines."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+
+def _check_word(_: click.Context, __: click.Parameter, wanted: bool) -> bool:
+    """Says that python-docx is missing before an hour of work, not after it."""
+    if wanted:
+        from usgland.evaluation.shown.word import import_docx
+
+        import_docx()
+    return wanted
+
+
+def show_written(paths: Iterable[Path]) -> None:
+    """Names the files that a command wrote."""
+    for path in paths:
+        click.echo(f"Wrote {path}")
+
+
+config_option: Callable = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="YAML of what differs from the default settings.",
+)
+set_option: Callable = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, e.g. train.epochs=5. Repeatable.",
+)
+docx_option: Callable = click.option(
+    "--docx",
+    is_flag=True,
+    callback=_check_word,
+    help="Also write every table as a Word file, beside its .md.",
+)
+full_option: Callable = click.option(
+    "--full", is_flag=True, help="Show all tables here, not the headline alone."
+)
