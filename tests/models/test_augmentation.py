@@ -61,8 +61,8 @@ def repeat(image):
 def matrices(**settings):
     """The map from output to input pixels of each image, `(batch, 2, 3)`.
 
-    Read off ramps: they show at every pixel from where in the input it came. With
-    them the pixels, `(batch, SIZE, SIZE)`, that are surely inside the input.
+    Ramps show at every pixel from where in the input it came. Beside the maps stand
+    the pixels, `(batch, SIZE, SIZE)`, that are surely inside the input.
     """
     y, x = np.mgrid[:SIZE, :SIZE]
     rows, columns, inside = (
@@ -72,14 +72,15 @@ def matrices(**settings):
     inside = scipy.ndimage.binary_erosion(
         inside > 254.99, np.ones((1, 3, 3)), border_value=1
     )
-    found = []
+    transforms = []
     for i in range(BATCH):
-        here = np.stack([y[inside[i]], x[inside[i]], np.ones(inside[i].sum())], axis=1)
-        there = np.stack([rows[i][inside[i]], columns[i][inside[i]]], axis=1)
-        solution, residual, _, _ = np.linalg.lstsq(here, there, rcond=None)
-        assert residual.max() < 1e-2  # It is affine.
-        found.append(solution.T)
-    return np.array(found), inside
+        ones = np.ones(inside[i].sum())
+        output = np.stack([y[inside[i]], x[inside[i]], ones], axis=1)
+        origin = np.stack([rows[i][inside[i]], columns[i][inside[i]]], axis=1)
+        solution, residual, _, _ = np.linalg.lstsq(output, origin, rcond=None)
+        assert residual.max() < 1e-2  # The map is affine.
+        transforms.append(solution.T)
+    return np.array(transforms), inside
 
 
 def test_with_everything_off_nothing_changes():
@@ -97,8 +98,8 @@ def test_a_seed_decides_everything(settings):
         change(noise(), labels, seed, **settings)
         for seed in ((5, 6), (5, 6), (6, 6), (5, 7))
     )
-    for one, two in zip(first, same, strict=True):
-        np.testing.assert_array_equal(one, two)
+    for array, again in zip(first, same, strict=True):
+        np.testing.assert_array_equal(array, again)
     for images, _ in (other, another):
         assert (images != first[0]).any(axis=(1, 2, 3)).all()
 
@@ -138,20 +139,22 @@ def test_a_flip_mirrors_half_of_the_images_exactly(setting, axis):
 
 
 def test_one_resampling_equals_scipy_in_the_interior():
-    found, inside = matrices(**GEOMETRY)
+    transforms, inside = matrices(**GEOMETRY)
     smooth = scipy.ndimage.gaussian_filter(noise(1)[0, ..., 0].astype("float64"), 1)
     changed, _ = change(repeat(smooth), **GEOMETRY)
-    for matrix, here, received in zip(found, inside, changed[..., 0], strict=True):
+    for matrix, known, received in zip(
+        transforms, inside, changed[..., 0], strict=True
+    ):
         expected = scipy.ndimage.affine_transform(
             smooth, matrix[:, :2], matrix[:, 2], order=1
         )
-        np.testing.assert_allclose(received[here], expected[here], atol=0.05)
+        np.testing.assert_allclose(received[known], expected[known], atol=0.05)
     assert inside.mean() > 0.5
 
 
 def test_rotation_turns_about_the_centre_by_as_much_as_is_set():
-    found, _ = matrices(rotation_degrees=30.0)
-    turns = found[:, :, :2]
+    transforms, _ = matrices(rotation_degrees=30.0)
+    turns = transforms[:, :, :2]
     np.testing.assert_allclose(
         turns @ turns.transpose(0, 2, 1), np.tile(np.eye(2), (BATCH, 1, 1)), atol=1e-3
     )
@@ -160,53 +163,53 @@ def test_rotation_turns_about_the_centre_by_as_much_as_is_set():
     assert np.abs(degrees).max() < 30.1
     assert degrees.min() < -20
     assert degrees.max() > 20
-    assert_fixes_the_centre(found)
+    assert_fixes_the_centre(transforms)
 
 
-def assert_fixes_the_centre(found):
+def assert_fixes_the_centre(transforms):
     centre = np.full(2, (SIZE - 1) / 2)
-    moved = found[:, :, :2] @ centre + found[:, :, 2]
+    moved = transforms[:, :, :2] @ centre + transforms[:, :, 2]
     np.testing.assert_allclose(moved, np.tile(centre, (BATCH, 1)), atol=0.02)
 
 
 def test_zoom_is_symmetric_between_larger_and_smaller():
-    found, _ = matrices(zoom=0.5)
-    np.testing.assert_allclose(found[:, 0, 1], 0, atol=1e-3)
-    np.testing.assert_allclose(found[:, 0, 0], found[:, 1, 1], atol=1e-3)
-    magnification = 1 / found[:, 0, 0]
+    transforms, _ = matrices(zoom=0.5)
+    np.testing.assert_allclose(transforms[:, 0, 1], 0, atol=1e-3)
+    np.testing.assert_allclose(transforms[:, 0, 0], transforms[:, 1, 1], atol=1e-3)
+    magnification = 1 / transforms[:, 0, 0]
     assert 1 / 1.501 < magnification.min() < 0.75
     assert 1.35 < magnification.max() < 1.501
     assert abs(np.log(magnification).mean()) < 0.1
-    assert_fixes_the_centre(found)
+    assert_fixes_the_centre(transforms)
 
 
 def test_where_a_disc_becomes_larger_the_zoom_magnifies():
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
     disc = 255.0 * (np.hypot(y, x) < 10)
     area = change(repeat(disc), zoom=0.5)[0].sum(axis=(1, 2, 3)) / disc.sum()
-    found, _ = matrices(zoom=0.5)
-    np.testing.assert_allclose(area, found[:, 0, 0] ** -2, rtol=0.05)
+    transforms, _ = matrices(zoom=0.5)
+    np.testing.assert_allclose(area, transforms[:, 0, 0] ** -2, rtol=0.05)
 
 
 def test_aspect_stretches_one_side_against_the_other_at_equal_area():
-    found, _ = matrices(aspect=0.5)
-    np.testing.assert_allclose(np.linalg.det(found[:, :, :2]), 1, atol=5e-3)
-    aspect = found[:, 1, 1] / found[:, 0, 0]
+    transforms, _ = matrices(aspect=0.5)
+    np.testing.assert_allclose(np.linalg.det(transforms[:, :, :2]), 1, atol=5e-3)
+    aspect = transforms[:, 1, 1] / transforms[:, 0, 0]
     assert 1 / 1.51 < aspect.min() < 0.75
     assert 1.35 < aspect.max() < 1.51
-    assert_fixes_the_centre(found)
+    assert_fixes_the_centre(transforms)
 
 
 def test_translation_shifts_by_a_share_of_the_side():
-    found, _ = matrices(translation=0.25)
+    transforms, _ = matrices(translation=0.25)
     np.testing.assert_allclose(
-        found[:, :, :2], np.tile(np.eye(2), (BATCH, 1, 1)), atol=1e-3
+        transforms[:, :, :2], np.tile(np.eye(2), (BATCH, 1, 1)), atol=1e-3
     )
-    for shift in found[:, :, 2].T:
+    for shift in transforms[:, :, 2].T:
         assert np.abs(shift).max() < 0.25 * SIZE + 0.05
         assert shift.min() < -0.15 * SIZE
         assert shift.max() > 0.15 * SIZE
-    assert abs(np.corrcoef(found[:, :, 2].T)[0, 1]) < 0.5
+    assert abs(np.corrcoef(transforms[:, :, 2].T)[0, 1]) < 0.5
 
 
 def test_what_comes_in_from_outside_is_black():

@@ -184,8 +184,8 @@ def test_one_seed_gives_one_network_and_another_seed_another():
         build_classifier(small_config(f"train.seed={seed}")).get_weights()
         for seed in (3, 3, 4)
     )
-    for one, two in zip(first, same, strict=True):
-        np.testing.assert_array_equal(one, two)
+    for array, again in zip(first, same, strict=True):
+        np.testing.assert_array_equal(array, again)
     kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
     kernels = kernels[:-1]  # The head starts from zero.
     assert len(kernels) == 25
@@ -215,8 +215,8 @@ def test_a_classifier_takes_up_the_backbone_of_a_run(tmp_path, backbone):
     for layer in model.layers:
         if layer.weights and layer.name != LOGIT:
             expected = source.get_layer(layer.name).get_weights()
-            for one, two in zip(layer.get_weights(), expected, strict=True):
-                np.testing.assert_array_equal(one, two, err_msg=layer.name)
+            for array, stored in zip(layer.get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(array, stored, err_msg=layer.name)
 
 
 def test_a_run_of_another_backbone_is_an_error(tmp_path):

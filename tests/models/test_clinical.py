@@ -49,8 +49,8 @@ def layer_of(**changes):
 
 def encode(layer, age, shape, halo):
     values = [tf.constant([age], tf.float32), tf.constant([shape]), tf.constant([halo])]
-    features, given = layer(values)
-    return features.numpy()[0], float(given[0, 0])
+    features, any_known = layer(values)
+    return features.numpy()[0], float(any_known[0, 0])
 
 
 def test_known_values_agree_with_scikit_learn():
@@ -58,7 +58,7 @@ def test_known_values_agree_with_scikit_learn():
     known = patients.dropna().query("shape != ''")
     layer = layer_of()
     values = form_values(known, layer.columns)
-    features = layer([tf.constant(one) for one in values.values()])[0].numpy()
+    features = layer([tf.constant(column) for column in values.values()])[0].numpy()
     scaler = StandardScaler().fit(patients[["age"]].dropna())
     one_hot = OneHotEncoder(
         categories=[["round", "not round", "flat"], ["yes", "no"]], sparse_output=False
@@ -93,9 +93,9 @@ def test_features_are_named_after_their_columns():
 
 
 def test_a_missing_value_is_a_state_of_its_own():
-    features, given = encode(layer_of(), math.nan, "", "")
+    features, any_known = encode(layer_of(), math.nan, "", "")
     np.testing.assert_array_equal(features, [0, 1, 0, 0, 0, 1, 0, 0, 1])
-    assert given == 0
+    assert any_known == 0
     np.testing.assert_array_equal(layer_of().missing_features(), features)
     assert encode(layer_of(), math.nan, "", "no")[1] == 1
 
@@ -113,9 +113,9 @@ def test_case_spaces_and_synonyms_do_not_matter():
 
 
 def test_a_word_that_no_training_patient_had_counts_as_missing():
-    features, given = encode(layer_of(), math.nan, "flat", "")
+    features, any_known = encode(layer_of(), math.nan, "flat", "")
     np.testing.assert_array_equal(features, [0, 1, 0, 0, 0, 1, 0, 0, 1])
-    assert given == 0
+    assert any_known == 0
     rows = ROWS.assign(shape=["flat", "flat", "round", "", "not round"])
     columns = learn_encoding(ROWS, settings_of())
     assert unseen_words(rows, columns) == {"shape": {"flat": 2}}

@@ -39,7 +39,8 @@ def png_bomb(width, height):
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        chunk(*one) for one in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+        chunk(name, content)
+        for name, content in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
     )
 
 
@@ -65,7 +66,7 @@ def peak_of(call):
 
 def _resident(name):
     lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(one for one in lines if one.startswith(name)).split()[1])
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 @pytest.fixture(scope="module")

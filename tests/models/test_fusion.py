@@ -84,7 +84,7 @@ def test_each_side_alone_answers_whatever_the_other_was(fusion):
     image = ask(model, IMAGES, NO_AGES, NO_SHAPES)
     form = ask(model, NO_IMAGES, AGES, SHAPES)
     assert len(set(np.round(both, 6))) == 3
-    # Both matter, and with the other side absent the answer follows this one alone.
+    # Both matter; with the other side absent the answer follows this side alone.
     assert np.abs(both - image).max() > 1e-4 and np.abs(both - form).max() > 1e-4
     same_image = ask(model, [IMAGES[0]] * 3, NO_AGES, NO_SHAPES)
     assert np.ptp(same_image) == 0
@@ -112,14 +112,14 @@ def test_a_save_and_the_parts_give_the_same_logits(fusion, tmp_path):
     expected = ask(model, IMAGES, AGES, SHAPES)
     np.testing.assert_array_equal(ask(loaded, IMAGES, AGES, SHAPES), expected)
     pixels = tf.cast(model.get_layer("preprocessing")(tf.constant(IMAGES)), tf.float32)
-    features, given = model.get_layer("clinical_encoding")(
+    features, form_given = model.get_layer("clinical_encoding")(
         [tf.constant(AGES), tf.constant(SHAPES)]
     )
     ones = tf.ones((3, 1))
-    logit = pixels_to_logit(model)((pixels, features, ones, given))
+    logit = pixels_to_logit(model)((pixels, features, ones, form_given))
     np.testing.assert_allclose(logit[:, 0], expected, atol=1e-5)
     pooled = pixels_to_pooled(model)(pixels)
-    again = pooled_to_logit(model)((pooled, features, ones, given))
+    again = pooled_to_logit(model)((pooled, features, ones, form_given))
     np.testing.assert_allclose(again, logit, atol=1e-5)
 
 
@@ -150,6 +150,6 @@ def test_a_form_without_its_encoding_is_refused():
 
 
 def test_an_unknown_fusion_is_refused():
-    one = keras.Input((1,))
+    side = keras.Input((1,))
     with pytest.raises(ValueError, match="Received: 'sum'"):
-        fuse(one, one, one, one, fusion="sum", units=2, name="x")
+        fuse(side, side, side, side, fusion="sum", units=2, name="x")

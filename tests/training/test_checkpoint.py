@@ -52,9 +52,9 @@ def test_a_state_is_read_back_to_the_last_digit_in_its_order(tmp_path):
     assert again.epoch == 1 and again.best_epoch == 0 and again.seconds == 1.5
     assert repr(again.history) == repr(state.history)
     for group in ("model", "optimizer"):
-        for one, other in zip(state.weights[group], again.weights[group], strict=True):
-            np.testing.assert_array_equal(one, other)
-            assert np.asarray(one).dtype == other.dtype
+        for saved, read in zip(state.weights[group], again.weights[group], strict=True):
+            np.testing.assert_array_equal(saved, read)
+            assert np.asarray(saved).dtype == read.dtype
 
 
 def test_a_best_score_that_is_undefined_stays_undefined(tmp_path):
@@ -74,7 +74,7 @@ def test_only_the_newest_state_is_kept(tmp_path):
 
 
 def test_of_two_states_the_newer_counts(tmp_path):
-    # As a process leaves them that was killed before it dropped the older one.
+    # A process that was killed before it dropped the older file leaves both.
     save_state(state_of(100), tmp_path / "other")
     save_state(state_of(99), tmp_path)
     (tmp_path / "other" / "epoch-00100.npz").rename(tmp_path / "epoch-00100.npz")

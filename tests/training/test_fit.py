@@ -61,11 +61,11 @@ def weights_of(run):
     return arrays_of(keras.models.load_model(run / "model.keras").variables)
 
 
-def assert_same_run(one, other):
-    assert (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
-    for array, again in zip(weights_of(one), weights_of(other), strict=True):
+def assert_same_run(run, other):
+    assert (run / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
+    for array, again in zip(weights_of(run), weights_of(other), strict=True):
         np.testing.assert_array_equal(array, again)
-    assert files_in(one) == files_in(other)
+    assert files_in(run) == files_in(other)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_finished_run_holds_its_model_and_its_history_and_no_checkpoint(finish
     assert environment["training_seconds"] > 0
 
 
-def test_each_epoch_is_shown_with_its_figures_and_the_time_left(finished):
+def test_each_epoch_is_shown_with_its_measures_and_the_time_left(finished):
     run, shown = finished
     lines = [line for line in shown.splitlines() if line.startswith("epoch ")]
     assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
@@ -141,7 +141,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert [path.name for path in (run / "checkpoint").iterdir()] == [
         f"epoch-0000{epoch}.npz"
     ]
-    # What a process leaves that is killed while it writes.
+    # A process that is killed while it writes leaves this.
     (run / ".history-a1b2c3d4.csv").write_text("epoch,lo")
     monkeypatch.undo()
     assert f"Resuming after epoch {epoch} of 3" in fit(run, rows)
@@ -226,11 +226,11 @@ def test_a_damaged_checkpoint_stops_a_resumed_run(finished, rows, tmp_path):
 def test_a_run_directory_is_made_whole_or_not_at_all(rows, tmp_path, monkeypatch):
     config, splits = load_config(None, SETTINGS), splits_table(rows)
     with pytest.raises(UserError, match="Cannot write"), full_disk(100):
-        prepare_run(tmp_path / "runs" / "one", config, splits)
+        prepare_run(tmp_path / "runs" / "new", config, splits)
     assert files_in(tmp_path / "runs") == set()
-    prepare_run(tmp_path / "runs" / "one", config, splits, folds=True)
-    assert files_in(tmp_path / "runs") == {"one"}
-    assert files_in(tmp_path / "runs" / "one") == {"config.yaml", "splits.csv", "folds"}
+    prepare_run(tmp_path / "runs" / "new", config, splits, folds=True)
+    assert files_in(tmp_path / "runs") == {"new"}
+    assert files_in(tmp_path / "runs" / "new") == {"config.yaml", "splits.csv", "folds"}
 
 
 def test_a_run_directory_is_never_overwritten(finished, rows):
@@ -246,7 +246,7 @@ def test_a_run_directory_is_never_overwritten(finished, rows):
 def test_two_processes_that_chose_one_name_do_not_share_a_run(
     rows, tmp_path, monkeypatch
 ):
-    run = tmp_path / "one"
+    run = tmp_path / "new"
 
     def make_meanwhile(*arguments, **options):
         (run / "config.yaml").parent.mkdir()
@@ -254,15 +254,15 @@ def test_two_processes_that_chose_one_name_do_not_share_a_run(
         return "{}"
 
     monkeypatch.setattr("usgland.training.fit.dump_config", make_meanwhile)
-    with pytest.raises(UserError, match="Cannot make the run directory .*one"):
+    with pytest.raises(UserError, match="Cannot make the run directory .*new"):
         prepare_run(run, load_config(None, SETTINGS), splits_table(rows))
-    assert files_in(tmp_path) == {"one"}
+    assert files_in(tmp_path) == {"new"}
     assert (run / "config.yaml").read_text() == "of the other"
 
 
 def test_a_file_in_the_way_of_the_runs_is_named(rows, tmp_path):
     (tmp_path / "runs").touch()
-    with pytest.raises(UserError, match="make the run directory .*/one: Not a dir"):
+    with pytest.raises(UserError, match="make the run directory .*/new: Not a dir"):
         prepare_run(
-            tmp_path / "runs" / "one", load_config(None, SETTINGS), splits_table(rows)
+            tmp_path / "runs" / "new", load_config(None, SETTINGS), splits_table(rows)
         )

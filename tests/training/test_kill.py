@@ -105,7 +105,7 @@ def files_in(folder):
 
 
 def assert_same_run(run, whole):
-    # Written by other processes, so this is also: one seed, one history.
+    # Other processes wrote it, so that this also says: one seed, one history.
     assert (run / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
     for name in ("calibration.json", "threshold.json"):
         assert (run / name).read_bytes() == (whole / name).read_bytes()
@@ -117,20 +117,20 @@ def test_a_run_killed_again_and_again_ends_with_the_history_of_a_whole_one(
 ):
     arguments, runs = options
     resume = ["fit", "--resume", "--runs-dir", runs, "--name", "killed"]
-    # While the run directory is made: no half of one may stand there.
+    # The run directory is being made: half of it may not stand there.
     process = start(
         "fit", *arguments, "--name", "killed", moment="after:replace:config.yaml"
     )
     finish(process, -signal.SIGKILL)
     assert not (runs / "killed").exists()
     moments = [
-        # Before there is any checkpoint, while the first is written.
+        # There is no checkpoint yet: the first is being written.
         "before:sync:epoch-00001",
-        # At the end of the frozen epochs, when the history lacks the last one.
+        # The frozen epochs end, and the history lacks the last of them.
         "after:replace:epoch-00001",
         "before:sync:epoch-00002",
         "before:replace:history.csv",
-        # When all is trained, but the model is not in its place yet; and after.
+        # All is trained, but the model is not in its place yet; then it is.
         "before:rename:model.keras",
         "after:rename:model.keras",
         "before:replace:calibration.json",

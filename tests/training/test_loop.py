@@ -135,8 +135,8 @@ def text_of(state):
     return json.dumps(state.history)
 
 
-def assert_same(one, other):
-    (model, state), (other_model, other_state) = one, other
+def assert_same(trained, trained_again):
+    (model, state), (other_model, other_state) = trained, trained_again
     assert text_of(state) == text_of(other_state)
     assert kept_epoch(state) == kept_epoch(other_state)
     for array, again in zip(
@@ -198,15 +198,15 @@ def test_a_run_killed_at_any_moment_ends_as_an_uninterrupted_one(tmp_path, recip
     def die(state):
         raise KilledError
 
-    # In the first epoch, before there is any checkpoint; after it was written; in
-    # the middle of the next; after that one.
+    # It dies in the first epoch, before there is any checkpoint; after that was
+    # written; in the middle of the next epoch; after that.
     with pytest.raises(KilledError):
         run(config, folder, steps=Steps(killed_at=1))
     assert load_state(folder).epoch == 0
     with pytest.raises(KilledError):
         run(config, folder, on_epoch=die)
     first = folder / "epoch-00001.npz"
-    # As a process leaves it that was killed while it wrote the second.
+    # A process that was killed while it wrote the second leaves this.
     (folder / ".epoch-00002-a1b2c3d4.npz").write_bytes(first.read_bytes()[:500])
     with pytest.raises(KilledError):
         run(config, folder, steps=Steps(killed_at=1))
@@ -357,10 +357,10 @@ def test_balanced_weights_are_those_of_scikit_learn_with_equal_sums():
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_change(tmp_path):
     config = config_of("train.optimizer=sgd", "train.learning_rate=1e30")
-    with pytest.raises(UserError, match="Training diverged: expected a finite") as one:
+    with pytest.raises(UserError, match="Training diverged: expected a finite") as info:
         run(config, tmp_path)
-    assert "train.learning_rate (now 1e+30)" in str(one.value)
-    assert "\n" not in str(one.value)
+    assert "train.learning_rate (now 1e+30)" in str(info.value)
+    assert "\n" not in str(info.value)
 
 
 def test_a_monitored_figure_that_is_undefined_gives_way_to_the_first_number(tmp_path):

@@ -5,10 +5,10 @@ import pandas as pd
 
 from usgland.errors import UserError
 
-# Random draws of which the best balanced is taken. With more, the drawn parts would
+# The best balanced of so many random draws is taken. With more, the drawn parts would
 # be chosen rather than drawn; with fewer, their numbers of images differ more.
 DRAWS = 64
-# Columns whose equal cells tie images to one part, and what a cell names.
+# Column whose equal cells tie images to one part -> what a cell names.
 TIES = {"patient_id": "patient", "group_id": "group", "sha256": "identical images"}
 
 
@@ -44,9 +44,10 @@ def find_components(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     labels = rows["label"].to_numpy()
     counts = np.zeros((codes.max() + 1, 4), dtype="int64")
     np.add.at(counts, (codes, 2 + labels), 1)
-    firsts = pd.DataFrame({"patient": patients, "code": codes, "label": labels})
-    worst = firsts.groupby("patient").max()
-    np.add.at(counts, (worst["code"].to_numpy(), worst["label"].to_numpy()), 1)
+    images = pd.DataFrame({"patient": patients, "code": codes, "label": labels})
+    by_patient = images.groupby("patient").max()
+    owner = by_patient["code"].to_numpy(), by_patient["label"].to_numpy()
+    np.add.at(counts, owner, 1)
     return codes, counts
 
 
@@ -74,11 +75,11 @@ def draw_parts(
     draws = np.arange(DRAWS)
     parts = np.zeros((DRAWS, len(counts)), dtype="int64")
     held = np.zeros((DRAWS, len(shares), 4))
-    # Components with both classes first: afterwards nothing could even them out.
-    both: np.ndarray = np.all(counts[:, 2:] > 0, axis=1)
+    # Components with both classes come first: later nothing could even them out.
+    has_both: np.ndarray = np.all(counts[:, 2:] > 0, axis=1)
     order = rng.permuted(np.tile(np.arange(len(counts)), (DRAWS, 1)), axis=1)
     order = np.take_along_axis(
-        order, np.argsort(~both[order], axis=1, kind="stable"), axis=1
+        order, np.argsort(~has_both[order], axis=1, kind="stable"), axis=1
     )
     for component in order.T:
         size = counts[component]  # (draws, 4)
@@ -86,7 +87,7 @@ def draw_parts(
         need = ((targets - held)[..., :2] * size[:, None, :2]).sum(axis=2)
         # The random part decides between equals, which folds often are.
         need += rng.uniform(0, 1e-6, need.shape)
-        # Larger than any need: a part without a class cannot be scored.
+        # A part without a class cannot be scored: this is larger than any need.
         need += lacks.any(axis=2) * (total[:2].sum() + 1.0) ** 2 * 2
         need[:, shares == 0] = -np.inf
         choice = need.argmax(axis=1)

@@ -23,8 +23,8 @@ from usgland.table_files import normalize_word
 VERSION = "v1"  # of the pixels: raise it when any of them changes
 MANIFEST = "manifest.csv"
 MARKER = "SYNTHETIC.txt"
-MOST_IMAGES = 5  # of one patient
-_NOTICE = """\
+MOST_IMAGES = 5  # of a patient
+NOTICE = """\
 *******************************************************************
 *                                                                 *
 *    S Y N T H E T I C   I M A G E S ,   N O   P A T I E N T S    *
@@ -149,7 +149,7 @@ def _write_set(
             )
     rows = pd.DataFrame(lines)
     rows.to_csv(folder / MANIFEST, index=False, lineterminator="\n")
-    (folder / MARKER).write_text(_NOTICE, encoding="utf-8")
+    (folder / MARKER).write_text(NOTICE, encoding="utf-8")
 
 
 def _count_images(bits: np.random.PCG64, patients: int, images: int) -> list[int]:

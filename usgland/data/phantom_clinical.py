@@ -10,7 +10,7 @@ import pandas as pd
 
 from usgland.data.phantom_draws import normals, permutation
 
-# Benign, malignant: how many patients have each word.
+# Column -> how many patients have each word: benign, malignant.
 WORDS: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "gender": ({"male": 50, "female": 36}, {"male": 46, "female": 40}),
     "smoking": ({"yes": 25, "no": 62}, {"yes": 24, "no": 62}),
@@ -31,8 +31,8 @@ WORDS: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "calcification": ({"present": 3, "absent": 84}, {"present": 9, "absent": 77}),
 }
 
-# Benign, malignant: mean and standard deviation of both sets together, and the
-# limits beyond which a value is no longer plausible.
+# Column -> mean and standard deviation of both sets together (benign, malignant), the
+# limits beyond which a value is no longer plausible, and how many decimals it has.
 NUMBERS = {
     "age_years": (((45.85, 23.47), (50.74, 28.83)), (18.0, 90.0), 0),
     "bmi_kg_m2": (((23.55, 7.57), (22.81, 8.30)), (15.0, 45.0), 1),
@@ -55,7 +55,7 @@ HISTOLOGY = (
     },
 )
 
-# In the order of Table 4.
+# The columns stand in the order of Table 4.
 CLINICAL = (
     "gender",
     "age_years",
@@ -109,8 +109,8 @@ def _draw_class(bits: np.random.PCG64, label: int, count: int) -> pd.DataFrame:
         columns[name] = np.round(values, decimals).tolist()
     for name, counts in WORDS.items():
         columns[name] = _shuffle(bits, counts[label], count)
-    # 27 benign and 28 malignant masses are of mixed or cystic density, exactly the
-    # numbers with cystic degeneration: the same finding, reported twice.
+    # 27 benign and 28 malignant masses are of mixed or cystic density, exactly as many
+    # as have cystic degeneration: Table 4 reports the same finding twice.
     columns["cystic_degeneration"] = [
         "present" if density in ("mixture", "cystic") else "absent"
         for density in columns["density"]

@@ -67,9 +67,8 @@ def scatterers(
     Returns:
         Two float64 arrays `(height, width)`.
     """
-    words = bits.random_raw(height * width).astype(
-        "<u8"
-    )  # whatever the machine's order
+    # "<u8" has one order of bytes on every machine.
+    words = bits.random_raw(height * width).astype("<u8")
     quarters = words.view("<u2").reshape(height, width, 4).astype("int32")
     sums = quarters[..., 0:4:2] + quarters[..., 1:4:2] - 65535
     scaled = sums.astype("float64") / 26754.0  # 65536 / sqrt(6)

@@ -110,10 +110,10 @@ def _gain(
 ) -> np.ndarray:
     """Gain in dB: shadows, enhancement, and the depth gain left uncorrected."""
     height, width = tissue.echo.shape
-    # Whole thousandths of a dB, so that adding them down the beam is exact.
+    # Whole thousandths of a dB add up down the beam exactly.
     steps = np.rint(tissue.gain_db_per_mm * (1000.0 / scale)).astype("int64")
     along = np.cumsum(steps, axis=0).astype("float64") / 1000.0
-    # A beam is wider than a pixel: the edges of shadows are soft.
+    # A beam is wider than a pixel, so that the edges of shadows are soft.
     beam = draws.unit_sum(draws.bell(device.lateral_mm * scale))
     reach = len(beam) // 2
     along = draws.convolve(

@@ -11,7 +11,7 @@ import numpy as np
 
 from usgland.data.phantom_draws import bump, integer, smooth_step, uniform, value_noise
 
-# Amplitude of the echo by density, the gland being 1: lowest and highest.
+# Density -> lowest and highest amplitude of the echo, the gland being 1.
 ECHO = {
     "low": (0.16, 0.30),
     "middle": (0.40, 0.60),
@@ -192,7 +192,7 @@ def map_lesion(
         fluid = 1.0 - smooth_step((np.sqrt(u * u + v * v) - 0.94) / 0.12)
         echo = echo + (FLUID_ECHO - echo) * fluid
         gain = gain + (0.65 - gain) * fluid
-    # A sharp edge along the beam refracts it away: a thin shadow.
+    # A sharp edge along the beam refracts it away, which leaves a thin shadow.
     edge = bump(outside_mm / 0.5) * (1.0 - steep) * (1.0 - steep)
     gain = gain * inside - min(0.25 / lesion.blur_mm, 1.0) * 1.2 * edge
     for centre_x, centre_y, radius_mm in lesion.specks:
@@ -215,7 +215,7 @@ def _outline(
     y = (cosine * down_mm - sine * right_mm) / (lesion.radius_mm * stretch)
     distance = np.maximum(np.sqrt(x * x + y * y), 1e-6)
     across, down = x / distance, y / distance
-    # Cosine and sine of 2, 3, ... times the angle, by the addition theorem.
+    # The addition theorem gives cosine and sine of 2, 3, ... times the angle.
     edge, wave_cosine, wave_sine = np.ones_like(across), across, down
     for weight_cosine, weight_sine in lesion.waves:
         wave_cosine, wave_sine = (

@@ -15,7 +15,7 @@ from usgland.models.classifier import (
 )
 from usgland.training.parts import Part
 
-# Columns up to which every coalition is asked: 16,384 of 14 columns.
+# Up to so many columns every coalition is asked: 16,384 of 14 columns.
 EXACT_COLUMNS = 14
 PERMUTATIONS = 400  # drawn where there are more columns, and each reversed
 
@@ -152,7 +152,7 @@ def coalition_weights(players: int, *, seed: int = 0) -> tuple[np.ndarray, np.nd
         return _sampled_weights(players, seed)
     numbers = np.arange(2**players)
     members = (numbers[:, None] >> np.arange(players)) & 1 == 1
-    # Gains of joining `size` others, each by the share of orders that have it.
+    # The gain of joining `size` others counts by the share of orders that have it.
     share = np.array(
         [
             math.factorial(size)
@@ -171,7 +171,7 @@ def _sampled_weights(players: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     drawn = [rng.permutation(players) for _ in range(PERMUTATIONS)]
     orders = np.concatenate([drawn, np.flip(drawn, axis=1)])
-    # Player -> place in the order; before the step of that number it is absent.
+    # A player is absent before the step that has the number of its place.
     places = np.argsort(orders, axis=1)
     steps = np.arange(players + 1)[:, None]
     asked = (places[:, None] < steps).reshape(-1, players)

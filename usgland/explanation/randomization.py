@@ -7,8 +7,8 @@ from scipy.stats import rankdata
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.letterbox import Letterbox
 
-# Mean rank correlation with the maps of a shuffled network from which a method shows
-# the picture more than what was learned.
+# A method whose maps correlate so much, in mean rank, with those of a shuffled network
+# shows the picture more than what was learned.
 USELESS = 0.5
 
 

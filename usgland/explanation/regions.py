@@ -7,8 +7,8 @@ import numpy as np
 
 from usgland.explanation.letterbox import Letterbox
 
-# Half of the width of the border band, of the side of the square: 8 pixels of 224, half
-# a cell of SqueezeNet's last feature map.
+# The border band reaches this share of the square's side to either side of the outline:
+# 8 pixels of 224, half a cell of SqueezeNet's last feature map.
 BAND = 1 / 28
 OVERLAP_LEVEL = 0.5  # of the strongest pixel: what counts as highlighted
 REGIONS = ("inside", "border", "outside", "padding")

@@ -18,7 +18,7 @@ from usgland.explanation.subject import Subject
 from usgland.models.preprocessing import Preprocessing
 
 FRAME = 0.1  # of the image's sides: what is kept as the frame
-# Burned-in text and callipers: bright strokes, or coloured pixels.
+# Burned-in text and callipers are bright strokes, or coloured pixels.
 STROKE_GREY = 190  # at least
 STROKE_RISE = 90  # grey levels above what a stroke's surroundings have
 STROKE_PIXELS = 11  # a stroke is thinner

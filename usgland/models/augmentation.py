@@ -16,7 +16,7 @@ import tensorflow as tf
 from usgland.config import AugmentationSettings
 
 BLACK, WHITE = 0.0, 255.0
-# Share of the images that blur, noise and cutout each change.
+# Blur, noise and cutout each change this share of the images.
 HALF = 0.5
 
 
@@ -118,7 +118,7 @@ def _move(images: tf.Tensor, settings: AugmentationSettings, draw: _Draw) -> tf.
     flip_y = 1 - 2 * draw.chance(HALF * settings.vertical_flip)
     shift = settings.translation * size
     shift_x, shift_y = draw.uniform(-shift, shift), draw.uniform(-shift, shift)
-    # Maps an output pixel to the input pixel that it shows.
+    # The matrix maps an output pixel to the input pixel that it shows.
     scale_x, scale_y = flip_x * tf.exp(-zoom - aspect), flip_y * tf.exp(-zoom + aspect)
     a0, a1 = scale_x * tf.cos(angle), -scale_x * tf.sin(angle)
     b0, b1 = scale_y * tf.sin(angle), scale_y * tf.cos(angle)
@@ -200,9 +200,11 @@ def _mix(
     )
     share = tf.math.divide_no_nan(first, first + second)
     share = tf.maximum(share, 1 - share)
-    other = tf.random.experimental.stateless_shuffle(tf.range(draw.images), draw.seed())
+    partner = tf.random.experimental.stateless_shuffle(
+        tf.range(draw.images), draw.seed()
+    )
     image_share, label_share = _per_image(share), share[:, None]
     return (
-        image_share * images + (1 - image_share) * tf.gather(images, other),
-        label_share * labels + (1 - label_share) * tf.gather(labels, other),
+        image_share * images + (1 - image_share) * tf.gather(images, partner),
+        label_share * labels + (1 - label_share) * tf.gather(labels, partner),
     )

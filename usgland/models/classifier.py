@@ -1,6 +1,6 @@
 """The whole model: an image file, a clinical form or both in, P(malignant) out."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
@@ -15,7 +15,7 @@ from usgland.models.clinical import ClinicalEncoding, IsGiven
 from usgland.models.fusion import fuse
 from usgland.models.preprocessing import Preprocessing
 
-# Layers that other parts of the package look for by name.
+# Other parts of the package look for these layers by name.
 INPUT, PREPROCESSING, ENCODING, HAS_IMAGE, POOLED, LOGIT, PROBABILITY = (
     "image_bytes",
     "preprocessing",
@@ -25,6 +25,8 @@ INPUT, PREPROCESSING, ENCODING, HAS_IMAGE, POOLED, LOGIT, PROBABILITY = (
     "logit",
     "probability",
 )
+# Where a part of a classifier begins: name of its input -> tensor of the graph.
+Cut = dict[str, keras.KerasTensor]
 
 
 def build_classifier(
@@ -77,7 +79,7 @@ def build_classifier(
             name=LOGIT,
         )
     else:
-        # From zero: every case starts at one half, and the first step moves this layer
+        # From zero every case starts at one half, and the first step moves this layer
         # alone. Drawn weights on features of this size would start far off.
         logit = keras.layers.Dense(
             1, kernel_initializer="zeros", dtype="float32", name=LOGIT
@@ -126,7 +128,7 @@ def _form_inputs(encoding: list[dict[str, Any]]) -> dict[str, keras.KerasTensor]
 def _form_branch(
     columns: list[keras.KerasTensor], encoding: list[dict[str, Any]], config: Config
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    features, given = ClinicalEncoding(encoding, name=ENCODING, dtype="float32")(
+    features, form_given = ClinicalEncoding(encoding, name=ENCODING, dtype="float32")(
         columns
     )
     x = keras.layers.Dense(
@@ -136,15 +138,8 @@ def _form_branch(
         keras.layers.Dropout(
             config.model.dropout, seed=config.train.seed + 1, name="clinical_dropout"
         )(x),
-        given,
+        form_given,
     )
-
-
-class Cut(NamedTuple):
-    """Where a part of a classifier begins: tensors of its graph and their names."""
-
-    tensors: list[keras.KerasTensor]
-    names: list[str]
 
 
 def pixels_to_logit(model: keras.Model) -> keras.Model:
@@ -161,11 +156,8 @@ def pixels_to_logit(model: keras.Model) -> keras.Model:
         `(batch, features)` and, of both, whether image and form are given, 1 or 0,
         `(batch, 1)` each.
     """
-    names = layer_names(model)
-    cut = Cut([], [])
-    if PREPROCESSING in names:
-        _add(cut, model.get_layer(PREPROCESSING).output, "pixels")
-    return _part(model, _add_form(cut, model), "pixels_to_logit")
+    cut = _image_cut(model, PREPROCESSING, "pixels") | _form_cut(model)
+    return _part(model, cut, "pixels_to_logit")
 
 
 def pooled_to_logit(model: keras.Model) -> keras.Model:
@@ -175,21 +167,19 @@ def pooled_to_logit(model: keras.Model) -> keras.Model:
         Like `pixels_to_logit`, with the mean of the feature map, `(batch, channels)`,
         in place of the pixels.
     """
-    cut = Cut([], [])
-    if PREPROCESSING in layer_names(model):
-        _add(cut, model.get_layer(POOLED).output, "pooled")
-    return _part(model, _add_form(cut, model), "pooled_to_logit")
+    cut = _image_cut(model, POOLED, "pooled") | _form_cut(model)
+    return _part(model, cut, "pooled_to_logit")
 
 
 def pixels_to_pooled(model: keras.Model) -> keras.Model:
     """The image branch: preprocessed pixels to the mean of the feature map."""
-    cut = _add(Cut([], []), model.get_layer(PREPROCESSING).output, "pixels")
+    cut = _image_cut(model, PREPROCESSING, "pixels")
     return _part(model, cut, "pixels_to_pooled", model.get_layer(POOLED).output)
 
 
 def pixels_to_feature_map(model: keras.Model) -> keras.Model:
     """Preprocessed pixels to the last feature map, whose mean is pooled."""
-    cut = _add(Cut([], []), model.get_layer(PREPROCESSING).output, "pixels")
+    cut = _image_cut(model, PREPROCESSING, "pixels")
     end = model.get_layer(POOLED).input
     return _part(model, cut, "pixels_to_feature_map", end)
 
@@ -206,20 +196,21 @@ def image_layers(model: keras.Model, config: Config) -> list[str]:
     return backbone_layers(config.model.backbone, config.model.alpha)
 
 
-def _add(cut: Cut, tensor: keras.KerasTensor, name: str) -> Cut:
-    cut.tensors.append(tensor)
-    cut.names.append(name)
-    return cut
+def _image_cut(model: keras.Model, layer: str, name: str) -> Cut:
+    """A layer of the image branch; nothing of a model of the form alone."""
+    has_image = PREPROCESSING in layer_names(model)
+    return {name: model.get_layer(layer).output} if has_image else {}
 
 
-def _add_form(cut: Cut, model: keras.Model) -> Cut:
+def _form_cut(model: keras.Model) -> Cut:
     names = layer_names(model)
-    if ENCODING in names:
-        _add(cut, model.get_layer(ENCODING).output[0], "features")
-    if HAS_IMAGE in names:
-        _add(cut, model.get_layer(HAS_IMAGE).output, "image_given")
-        _add(cut, model.get_layer(ENCODING).output[1], "form_given")
-    return cut
+    if ENCODING not in names:
+        return {}
+    features, form_given = model.get_layer(ENCODING).output
+    if HAS_IMAGE not in names:
+        return {"features": features}
+    image_given = model.get_layer(HAS_IMAGE).output
+    return {"features": features, "image_given": image_given, "form_given": form_given}
 
 
 def _part(
@@ -229,13 +220,13 @@ def _part(
     output: keras.KerasTensor | None = None,
 ) -> keras.Model:
     """The graph from a cut to the logit, or to another place, on inputs of its own."""
-    whole = tuple(cut.tensors) if len(cut.tensors) > 1 else cut.tensors[0]
+    tensors = tuple(cut.values())
     end = model.get_layer(LOGIT).output if output is None else output
-    part = keras.Model(whole, end, name=name)
-    # That would cut augmented pixels to the uint8 which preprocessing gives.
+    part = keras.Model(tensors if len(tensors) > 1 else tensors[0], end, name=name)
+    # The tensors of the cut themselves would round augmented pixels to uint8.
     inputs = tuple(
-        keras.Input(tensor.shape[1:], dtype="float32", name=one)
-        for tensor, one in zip(cut.tensors, cut.names, strict=True)
+        keras.Input(tensor.shape[1:], dtype="float32", name=input_name)
+        for input_name, tensor in cut.items()
     )
     return keras.models.clone_model(
         part,

@@ -14,15 +14,15 @@ import tensorflow as tf
 
 from usgland.schema import ClinicalColumn, ClinicalSettings
 
-# Standard deviations of a number that nobody's value is allowed to lie beyond: one
-# value at the end of the plausible range shall not outweigh the form.
+# No value counts as farther from the mean, in standard deviations: one at the end of
+# the plausible range shall not outweigh the form.
 FARTHEST = 4.0
 
 
 def learn_encoding(
     rows: pd.DataFrame, settings: ClinicalSettings
 ) -> list[dict[str, Any]]:
-    """What the encoding takes from the training patients, one patient one voice.
+    """What the encoding takes from the training patients, each patient counted once.
 
     Args:
         rows: Training rows with `patient_id` and the form's columns, as
@@ -50,7 +50,7 @@ def learn_encoding(
                 "low": column.low,
                 "high": column.high,
                 "mean": float(known.mean()) if len(known) else 0.0,
-                # One value in all: it says nothing, and shall not divide by zero.
+                # A column of one value says nothing, and shall not divide by zero.
                 "deviation": deviation if deviation > 0 else 1.0,
             }
         else:
@@ -106,13 +106,13 @@ class ClinicalEncoding(keras.layers.Layer):
         self.columns = [dict(column) for column in columns]
 
     def call(self, values):
-        features, given = [], []
+        features, is_known = [], []
         for column, value in zip(self.columns, values, strict=True):
             encode = _encode_number if column["kind"] == "number" else _encode_word
             parts, known = encode(column, value)
             features.append(parts)
-            given.append(known)
-        any_given = tf.reduce_max(tf.stack(given, axis=1), axis=1, keepdims=True)
+            is_known.append(known)
+        any_given = tf.reduce_max(tf.stack(is_known, axis=1), axis=1, keepdims=True)
         return tf.concat(features, axis=1), any_given
 
     def compute_output_spec(self, values):
@@ -155,8 +155,8 @@ class IsGiven(keras.layers.Layer):
     """1 where a string `(batch,)` is not empty, else 0; float32 `(batch, 1)`."""
 
     def call(self, strings):
-        given = tf.strings.length(tf.reshape(strings, [-1, 1])) > 0
-        return tf.cast(given, tf.float32)
+        lengths = tf.strings.length(tf.reshape(strings, [-1, 1]))
+        return tf.cast(lengths > 0, tf.float32)
 
     def compute_output_spec(self, strings):
         return keras.KerasTensor((strings.shape[0], 1), dtype="float32")
@@ -182,7 +182,7 @@ def unseen_words(
     Returns:
         Column -> word -> number of rows; only where there are any.
     """
-    found: dict[str, Mapping[str, int]] = {}
+    counts: dict[str, Mapping[str, int]] = {}
     for column in columns:
         if column["kind"] == "number":
             continue
@@ -194,8 +194,8 @@ def unseen_words(
         values = rows[column["name"]]
         unseen = values[(values != "") & ~values.isin(seen)].value_counts()
         if len(unseen):
-            found[column["name"]] = {str(k): int(n) for k, n in unseen.items()}
-    return found
+            counts[column["name"]] = {str(word): int(n) for word, n in unseen.items()}
+    return counts
 
 
 def _feature_names(column: Mapping[str, Any]) -> list[str]:
@@ -220,11 +220,11 @@ def _encode_number(column: Mapping[str, Any], value: Any) -> tuple[tf.Tensor, ..
     )
     distance = (value - column["mean"]) / column["deviation"]
     distance = tf.clip_by_value(distance, -FARTHEST, FARTHEST)
-    given = tf.cast(known, tf.float32)
+    is_known = tf.cast(known, tf.float32)
     parts = [tf.where(known, distance, 0.0)]
     if column["indicator"]:
-        parts.append(1.0 - given)
-    return tf.stack(parts, axis=1), given
+        parts.append(1.0 - is_known)
+    return tf.stack(parts, axis=1), is_known
 
 
 def _encode_word(column: Mapping[str, Any], value: Any) -> tuple[tf.Tensor, ...]:
@@ -241,13 +241,13 @@ def _encode_word(column: Mapping[str, Any], value: Any) -> tuple[tf.Tensor, ...]
         ],
     )
     words, shares = column["words"], column["shares"]
-    # Spelling -> word; nothing for a word that training never had.
+    # Each row has a 1 for its spelling's word, none for a word that training never had.
     meaning = np.zeros((len(spellings), len(words)), "float32")
     for row, word in enumerate(spellings.values()):
         meaning[row, words.index(word)] = shares[words.index(word)] > 0
     one_hot = tf.matmul(tf.cast(is_spelled, tf.float32), meaning)
-    given = tf.reduce_sum(one_hot, axis=1)
+    is_known = tf.reduce_sum(one_hot, axis=1)
     if column["indicator"]:
-        return tf.concat([one_hot, 1.0 - given[:, None]], axis=1), given
+        return tf.concat([one_hot, 1.0 - is_known[:, None]], axis=1), is_known
     average = tf.constant(shares, tf.float32)[None, :]
-    return one_hot + (1.0 - given[:, None]) * average, given
+    return one_hot + (1.0 - is_known[:, None]) * average, is_known

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from usgland.data.images import LARGEST_AREA
 
-# ITU-R BT.601 luma, the grey conversion of OpenCV and Pillow, for R, G, B.
+# Weights of R, G and B: ITU-R BT.601 luma, by which OpenCV and Pillow convert to grey.
 LUMA = (0.299, 0.587, 0.114)
-# Images of a batch that a graph decodes at one time: each may take half a gigabyte.
+# A graph decodes so many images of a batch at a time: each may take half a gigabyte.
 # TensorFlow's own choice, ten, would fill a container of four by one request.
 AT_ONCE = 2
 HEADER = 26  # bytes: as far as the sizes of a PNG or BMP are looked for
@@ -151,7 +151,7 @@ def _scale_deep(grey: tf.Tensor) -> tf.Tensor:
 
 
 def _bmp_grey(image_bytes: tf.Tensor, magic: tf.Tensor) -> tf.Tensor:
-    # Also where anything else ends: TensorFlow would take a GIF or WebP, too.
+    # Anything else ends here, too: TensorFlow would take a GIF or WebP.
     is_bmp = tf.equal(magic, b"BM")
     message = "Expected a PNG, JPEG or BMP file. Received one that begins with"
     # A message that is no UTF-8 raises UnicodeDecodeError in Python's TensorFlow.

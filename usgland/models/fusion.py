@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 FUSIONS = ("concat", "gated", "film", "late")
-# Layers that see hundreds of channels of the image: at the form's rate they would
+# These layers see hundreds of channels of the image: at the form's rate they would
 # learn the few training images by heart.
 IMAGE_SIDE = ("image_summary", "image_logit")
 
@@ -46,24 +46,24 @@ def fuse(
     """
     if fusion not in FUSIONS:
         raise ValueError(f"`fusion` must be one of {FUSIONS}. Received: {fusion!r}")
-    given = [image_given, form_given]
+    is_given = [image_given, form_given]
     if fusion == "late":
         logits = [
             _logit("image_logit")(image),
             _logit("clinical_logit")(form),
         ]
-        return WeightedMean(name=name, dtype="float32")([*logits, *given])
+        return WeightedMean(name=name, dtype="float32")([*logits, *is_given])
     image = keras.layers.Dense(units, name="image_summary")(image)
     multiply = keras.layers.Multiply
     if fusion == "concat":
         sides = [
             multiply(name="image_or_nothing")([image, image_given]),
             multiply(name="form_or_nothing")([form, form_given]),
-            *given,
+            *is_given,
         ]
         return _logit(name)(keras.layers.Concatenate(name="both_sides")(sides))
     if fusion == "gated":
-        return _logit(name)(_gated(image, form, given, units))
+        return _logit(name)(_gated(image, form, is_given, units))
     scale = keras.layers.Dense(units, kernel_initializer="zeros", name="film_scale")
     shift = keras.layers.Dense(units, name="film_shift")
     seen = multiply(name="image_or_nothing")([image, image_given])
@@ -72,25 +72,25 @@ def fuse(
     )
     shifted = multiply(name="film_shift_or_nothing")([shift(form), form_given])
     total = keras.layers.Add(name="film")([seen, scaled, shifted])
-    sides = keras.layers.Concatenate(name="both_sides")([total, *given])
+    sides = keras.layers.Concatenate(name="both_sides")([total, *is_given])
     return _logit(name)(sides)
 
 
 def _gated(
     image: keras.KerasTensor,
     form: keras.KerasTensor,
-    given: list[keras.KerasTensor],
+    is_given: list[keras.KerasTensor],
     units: int,
 ) -> keras.KerasTensor:
     image = keras.layers.Activation("tanh", name="image_squashed")(image)
     form = keras.layers.Dense(units, activation="tanh", name="form_squashed")(form)
-    joined = keras.layers.Concatenate(name="gate_inputs")([image, form, *given])
+    joined = keras.layers.Concatenate(name="gate_inputs")([image, form, *is_given])
     gate = keras.layers.Dense(1, name="gate_logit")(joined)
-    return Gate(name="gate")([image, form, gate, *given])
+    return Gate(name="gate")([image, form, gate, *is_given])
 
 
 def _logit(name: str) -> keras.layers.Dense:
-    # From zero: every case starts at one half, as in the image model.
+    # From zero every case starts at one half, as in the image model.
     return keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name=name)
 
 
@@ -108,9 +108,9 @@ class Gate(keras.layers.Layer):
     def call(self, inputs):
         image, form, logit, image_given, form_given = inputs
         open_share = ops.sigmoid(logit)
-        share = image_given * (form_given * open_share + (1 - form_given))
-        other = form_given * (image_given * (1 - open_share) + (1 - image_given))
-        return share * image + other * form
+        image_share = image_given * (form_given * open_share + (1 - form_given))
+        form_share = form_given * (image_given * (1 - open_share) + (1 - image_given))
+        return image_share * image + form_share * form
 
 
 @keras.saving.register_keras_serializable(package="usgland")
@@ -123,14 +123,16 @@ class WeightedMean(keras.layers.Layer):
     """
 
     def build(self, input_shape):
-        # Its sigmoid is the weight of the image: one half at the start.
+        # The sigmoid of this is the weight of the image: one half at the start.
         self.balance = self.add_weight(
             shape=(), initializer="zeros", dtype="float32", name="balance"
         )
 
     def call(self, inputs):
-        image, form, *given = (ops.cast(one, "float32") for one in inputs)
+        image, form, image_given, form_given = (
+            ops.cast(tensor, "float32") for tensor in inputs
+        )
         share = ops.sigmoid(self.balance)
-        image_weight, form_weight = share * given[0], (1 - share) * given[1]
+        image_weight, form_weight = share * image_given, (1 - share) * form_given
         total = image_weight * image + form_weight * form
         return total / ops.maximum(image_weight + form_weight, 1e-6)

@@ -10,9 +10,10 @@ from numbers import Real
 import keras
 from keras import ops
 
-# Of the ROC curve: P(malignant) in steps of 0.02 of its logit. Keras' 200 even steps
-# misread the AUC of an overconfident network, whose probabilities crowd at 0 and 1,
-# by up to 0.03 (60 to 1000 cases drawn); these misread none by more than 0.003.
+# The ROC curve has a point at each step of 0.02 of the logit of P(malignant). The 200
+# even steps of Keras misread the AUC of an overconfident network, whose probabilities
+# crowd at 0 and 1, by up to 0.03 (60 to 1000 cases drawn); these misread none by more
+# than 0.003.
 AUC_THRESHOLDS = tuple(1 / (1 + math.exp(-step / 50)) for step in range(-750, 751))
 
 
@@ -83,7 +84,7 @@ class ConfusionMetric(keras.metrics.Metric):
         malignant = ops.cast(prediction >= cut, self.dtype)
         known = ((label == 0) | (label == 1)) & ~ops.isnan(prediction)
         label = ops.where(known, label, math.nan)
-        # Sums, not a matrix product: on a GPU that may round the weights to TF32.
+        # On a GPU a matrix product, unlike sums, may round the weights to TF32.
         cells = ops.expand_dims(ops.stack([1 - label, label]), 1) * ops.expand_dims(
             ops.stack([1 - malignant, malignant]), 0
         )

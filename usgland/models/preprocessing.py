@@ -158,7 +158,7 @@ def stretch_grey(image: tf.Tensor, low: float, high: float) -> tf.Tensor:
     flat = tf.equal(black, white)
     black = tf.where(flat, level(0), black)
     white = tf.where(flat, level(100), white)
-    # A table of 256 entries in integers: rounds half up, the same everywhere.
+    # A table of 256 entries in integers rounds half up, the same everywhere.
     span = tf.maximum(white - black, 1)
     table = ((tf.range(256) - black) * 510 + span) // (2 * span)
     table = tf.cast(tf.clip_by_value(table, 0, 255), tf.uint8)

@@ -24,7 +24,7 @@ def median_filter(image: tf.Tensor, side: int) -> tf.Tensor:
     for _ in range(side // 2):  # One pixel at a time repeats the border pixel.
         padded = tf.pad(padded, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
     height, width = tf.shape(image)[0], tf.shape(image)[1]
-    # Sorted down the columns once, before these are shifted against each other.
+    # Columns are sorted once, before they are shifted against each other.
     bands = _sort([padded[row : row + height] for row in range(side)])
     columns = [[band[:, col : col + width] for band in bands] for col in range(side)]
     median = tf.cast(_median_of_sorted_columns(columns), image.dtype)
@@ -46,7 +46,7 @@ def _sort(values: list[tf.Tensor]) -> list[tf.Tensor]:
 def _median_of_sorted_columns(columns: list[list[tf.Tensor]]) -> tf.Tensor:
     """The median of a square whose columns are sorted, by forgetting extremes.
 
-    With n values left, one that at least half of them surely exceed cannot be the
+    With n values left, a value that at least half of them surely exceed cannot be the
     median. After rows are sorted too, entry (i, j) is no smaller than the
     (i + 1) * (j + 1) entries above and left of it.
     """
@@ -63,15 +63,15 @@ def _median_of_sorted_columns(columns: list[list[tf.Tensor]]) -> tf.Tensor:
 
 
 def _median_by_forgetting(values: list[tf.Tensor]) -> tf.Tensor:
-    """The median of an odd number of values: drop the extremes until one is left."""
+    """The median of an odd number of values: extremes are dropped until it is left."""
     values = list(values)
     while len(values) > 1:
-        for i in range(len(values) - 1):  # The largest to the end.
+        for i in range(len(values) - 1):  # The largest moves to the end.
             values[i], values[i + 1] = (
                 tf.minimum(values[i], values[i + 1]),
                 tf.maximum(values[i], values[i + 1]),
             )
-        for i in range(len(values) - 2, 0, -1):  # The smallest to the front.
+        for i in range(len(values) - 2, 0, -1):  # The smallest moves to the front.
             values[i - 1], values[i] = (
                 tf.minimum(values[i - 1], values[i]),
                 tf.maximum(values[i - 1], values[i]),

@@ -2,7 +2,7 @@
 
 import keras
 
-# Per Fire module: (squeeze, expand) filters; a pool stands before some of them.
+# Fire module -> (squeeze, expand) filters; a pool stands before some of them.
 FIRES = {
     "fire2": (16, 64),
     "fire3": (16, 64),
@@ -13,7 +13,7 @@ FIRES = {
     "fire8": (64, 256),
     "fire9": (64, 256),
 }
-# (filters and size of conv1, Fire modules behind a pool)
+# Version -> (filters and size of conv1, Fire modules behind a pool).
 VERSIONS = {
     "1.0": (96, 7, ("fire2", "fire5", "fire9")),
     "1.1": (64, 3, ("fire2", "fire4", "fire6")),

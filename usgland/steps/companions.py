@@ -41,7 +41,7 @@ from usgland.schema import ClinicalSettings, Role
 from usgland.steps.models import load_model
 from usgland.training.logistic import logistic_predictions
 from usgland.training.parts import read_part
-from usgland.training.permutation import permuted_logits
+from usgland.training.permuted_inputs import permuted_logits
 
 # Folder in `alone` -> what it is called beside `BOTH`.
 NETWORKS = {"image": "image alone", "clinical": "form alone"}

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Copies of the values."""
-    # Copies: what TensorFlow gives may be the memory that the next step writes to.
-    return [np.array(keras.ops.convert_to_numpy(one)) for one in variables]
+    # TensorFlow may give the memory that the next step writes to.
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def assign_arrays(
@@ -61,12 +61,12 @@ class WeightAverage(keras.callbacks.Callback):
         for average, array in zip(self._averages, arrays[1:], strict=True):
             average.assign(array)
 
-    def in_place(self) -> "_Swap":
+    def in_place(self) -> "_AveragesInPlace":
         """A block in which the model has the averaged weights."""
-        return _Swap(self._current, self._averages)
+        return _AveragesInPlace(self._current, self._averages)
 
 
-class _Swap:
+class _AveragesInPlace:
     def __init__(self, current: list, averages: list):
         self._current, self._averages = current, averages
 
@@ -80,4 +80,4 @@ class _Swap:
 
 def _averaged_variables(model: keras.Model) -> list[keras.Variable]:
     """Weights and the statistics of normalization layers, not seeds."""
-    return [v for v in model.variables if v.dtype.startswith("float")]
+    return [weight for weight in model.variables if weight.dtype.startswith("float")]

@@ -32,7 +32,7 @@ def prepare_devices(seed: int, *, deterministic: bool = True) -> None:
 def allow_memory_growth() -> None:
     """Lets other programs have what a GPU's memory is not used for."""
     for gpu in tf.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # Already in use by this process.
+        with contextlib.suppress(RuntimeError):  # This process uses it already.
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
@@ -74,7 +74,7 @@ def _git_commit() -> str | None:
     """The commit of the code that runs, or None outside a checkout."""
     folder = Path(__file__).parent
     try:
-        done = subprocess.run(
+        answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],
             cwd=folder,
             capture_output=True,
@@ -83,4 +83,4 @@ def _git_commit() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return answer.stdout.strip()

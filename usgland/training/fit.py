@@ -32,14 +32,14 @@ from usgland.runs import (
     TENSORBOARD,
 )
 from usgland.training.averaging import arrays_of, assign_arrays
-from usgland.training.checkpoint import load_state
+from usgland.training.checkpoint import State, load_state
 from usgland.training.device import describe_environment, precision, prepare_devices
 from usgland.training.loop import kept_epoch, train
 from usgland.training.parts import Part, read_part
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
 
 WARM_UP_PASSES, TIMED_PASSES = 3, 15
-# Where the paper's settings can fail: its rate, on networks of bare convolutions.
+# The paper's settings can fail: its rate, on networks of bare convolutions.
 STEEP_RATE = 0.01
 WITHOUT_NORMALIZATION = ("squeezenet", "vgg")
 
@@ -66,56 +66,18 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         return
     config = load_config(run / CONFIG)
     prepare_devices(config.train.seed, deterministic=not config.train.xla)
-    done = load_state(run / CHECKPOINT).epoch
+    epochs_done = load_state(run / CHECKPOINT).epoch
     encoding = None
     if config.model.inputs != "image":
         encoding = learn_encoding(rows[rows["role"] == "train"], config.clinical)
     with precision(config.train.precision):
         # A checkpoint holds all weights: where they began is no longer needed.
-        model = build_classifier(_without_weights(config) if done else config, encoding)
+        start = _without_weights(config) if epochs_done else config
+        model = build_classifier(start, encoding)
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
-    start = time.monotonic()
-    train_part, val_part = (
-        read_part(model, rows[rows["role"] == role]) for role in ("train", "val")
-    )
-    reading = time.monotonic() - start
-    console.print(
-        f"Read {len(train_part.labels)} training and {len(val_part.labels)} "
-        f"validation images in {reading:.0f} s",
-        highlight=False,
-    )
-    if _can_diverge(config):
-        console.print(
-            f"Plain SGD at {config.train.learning_rate} can diverge here, as "
-            f"{config.model.backbone} has no normalization layers; the run would then "
-            "stop and say so. train.clip_norm=1 prevents it",
-            highlight=False,
-            soft_wrap=True,
-        )
-    total = config.train.frozen_epochs + config.train.epochs
-    if done:
-        console.print(f"Resuming after epoch {done} of {total}", highlight=False)
-    with ProgressBar(console, total, done) as bar:
-
-        def on_epoch(state):
-            write_history(state.history, run / HISTORY)
-            write_tensorboard(state.history, run / TENSORBOARD)
-            bar.show_epoch(state)
-
-        state = train(
-            learned,
-            train_part,
-            val_part,
-            config,
-            run / CHECKPOINT,
-            image_layers=image_layers(model, config),
-            on_epoch=on_epoch,
-            callbacks=[bar],
-        )
-    write_history(state.history, run / HISTORY)
-    best = f"the best by {config.train.monitor} (*)"
-    why = best if config.train.keep == "best" else "the last"
-    console.print(f"Kept epoch {kept_epoch(state) + 1}, {why}", highlight=False)
+    parts = _read_parts(model, rows, console)
+    layers = image_layers(model, config)
+    state = _train(learned, parts, config, run, layers, epochs_done, console)
     finished = run / CHECKPOINT / MODEL
     size = _save_model(model, config, encoding, finished)
     environment = describe_environment() | {
@@ -125,11 +87,72 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "kept_epoch": kept_epoch(state),
         "parameters": model.count_params(),
         "model_bytes": size,
-        "seconds_per_image": _seconds_per_image(learned, val_part),
+        "seconds_per_image": _seconds_per_image(learned, parts[1]),
     }
     write_json(run / ENVIRONMENT, environment)
     finished.rename(run / MODEL)
     shutil.rmtree(run / CHECKPOINT)
+
+
+def _read_parts(
+    model: keras.Model, rows: pd.DataFrame, console: Console
+) -> tuple[Part, Part]:
+    """What the network learns from, and what chooses the epoch that is kept."""
+    start = time.monotonic()
+    train_part, val_part = (
+        read_part(model, rows[rows["role"] == role]) for role in ("train", "val")
+    )
+    console.print(
+        f"Read {len(train_part.labels)} training and {len(val_part.labels)} "
+        f"validation images in {time.monotonic() - start:.0f} s",
+        highlight=False,
+    )
+    return train_part, val_part
+
+
+def _train(
+    learned: keras.Model,
+    parts: tuple[Part, Part],
+    config: Config,
+    run: Path,
+    layers: list[str],
+    epochs_done: int,
+    console: Console,
+) -> State:
+    """Trains to the last epoch, with a line and the files of a run after each."""
+    settings = config.train
+    if _can_diverge(config):
+        console.print(
+            f"Plain SGD at {settings.learning_rate} can diverge here, as "
+            f"{config.model.backbone} has no normalization layers; the run would then "
+            "stop and say so. train.clip_norm=1 prevents it",
+            highlight=False,
+            soft_wrap=True,
+        )
+    total = settings.frozen_epochs + settings.epochs
+    if epochs_done:
+        console.print(f"Resuming after epoch {epochs_done} of {total}", highlight=False)
+    with ProgressBar(console, total, epochs_done) as bar:
+
+        def on_epoch(state):
+            write_history(state.history, run / HISTORY)
+            write_tensorboard(state.history, run / TENSORBOARD)
+            bar.show_epoch(state)
+
+        state = train(
+            learned,
+            *parts,
+            config,
+            run / CHECKPOINT,
+            image_layers=layers,
+            on_epoch=on_epoch,
+            callbacks=[bar],
+        )
+    write_history(state.history, run / HISTORY)
+    best = f"the best by {settings.monitor} (*)"
+    reason = best if settings.keep == "best" else "the last"
+    console.print(f"Kept epoch {kept_epoch(state) + 1}, {reason}", highlight=False)
+    return state
 
 
 def _can_diverge(config: Config) -> bool:
@@ -202,12 +225,13 @@ def _without_weights(config: Config) -> Config:
 
 
 def _seconds_per_image(model: keras.Model, part: Part) -> float:
-    """Time of one forward pass of one image in a graph, the median of some."""
+    """Time of a forward pass of one image in a graph, the median of some."""
     forward = tf.function(lambda inputs: model(inputs, training=False))
-    one = keras.tree.map_structure(lambda array: tf.constant(array[:1]), part.inputs())
+    inputs = part.inputs()
+    case = keras.tree.map_structure(lambda array: tf.constant(array[:1]), inputs)
     times = []
     for _ in range(WARM_UP_PASSES + TIMED_PASSES):
         start = time.perf_counter()
-        forward(one).numpy()
+        forward(case).numpy()
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM_UP_PASSES:]))

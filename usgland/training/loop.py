@@ -77,8 +77,8 @@ def train(
             callbacks=[average, *callbacks],
         ).history
         row = {name: float(values[-1]) for name, values in logs.items()}
-        if config.augmentation.mixup:  # No image has one label to be scored against.
-            row = {name: v if name == "loss" else math.nan for name, v in row.items()}
+        if config.augmentation.mixup:  # An image has no single label to be scored by.
+            row = {name: row[name] if name == "loss" else math.nan for name in row}
         with average.in_place():
             val_logs = model.evaluate(val_data, verbose=0, return_dict=True)
             row |= {f"val_{name}": float(value) for name, value in val_logs.items()}
@@ -180,7 +180,8 @@ def _compile(
         metrics=training_metrics(from_logits=True),
         jit_compile=settings.xla,
     )
-    model.optimizer.build(model.trainable_variables)  # Wrapped under float16.
+    # Keras has wrapped the optimizer under float16.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _restore(model: keras.Model, average: WeightAverage, state: State) -> None:

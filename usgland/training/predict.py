@@ -41,7 +41,7 @@ def predict_part(
     table = rows[["image", "patient_id", "role"]].copy()
     table["fold"] = rows.get("fold", "")
     table["label"] = rows["label"].astype(int)
-    # In float64: in float32 all logits above 17 would tie at 1.
+    # In float32 all logits above 17 would tie at 1.
     table["probability"] = scipy.special.expit(logits.astype("float64"))
     table["logit"] = logits
     table["synthetic"] = rows["synthetic"]

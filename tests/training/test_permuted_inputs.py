@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from usgland.training.parts import Form, Part
-from usgland.training.permutation import PERMUTATIONS, _donors, permuted_logits
+from usgland.training.permuted_inputs import PERMUTATIONS, _donors, permuted_logits
 
 
 def test_a_patient_stays_one_patient():
@@ -17,7 +17,7 @@ def test_a_patient_stays_one_patient():
         assert all(len(set(row)) == 1 for row in patients[:, ids == name])
     for row in patients:
         assert len({row[0], row[1], row[3]}) == 3
-    # Three images of c, taken in their order by who has as many.
+    # Who has three images gets the three of c in their order.
     same = donors[patients[:, 3] == "c"][0]
     assert same[3:].tolist() == [3, 4, 5]
 
@@ -34,14 +34,16 @@ def test_only_the_column_asked_about_changes():
     part = Part(None, np.zeros(5), form)
     ids = np.array(list("abcde"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usgland.training.permutation.pooled_to_logit", lambda m: model)
-        found = permuted_logits(wrapped, part, ids, seed=0)
+        patch.setattr(
+            "usgland.training.permuted_inputs.pooled_to_logit", lambda m: model
+        )
+        logits = permuted_logits(wrapped, part, ids, seed=0)
     donors = _donors(ids, 0)
-    np.testing.assert_allclose(found["as it is"][0], values @ [1, 10, 100], rtol=1e-6)
+    np.testing.assert_allclose(logits["as it is"][0], values @ [1, 10, 100], rtol=1e-6)
     mixed = values[donors]
     mixed[..., 2] = values[:, 2]
-    np.testing.assert_allclose(found["x"], mixed @ [1, 10, 100], rtol=1e-6)
-    assert set(found) == {"as it is", "x", "y"}
+    np.testing.assert_allclose(logits["x"], mixed @ [1, 10, 100], rtol=1e-6)
+    assert set(logits) == {"as it is", "x", "y"}
 
 
 def test_images_alone_are_refused():

@@ -41,32 +41,32 @@ def permuted_logits(
     own = np.broadcast_to(np.arange(cases), donors.shape)
 
     def ask(
-        features: np.ndarray, givers: np.ndarray, seen: np.ndarray, without: str | None
+        features: np.ndarray, forms: np.ndarray, images: np.ndarray, without: str | None
     ) -> np.ndarray:
-        """Logits where forms are given, and images seen, of these row numbers."""
-        taken = Form(
+        """Logits of features with the forms' and images' owners, as row numbers."""
+        borrowed = Form(
             features.reshape(-1, features.shape[-1]),
-            form.given[givers.ravel()],
+            form.given[forms.ravel()],
             form.missing,
             form.columns,
         )
-        images = None if pooled is None else pooled[seen.ravel()]
-        part = Part(images, np.empty(0), taken)
+        pixels = None if pooled is None else pooled[images.ravel()]
+        part = Part(pixels, np.empty(0), borrowed)
         return predict_inputs(head, part.inputs(without)).reshape(-1, cases)
 
     as_it_is = form.features[None]
-    found = {"as it is": ask(as_it_is, own[:1], own[:1], None)}
+    logits = {"as it is": ask(as_it_is, own[:1], own[:1], None)}
     for name in dict.fromkeys(form.columns):
         block = np.array(form.columns) == name
         features = np.where(block, form.features[donors], form.features)
-        found[name] = ask(features, own, own, None)
+        logits[name] = ask(features, own, own, None)
     if pooled is None:
-        return found
-    found["whole form"] = ask(form.features[donors], donors, own, None)
-    found["image"] = ask(form.features[own], own, donors, None)
+        return logits
+    logits["whole form"] = ask(form.features[donors], donors, own, None)
+    logits["image"] = ask(form.features[own], own, donors, None)
     for side in ("form", "image"):
-        found[f"{side} withheld"] = ask(as_it_is, own[:1], own[:1], side)
-    return found
+        logits[f"{side} withheld"] = ask(as_it_is, own[:1], own[:1], side)
+    return logits
 
 
 def _donors(patient_ids: np.ndarray, seed: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def _donors(patient_ids: np.ndarray, seed: int) -> np.ndarray:
     donors = np.zeros((PERMUTATIONS, len(patient)), int)
     for row in donors:
         order = rng.permutation(len(patients))
-        for case, (who, number) in enumerate(zip(patient, rank, strict=True)):
-            theirs = cases[order[who]]
+        for case, (person, number) in enumerate(zip(patient, rank, strict=True)):
+            theirs = cases[order[person]]
             row[case] = theirs[number % len(theirs)]
     return donors
