@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from usgland.evaluation.statistics.measured_cases import measure_intervals
+from usgland.evaluation.statistics.measured_cases import measures
 
 
 def main() -> None:
@@ -25,11 +25,11 @@ def main() -> None:
         seconds = []
         for _ in range(3):
             start = time.process_time()
-            measure_intervals(
+            measures(
                 labels,
                 probabilities,
                 0.5,
-                patients.astype(str),
+                patient_ids=patients.astype(str),
                 bootstrap=kind,
                 resamples=options.resamples,
             )

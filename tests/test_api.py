@@ -20,6 +20,27 @@ ROOT = Path(__file__).parent.parent
 SIGNATURES = {
     "read_predictions": "(path)",
     "patient_predictions": "(rows)",
+    "choose_threshold": (
+        "(labels, probabilities, method='youden', *, target=0.95, "
+        "cost_ratio=5.0, prevalence=None)"
+    ),
+    "measures": (
+        "(labels, probabilities, threshold, *, patient_ids=None, "
+        "names=('sensitivity', 'specificity', 'ppv', 'npv', 'accuracy', "
+        "'balanced_accuracy', 'f1', 'f1_macro', 'cohen_kappa', 'mcc', "
+        "'jaccard', 'positive_likelihood_ratio', 'negative_likelihood_ratio', "
+        "'roc_auc', 'average_precision', 'brier'), level=0.95, "
+        "proportions='wilson', bootstrap='percentile', resamples=2000, seed=0)"
+    ),
+    "roc_auc": "(labels, scores)",
+    "roc_points": "(labels, scores)",
+    "auc_interval": "(labels, scores, *, patient_ids=None, level=0.95)",
+    "proportion_interval": "(successes, cases, *, level=0.95, method='wilson')",
+    "bootstrap_interval": (
+        "(labels, probabilities, threshold=None, *, measure='roc_auc', "
+        "patient_ids=None, level=0.95, method='percentile', resamples=2000, "
+        "seed=0)"
+    ),
     "mrmc": (
         "(labels, readings, *, measure='roc_auc', method=None, "
         "patient_ids=None, level=0.95)"

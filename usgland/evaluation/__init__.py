@@ -6,6 +6,15 @@ Read
     read_predictions                a table of predictions, one row an image, checked
     patient_predictions             of each patient, from those of the images
 
+One model
+    choose_threshold                where P(malignant) becomes a call, on validation
+    measures                        sensitivity, PPV, AUC and others, with intervals
+    roc_auc                         area under the ROC curve
+    roc_points                      the ROC curve
+    auc_interval                    of an AUC: DeLong, clustered by patient
+    proportion_interval             of a share: Wilson or Clopper-Pearson
+    bootstrap_interval              of any measure, patients drawn
+
 Readers
     mrmc                            two modalities, several readers: Obuchowski-Rockette
 
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
         patient_predictions as patient_predictions,
         read_predictions as read_predictions,
     )
+    from usgland.evaluation.cases.thresholds import (
+        choose_threshold as choose_threshold,
+    )
     from usgland.evaluation.planning.power import (
         sample_size_auc_difference as sample_size_auc_difference,
         sample_size_auc_noninferiority as sample_size_auc_noninferiority,
@@ -44,14 +56,33 @@ if TYPE_CHECKING:
         sample_size_auc as sample_size_auc,
         sample_size_proportion as sample_size_proportion,
     )
+    from usgland.evaluation.statistics.intervals import (
+        auc_interval as auc_interval,
+        proportion_interval as proportion_interval,
+    )
+    from usgland.evaluation.statistics.measured_cases import (
+        bootstrap_interval as bootstrap_interval,
+        measures as measures,
+    )
     from usgland.evaluation.statistics.reader_estimates import (
         mrmc as mrmc,
+    )
+    from usgland.evaluation.statistics.scores import (
+        roc_auc as roc_auc,
+        roc_points as roc_points,
     )
 else:
     # Public name -> the module that has it, imported when the name is asked for.
     MODULES = {
         "read_predictions": "cases.predictions",
         "patient_predictions": "cases.predictions",
+        "choose_threshold": "cases.thresholds",
+        "measures": "statistics.measured_cases",
+        "roc_auc": "statistics.scores",
+        "roc_points": "statistics.scores",
+        "auc_interval": "statistics.intervals",
+        "proportion_interval": "statistics.intervals",
+        "bootstrap_interval": "statistics.measured_cases",
         "mrmc": "statistics.reader_estimates",
         "sample_size_proportion": "planning.sample_size",
         "sample_size_auc": "planning.sample_size",

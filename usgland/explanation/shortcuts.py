@@ -206,11 +206,9 @@ def _auc(
     rows = subject.rows.iloc[numbers]
     labels, patients = rows["label"].to_numpy(), rows["patient_id"].to_numpy(str)
     interval = bootstrap_interval(
-        "roc_auc",
         labels,
         probabilities,
-        0.5,
-        patients,
+        patient_ids=patients,
         level=settings.confidence_level,
         resamples=settings.bootstrap_resamples,
         seed=settings.seed,

@@ -133,8 +133,11 @@ def test_half_is_half_even_of_one_class():
 
 
 def test_youden_needs_both_classes():
-    with pytest.raises(UserError, match="Received: 0 benign and 2 malignant. Change"):
+    with pytest.raises(ValueError, match="'youden'. Received: 0 benign and 2 malig"):
         choose_threshold([1, 1], [0.9, 0.8], "youden")
+    rows = val_rows().assign(label=1)
+    with pytest.raises(UserError, match="Received: 0 benign and 5 malignant. Change"):
+        choose_operating_point(rows, "youden", EvaluationSettings())
 
 
 def test_an_unknown_method_is_named():

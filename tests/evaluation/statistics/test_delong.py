@@ -176,7 +176,7 @@ def test_equal_placements_give_a_variance_of_exactly_0():
         ([0, 1], [1, 2, 3], r"Received: shapes \(2,\) and \(1, 3\)"),
         ([[0, 1]], [1, 2], r"Received: shapes \(1, 2\) and \(1, 2\)"),
         ([1, 1], [1, 2], r"both of them. Received: \[1\]"),
-        ([0, 2], [1, 2], r"both of them. Received: \[0, 2\]"),
+        ([0, 2], [1, 2], "`labels` must be 0 or 1. Received: 2"),
         ([0, 1], [1, np.nan], "finite numbers. Received: 1 that are not"),
     ],
 )

@@ -32,7 +32,7 @@ from usgland.evaluation.statistics.intervals import (
 from usgland.evaluation.statistics.measured_cases import (
     MeasuredCases,
     bootstrap_interval,
-    measure_intervals,
+    measures,
 )
 from usgland.evaluation.statistics.scores import MEASURES, score
 
@@ -102,7 +102,7 @@ def test_shares_that_are_none_are_refused(arguments, expected):
 
 def test_independent_cases_get_intervals_of_proportions_and_delong():
     labels, probabilities, ids = draw()
-    found = measure_intervals(labels, probabilities, 0.5, ids, resamples=200)
+    found = measures(labels, probabilities, 0.5, patient_ids=ids, resamples=200).T
     assert tuple(found) == MEASURES
     calls = probabilities >= 0.5
     right = int(((labels == 1) & calls).sum())
@@ -113,26 +113,26 @@ def test_independent_cases_get_intervals_of_proportions_and_delong():
     area = delong_interval(labels, probabilities, level=0.95)
     assert (found["roc_auc"].low, found["roc_auc"].high) == area[:2]
     assert "bootstrap" in found["f1"].method
-    wider = measure_intervals(
+    wider = measures(
         labels, probabilities, 0.5, proportions="clopper_pearson", resamples=200
-    )
+    ).T
     assert wider["sensitivity"].low < found["sensitivity"].low
 
 
 def test_images_of_one_patient_are_drawn_together_for_every_figure():
     labels, probabilities, ids = draw(images=3)
-    found = measure_intervals(labels, probabilities, 0.5, ids, resamples=200)
-    for measure in found.values():
+    found = measures(labels, probabilities, 0.5, patient_ids=ids, resamples=200).T
+    for _, measure in found.items():
         assert "bootstrap over patients" in measure.method
-    alone = measure_intervals(labels, probabilities, 0.5, resamples=200)
+    alone = measures(labels, probabilities, 0.5, resamples=200).T
     width = {n: f.high - f.low for n, f in found.items()}
     naive = {n: f.high - f.low for n, f in alone.items()}
     assert width["roc_auc"] > 1.2 * naive["roc_auc"]
 
 
 def test_perfect_shares_have_a_bound_where_cases_are_independent():
-    labels, ids = np.arange(20) % 2, np.arange(20).astype(str)
-    found = measure_intervals(labels, labels * 0.8 + 0.1, 0.5, ids, resamples=200)
+    labels = np.arange(20) % 2
+    found = measures(labels, labels * 0.8 + 0.1, 0.5, resamples=200).T
     # Wilson of 10 of 10: 10 / (10 + z^2).
     assert found["sensitivity"].low == pytest.approx(10 / (10 + 1.959964**2))
     # 0.025 ** (1 / 10), of ten disjoint pairs.
@@ -146,32 +146,40 @@ def test_perfect_shares_have_a_bound_where_cases_are_independent():
 
 def test_one_measure_has_the_bootstrap_interval_that_all_measures_have():
     labels, probabilities, ids = draw(images=3)
-    cases = labels, probabilities, 0.5, ids
-    options = {"resamples": 200, "seed": 4, "level": 0.9}
+    cases = labels, probabilities, 0.5
+    options = {"resamples": 200, "seed": 4, "level": 0.9, "patient_ids": ids}
     for kind in ("percentile", "bca"):
-        expected = measure_intervals(*cases, bootstrap=kind, **options)
+        expected = measures(*cases, bootstrap=kind, **options).T
         for name in ("roc_auc", "f1"):
-            found = bootstrap_interval(name, *cases, method=kind, **options)
-            assert found == expected[name][1:]
+            found = bootstrap_interval(*cases, measure=name, method=kind, **options)
+            assert found == tuple(expected[name])[1:]
+        area = bootstrap_interval(*cases[:2], method=kind, **options)
+        assert area == tuple(expected["roc_auc"])[1:]
 
 
 def test_names_and_options_that_there_are_none_of_are_refused():
     cases = [0, 1], [0.2, 0.8], 0.5
     with pytest.raises(ValueError, match=r"names of .*'f1'.* Received: \['f2'\]"):
-        measure_intervals(*cases, names=("f1", "f2"))
+        measures(*cases, names=("f1", "f2"))
     with pytest.raises(ValueError, match="`bootstrap` must be .* Received: 'basic'"):
-        bootstrap_interval("f1", *cases, list("ab"), method="basic")
+        bootstrap_interval(*cases, method="basic")
     with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\). Received: 95"):
-        measure_intervals(*cases, level=95)
+        measures(*cases, level=95)
+    with pytest.raises(
+        ValueError, match="`threshold` must be .* for 'f1'. Received: N"
+    ):
+        bootstrap_interval(*cases[:2], measure="f1")
+    with pytest.raises(
+        ValueError, match=r"one entry a case, 2. Received: shape \(3,\)"
+    ):
+        measures(*cases, patient_ids=list("abc"))
 
 
 def test_what_is_not_defined_has_a_reason_instead():
-    found = measure_intervals(
-        [1, 1, 1], [0.2, 0.9, 0.6], 0.5, list("abc"), resamples=200
-    )
+    cases = [1, 1, 1], [0.2, 0.9, 0.6], 0.5
+    found = measures(*cases, patient_ids=list("abc"), resamples=200).T
     assert found["specificity"].reason == "no benign case"
     assert found["roc_auc"].method == ""
-    assert found["roc_auc"].record()["method"] == "none: no benign case"
     assert found["sensitivity"].reason == ""
 
 

@@ -163,11 +163,9 @@ def test_auc_counts_ties_as_one_half():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_roc_curve_has_the_points_of_scikit_learn(seed):
     labels, probabilities, _ = draw(seed)
-    false, true, _ = sklearn_metrics.roc_curve(
-        labels, probabilities, drop_intermediate=False
-    )
+    expected = sklearn_metrics.roc_curve(labels, probabilities, drop_intermediate=False)
     found = roc_points(labels, probabilities)
-    np.testing.assert_allclose(found, (false, true), atol=1e-12)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     area = score(labels, probabilities, 0.5)["roc_auc"]
     assert np.trapezoid(found[1], found[0]) == pytest.approx(area)
 
@@ -195,7 +193,14 @@ def test_weighted_auc_agrees_with_scikit_learn_for_every_weighting():
         ([], [], "of one length, not 0. Received: shapes"),
         ([0, 1], [0.5, 1.5], r"`probabilities` must be in \[0, 1\]. Received: 0.5 to"),
         ([0, 1], [0.5, np.nan], r"`probabilities` must be in \[0, 1\]. Received"),
-        ([0, 2], [0.5, 0.5], r"`labels` must be 0 or 1. Received: \[0, 2\]"),
+        ([0, 2], [0.5, 0.5], r"`labels` must be 0 or 1. Received: 2"),
+        ([0, np.nan], [0.5, 0.5], r"`labels` must be 0 or 1. Received: nan"),
+        ([0, None], [0.5, 0.5], r"`labels` must be 0 or 1. Received: None"),
+        (
+            ["benign", "malignant"],
+            [0.5, 0.5],
+            "Received: 'benign', 'malignant'; words are mapped first: labels == 'mal",
+        ),
     ],
 )
 def test_score_names_arguments_it_cannot_use(labels, probabilities, message):

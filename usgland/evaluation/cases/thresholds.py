@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
-from usgland.evaluation.statistics.scores import score
+from usgland.evaluation.statistics.scores import checked_cases, score
 from usgland.files import read_json, write_json
 
 METHODS = ("youden", "half", "sensitivity", "specificity", "cost")
@@ -136,26 +136,34 @@ def choose_threshold(
         Threshold in (0, 1).
 
     Raises:
-        UserError: If a method other than `"half"` has only one class to rest on.
-        ValueError: If `method` is not one of `METHODS`.
+        ValueError: If `method` is not one of `METHODS`, or one other than `"half"` has
+            cases of one label only, or as `score`.
 
     Reference:
         [Youden, 1950](https://doi.org/10.1002/1097-0142(1950)3:1%3C32::AID-CNCR2820030106%3E3.0.CO;2-3);
         cost: [Zweig and Campbell, 1993](https://doi.org/10.1093/clinchem/39.4.561).
+
+    Example:
+        The cut between 0.4 and 0.6 calls 2 of 3 malignant and all benign cases right.
+
+        >>> import usgland.evaluation as ev
+        >>> labels, probabilities = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.6, 0.9]
+        >>> ev.choose_threshold(labels, probabilities)
+        0.5
+        >>> ev.choose_threshold(labels, probabilities, "sensitivity", target=0.95)
+        0.25
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}")
     if method == "half":
         return 0.5
-    labels = np.asarray(labels)
-    probabilities = np.asarray(probabilities, "float64")
+    labels, probabilities = checked_cases(labels, probabilities)
     malignant = int((labels == 1).sum())
     benign = int((labels == 0).sum())
     if not malignant or not benign:
-        raise UserError(
-            "Expected benign and malignant validation images to place the threshold. "
-            f"Received: {benign} benign and {malignant} malignant. Change the split, "
-            "or use --set evaluation.operating_point=half"
+        raise ValueError(
+            f"`labels` must hold 0 and 1 for the method {method!r}. Received: {benign} "
+            f"benign and {malignant} malignant"
         )
     thresholds = _cuts(np.unique(probabilities))
     tp = _called(probabilities[labels == 1], thresholds)
@@ -229,6 +237,13 @@ def choose_operating_point(
     if roles != ["val"]:
         raise ValueError(
             f"The operating point is chosen on the role val. Received: {roles}"
+        )
+    benign, malignant = (int((rows["label"] == label).sum()) for label in (0, 1))
+    if method != "half" and not (benign and malignant):
+        raise UserError(
+            "Expected benign and malignant validation images to place the threshold. "
+            f"Received: {benign} benign and {malignant} malignant. Change the split, "
+            "or use --set evaluation.operating_point=half"
         )
     labels = rows["label"].to_numpy()
     probabilities = rows["probability"].to_numpy("float64")

@@ -174,7 +174,7 @@ def _draw_roc(axes: Axes, unit: str, cases: pd.DataFrame, part: dict[str, Any]) 
     if not part["n_benign"] or not part["n_malignant"]:
         axes.plot([], [], color=colour, linestyle=STYLES[unit], label=text)
         return
-    false, true = roc_points(cases["label"], cases["probability"])
+    false, true, _ = roc_points(cases["label"], cases["probability"])
     axes.plot(false, true, color=colour, linestyle=STYLES[unit], label=text)
     point = part["figures"]
     axes.plot(

@@ -82,7 +82,7 @@ def _prepare(axes: Axes, study: dict[str, Any], model: pd.DataFrame | None) -> N
     about = study["model"]
     labels, probabilities = model["label"], model["probability"]
     area = score(labels, probabilities, 0.5)["roc_auc"]
-    false, true = roc_points(labels, probabilities)
+    false, true, _ = roc_points(labels, probabilities)
     text = f"model, {about['n']} {about['unit']}s: AUC {area:.3f}"
     axes.plot(false, true, color=COLOURS["image"], linewidth=1.4, label=text)
     row = study["tables"][study["conditions"][0]][-1]  # the model stands last

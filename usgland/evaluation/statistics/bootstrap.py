@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import (
     MEASURES,
     OF_PROBABILITIES,
@@ -39,6 +40,9 @@ class Interval(NamedTuple):
     method: str
     reason: str = ""
     undefined: int = 0
+
+    def __repr__(self) -> str:
+        return readable(self, without=() if self.undefined else ("undefined",))
 
     def how(self) -> str:
         """How it was made or, after `none:`, why not, as files say it in one cell."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
 from usgland.evaluation.statistics.bootstrap import Interval, no_interval
+from usgland.evaluation.statistics.scores import checked_labels
 
 
 class Placements(NamedTuple):
@@ -205,7 +206,8 @@ def _unbiased(patients: int) -> float:
 def _checked(
     labels: ArrayLike, scores: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    labels, scores = np.asarray(labels), np.atleast_2d(np.asarray(scores, "float64"))
+    labels = checked_labels(labels)
+    scores = np.atleast_2d(np.asarray(scores, "float64"))
     if labels.ndim != 1 or scores.ndim != 2 or scores.shape[1] != len(labels):
         raise ValueError(
             "`labels` must be `(cases,)`, `scores` `(models, cases)` or `(cases,)`. "
@@ -221,4 +223,4 @@ def _checked(
             "`scores` must be finite numbers. "
             f"Received: {int((~np.isfinite(scores)).sum())} that are not"
         )
-    return labels.astype("int64"), scores
+    return labels, scores

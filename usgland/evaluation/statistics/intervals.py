@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 
 from usgland.evaluation.statistics.bootstrap import Interval, no_interval
-from usgland.evaluation.statistics.delong import delong_interval
+from usgland.evaluation.statistics.delong import delong_interval, has_clusters
 from usgland.evaluation.statistics.scores import roc_auc
 
 PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
@@ -111,6 +111,13 @@ def proportion_interval(
     Reference:
         [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953); [Clopper and
         Pearson, 1934](https://doi.org/10.1093/biomet/26.4.404)
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.proportion_interval(17, 20)
+        Interval(low=0.6396, high=0.9476, method='Wilson')
+        >>> ev.proportion_interval(17, 20, method="clopper_pearson")
+        Interval(low=0.6211, high=0.9679, method='Clopper-Pearson')
     """
     if method not in PROPORTION_METHODS:
         raise ValueError(
@@ -126,11 +133,16 @@ def proportion_interval(
 
 
 def auc_interval(
-    labels: ArrayLike, scores: ArrayLike, *, level: float = 0.95
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
 ) -> Interval:
-    """The interval of the AUC of independent cases.
+    """The interval of an AUC.
 
-    DeLong's; of an AUC of 1 or 0, whose variance that puts at 0, the bound from
+    DeLong's, clustered where patients have several cases. Of independent cases with
+    an AUC of 1 or 0, whose variance that puts at 0, the bound from
     disjoint pairs instead: k = min(malignant, benign) pairs that share no case are
     independent, each right with the probability that the AUC estimates, and all were
     right; so the AUC is not below `((1 - level) / 2) ** (1 / k)`, the bound of Clopper
@@ -139,14 +151,35 @@ def auc_interval(
     Args:
         labels: `(cases,)`, 0 or 1, both among them.
         scores: `(cases,)`, higher is more suspicious: probabilities, logits or grades.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
         level: Confidence level in (0, 1).
+
+    Returns:
+        Bounds in [0, 1]; NaN with the reason where a label has one case only.
 
     Raises:
         ValueError: As `delong_interval`.
+
+    Reference:
+        As `delong_covariance`.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> scores = [0.1, 0.3, 0.4, 0.6, 0.2, 0.5, 0.7, 0.9]
+        >>> ev.auc_interval(labels, scores)
+        Interval(low=0.3499, high=1, method='DeLong')
+        >>> ev.auc_interval(labels, labels)
+        Interval(
+            low=0.3976,
+            high=1,
+            method="exact, of 4 disjoint pairs, as DeLong's variance is 0",
+        )
     """
     labels, area = np.asarray(labels), roc_auc(labels, scores)
-    if area not in (0.0, 1.0):
-        return delong_interval(labels, scores, level=level)
+    if area not in (0.0, 1.0) or has_clusters(patient_ids):
+        return delong_interval(labels, scores, level=level, patient_ids=patient_ids)
     pairs = int(min((labels == 1).sum(), (labels == 0).sum()))
     bound = ((1 - level) / 2) ** (1 / pairs)
     method = f"exact, of {pairs} disjoint pairs, as DeLong's variance is 0"

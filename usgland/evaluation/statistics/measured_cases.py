@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from usgland.evaluation.statistics.bootstrap import (
@@ -34,7 +35,9 @@ from usgland.evaluation.statistics.intervals import (
 )
 from usgland.evaluation.statistics.scores import (
     MEASURES,
+    OF_PROBABILITIES,
     UNDEFINED,
+    checked_cases,
     confusion,
     predictive_values,
     score,
@@ -212,86 +215,167 @@ class MeasuredCases:
         return jackknife_measures(*cases, self.draws, self._all_names)
 
 
-def measure_intervals(
+def measures(
     labels: ArrayLike,
     probabilities: ArrayLike,
     threshold: ArrayLike,
-    patient_ids: ArrayLike | None = None,
     *,
+    patient_ids: ArrayLike | None = None,
     names: Sequence[str] = MEASURES,
     level: float = 0.95,
     proportions: str = "wilson",
     bootstrap: str = "percentile",
     resamples: int = 2000,
     seed: int = 0,
-) -> dict[str, Measure]:
-    """Measures of one set of cases, each with its interval.
+) -> pd.DataFrame:
+    """Measures of one set of cases, each with the interval that fits its cases.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`, in [0, 1].
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        probabilities: `(cases,)`, P(malignant) in [0, 1].
         threshold: P(malignant) from which a case is called malignant; one, or
-            `(cases,)`.
+            `(cases,)`, as in cross-validation.
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
-        names: Of `MEASURES`.
+        names: Those wanted, of `usgland.evaluation.statistics.scores.MEASURES`.
         level: Confidence level in (0, 1).
-        proportions: Interval of a share, of `PROPORTION_METHODS`.
-        bootstrap: Interval of resamples, of `BOOTSTRAPS`.
+        proportions: Interval of a share: `"wilson"` or `"clopper_pearson"`.
+        bootstrap: Interval of resamples: `"percentile"` or `"bca"`.
         resamples: How often patients are drawn.
         seed: Of the draw.
 
     Returns:
-        Name -> measure. What is undefined is NaN, with a reason.
+        One row a measure: value, low, high, method, reason, undefined_resamples.
+        What is undefined is NaN, and its reason says why.
 
     Raises:
         ValueError: If the arrays do not fit, or an option is unknown.
+
+    Reference:
+        As `score`, `proportion_interval`, `ratio_interval`, `auc_interval` and
+        `bootstrap_interval`.
+
+    Example:
+        17 of 20 malignant and 19 of 21 benign cases are called right.
+
+        >>> import usgland.evaluation as ev
+        >>> labels = [1] * 20 + [0] * 21
+        >>> probabilities = [0.9] * 17 + [0.2] * 3 + [0.1] * 19 + [0.7] * 2
+        >>> found = ev.measures(labels, probabilities, 0.5)
+        >>> found.loc[["sensitivity", "specificity"], ["value", "low", "high"]].round(3)
+                     value    low   high
+        sensitivity  0.850  0.640  0.948
+        specificity  0.905  0.711  0.973
+        >>> found.loc["ppv", "method"]
+        'Wilson'
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
-    ids = np.arange(len(labels)) if patient_ids is None else patient_ids
-    draws = draw_patients(ids, resamples=resamples, seed=seed)
-    return MeasuredCases(
-        labels, probabilities, threshold, draws, names, level, proportions, bootstrap
-    ).measures()
+    cases = _cases_of(
+        labels,
+        probabilities,
+        threshold,
+        patient_ids,
+        names=names,
+        level=level,
+        proportions=proportions,
+        bootstrap=bootstrap,
+        resamples=resamples,
+        seed=seed,
+    )
+    return pd.DataFrame.from_dict(
+        cases.measures(), orient="index", columns=list(Measure._fields)
+    )
 
 
 def bootstrap_interval(
-    name: str,
     labels: ArrayLike,
     probabilities: ArrayLike,
-    threshold: ArrayLike,
-    patient_ids: ArrayLike,
+    threshold: ArrayLike | None = None,
     *,
+    measure: str = "roc_auc",
+    patient_ids: ArrayLike | None = None,
     level: float = 0.95,
+    method: str = "percentile",
     resamples: int = 2000,
     seed: int = 0,
-    method: str = "percentile",
 ) -> Interval:
     """The bootstrap interval of a measure, patients drawn with all their cases.
 
     Args:
-        name: Of `MEASURES`.
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`, in [0, 1].
-        threshold: One, or `(cases,)`.
-        patient_ids: `(cases,)`: who each case belongs to.
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        probabilities: `(cases,)`, P(malignant) in [0, 1].
+        threshold: P(malignant) from which a case is called malignant; one, or
+            `(cases,)`. None for `roc_auc`, `average_precision` and `brier`, which
+            need none.
+        measure: One of `usgland.evaluation.statistics.scores.MEASURES`.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
         level: Confidence level in (0, 1).
+        method: `"percentile"` or `"bca"`.
         resamples: How often patients are drawn.
         seed: Of the draw.
-        method: `"percentile"` or `"bca"`.
 
     Returns:
-        Bounds; NaN with the reason where there are none.
+        Bounds; NaN with the reason where there are none: if every resample has one
+        value, or more of them have none than the level leaves outside.
 
     Raises:
         ValueError: If the arrays do not fit, or an option is unknown.
+
+    Reference:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3;
+        `"bca"`: [Efron, 1987](https://doi.org/10.1080/01621459.1987.10478410).
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> labels = [0, 0, 0, 1, 1, 1] * 5
+        >>> probabilities = [0.1, 0.2, 0.6, 0.4, 0.7, 0.9] * 5
+        >>> ev.bootstrap_interval(labels, probabilities, 0.5, measure="f1")
+        Interval(
+            low=0.4375,
+            high=0.8387,
+            method='percentile bootstrap over patients, 2000 resamples, seed 0',
+        )
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
-    draws = draw_patients(patient_ids, resamples=resamples, seed=seed)
-    cases = MeasuredCases(
-        labels, probabilities, threshold, draws, (name,), level, bootstrap=method
+    if threshold is None:
+        if measure not in OF_PROBABILITIES:
+            raise ValueError(
+                f"`threshold` must be in (0, 1) for {measure!r}. Received: None; only "
+                f"{', '.join(OF_PROBABILITIES)} need none"
+            )
+        threshold = 0.5
+    cases = _cases_of(
+        labels,
+        probabilities,
+        threshold,
+        patient_ids,
+        names=(measure,),
+        level=level,
+        bootstrap=method,
+        resamples=resamples,
+        seed=seed,
     )
-    return cases.resampled_interval(cases.values[name], lambda measures: measures[name])
+    return cases.resampled_interval(cases.values[measure], lambda of: of[measure])
+
+
+def _cases_of(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: ArrayLike,
+    patient_ids: ArrayLike | None,
+    *,
+    resamples: int,
+    seed: int,
+    **options: Any,
+) -> MeasuredCases:
+    labels, probabilities = checked_cases(labels, probabilities)
+    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
+    if ids.shape != labels.shape:
+        raise ValueError(
+            f"`patient_ids` must have one entry a case, {len(labels)}. "
+            f"Received: shape {ids.shape}"
+        )
+    draws = draw_patients(ids, resamples=resamples, seed=seed)
+    return MeasuredCases(labels, probabilities, threshold, draws, **options)
 
 
 def _at_prevalence(measures: Mapping[str, Any], prevalence: float) -> dict[str, Any]:

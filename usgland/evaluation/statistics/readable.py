@@ -1,5 +1,6 @@
 """How a result shows itself in a notebook: short numbers, and nothing empty."""
 
+from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 WIDTH = 80  # of a line; a longer result has a line for each field
 
 
-def readable(result: Any) -> str:
+def readable(result: Any, *, without: Sequence[str] = ()) -> str:
     """The `repr` of a named tuple of results.
 
     Numbers have four digits here, their fields all of them. Fields that hold None or
@@ -16,12 +17,15 @@ def readable(result: Any) -> str:
 
     Args:
         result: The named tuple.
+        without: Further fields to leave out.
     """
     fields = zip(result._fields, result, strict=True)
     shown = [
         f"{name}={_short(value)}"
         for name, value in fields
-        if value is not None and not (isinstance(value, str) and not value)
+        if name not in without
+        and value is not None
+        and not (isinstance(value, str) and not value)
     ]
     name, line = type(result).__name__, ", ".join(shown)
     if len(name) + len(line) + 2 <= WIDTH and "\n" not in line:

@@ -5,9 +5,12 @@ thousands of resamples cost little more than one.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from usgland.evaluation.statistics.readable import readable
 
 # In the order in which tables show them.
 MEASURES = (
@@ -31,6 +34,7 @@ MEASURES = (
 # Those that need probabilities, not only decisions.
 OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
 
+SHOWN = 5  # values that an error names
 NO_BENIGN, NO_MALIGNANT = "no benign case", "no malignant case"
 # Why a measure is not defined, in the order in which a reason is looked for.
 UNDEFINED = {
@@ -116,7 +120,7 @@ def score(
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve: see `weighted_auc`.
+    """Area under the ROC curve, ties counting one half.
 
     Args:
         labels: `(cases,)`, 0 benign or 1 malignant.
@@ -126,15 +130,21 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
         In [0, 1]; NaN where there is one label only.
 
     Raises:
-        ValueError: If the two differ in length or a score is not finite.
+        ValueError: If the two differ in length, a label is not 0 or 1, or a score is
+            not finite.
+
+    Reference:
+        [Hanley and McNeil, 1982](https://doi.org/10.1148/radiology.143.1.7063747):
+        the share of pairs of a malignant and a benign case that are ranked right.
+
+    Example:
+        Of 2 * 3 pairs 4 are ranked right and 1 is a tie.
+
+        >>> import usgland.evaluation as ev
+        >>> ev.roc_auc([0, 0, 0, 1, 1], [0.1, 0.4, 0.8, 0.4, 0.9])
+        0.75
     """
-    labels, scores = np.asarray(labels), np.asarray(scores, "float64")
-    finite = np.isfinite(scores)
-    if labels.shape != scores.shape or labels.ndim != 1 or not finite.all():
-        raise ValueError(
-            "`labels` and `scores` must be of one length, scores finite. Received: "
-            f"shapes {labels.shape} and {scores.shape}, {(~finite).sum()} not finite"
-        )
+    labels, scores = checked_scores(labels, scores)
     return float(weighted_auc(labels, scores, np.ones((1, len(labels))))[0])
 
 
@@ -279,33 +289,100 @@ def _areas(benign: NDArray, malignant: NDArray) -> NDArray[np.float64]:
         return np.asarray((malignant * below).sum(axis=1) / pairs)
 
 
-def roc_points(
-    labels: ArrayLike, probabilities: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ROC curve: one point a distinct probability, from (0, 0) to (1, 1).
+class RocPoints(NamedTuple):
+    """A ROC curve, from (0, 0) to (1, 1), each `(distinct scores + 1,)`.
+
+    Attributes:
+        false_positive_rate: 1 - specificity.
+        sensitivity: At the same threshold.
+        threshold: The score from which, itself included, a case is called malignant;
+            infinite in the first place, where none is.
+    """
+
+    false_positive_rate: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return readable(self)
+
+
+def roc_points(labels: ArrayLike, scores: ArrayLike) -> RocPoints:
+    """The ROC curve: one point a distinct score, from (0, 0) to (1, 1).
 
     Args:
-        labels: `(cases,)`, 0 or 1, both among them.
-        probabilities: `(cases,)`, in [0, 1].
-
-    Returns:
-        1 - specificity and sensitivity, each `(distinct probabilities + 1,)`.
+        labels: `(cases,)`, 0 benign or 1 malignant, both among them.
+        scores: `(cases,)`, higher is more suspicious: probabilities, logits or grades.
 
     Raises:
-        ValueError: If there is one class only, or as `score`.
+        ValueError: If there is one label only, or as `roc_auc`.
+
+    Reference:
+        [Fawcett, 2006](https://doi.org/10.1016/j.patrec.2005.10.010), algorithm 1.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> curve = ev.roc_points([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> curve.false_positive_rate
+        array([0. , 0. , 0.5, 0.5, 1. ])
+        >>> curve.sensitivity
+        array([0. , 0.5, 0.5, 1. , 1. ])
+        >>> curve.threshold
+        array([ inf, 0.8 , 0.4 , 0.35, 0.1 ])
     """
-    labels, probabilities = checked_cases(labels, probabilities)
-    cuts = np.r_[np.inf, np.unique(probabilities)[::-1]]
+    labels, scores = checked_scores(labels, scores)
+    cuts = np.r_[np.inf, np.unique(scores)[::-1]]
 
     def share_reaching(label: int) -> NDArray[np.float64]:
-        cases = np.sort(probabilities[labels == label])
+        cases = np.sort(scores[labels == label])
         if not len(cases):
             raise ValueError(
                 f"`labels` must hold 0 and 1. Received: none of label {label}"
             )
         return np.asarray(1 - np.searchsorted(cases, cuts) / len(cases))
 
-    return share_reaching(0), share_reaching(1)
+    return RocPoints(share_reaching(0), share_reaching(1), cuts)
+
+
+def checked_labels(values: ArrayLike, name: str = "labels") -> NDArray[np.int64]:
+    """Labels or calls as whole numbers, 0 benign and 1 malignant; bool is taken, too.
+
+    Args:
+        values: Of any shape.
+        name: What an error calls them.
+
+    Raises:
+        ValueError: If one is anything else, such as a word or a missing value.
+    """
+    received = np.asarray(values)
+    numbers = received.ravel().tolist()
+    wrong = [x for x in numbers if not (isinstance(x, int | float) and x in (0, 1))]
+    if wrong:
+        shown = list(dict.fromkeys(map(repr, wrong)))[:SHOWN]
+        hint = "; words are mapped first: labels == 'malignant'"
+        raise ValueError(
+            f"`{name}` must be 0 or 1. Received: {', '.join(shown)}"
+            + (hint if any(isinstance(x, str) for x in wrong) else "")
+        )
+    return received.astype("int64")
+
+
+def checked_scores(
+    labels: ArrayLike, scores: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and scores of any scale as arrays, `(cases,)`.
+
+    Raises:
+        ValueError: If they differ in length, or a score is not finite.
+    """
+    labels, scores = checked_labels(labels), np.asarray(scores, "float64")
+    finite = np.isfinite(scores)
+    if labels.shape != scores.shape or labels.ndim != 1 or not finite.all():
+        raise ValueError(
+            "`labels` and `scores` must be of one length, scores finite. Received: "
+            f"shapes {labels.shape} and {scores.shape}, {(~finite).sum()} not finite"
+        )
+    return labels, scores
 
 
 def checked_cases(
@@ -316,7 +393,7 @@ def checked_cases(
     Raises:
         ValueError: If they differ in length, are empty or out of range.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
+    labels, probabilities = checked_labels(labels), np.asarray(probabilities, "float64")
     if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(
             "`labels` and `probabilities` must be of one length, not 0. "
@@ -343,18 +420,14 @@ def check_names(names: Sequence[str]) -> None:
 
 def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     """0 true negative, 1 false positive, 2 false negative, 3 true positive."""
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    labels = checked_labels(labels)
+    predictions = checked_labels(predictions, "predictions")
     if labels.shape != predictions.shape or labels.ndim != 1:
         raise ValueError(
             "`labels` and `predictions` must be of one length. "
             f"Received: shapes {labels.shape} and {predictions.shape}"
         )
-    for name, values in (("labels", labels), ("predictions", predictions)):
-        if not np.isin(values, (0, 1)).all():
-            raise ValueError(
-                f"`{name}` must be 0 or 1. Received: {np.unique(values)[:5].tolist()}"
-            )
-    return 2 * labels.astype("int64") + predictions.astype("int64")
+    return 2 * labels + predictions
 
 
 def undefined_reason(name: str, labels: ArrayLike, value: float) -> str:

@@ -19,6 +19,7 @@ from usgland.evaluation.statistics.non_inferiority import (
     check_margin,
     judge_non_inferiority,
 )
+from usgland.evaluation.statistics.scores import checked_labels
 from usgland.evaluation.statistics.share_intervals import (
     Bounds,
     clustered_variance,
@@ -234,7 +235,7 @@ def _bounded(
 
 def _right(measure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:
     """Which of the cases that count were called right."""
-    labels, calls = np.asarray(labels), np.asarray(calls)
+    labels, calls = checked_labels(labels), checked_labels(calls, "calls")
     if measure not in SHARES or labels.shape != calls.shape or labels.ndim != 1:
         raise ValueError(
             f"`measure` must be one of {list(SHARES)}, labels and calls of one length. "
