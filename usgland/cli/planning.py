@@ -67,7 +67,7 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
 @click.option(
     "--power", type=INSIDE, default=0.8, show_default=True, help="Wanted of the tests."
 )
-def samplesize(**given: Any) -> None:
+def samplesize(**assumptions: Any) -> None:
     """Say how many patients a study needs.
 
     For intervals no wider than --width; and, where an --other option names what to
@@ -76,4 +76,4 @@ def samplesize(**given: Any) -> None:
     from usgland.evaluation.planning.questions import Assumptions, sample_size_document
     from usgland.evaluation.shown.terminal import show
 
-    show(sample_size_document(Assumptions(**given)), make_console())
+    show(sample_size_document(Assumptions(**assumptions)), make_console())

@@ -81,7 +81,7 @@ def _read(model: Path) -> tuple[pd.DataFrame, Thresholds | None]:
 
 def _names(models: Sequence[Path]) -> list[str]:
     """What tells the models apart: as much of their paths as is needed."""
-    # Of files alone: the run "squeeze-1.1" keeps its name.
+    # Files alone lose their suffix: the run "squeeze-1.1" keeps its name.
     parts = [
         (path.with_suffix("") if path.is_file() else path).absolute().parts
         for path in models

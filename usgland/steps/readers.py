@@ -53,7 +53,7 @@ def make_reader_study(
         threshold: For predictions without a threshold.json.
         malignant_from: As in `read_readers`.
         skipped: As in `read_readers`.
-        output: Folder for readers.json, readers.md, readers.csv and two measures; by
+        output: Folder for readers.json, readers.md, readers.csv and two plots; by
             default `readers` in a run directory, and nothing is written otherwise.
         overwrite: Whether an earlier study may be replaced.
         docx: Whether readers.docx is written, too.
@@ -83,13 +83,15 @@ def make_reader_study(
         malignant_from=malignant_from,
         skipped=skipped,
     )
-    if settings is None:
-        config = None if predictions is None else predictions / CONFIG
-        settings = load_config(
-            config if config and config.exists() else None
-        ).evaluation
+    settings = settings or _settings_of(predictions)
     study = study_readers(readings, model, settings, model_unit=unit)
     return study, _write(study, model, output, docx=docx) if output else []
+
+
+def _settings_of(predictions: Path | None) -> EvaluationSettings:
+    """Those of the run where there is one, else the defaults."""
+    config = None if predictions is None else predictions / CONFIG
+    return load_config(config if config and config.exists() else None).evaluation
 
 
 def read_model_cases(
@@ -143,14 +145,16 @@ def _write(
     about, cases = study["model"], None
     if model is not None:
         cases = model.by_unit[about["unit"]]
-        if about["unit"] == study["unit"]:  # without the cases that were dropped
+        if (
+            about["unit"] == study["unit"]
+        ):  # Cases that were dropped stay out here, too.
             cases = cases[~cases["case"].isin(study["dropped"])]
-    measures = {
+    plots = {
         "readers.png": readers_plot(study, cases),
         "readers_overview.png": overview_plot(study, cases),
     }
-    for name, measure in measures.items():
-        save_plot(measure, folder / name)
+    for name, plot in plots.items():
+        save_plot(plot, folder / name)
     written = study_document(study).write((folder / STUDY).with_suffix(""), docx=docx)
     write_json(folder / STUDY, study)
-    return [*(folder / name for name in measures), *written, folder / STUDY]
+    return [*(folder / name for name in plots), *written, folder / STUDY]

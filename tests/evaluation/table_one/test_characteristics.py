@@ -344,4 +344,6 @@ def test_signs_of_markup_stand_as_they_are():
 
 def test_one_source_is_needed(manifest):
     assert "Expected either a MANIFEST" in call(code=2)
-    assert "Expected either a MANIFEST" in call(manifest, "--from-counts", manifest, code=2)
+    assert "Expected either a MANIFEST" in call(
+        manifest, "--from-counts", manifest, code=2
+    )

@@ -57,7 +57,7 @@ class Assumptions(NamedTuple):
     power: float = 0.8
 
 
-def sample_size_rows(given: Assumptions) -> list[dict[str, Any]]:
+def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
     """Answers every question that the assumptions put.
 
     Returns:
@@ -67,41 +67,41 @@ def sample_size_rows(given: Assumptions) -> list[dict[str, Any]]:
     Raises:
         UserError: If the assumptions contradict each other.
     """
-    if not given.alpha < given.power:
+    if not study.alpha < study.power:
         raise UserError(
-            f"--power: expected more than --alpha {given.alpha}. "
-            f"Received: {given.power}"
+            f"--power: expected more than --alpha {study.alpha}. "
+            f"Received: {study.power}"
         )
     rows = []
-    for name, share in _shares(given):
+    for name, share in _shares(study):
         for method, written in PROPORTION_METHODS.items():
             cases = sample_size_proportion(
-                share, given.width, level=given.level, method=method
+                share, study.width, level=study.level, method=method
             )
-            question = f"{name} {share:g}, interval of width {given.width:g}"
-            rows.append(_row(given, question, written, name, cases))
+            question = f"{name} {share:g}, interval of width {study.width:g}"
+            rows.append(_row(study, question, written, name, cases))
     size = sample_size_auc(
-        given.auc, given.width, prevalence=given.prevalence, level=given.level
+        study.auc, study.width, prevalence=study.prevalence, level=study.level
     )
-    question = f"AUC {given.auc:g}, interval of width {given.width:g}"
+    question = f"AUC {study.auc:g}, interval of width {study.width:g}"
     rows.append(_both(question, "Hanley-McNeil", size))
     others = {
-        "sensitivity": given.other_sensitivity,
-        "specificity": given.other_specificity,
+        "sensitivity": study.other_sensitivity,
+        "specificity": study.other_specificity,
     }
-    for name, share in _shares(given):
+    for name, share in _shares(study):
         other = others[name]
         if other is not None:
-            rows.append(_compare_shares(given, name, share, other))
-    if given.other_auc is not None:
-        rows.append(_compare_areas(given, given.other_auc))
+            rows.append(_compare_shares(study, name, share, other))
+    if study.other_auc is not None:
+        rows.append(_compare_areas(study, study.other_auc))
     return rows
 
 
-def sample_size_document(given: Assumptions) -> Document:
+def sample_size_document(study: Assumptions) -> Document:
     """The table of `sample_size_rows`, and what it assumes."""
     lines = []
-    for row in sample_size_rows(given):
+    for row in sample_size_rows(study):
         counts = (row["malignant"], row["benign"], row["patients"])
         shown = ("any" if count is None else f"{count:,}" for count in counts)
         lines.append((row["question"], row["method"], *shown))
@@ -109,32 +109,32 @@ def sample_size_document(given: Assumptions) -> Document:
         heads=("", "by", "malignant", "benign", "patients"),
         sections=(rows(lines),),
         title="Sample size",
-        notes=tuple(assumption_lines(given)),
+        notes=tuple(assumption_lines(study)),
         align="llrrr",
     )
     return Document((table,), synthetic=False)
 
 
-def assumption_lines(given: Assumptions) -> list[str]:
+def assumption_lines(study: Assumptions) -> list[str]:
     """What a protocol has to say beside the numbers."""
     lines = [
-        f"Prevalence {given.prevalence:g}; intervals at {format_percent(given.level)}, "
+        f"Prevalence {study.prevalence:g}; intervals at {format_percent(study.level)}, "
         "at the expected count. Patients are those among whom so many of either label "
         "are expected: by chance there may be fewer.",
     ]
-    others = (given.other_sensitivity, given.other_specificity, given.other_auc)
-    if any(one is not None for one in others):
-        alpha = f"two-sided alpha {given.alpha:g}"
-        if given.margin is not None:
-            alpha = f"one-sided alpha {given.alpha / 2:g}, half of --alpha"
-        lines.append(f"Tests: {alpha}; power {given.power:g}.")
-    if given.other_sensitivity is not None or given.other_specificity is not None:
+    others = (study.other_sensitivity, study.other_specificity, study.other_auc)
+    if any(other is not None for other in others):
+        alpha = f"two-sided alpha {study.alpha:g}"
+        if study.margin is not None:
+            alpha = f"one-sided alpha {study.alpha / 2:g}, half of --alpha"
+        lines.append(f"Tests: {alpha}; power {study.power:g}.")
+    if study.other_sensitivity is not None or study.other_specificity is not None:
         how = "as if both erred independently"
-        if given.discordant is not None:
-            how = f"{given.discordant:g} of a label's cases, as given"
+        if study.discordant is not None:
+            how = f"{study.discordant:g} of a label's cases, as given"
         lines.append(f"Called right by one of the two alone: {how}.")
-    if given.other_auc is not None:
-        lines.append(f"Correlation of the two AUC: {given.correlation:g}.")
+    if study.other_auc is not None:
+        lines.append(f"Correlation of the two AUC: {study.correlation:g}.")
     lines.append(
         "One independent case a patient; more images of a patient are not more "
         "patients. Add those who will drop out."
@@ -142,63 +142,63 @@ def assumption_lines(given: Assumptions) -> list[str]:
     return lines
 
 
-def _shares(given: Assumptions) -> list[tuple[str, float]]:
-    return [("sensitivity", given.sensitivity), ("specificity", given.specificity)]
+def _shares(study: Assumptions) -> list[tuple[str, float]]:
+    return [("sensitivity", study.sensitivity), ("specificity", study.specificity)]
 
 
 def _compare_shares(
-    given: Assumptions, name: str, share: float, other: float
+    study: Assumptions, name: str, share: float, other: float
 ) -> dict[str, Any]:
-    first, second = _discordant(given, name, share, other)
-    if given.margin is None:
+    first, second = _discordant(study, name, share, other)
+    if study.margin is None:
         _check_difference(name, share, other)
-        cases = sample_size_mcnemar(first, second, alpha=given.alpha, power=given.power)
+        cases = sample_size_mcnemar(first, second, alpha=study.alpha, power=study.power)
         question = f"{name} {share:g} against {other:g}"
-        return _row(given, question, "McNemar, exact", name, cases)
-    _check_margin(given.margin, name, share, other)
+        return _row(study, question, "McNemar, exact", name, cases)
+    _check_margin(study.margin, name, share, other)
     cases = sample_size_noninferiority(
-        first, second, given.margin, alpha=given.alpha / 2, power=given.power
+        first, second, study.margin, alpha=study.alpha / 2, power=study.power
     )
-    question = f"{name} {share:g} not below {other:g} by {given.margin:g}"
-    return _row(given, question, "paired, Wald", name, cases)
+    question = f"{name} {share:g} not below {other:g} by {study.margin:g}"
+    return _row(study, question, "paired, Wald", name, cases)
 
 
-def _compare_areas(given: Assumptions, other: float) -> dict[str, Any]:
+def _compare_areas(study: Assumptions, other: float) -> dict[str, Any]:
     shared = {
-        "correlation": given.correlation,
-        "prevalence": given.prevalence,
-        "power": given.power,
+        "correlation": study.correlation,
+        "prevalence": study.prevalence,
+        "power": study.power,
     }
-    if given.margin is None:
-        _check_difference("auc", given.auc, other)
-        size = sample_size_auc_difference(given.auc, other, alpha=given.alpha, **shared)
-        question = f"AUC {given.auc:g} against {other:g}"
+    if study.margin is None:
+        _check_difference("auc", study.auc, other)
+        size = sample_size_auc_difference(study.auc, other, alpha=study.alpha, **shared)
+        question = f"AUC {study.auc:g} against {other:g}"
     else:
-        _check_margin(given.margin, "auc", given.auc, other)
+        _check_margin(study.margin, "auc", study.auc, other)
         size = sample_size_auc_noninferiority(
-            given.auc, other, given.margin, alpha=given.alpha / 2, **shared
+            study.auc, other, study.margin, alpha=study.alpha / 2, **shared
         )
-        question = f"AUC {given.auc:g} not below {other:g} by {given.margin:g}"
+        question = f"AUC {study.auc:g} not below {other:g} by {study.margin:g}"
     return _both(question, "Obuchowski", size)
 
 
 def _discordant(
-    given: Assumptions, name: str, share: float, other: float
+    study: Assumptions, name: str, share: float, other: float
 ) -> tuple[float, float]:
     """Shares of cases that the first alone and the second alone call right."""
-    if given.discordant is None:
+    if study.discordant is None:
         return share * (1 - other), other * (1 - share)
     least, most = abs(share - other), min(share + other, 2 - share - other)
-    if not least - 1e-12 <= given.discordant <= most + 1e-12:
+    if not least - 1e-12 <= study.discordant <= most + 1e-12:
         raise UserError(
             f"--discordant: expected a share in [{least:.3g}, {most:.3g}], as the "
-            f"{name} is {share:g} and {other:g}. Received: {given.discordant:g}"
+            f"{name} is {share:g} and {other:g}. Received: {study.discordant:g}"
         )
     # In half steps of the difference; rounding shall not leave one below 0.
     half = (share - other) / 2
     return (
-        max(0.0, given.discordant / 2 + half),
-        max(0.0, given.discordant / 2 - half),
+        max(0.0, study.discordant / 2 + half),
+        max(0.0, study.discordant / 2 - half),
     )
 
 
@@ -219,11 +219,11 @@ def _check_margin(margin: float, name: str, value: float, other: float) -> None:
 
 
 def _row(
-    given: Assumptions, question: str, method: str, name: str, cases: int
+    study: Assumptions, question: str, method: str, name: str, cases: int
 ) -> dict[str, Any]:
     malignant = cases if name == "sensitivity" else None
     benign = cases if name == "specificity" else None
-    patients = patients_for(malignant or 0, benign or 0, given.prevalence)
+    patients = patients_for(malignant or 0, benign or 0, study.prevalence)
     return {
         "question": question,
         "method": method,
