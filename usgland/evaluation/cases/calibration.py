@@ -198,7 +198,7 @@ def _fit(labels: NDArray, logits: NDArray, *, intercept: bool) -> tuple[float, f
     # The loss is convex: any start leads to the one minimum.
     start = [1.0, float(logit(targets.mean())) if intercept else 0.0]
     limits = (None, None) if intercept else (0.0, 0.0)
-    found = minimize(
+    fitted = minimize(
         loss,
         start,
         jac=True,
@@ -206,16 +206,16 @@ def _fit(labels: NDArray, logits: NDArray, *, intercept: bool) -> tuple[float, f
         bounds=[SLOPE_BOUNDS, limits],
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
     )
-    return float(found.x[0]), float(found.x[1])
+    return float(fitted.x[0]), float(fitted.x[1])
 
 
 def _check(path: Path, calibration: Any) -> None:
-    ones = [calibration]
+    fits = [calibration]
     if isinstance(calibration, dict) and "folds" in calibration:
         folds = calibration["folds"]
-        ones = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
-    for one in ones:
-        known = one if isinstance(one, dict) else {}
+        fits = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
+    for fit in fits:
+        known = fit if isinstance(fit, dict) else {}
         slope, intercept = known.get("slope"), known.get("intercept")
         if not (
             known.get("method") in METHODS
@@ -226,5 +226,5 @@ def _check(path: Path, calibration: Any) -> None:
         ):
             raise UserError(
                 f"{path}: expected a `method` of {', '.join(METHODS)}, a `slope` above "
-                f"0 and an `intercept`, or these for each of `folds`. Received: {one!r}"
+                f"0 and an `intercept`, or these for each of `folds`. Received: {fit!r}"
             )

@@ -83,12 +83,12 @@ class Thresholds:
     @property
     def value(self) -> float | dict[str, float]:
         """The threshold, or fold -> threshold."""
-        values = {fold: float(one["threshold"]) for fold, one in self.points.items()}
+        values = {fold: float(part["threshold"]) for fold, part in self.points.items()}
         return values.get(EVERY, values)
 
     @property
     def chosen(self) -> dict[str, Any] | None:
-        """Method and aim; None where the file does not say, as older ones."""
+        """Method and aim; None where the file does not say, as older files do not."""
         first = next(iter(self.points.values()))
         known = {name: first[name] for name in ("method", *AIMS) if name in first}
         return known if "method" in known else None

@@ -12,7 +12,7 @@ from usgland.evaluation.statistics.bootstrap import (
     percentile_interval,
     resample_patients,
 )
-from usgland.evaluation.statistics.scores import weighted_auc
+from usgland.evaluation.statistics.scores import roc_auc, weighted_auc
 
 AS_IT_IS = "as it is"
 WITHHELD = "withheld"  # how the name of a side that was taken away ends
@@ -57,23 +57,22 @@ def importance_table(
     means = {name: _patient_means(values, patient) for name, values in logits.items()}
     (baseline,) = means.pop(AS_IT_IS)
     drawn = resample_patients(len(labels), resamples, seed)
-    whole = np.ones((1, len(labels)))
-    auc = float(weighted_auc(labels, baseline, whole)[0])
+    auc = roc_auc(labels, baseline)
     drawn_auc = weighted_auc(labels, baseline, drawn)
     table = []
     for name, permuted in means.items():
-        own = [weighted_auc(labels, one, whole)[0] for one in permuted]
+        permuted_auc = float(np.mean([roc_auc(labels, scores) for scores in permuted]))
         falls = np.empty(resamples)
-        for number, one in enumerate(permuted):
+        for number, scores in enumerate(permuted):
             mine = np.arange(resamples) % len(permuted) == number
-            falls[mine] = drawn_auc[mine] - weighted_auc(labels, one, drawn[mine])
+            falls[mine] = drawn_auc[mine] - weighted_auc(labels, scores, drawn[mine])
         interval = percentile_interval(falls, level=level, seed=seed)
         table.append(
             {
                 "name": name,
                 "what": _kind(name),
-                "auc": float(np.mean(own)),
-                "fall": auc - float(np.mean(own)),
+                "auc": permuted_auc,
+                "fall": auc - permuted_auc,
                 "low": interval.low,
                 "high": interval.high,
                 "method": f"{interval.how()}, {len(permuted)} permutations"

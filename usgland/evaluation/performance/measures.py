@@ -9,7 +9,7 @@ from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 from usgland.evaluation.statistics.bootstrap import PatientDraws, draw_patients
-from usgland.evaluation.statistics.measured_cases import MeasuredCases
+from usgland.evaluation.statistics.measured_cases import Measure, MeasuredCases
 from usgland.evaluation.statistics.scores import MEASURES, OF_PROBABILITIES, confusion
 
 OF_CALLS = tuple(name for name in MEASURES if name not in OF_PROBABILITIES)
@@ -132,12 +132,9 @@ def unit_metrics(
     return {
         **count_cases(rows),
         "confusion": confusion(labels, rows["prediction"]).tolist(),
-        "figures": {name: one.record() for name, one in cases.measures().items()},
+        "figures": _records(cases.measures()),
         "prevalences": {
-            f"{prevalence:g}": {
-                name: one.record()
-                for name, one in cases.predictive_values(prevalence).items()
-            }
+            f"{prevalence:g}": _records(cases.predictive_values(prevalence))
             for prevalence in settings.prevalences
         },
     }
@@ -192,6 +189,10 @@ def measured_cases(
         proportions=settings.proportion_interval,
         bootstrap=settings.bootstrap,
     )
+
+
+def _records(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
+    return {name: measure.record() for name, measure in measures.items()}
 
 
 def count_cases(rows: pd.DataFrame) -> dict[str, int]:

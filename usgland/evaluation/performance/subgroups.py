@@ -1,4 +1,4 @@
-"""Figures of a model in parts of its cases: by device, sex, age band, lesion size."""
+"""Measures of a model in parts of its cases: by device, sex, age band, lesion size."""
 
 import re
 from collections.abc import Sequence
@@ -36,21 +36,21 @@ def parse_subgroups(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     Raises:
         UserError: If a cut is no number, cuts do not ascend, or a column comes twice.
     """
-    found: dict[str, tuple[float, ...]] = {}
+    columns: dict[str, tuple[float, ...]] = {}
     for text in texts:
         column, cuts = _parse(text)
-        if column in found:
+        if column in columns:
             raise UserError(
                 f"--subgroup: expected each column once. Received: {column!r} twice"
             )
-        found[column] = cuts
-    return found
+        columns[column] = cuts
+    return columns
 
 
 def _parse(text: str) -> tuple[str, tuple[float, ...]]:
     column, colon, tail = text.rpartition(":") if ":" in text else (text, "", "")
     try:
-        cuts = tuple(float(one) for one in tail.split(",")) if colon else ()
+        cuts = tuple(map(float, tail.split(","))) if colon else ()
     except ValueError:
         cuts = (np.nan,)
     if not column.strip() or not (np.isfinite(cuts).all() and _ascends(cuts)):
@@ -126,30 +126,31 @@ def subgroup_measures(
     names = [name for name in groups.cat.categories if (groups == name).any()]
     parts = {name: rows[groups == name] for name in names}
     in_groups = rows["patient_id"].groupby(groups, observed=True).unique()
-    patients = pd.Series([one for part in in_groups for one in part])
+    patients = in_groups.explode()
     shared = int(patients[patients.duplicated()].nunique())
     by_patient = {
         name: apply_threshold(patient_predictions(part), thresholds)
         for name, part in parts.items()
     }
-    by_image = {name: apply_threshold(one, thresholds) for name, one in parts.items()}
-    small = {name: _counts(one).min() < SMALL for name, one in by_patient.items()}
-    found: dict[str, Any] = {"shared_patients": shared, "small_below": SMALL}
+    by_image = {name: apply_threshold(part, thresholds) for name, part in parts.items()}
+    small = {name: bool(_counts(p).min() < SMALL) for name, p in by_patient.items()}
+    subgroups: dict[str, Any] = {"shared_patients": shared, "small_below": SMALL}
     for unit, tables in (("image", by_image), ("patient", by_patient)):
-        found[unit] = {
+        subgroups[unit] = {
             "groups": [
-                {"group": name, "small": bool(small[name]), **_measures(one, settings)}
-                for name, one in tables.items()
+                {"group": name, "small": small[name], **_measures(table, settings)}
+                for name, table in tables.items()
             ]
         }
-    known = {name: one for name, one in by_patient.items() if name != MISSING}
-    found["patient"]["heterogeneity"] = _heterogeneity(known, shared, settings.seed)
-    return found
+    known = {name: table for name, table in by_patient.items() if name != MISSING}
+    heterogeneity = _heterogeneity(known, shared, settings.seed)
+    subgroups["patient"]["heterogeneity"] = heterogeneity
+    return subgroups
 
 
 def _measures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
     cases = measured_cases(*unit_of(rows, settings), settings, MEASURES)
-    measures = {name: one.record() for name, one in cases.measures().items()}
+    measures = {name: measure.record() for name, measure in cases.measures().items()}
     return {**count_cases(rows), "figures": measures}
 
 
@@ -168,17 +169,18 @@ def _heterogeneity(
     if shared:
         reason = f"{shared} patients stand in several groups"
         return {name: _tested(np.nan, reason=reason) for name in MEASURES}
-    found = {}
+    tests = {}
     for label, name in ((1, "sensitivity"), (0, "specificity")):
+        calls = [
+            table.loc[table["label"] == label, "prediction"]
+            for table in tables.values()
+        ]
         counts = [
-            [(own == label).sum(), (own != label).sum()]
-            for own in (one.loc[one["label"] == label, "prediction"]
-                        for one in tables.values())
-            if len(own)
-        ]  # fmt: skip
-        found[name] = _chi_square(np.array(counts), seed)
-    found["roc_auc"] = _cochran(tables)
-    return found
+            [(own == label).sum(), (own != label).sum()] for own in calls if len(own)
+        ]
+        tests[name] = _chi_square(np.array(counts), seed)
+    tests["roc_auc"] = _cochran(tables)
+    return tests
 
 
 def _chi_square(counts: NDArray, seed: int) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def _bands(numbers: pd.Series, cuts: tuple[float, ...]) -> tuple[pd.Series, list
     inner = [f"{low} to <{high}" for low, high in pairwise(shown)]
     order = [f"<{shown[0]}", *inner, f">={shown[-1]}"]
     band = np.searchsorted(cuts, numbers.to_numpy("float64"), side="right")
-    names = [order[min(one, len(cuts))] for one in band]  # NaN goes last: missing
+    names = [order[min(place, len(cuts))] for place in band]  # NaN goes last: missing
     return pd.Series(names, index=numbers.index), order
 
 
@@ -248,5 +250,6 @@ def _ascends(cuts: tuple[float, ...]) -> bool:
 def _natural(word: str) -> tuple[Any, ...]:
     """Sorts `grade 2` before `grade 10`."""
     parts = re.split(r"(\d+)", word.lower())
-    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part)
-                 for part in parts)  # fmt: skip
+    return tuple(
+        (part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts
+    )

@@ -127,17 +127,18 @@ def mrmc(
         )
     """
     check_level(level)
-    given = np.asarray(readings)
-    if given.ndim != 3 or len(given) != 2:
+    readings = np.asarray(readings)
+    if readings.ndim != 3 or len(readings) != 2:
         raise ValueError(
-            f"`readings` must be `(2, readers, cases)`. Received: shape {given.shape}"
+            "`readings` must be `(2, readers, cases)`. "
+            f"Received: shape {readings.shape}"
         )
     if method is None:
         method = "delong" if MEASURES.get(measure, (0, 0))[1] is None else "jackknife"
     values, covariance = estimate_measure(
         measure,
         labels,
-        given.reshape(-1, given.shape[2]),
+        readings.reshape(-1, readings.shape[2]),
         method=method,
         patient_ids=patient_ids,
     )
@@ -200,7 +201,7 @@ def estimate_measure(
     if method == "delong":
         return areas, covariance
     whole = np.ones((1, len(labels)))
-    values = np.array([measure(labels, one, whole)[0] for one in readings])
+    values = np.array([measure(labels, own, whole)[0] for own in readings])
     return values, _jackknife(measure, label, labels, readings, patient_ids)
 
 
@@ -214,7 +215,7 @@ def _jackknife(
     ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
     left_out = np.unique(ids if label is None else ids[labels == label])
     weights = (ids[None, :] != left_out[:, None]).astype("float64")
-    measures = np.stack([measure(labels, one, weights) for one in readings])
+    measures = np.stack([measure(labels, own, weights) for own in readings])
     apart = measures - measures.mean(axis=1, keepdims=True)
     patients = len(left_out)
     return np.asarray((patients - 1) / patients * apart @ apart.T)
