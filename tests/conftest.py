@@ -1,5 +1,6 @@
 """What all tests share: quiet TensorFlow, fixed seeds, no internet, small data."""
 
+import collections
 import csv
 import json
 import os
@@ -91,6 +92,22 @@ def tiny_manifest(tmp_path_factory) -> Path:
         writer.writerow(("image", "patient_id", "label"))
         writer.writerows(records)
     return path
+
+
+@pytest.fixture
+def checked(monkeypatch) -> collections.Counter:
+    """Counts how often each image is hashed and decoded by the checks."""
+    from usgland.data import images
+
+    counts = collections.Counter()
+    check = images._check_image
+
+    def counted(path):
+        counts[path] += 1
+        return check(path)
+
+    monkeypatch.setattr(images, "_check_image", counted)
+    return counts
 
 
 @pytest.fixture(scope="module")

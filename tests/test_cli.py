@@ -158,6 +158,40 @@ def test_evaluate_scores_the_test_part_once(run):
     call("evaluate", run, "--overwrite")
 
 
+def test_each_image_is_checked_once_a_command(home, elsewhere, run, checked):
+    rows = read_csv(elsewhere)
+    write_csv(elsewhere, [row | {"site": row["label"][0]} for row in rows])
+
+    def of_command(*arguments):
+        checked.clear()
+        call(*arguments)
+        return len(checked), set(checked.values())
+
+    runs = elsewhere.parent / "runs"
+    folds = ("--set", "split.folds=2")
+    new = options(home, elsewhere, runs)
+    assert of_command("cv", *new, "--name", "cv", *folds) == (20, {1})
+    copy = shutil.copytree(run, runs / "copy")
+    other = ("evaluate", copy, "--manifest", elsewhere, "--subgroup", "site")
+    assert of_command(*other) == (20, {1})
+    # Again, as they are compared with what was predicted of them.
+    (copy / "metrics-data.json").unlink()
+    assert of_command(*other) == (20, {1})
+    own = ("evaluate", copy, "--subgroup", "label", "--overwrite")
+    assert of_command(*own) == (20, {1})
+
+
+def test_subgroups_of_what_was_predicted_need_no_image(run, tmp_path, checked):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    if not (copy / "predictions.csv").exists():
+        call("predict", copy)
+    checked.clear()
+    shutil.rmtree(copy / "figures", ignore_errors=True)
+    (copy / "metrics.json").unlink(missing_ok=True)
+    call("evaluate", copy, "--subgroup", "label")
+    assert not checked
+
+
 def test_a_subgroup_that_is_no_column_is_named_before_anything_is_predicted(run):
     before = files_in(run)
     [line] = fail("evaluate", run, "--overwrite", "--subgroup", "device")

@@ -119,8 +119,9 @@ def test_fit_multimodal_is_the_setting_and_trains_each_side_beside_it(run, home)
     assert "Beside it: form alone" in (home / "stdout.txt").read_text()
 
 
-def test_evaluate_says_what_each_side_adds_and_what_the_model_leans_on(run):
-    stdout = call("evaluate", run)
+def test_evaluate_says_what_each_side_adds_and_what_the_model_leans_on(run, checked):
+    stdout = call("evaluate", run, "--subgroup", "density")
+    assert (len(checked), set(checked.values())) == (24, {1})
     for name in (
         "image alone",
         "form alone",
@@ -273,7 +274,9 @@ def test_a_model_of_both_uses_both_and_beats_either(home):
 
 
 @pytest.mark.slow
-def test_cross_validation_compares_on_the_same_folds_and_resumes(home, monkeypatch):
+def test_cross_validation_compares_on_the_same_folds_and_resumes(
+    home, monkeypatch, checked
+):
     from usgland.steps import training
 
     train, trained = training.fit_run, []
@@ -288,8 +291,10 @@ def test_cross_validation_compares_on_the_same_folds_and_resumes(home, monkeypat
     arguments = (*options(home, "cv"), "--set", "split.folds=2")
     done = CliRunner().invoke(cli, ["cv", "--multimodal", *map(str, arguments)])
     assert done.exit_code == 130
-    monkeypatch.undo()
+    monkeypatch.setattr(training, "fit_run", train)
+    checked.clear()
     stdout = call("cv", "--resume", "--runs-dir", home / "runs", "--name", "cv")
+    assert (len(checked), set(checked.values())) == (24, {1})
     assert stdout.count("Done before") == 2  # the image alone; a fold of the form
     run = home / "runs" / "cv"
     rows = {row["image"]: row["fold"] for row in read_csv(run / "predictions.csv")}

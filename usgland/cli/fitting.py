@@ -81,8 +81,9 @@ def fit(
     run, config = _choose_run(
         config_path, manifest, runs_dir, name, overrides, resume, done="threshold.json"
     )
-    steps = load_steps("training", verbose)
     with _resumable("fit", run):
+        _check_table(config, folds=False)
+        steps = load_steps("training", verbose)
         steps.fit(run, config, make_console(), full=full)
     _show_paths(run, "model.keras", "threshold.json", "history.csv", "splits.csv")
     quoted = shlex.quote(str(run))
@@ -120,8 +121,9 @@ def cv(
         done="predictions.csv",
         cross_validated=True,
     )
-    steps = load_steps("training", verbose)
     with _resumable("cv", run):
+        _check_table(config, folds=True)
+        steps = load_steps("training", verbose)
         steps.cross_validate(run, config, make_console(), full=full)
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
     quoted = shlex.quote(str(run))
@@ -160,6 +162,14 @@ def _choose_run(
     stem += "-cv" if cross_validated else ""
     chosen_name = stem if name is None else name
     return new_run(runs_dir, chosen_name, numbered=name is None), chosen
+
+
+def _check_table(config: Any, *, folds: bool) -> None:
+    """Finds mistakes in the tables of a new run before TensorFlow is loaded."""
+    if config is not None:
+        from usgland.data.sources import check_table
+
+        check_table(config, folds=folds)
 
 
 @contextlib.contextmanager

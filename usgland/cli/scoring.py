@@ -39,6 +39,7 @@ def predict(
 
     Of the run's own images, or of those of another --manifest.
     """
+    _check_table(run, manifest, labelled=False, without=without)
     written = load_steps("prediction", verbose).predict(
         run,
         make_console(),
@@ -94,6 +95,7 @@ def evaluate(
     Writes metrics.json, tables/ and figures/ into RUN; predicts first what was not
     predicted.
     """
+    _check_table(run, manifest, labelled=True)
     written = load_steps("evaluation", verbose).evaluate(
         run,
         make_console(),
@@ -105,3 +107,13 @@ def evaluate(
         docx=docx,
     )
     show_written(written)
+
+
+def _check_table(
+    run: Path, manifest: Path | None, *, labelled: bool, without: str | None = None
+) -> None:
+    """Finds mistakes in the table of other images before TensorFlow is loaded."""
+    if manifest is not None:
+        from usgland.data.sources import check_other_table
+
+        check_other_table(run, manifest, labelled=labelled, without=without)

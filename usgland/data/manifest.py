@@ -18,7 +18,7 @@ from usgland.config import DataSettings
 from usgland.data.columns import choose_columns, choose_rows
 from usgland.data.conflicts import find_given_conflicts
 from usgland.data.forms import check_form_columns, join_forms, read_forms
-from usgland.data.images import ImageCheck, check_images
+from usgland.data.images import check_images, find_images
 from usgland.schema import ClinicalColumn
 from usgland.table_files import (
     ROW,
@@ -65,8 +65,8 @@ def load_manifest(
             its patient, and its digest is that of its text.
         table: What `read_table` would read, if it is in memory; `path` then only
             names it, and its folder is that of the images.
-        pixels: If false, no image is opened, and there is no `sha256` of one: what the
-            table says is checked alone, in a second.
+        pixels: If false, no image is opened, and there is no `sha256` of one: only
+            what the table says is checked, and that its files are there.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -163,7 +163,7 @@ def _name_key(name: str) -> str:
 def _check_files(rows: pd.DataFrame, folder: Path, *, pixels: bool) -> list[Problem]:
     """Checks images and masks; adds their paths and digests, in place."""
     paths = [_resolve(folder, text) for text in rows["image"]]
-    checks = check_images(paths) if pixels else [ImageCheck("", "")] * len(paths)
+    checks = check_images(paths) if pixels else find_images(paths)
     rows["image_path"] = paths
     if pixels:
         rows["sha256"] = [check.sha256 for check in checks]

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -160,6 +159,8 @@ def _count_images(bits: np.random.PCG64, patients: int, images: int) -> list[int
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
+    import cv2  # Slow to load, and a manifest is checked without it.
+
     encoded = cv2.imencode(".png", pixels)[1]
     path.write_bytes(encoded.tobytes())
 

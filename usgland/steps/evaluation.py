@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from usgland.config import EvaluationSettings, forced_leaks, load_config
+from usgland.config import Config, EvaluationSettings, forced_leaks, load_config
 from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_predictions, read_role
@@ -281,16 +281,25 @@ def evaluate(
         UserError: If the run, the manifest or a column cannot be used.
     """
     find_run(run, THRESHOLD)
+    config = load_config(run / CONFIG)
     cuts = parse_subgroups(subgroups)
-    columns = _manifest_columns(run, manifest, list(cuts))  # before it predicts
     path = predictions_path(run, manifest)
+    has_folds = (run / FOLDS).exists()
+    predicts = not path.exists() or (overwrite and not has_folds)
+    judges = manifest is None and not has_folds and config.model.inputs != "image"
+    checked = None
+    if manifest is not None:
+        checked = other_rows(run, manifest, config, labelled=True)
+    elif predicts or judges or cuts:
+        checked = manifest_rows(config, console, pixels=predicts or judges)
+    columns = _manifest_columns(checked, list(cuts))  # before it predicts
     written = []
-    if not path.exists() or (overwrite and not (run / FOLDS).exists()):
+    if predicts:
         written = predict(
-            run, console, manifest=manifest, overwrite=overwrite, labelled=True
+            run, console, manifest=manifest, overwrite=overwrite, checked=checked
         )
-    elif manifest is not None:
-        _check_predicted(path, manifest, run)
+    elif manifest is not None and checked is not None:
+        _check_predicted(path, manifest, checked)
     metrics, files = evaluate_run(
         run,
         predictions=path,
@@ -306,26 +315,32 @@ def evaluate(
     for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):
         console.print()
         show_table(table, console)
-    if manifest is None and not (run / FOLDS).exists():
-        files += _judge_form(run, console, overwrite=overwrite, full=full, docx=docx)
+    if judges and checked is not None:
+        files += _judge_form(
+            run, config, checked, console, overwrite=overwrite, full=full, docx=docx
+        )
     return written + files
 
 
 def _judge_form(
-    run: Path, console: Console, *, overwrite: bool, full: bool, docx: bool
+    run: Path,
+    config: Config,
+    checked: pd.DataFrame,
+    console: Console,
+    *,
+    overwrite: bool,
+    full: bool,
+    docx: bool,
 ) -> list[Path]:
-    """What the form is worth, on the test part; nothing for a run without one."""
-    config = load_config(run / CONFIG)
-    if config.model.inputs == "image":
-        return []
-    rows = run_rows(run, config, console)
+    """What the form is worth, on the test part."""
+    rows = run_rows(run, config, console, checked)
     tests = iter([(run, rows[rows["role"] == "test"])])
     written = measure_importance(run, tests, config, console, full=full, docx=docx)
     if not (run / ALONE).exists():
         return written
     for beside in (run / ALONE / folder for folder in NETWORKS):
         if not (beside / PREDICTIONS).exists():
-            predict(beside, Console(quiet=True))
+            predict(beside, Console(quiet=True), checked=checked)
         if overwrite or not (beside / METRICS).exists():
             evaluate_run(beside, overwrite=overwrite)
     write_logistic(run, [rows], config)
@@ -336,33 +351,26 @@ def _judge_form(
 
 
 def _manifest_columns(
-    run: Path, manifest: Path | None, names: list[str]
+    rows: pd.DataFrame | None, names: Sequence[str]
 ) -> dict[str, pd.Series]:
-    """Columns of the manifest by image; of the run's own where none is given."""
-    if not names:
+    """Columns of the manifest by image."""
+    if rows is None:
         return {}
-    config = load_config(run / CONFIG)
-    if manifest is None:
-        rows = manifest_rows(config, Console(quiet=True))
-    else:
-        rows = other_rows(run, manifest, config, labelled=True)
     for name in names:
         if name not in rows:
-            there = sorted(set(map(str, rows)) - NO_SUBGROUPS)
+            known = sorted(set(map(str, rows)) - NO_SUBGROUPS)
             raise UserError(
-                f"--subgroup: expected a column of the manifest: {', '.join(there)}. "
+                f"--subgroup: expected a column of the manifest: {', '.join(known)}. "
                 f"Received: {name!r}"
             )
     return {name: rows.set_index("image")[name] for name in names}
 
 
-def _check_predicted(path: Path, manifest: Path, run: Path) -> None:
+def _check_predicted(path: Path, manifest: Path, rows: pd.DataFrame) -> None:
     """Another hospital's manifest may have the name of the one predicted earlier."""
-    config = load_config(run / CONFIG)
-    rows = other_rows(run, manifest, config, labelled=True)
     names = ["image", "patient_id", "label"]
-    there = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not there[names].equals(rows[names].astype(str)):
+    predicted = read_predictions(path)[names].astype(str)
+    if not predicted.equals(rows[names].astype(str)):
         raise UserError(
             f"Expected predictions of {manifest} in {path}. Received those of other "
             "images or labels. Add --overwrite to predict again"

@@ -24,8 +24,8 @@ def predict(
     manifest: Path | None = None,
     output: Path | None = None,
     overwrite: bool = False,
-    labelled: bool = False,
     without: str | None = None,
+    checked: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Writes P(malignant), calibrated, of each image and of each patient.
 
@@ -35,8 +35,9 @@ def predict(
         manifest: Other images; without it, those of the run, with their roles.
         output: CSV to write; see `predictions_path`.
         overwrite: Whether earlier predictions may be replaced.
-        labelled: Whether every image of `manifest` must have a label.
         without: `"image"` or `"form"`: the side that a model of both does without.
+        checked: What `manifest_rows`, or `other_rows` of a `manifest`, gave this
+            command earlier; None: they are asked.
 
     Returns:
         The files written: one row an image, one row a patient.
@@ -55,10 +56,12 @@ def predict(
     needed = [path] if output is None else [path, patients_path(path)]
     check_unwritten("predictions", needed, overwrite=overwrite)
     if manifest is None:
-        rows = run_rows(run, config, console)
+        rows = run_rows(run, config, console, checked)
         rows = rows[rows["role"] != UNUSED]
+    elif checked is None:
+        rows = other_rows(run, manifest, config, labelled=False, without=without)
     else:
-        rows = other_rows(run, manifest, config, labelled=labelled, without=without)
+        rows = checked
     model = load_model(run)
     if config.model.inputs != "image" and without != "form":
         for line in describe_forms(model, rows):

@@ -69,6 +69,7 @@ def fit(
     *,
     brief: bool = False,
     full: bool = False,
+    checked: pd.DataFrame | None = None,
 ) -> None:
     """Trains, calibrates, chooses the operating point, prints validation measures.
 
@@ -81,21 +82,25 @@ def fit(
         brief: Whether the validation AUC stands for the table, and nothing is said
             of the data: the run is one of several on the same.
         full: Whether all measures are shown, not the headline alone.
+        checked: What `manifest_rows` gave this command earlier; None: it is asked.
     """
     is_new = config is not None
     told = Console(quiet=True) if brief else console
     if config is None:
         config = load_config(find_run(run, SPLITS) / CONFIG)
-        rows = run_rows(run, config, told)
+        if checked is None:
+            checked = manifest_rows(config, told)
+        rows = run_rows(run, config, told, checked)
     else:
-        rows = manifest_rows(config, told, ("split", "fold"))
-        rows = make_splits(rows, config.split)
+        if checked is None:
+            checked = manifest_rows(config, told, ("split", "fold"))
+        rows = make_splits(checked, config.split)
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
     _describe(rows, told)
     with removed_if_empty(run, is_new):
         if has_companions(config):
-            beside = functools.partial(fit, brief=True)
+            beside = functools.partial(fit, brief=True, checked=checked)
             train_companions(run, config, console, beside, THRESHOLD)
         fit_run(run, rows, console)
     val = predict_rows(load_model(run), rows[rows["role"] == "val"])
@@ -118,7 +123,12 @@ def fit(
 
 
 def cross_validate(
-    run: Path, config: Config | None, console: Console, *, full: bool = False
+    run: Path,
+    config: Config | None,
+    console: Console,
+    *,
+    full: bool = False,
+    checked: pd.DataFrame | None = None,
 ) -> None:
     """Trains one model a fold and pools what each says of patients it never saw.
 
@@ -128,15 +138,19 @@ def cross_validate(
         config: Settings of a new run, or None to finish the one that is there.
         console: Where progress is shown.
         full: Whether all tables are shown.
+        checked: As for `fit`.
     """
     is_new = config is not None
     if config is None:
         config = load_config(find_run(run, SPLITS, FOLDS) / CONFIG)
         stored = config.split.model_copy(update={"file": run / SPLITS})
-        rows = make_folds(manifest_rows(config, console), stored)
+        if checked is None:
+            checked = manifest_rows(config, console)
+        rows = make_folds(checked, stored)
     else:
-        rows = manifest_rows(config, console, ("fold",))
-        rows = make_folds(rows, config.split)
+        if checked is None:
+            checked = manifest_rows(config, console, ("fold",))
+        rows = make_folds(checked, config.split)
         check_pretraining(config, rows)
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
@@ -149,7 +163,8 @@ def cross_validate(
         prepare_run(run, config, splits_table(rows), folds=True)
     with removed_if_empty(run, is_new):
         if has_companions(config):
-            train_companions(run, config, console, cross_validate, PREDICTIONS)
+            beside = functools.partial(cross_validate, checked=checked)
+            train_companions(run, config, console, beside, PREDICTIONS)
         for number, (part, roles) in enumerate(rounds.items(), start=1):
             console.rule(f"Fold {number} of {len(rounds)}")
             if (part / PREDICTIONS).exists():
@@ -158,8 +173,8 @@ def cross_validate(
             if not part.exists():
                 prepare_run(part, _of_one_fold(config), splits_table(roles))
             if not (part / THRESHOLD).exists():
-                fit(part, None, console, brief=True)
-            predict(part, console)
+                fit(part, None, console, brief=True, checked=checked)
+            predict(part, console, checked=checked)
             keras.backend.clear_session()
     pooled = _pool_folds(run, list(rounds))
     if config.model.inputs != "image":
