@@ -240,7 +240,7 @@ def test_every_packaged_file_opens_with_its_command_and_lists_only_differences(p
     text = path.read_text(encoding="utf-8")
     comment = [line for line in text.splitlines() if line.startswith("#")]
     assert text.startswith("#")
-    assert any(f"usgland fit --config configs/{path.name}" in one for one in comment)
+    assert any(f"usgland fit --config configs/{path.name}" in line for line in comment)
     load_config(path)
     defaults = dict(leaves(yaml.safe_load(dump_config(Config()))))
     changed = dict(leaves(yaml.safe_load(text) or {}))

@@ -57,8 +57,8 @@ def runs(tmp_path):
 def test_every_pair_is_compared_and_adjusted_together(runs, tmp_path):
     stdout = call(*runs, "--output", tmp_path / "out")
     assert max(map(len, stdout.splitlines()[:-3])) <= 80
-    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    rows = found["patient"]["pairs"]
+    stored = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    rows = stored["patient"]["pairs"]
     assert {(row["a"], row["b"]) for row in rows} == {
         ("run1", "run2"),
         ("run1", "run3"),
@@ -69,9 +69,9 @@ def test_every_pair_is_compared_and_adjusted_together(runs, tmp_path):
     assert min(row["holm"] for row in rows) == pytest.approx(
         min(1, smallest * len(rows))
     )
-    one, other = table_of(1, shift=1), table_of(2, shift=2)
-    labels = one.groupby("patient_id")["label"].max()
-    means = [t.groupby("patient_id")["logit"].mean() for t in (one, other)]
+    first, second = table_of(1, shift=1), table_of(2, shift=2)
+    labels = first.groupby("patient_id")["label"].max()
+    means = [t.groupby("patient_id")["logit"].mean() for t in (first, second)]
     first = rows[0]
     assert first["value_a"] == pytest.approx(roc_auc_score(labels, means[0]))
     expected = delong_test(labels, *means)
@@ -80,9 +80,9 @@ def test_every_pair_is_compared_and_adjusted_together(runs, tmp_path):
     only = [(right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()]
     accuracy = next(row for row in rows if row["figure"] == "accuracy")
     assert accuracy["p_value"] == pytest.approx(binomtest(only[0], sum(only)).pvalue)
-    image = found["image"]["pairs"][0]
+    image = stored["image"]["pairs"][0]
     assert "clustered by patient" in image["method"]
-    assert "swaps within patients" in found["image"]["pairs"][1]["method"]
+    assert "swaps within patients" in stored["image"]["pairs"][1]["method"]
     written = pd.read_csv(tmp_path / "out" / "comparison.csv")
     assert len(written) == 24
     assert "| Sensitivity |" in (tmp_path / "out" / "comparison.md").read_text()
@@ -121,12 +121,12 @@ def test_folds_get_their_own_test(tmp_path):
 
 
 def test_other_patients_are_compared_unpaired_on_demand_alone(tmp_path):
-    one = write_run(tmp_path / "a", table_of(1))
+    run = write_run(tmp_path / "a", table_of(1))
     other = write_run(tmp_path / "b", table_of(2, patients=42))
-    line = call(one, other, code=1)
+    line = call(run, other, code=1)
     assert "Expected the same images in a and b" in line
     assert "80.png, 81.png, 82.png, 83.png only in the second" in line
-    stdout = call(one, other, "--unpaired")
+    stdout = call(run, other, "--unpaired")
     assert "UNPAIRED" in stdout and "unpaired: the cases differ" in stdout
     stdout = " ".join(stdout.split())
     assert "Fisher, exact, unpaired; interval: Newcombe, unpaired" in stdout
@@ -188,9 +188,9 @@ def test_the_interval_of_paired_shares_is_that_of_newcombe():
     """Cavo et al. 2012: 59, 6, 16, 80; bounds as CRAN's contingencytables prints."""
     counts = (59, 6, 16, 80)
     right_a, right_b = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
-    found = mcnemar_test(np.ones(161, int), right_a, right_b, measure="sensitivity")
-    assert found.difference == pytest.approx(-0.0621, abs=5e-5)
-    assert (found.low, found.high) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
+    test = mcnemar_test(np.ones(161, int), right_a, right_b, measure="sensitivity")
+    assert test.difference == pytest.approx(-0.0621, abs=5e-5)
+    assert (test.low, test.high) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
 
 
 def test_rounds_of_cross_validation_are_paired_by_fold_and_add_no_patients(tmp_path):
@@ -201,20 +201,20 @@ def test_rounds_of_cross_validation_are_paired_by_fold_and_add_no_patients(tmp_p
         once.append(write_run(tmp_path / f"once{number}", table))
         both = pd.concat([table, again.sample(frac=1, random_state=0)])
         twice.append(write_run(tmp_path / f"twice{number}", both))
-    found = []
+    stored = []
     for name, runs in (("one", once), ("two", twice)):
         stdout = call(*runs, "--output", tmp_path / name)
-        found.append(json.loads((tmp_path / name / "comparison.json").read_text()))
+        stored.append(json.loads((tmp_path / name / "comparison.json").read_text()))
     assert "each in 2 rounds" in " ".join(stdout.split())
     for unit in ("image", "patient"):
-        one, two = (each[unit]["pairs"] for each in found)
-        cases = found[1][unit]["cases"]["twice1"]
+        of_once, of_twice = (each[unit]["pairs"] for each in stored)
+        cases = stored[1][unit]["cases"]["twice1"]
         assert (cases["n"], cases["rounds"]) == (80 if unit == "image" else 40, 2)
-        for first, second in zip(one, two, strict=True):
+        for first, second in zip(of_once, of_twice, strict=True):
             # The same answers a second time: no smaller P.
             assert second["difference"] == pytest.approx(first["difference"])
             assert second["p_value"] == pytest.approx(first["p_value"], rel=1e-6)
-        assert two[0]["folds"]["folds"] == 8
+        assert of_twice[0]["folds"]["folds"] == 8
     line = call(once[0], twice[1], code=1)
     assert "0.png in fold 4" in line and "only in the second" in line
 
@@ -224,7 +224,7 @@ def test_folds_of_one_class_are_left_out_and_counted(tmp_path):
     for table in tables:
         table["fold"] = np.where(table["label"] + table["fold"] == 1, 9, table["fold"])
     fold = tables[0].groupby("fold")["label"].nunique()
-    runs = [write_run(tmp_path / f"r{n}", one) for n, one in enumerate(tables)]
+    runs = [write_run(tmp_path / f"r{n}", table) for n, table in enumerate(tables)]
     left_out = (fold < 2).sum()
     assert left_out > 0
     assert f"({left_out} left out: one class only)" in call(*runs)

@@ -160,7 +160,7 @@ def test_cross_validation_uses_the_threshold_of_each_fold(run, predictions, sett
     rows.to_csv(run / "predictions.csv", index=False)
     (run / "history.csv").unlink()
     by_fold = {0: 0.2, 1: 0.5, 2: 0.8}
-    folds = {str(fold): {"threshold": one} for fold, one in by_fold.items()}
+    folds = {str(fold): {"threshold": threshold} for fold, threshold in by_fold.items()}
     (run / "threshold.json").write_text(json.dumps({"folds": folds}))
     metrics, written = evaluate_run(run)
     assert metrics["threshold"] == {"0": 0.2, "1": 0.5, "2": 0.8}
@@ -217,9 +217,9 @@ def test_metrics_of_takes_predictions_as_the_model_gives_them(predictions, setti
     rows["fold"] = ""
     single = rows.astype({"probability": "float32", "logit": "float32"})
     double = metrics_of(rows, Thresholds.at(0.45), settings, synthetic=True)
-    found = metrics_of(single, Thresholds.at(0.45), settings, synthetic=True)
-    assert found["image"]["confusion"] == double["image"]["confusion"]
-    assert found["role"] == "val"
+    metrics = metrics_of(single, Thresholds.at(0.45), settings, synthetic=True)
+    assert metrics["image"]["confusion"] == double["image"]["confusion"]
+    assert metrics["role"] == "val"
 
 
 def test_metrics_of_refuses_to_mix_roles(predictions, settings):

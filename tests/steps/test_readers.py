@@ -8,15 +8,15 @@ from usgland.steps.readers import read_model_cases
 
 
 def test_a_run_gives_its_images_and_patients_at_its_operating_point(run):
-    found = read_model_cases(run)
+    model = read_model_cases(run)
     rows = pd.read_csv(run / "predictions.csv")
     rows = rows[rows["role"] == "test"]
-    images, patients = found.by_unit["image"], found.by_unit["patient"]
+    images, patients = model.by_unit["image"], model.by_unit["patient"]
     assert images["case"].tolist() == rows["image"].tolist()
     assert images["prediction"].tolist() == (rows["probability"] >= 0.45).tolist()
     assert sorted(patients["case"]) == sorted(set(rows["patient_id"]))
-    assert found.threshold == "0.4500"
-    assert found.synthetic
+    assert model.threshold == "0.4500"
+    assert model.synthetic
 
 
 def test_a_csv_alone_needs_its_threshold(run, tmp_path):

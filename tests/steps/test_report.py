@@ -170,12 +170,12 @@ def test_a_report_is_not_overwritten_and_needs_an_evaluated_run(tmp_path):
 
 def answers(html):
     """The answers of all checklists, of which those of the author are none."""
-    found = []
+    texts = []
     for checklist in html.split("<h2>Checklist")[1:]:
         rows = re.findall("<tr>(.*?)</tr>", checklist)[1:]
-        found += [re.findall("<td.*?>(.*?)</td>", row)[2] for row in rows]
-    assert len(found) == sum(map(len, CHECKLISTS.values()))
-    return [answer for answer in found if answer != AUTHOR]
+        texts += [re.findall("<td.*?>(.*?)</td>", row)[2] for row in rows]
+    assert len(texts) == sum(map(len, CHECKLISTS.values()))
+    return [answer for answer in texts if answer != AUTHOR]
 
 
 @pytest.mark.parametrize("has_all", [False, True], ids=["least", "all"])

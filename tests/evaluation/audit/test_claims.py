@@ -52,12 +52,12 @@ def test_bounds_are_those_of_all_pairings(a, b, cases, kind):
     for x in product(*map(every_call, a, cases)):
         for y in product(*map(every_call, b, cases)):
             values.append(p_of(np.concatenate(x), np.concatenate(y), kind))
-    found = mcnemar_bounds(
-        [Right(*one) for one in zip(a, cases, strict=True)],
-        [Right(*one) for one in zip(b, cases, strict=True)],
+    bounds = mcnemar_bounds(
+        [Right(*counts) for counts in zip(a, cases, strict=True)],
+        [Right(*counts) for counts in zip(b, cases, strict=True)],
         kind=kind,
     )
-    assert found == pytest.approx((min(values), max(values)))
+    assert bounds == pytest.approx((min(values), max(values)))
 
 
 def test_readers_on_other_cases_are_named():
@@ -85,25 +85,25 @@ def comparison(p, other_cases="same", measure="sensitivity"):
             "comparisons": [{"a": "A", "b": "B", "figure": measure, "p": p}],
         }
     )
-    (found,) = audit_comparisons(file, audit_rows(file)[1])
-    return found
+    (finding,) = audit_comparisons(file, audit_rows(file)[1])
+    return finding
 
 
 def test_a_p_within_the_bounds_can_be_obtained():
     # 9 more of 20 are right: 9 to 11 differ one way and 0 to 2 the other.
     low, high = binomtest(0, 9).pvalue, binomtest(2, 13).pvalue
-    found = comparison("0.012")
+    finding = comparison("0.012")
     assert low < 0.012 < high
-    assert found.fits
-    assert "18/20 against 9/20 by McNemar, exact" in found.text
-    assert f"P {low:.3g} to {high:.3g}" in found.tried[0]
+    assert finding.fits
+    assert "18/20 against 9/20 by McNemar, exact" in finding.text
+    assert f"P {low:.3g} to {high:.3g}" in finding.tried[0]
 
 
 def test_a_p_beyond_the_bounds_of_every_test_cannot_be_obtained():
-    found = comparison("0.25")
-    assert not found.fits
-    assert found.text == "P 0.25 cannot be obtained from 18/20 against 9/20"
-    assert len(found.tried) == 6
+    finding = comparison("0.25")
+    assert not finding.fits
+    assert finding.text == "P 0.25 cannot be obtained from 18/20 against 9/20"
+    assert len(finding.tried) == 6
 
 
 def test_a_p_of_the_corrected_test_alone_is_found():
@@ -121,20 +121,20 @@ def test_a_p_of_the_corrected_test_alone_is_found():
             ],
         }
     )
-    (found,) = audit_comparisons(file, audit_rows(file)[1])
-    assert found.text.endswith("by McNemar, chi-square, corrected, over all pairings")
+    (finding,) = audit_comparisons(file, audit_rows(file)[1])
+    assert finding.text.endswith("by McNemar, chi-square, corrected, over all pairings")
 
 
 def test_rows_of_other_cases_are_compared_unpaired():
-    found = comparison("0.002", other_cases="other")
+    finding = comparison("0.002", other_cases="other")
     table = [[18, 2], [9, 11]]
-    assert found.fits
-    assert "on different cases" in found.text
-    assert not any("McNemar" in one for one in found.tried)
+    assert finding.fits
+    assert "on different cases" in finding.text
+    assert not any("McNemar" in text for text in finding.tried)
     assert f"chi-square: P {chi2_contingency(table, correction=False).pvalue:.3g}" in (
-        found.tried
+        finding.tried
     )
-    assert f"Fisher, exact: P {fisher_exact(table).pvalue:.3g}" in found.tried
+    assert f"Fisher, exact: P {fisher_exact(table).pvalue:.3g}" in finding.tried
 
 
 def test_accuracy_counts_both_classes():
@@ -157,10 +157,10 @@ def test_a_comparison_of_a_row_without_a_matrix_says_so():
             ],
         }
     )
-    (found,) = audit_comparisons(file, audit_rows(file)[1])
-    assert found.where == "Text: A against B, accuracy"
-    assert found.text == "P 0.1 cannot be checked: no matrix for A"
-    assert found.fits
+    (finding,) = audit_comparisons(file, audit_rows(file)[1])
+    assert finding.where == "Text: A against B, accuracy"
+    assert finding.text == "P 0.1 cannot be checked: no matrix for A"
+    assert finding.fits
 
 
 def test_a_comparison_that_too_many_matrices_fit_says_so():
@@ -178,9 +178,9 @@ def test_a_comparison_that_too_many_matrices_fit_says_so():
             ],
         }
     )
-    both, one = audit_comparisons(file, audit_rows(file)[1])
+    both, alone = audit_comparisons(file, audit_rows(file)[1])
     assert both.fits and "was not checked: more than 2,000 pairs" in both.text
-    assert one.tried[0].startswith("McNemar, exact, over all pairings: P ")
+    assert alone.tried[0].startswith("McNemar, exact, over all pairings: P ")
 
 
 def test_small_p_values_show_their_size():

@@ -20,48 +20,50 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def findings():
-    found = find_all(read_audit_file(paper_path()))["findings"]
-    return {(one["kind"], one["where"]): one for one in found}
+    listed = find_all(read_audit_file(paper_path()))["findings"]
+    return {(finding["kind"], finding["where"]): finding for finding in listed}
 
 
 def only(findings, kind, part):
-    (found,) = (one for (k, w), one in findings.items() if k == kind and part in w)
-    return found
+    (match,) = (
+        finding for (k, w), finding in findings.items() if k == kind and part in w
+    )
+    return match
 
 
 def test_readers_were_scored_on_twenty_and_twenty(findings):
-    found = only(findings, "cases", "readers, all rows")
-    assert not found["fits"]
-    assert "from the stated 20 malignant + 21 benign patients" in found["text"]
-    assert "every row are 20 malignant + 20 benign" in found["text"]
+    finding = only(findings, "cases", "readers, all rows")
+    assert not finding["fits"]
+    assert "from the stated 20 malignant + 21 benign patients" in finding["text"]
+    assert "every row are 20 malignant + 20 benign" in finding["text"]
 
 
 def test_the_model_was_scored_on_images(findings):
-    found = only(findings, "cases", "DL model")
-    assert "36 + 36" in found["tried"][1]
-    assert "36 benign, which is more than the 41 patients" in found["text"]
-    assert "another unit, such as images" in found["text"]
-    assert "sensitivity 35/36, specificity 34/36" in found["tried"][-1]
+    finding = only(findings, "cases", "DL model")
+    assert "36 + 36" in finding["tried"][1]
+    assert "36 benign, which is more than the 41 patients" in finding["text"]
+    assert "another unit, such as images" in finding["text"]
+    assert "sensitivity 35/36, specificity 34/36" in finding["tried"][-1]
 
 
 def test_resnet_fits_no_matrix_at_any_prevalence(findings):
-    found = only(findings, "matrix", "Resnet101")
-    assert "one confusion matrix at any prevalence" in found["text"]
+    finding = only(findings, "matrix", "Resnet101")
+    assert "one confusion matrix at any prevalence" in finding["text"]
     # By hand: (1 - t) / o + (1 - s) o is at least 2 sqrt((1 - s)(1 - t)) at any odds.
     s, t = 0.8013, 0.8230  # the largest that are printed so
     largest = 2 * (s + t - 1) / (s + t + 2 * ((1 - s) * (1 - t)) ** 0.5)
     assert largest < 0.626  # against a printed 0.6459
-    assert "without f1: none fits at any prevalence" in found["tried"]
+    assert "without f1: none fits at any prevalence" in finding["tried"]
 
 
 def test_f1_is_of_two_kinds(findings):
-    found = only(findings, "f1", "F1")
-    assert "cannot be of one kind in all rows" in found["text"]
+    finding = only(findings, "f1", "F1")
+    assert "cannot be of one kind in all rows" in finding["text"]
     # 16/20 and 12/20: 32/44 = 0.727; 17/20 and 6/20: (34/51 + 12/29) / 2 = 0.540.
     for name in ("Table 5, Doctor 1", "Table 5, Doctor 2", "Tables 3 and 5, DL model"):
-        assert f"{name}: binary" in found["tried"]
+        assert f"{name}: binary" in finding["tried"]
     for name in ("Table 3, Doctor 1", "Table 3, Doctor 2", "Table 5, Doctor 3"):
-        assert f"{name}: macro or weighted" in found["tried"]
+        assert f"{name}: macro or weighted" in finding["tried"]
 
 
 def test_aucs_are_of_one_point_but_for_one(findings):
@@ -82,9 +84,9 @@ def test_counts_that_do_not_sum_are_found(findings):
 
 
 def test_no_p_value_of_table_4_is_what_the_tests_give(findings):
-    found = [one for (k, _), one in findings.items() if k == "p_value"]
-    assert len(found) == 29  # with the one that counts them
-    assert not any(one["fits"] for one in found)
+    p_values = [finding for (k, _), finding in findings.items() if k == "p_value"]
+    assert len(p_values) == 29  # with the one that counts them
+    assert not any(finding["fits"] for finding in p_values)
     summary = only(findings, "p_value", "All tables")
     assert summary["text"].startswith("none of the 28 printed")
     assert "testing set, Age (year)" in summary["tried"][-1]
@@ -109,8 +111,8 @@ def test_clinical_data_cannot_have_helped_significantly(findings):
 
 
 def test_the_wording_is_neutral():
-    found = find_all(read_audit_file(paper_path()))
-    text = json.dumps(found).lower()
+    findings = find_all(read_audit_file(paper_path()))
+    text = json.dumps(findings).lower()
     assert "cannot be obtained from" in text
     assert not {"fraud", "fake", "fabricat", "wrong", "suspicious"} & set(text.split())
 
@@ -122,8 +124,8 @@ def test_mcnemar_bounds_agree_with_every_pairing(a, b, n):
         only_a, only_b = len(set(first) - set(second)), len(set(second) - set(first))
         differing = only_a + only_b
         p_values.append(binomtest(only_a, differing).pvalue if differing else 1.0)
-    found = mcnemar_bounds([Right(a, n)], [Right(b, n)])
-    assert found == pytest.approx((min(p_values), max(p_values)))
+    bounds = mcnemar_bounds([Right(a, n)], [Right(b, n)])
+    assert bounds == pytest.approx((min(p_values), max(p_values)))
 
 
 def test_mcnemar_bounds_need_the_same_cases():
@@ -193,23 +195,23 @@ def test_the_command_prints_and_writes_and_does_not_overwrite(tmp_path):
 
 def test_squeezenet_fits_60_and_60(findings):
     # 58/60 = 0.96667 and 53/60 = 0.88333, cut to 0.9666 and 0.8833.
-    found = findings["matrix", "Table 2, SqueezeNet 1_1"]
-    assert found["fits"]
-    assert "sensitivity 58/60, specificity 53/60" in found["tried"]
+    finding = findings["matrix", "Table 2, SqueezeNet 1_1"]
+    assert finding["fits"]
+    assert "sensitivity 58/60, specificity 53/60" in finding["tried"]
 
 
 @pytest.mark.parametrize("name", ["VGG 16", "MobileNet V2"])
 def test_two_more_rows_fit_no_matrix_with_their_f1(findings, name):
-    found = only(findings, "matrix", name)
-    assert "one confusion matrix at any prevalence" in found["text"]
-    (without,) = (one for one in found["tried"] if one.startswith("without f1: "))
+    finding = only(findings, "matrix", name)
+    assert "one confusion matrix at any prevalence" in finding["text"]
+    (without,) = (text for text in finding["tried"] if text.startswith("without f1: "))
     assert "36 + 36" in without or "180 + 180" in without
 
 
 def test_predictive_values_are_those_of_bayes_by_hand():
     audited = find_all(read_audit_file(paper_path()))
-    found = {(one["row"], one["prevalence"]): one for one in audited["predictive"]}
-    model = found["Tables 3 and 5, DL model", 0.15]
+    predictive = {(row["row"], row["prevalence"]): row for row in audited["predictive"]}
+    model = predictive["Tables 3 and 5, DL model", 0.15]
     assert model["ppv"] == pytest.approx(
         0.1458 / (0.1458 + 0.0476)
     )  # .15 .972; .85 .056
@@ -239,7 +241,7 @@ def test_the_documentation_shows_what_the_command_prints():
     text = (ROOT / "docs" / "audit.md").read_text()
     shown = text.split("## The paper")[1].split("```")[1].strip("\n")
     printed = printed_lines(call().stdout)
-    missing = [one for one in printed_lines(shown) if one not in printed]
+    missing = [line for line in printed_lines(shown) if line not in printed]
     assert missing == []
 
 

@@ -20,7 +20,7 @@ from usgland.evaluation.audit.matrix_fit import (
 from usgland.evaluation.audit.printed import printed_bounds
 
 MATRICES = st.tuples(*[st.integers(0, 12)] * 4).filter(
-    lambda one: one[0] + one[1] > 0 and one[2] + one[3] > 0
+    lambda x: x[0] + x[1] > 0 and x[2] + x[3] > 0
 )
 # A user's paper prints any subset of them.
 OPTIONAL = st.sets(st.sampled_from(("accuracy", "kappa", "f1", "auc")))
@@ -83,17 +83,17 @@ def printed_of(matrix, names, decimals, kind="macro"):
 @given(MATRICES)
 def test_figures_equal_those_in_fractions_and_of_scikit_learn(matrix):
     tp, fn, tn, fp = matrix
-    found = matrix_measures(*map(np.array, matrix))
+    measures = matrix_measures(*map(np.array, matrix))
     for name, value in exact_figures(*matrix).items():
-        assert float(found[name]) == pytest.approx(float(value), abs=1e-12)
+        assert float(measures[name]) == pytest.approx(float(value), abs=1e-12)
     labels = [1] * (tp + fn) + [0] * (tn + fp)
     calls = [1] * tp + [0] * fn + [0] * tn + [1] * fp
     if {0, 1} <= set(calls):  # scikit-learn gives an undefined F1 as 0
         for kind in F1_KINDS:
             expected = f1_score(labels, calls, average=kind)
-            assert found[f"f1 {kind}"] == pytest.approx(expected)
-        assert found["kappa"] == pytest.approx(cohen_kappa_score(labels, calls))
-        assert found["auc"] == pytest.approx(balanced_accuracy_score(labels, calls))
+            assert measures[f"f1 {kind}"] == pytest.approx(expected)
+        assert measures["kappa"] == pytest.approx(cohen_kappa_score(labels, calls))
+        assert measures["auc"] == pytest.approx(balanced_accuracy_score(labels, calls))
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,10 +101,12 @@ def test_figures_equal_those_in_fractions_and_of_scikit_learn(matrix):
 def test_fitting_matrices_are_those_found_one_by_one(matrix, names, decimals):
     malignant, benign = matrix[0] + matrix[1], matrix[2] + matrix[3]
     printed = bounds_of(printed_of(matrix, names, decimals))
-    expected = {one for one in every_matrix(malignant, benign) if gives(one, printed)}
-    found = fitting_matrices(printed, malignant, benign)
-    assert set(found) == expected
-    assert len(found) == len(expected)
+    expected = {
+        matrix for matrix in every_matrix(malignant, benign) if gives(matrix, printed)
+    }
+    matrices = fitting_matrices(printed, malignant, benign)
+    assert set(matrices) == expected
+    assert len(matrices) == len(expected)
 
 
 @settings(max_examples=100, deadline=None)
@@ -112,11 +114,11 @@ def test_fitting_matrices_are_those_found_one_by_one(matrix, names, decimals):
 def test_figures_of_a_true_matrix_are_always_possible(matrix, names, decimals, kind):
     malignant, benign = matrix[0] + matrix[1], matrix[2] + matrix[3]
     printed = bounds_of(printed_of(matrix, names, decimals, kind))
-    found = fitting_matrices(printed, malignant, benign)
-    assert Matrix(*matrix) in found
+    matrices = fitting_matrices(printed, malignant, benign)
+    assert Matrix(*matrix) in matrices
     assert (malignant, benign) in fitting_sizes([printed], 24)
     if "f1" in printed:
-        assert kind in fitting_f1_kinds(printed["f1"], found)
+        assert kind in fitting_f1_kinds(printed["f1"], matrices)
     prevalences = fitting_prevalences(printed)
     assert prevalences is not None
     assert prevalences.hold(malignant / (malignant + benign))
@@ -125,15 +127,15 @@ def test_figures_of_a_true_matrix_are_always_possible(matrix, names, decimals, k
 @pytest.mark.parametrize("decimals", [1, 2])
 def test_fitting_sizes_are_those_found_one_by_one(decimals):
     rows = [
-        bounds_of(printed_of(one, {"accuracy", "f1"}, decimals))
-        for one in ((3, 1, 5, 2), (2, 2, 6, 1))
+        bounds_of(printed_of(matrix, {"accuracy", "f1"}, decimals))
+        for matrix in ((3, 1, 5, 2), (2, 2, 6, 1))
     ]
     expected = [
         (malignant, benign)
         for malignant in range(1, 10)
         for benign in range(1, 10)
         if all(
-            any(gives(one, row) for one in every_matrix(malignant, benign))
+            any(gives(matrix, row) for matrix in every_matrix(malignant, benign))
             for row in rows
         )
     ]
@@ -151,10 +153,10 @@ def test_a_share_that_no_count_gives_has_no_matrix():
 def test_prevalences_are_those_of_the_accuracy_by_hand():
     # accuracy = p * 0.9 + (1 - p) * 0.5 = 0.7 at p = 1/2, give or take the decimals.
     texts = {"sensitivity": "0.9000", "specificity": "0.5000", "accuracy": "0.7000"}
-    found = fitting_prevalences(bounds_of(texts))
-    assert found is not None
-    assert found.low == pytest.approx(0.5, abs=6e-4)
-    assert found.high == pytest.approx(0.5, abs=6e-4)
+    prevalences = fitting_prevalences(bounds_of(texts))
+    assert prevalences is not None
+    assert prevalences.low == pytest.approx(0.5, abs=6e-4)
+    assert prevalences.high == pytest.approx(0.5, abs=6e-4)
 
 
 def test_an_accuracy_outside_sensitivity_and_specificity_fits_no_prevalence():
@@ -195,8 +197,8 @@ def test_prevalences_need_both_shares():
 
 def test_a_limit_takes_all_counts_on_its_side():
     printed = bounds_of({"sensitivity": ">0.79", "specificity": "<0.3"})
-    found = {(one.tp, one.tn) for one in fitting_matrices(printed, 5, 5)}
-    assert found == {(4, 0), (4, 1), (5, 0), (5, 1)}
+    counts = {(matrix.tp, matrix.tn) for matrix in fitting_matrices(printed, 5, 5)}
+    assert counts == {(4, 0), (4, 1), (5, 0), (5, 1)}
     beyond = bounds_of({"sensitivity": "97.2", "specificity": "0.5"})  # no percent sign
     assert fitting_matrices(beyond, 5, 5) == []
     assert fitting_prevalences(printed) is not None

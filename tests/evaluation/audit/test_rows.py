@@ -5,28 +5,28 @@ from usgland.evaluation.audit.rows import audit_rows
 
 
 def findings(rows, stated=None, **others):
-    given = {
+    published = {
         "title": "A paper",
         "largest": 60,
         "cases": {"study": stated or {}},
         "rows": {name: {"cases": "study", **row} for name, row in rows.items()},
     }
-    return audit_rows(AuditFile.model_validate(given | others))
+    return audit_rows(AuditFile.model_validate(published | others))
 
 
-def of_kind(found, kind):
-    return [one for one in found if one.kind == kind]
+def of_kind(checked, kind):
+    return [finding for finding in checked if finding.kind == kind]
 
 
 def test_rows_that_fit_the_stated_cases_show_their_matrices():
     # 9/10 and 15/20; accuracy 24/30; F1 of the malignant class 18/24.
     row = {"sensitivity": "0.90", "specificity": "0.75", "accuracy": "0.80"}
-    found, fits = findings({"A": row}, {"malignant": 10, "benign": 20})
-    assert [one.fits for one in found] == [True]
-    assert found[0].text == (
+    checked, fits = findings({"A": row}, {"malignant": 10, "benign": 20})
+    assert [finding.fits for finding in checked] == [True]
+    assert checked[0].text == (
         "can be obtained from the stated 10 malignant + 20 benign patients"
     )
-    assert found[0].tried == ("sensitivity 9/10, specificity 15/20",)
+    assert checked[0].tried == ("sensitivity 9/10, specificity 15/20",)
     assert fits["A"].matrices[0] == (9, 1, 15, 5)
 
 
@@ -35,14 +35,14 @@ def test_rows_of_other_cases_than_stated_give_the_nearest_that_fit_all():
         "A": {"sensitivity": "0.850", "specificity": "0.300"},
         "B": {"sensitivity": "0.700", "specificity": "0.600"},
     }
-    found, fits = findings(rows, {"malignant": 20, "benign": 21})
-    assert not found[0].fits
-    assert found[0].where == "study, all rows"
+    checked, fits = findings(rows, {"malignant": 20, "benign": 21})
+    assert not checked[0].fits
+    assert checked[0].where == "study, all rows"
     assert (
-        "cannot be obtained from the stated 20 malignant + 21 benign" in found[0].text
+        "cannot be obtained from the stated 20 malignant + 21 benign" in checked[0].text
     )
     # 0.3 and 0.6 have 10 as the least denominator: 20 is the nearest to 21.
-    assert "are 20 malignant + 20 benign" in found[0].text
+    assert "are 20 malignant + 20 benign" in checked[0].text
     assert {name: fit.benign for name, fit in fits.items()} == {"A": 20, "B": 20}
 
 
@@ -51,28 +51,29 @@ def test_one_row_of_several_that_does_not_fit_is_named():
         "A": {"sensitivity": "0.50", "specificity": "0.50"},
         "B": {"sensitivity": "0.33", "specificity": "0.50"},
     }
-    found, _ = findings(rows, {"malignant": 10, "benign": 10})
-    assert found[0].where == "study, 1 of 2 rows"
-    assert found[0].tried[0] == "10 + 10 as stated: no matrix for B"
+    checked, _ = findings(rows, {"malignant": 10, "benign": 10})
+    assert checked[0].where == "study, 1 of 2 rows"
+    assert checked[0].tried[0] == "10 + 10 as stated: no matrix for B"
 
 
 def test_more_cases_than_patients_point_to_another_unit():
     # 35/36 and 17/18 are the smallest shares that are printed so.
     row = {"sensitivity": "0.972", "specificity": "0.944"}
-    found, _ = findings({"A": row}, {"malignant": 20, "benign": 21})
-    assert "36 malignant + 18 benign" in found[0].text
-    assert "which is more than the 41 patients" in found[0].text
-    assert "such as images" in found[0].text
-    found, _ = findings({"A": row}, {"unit": "image", "malignant": 20, "benign": 21})
-    assert "such as images" not in found[0].text
+    checked, _ = findings({"A": row}, {"malignant": 20, "benign": 21})
+    assert "36 malignant + 18 benign" in checked[0].text
+    assert "which is more than the 41 patients" in checked[0].text
+    assert "such as images" in checked[0].text
+    checked, _ = findings({"A": row}, {"unit": "image", "malignant": 20, "benign": 21})
+    assert "such as images" not in checked[0].text
 
 
 def test_a_row_of_unknown_cases_gives_the_fewest():
     row = {"sensitivity": "0.667", "specificity": "0.750"}
-    found, fits = findings({"A": row}, largest=30)
-    assert found[0].fits
+    checked, fits = findings({"A": row}, largest=30)
+    assert checked[0].fits
     assert (
-        found[0].text == "can be obtained; the fewest cases are 3 malignant + 4 benign"
+        checked[0].text
+        == "can be obtained; the fewest cases are 3 malignant + 4 benign"
     )
     assert (fits["A"].malignant, fits["A"].benign) == (3, 4)
 
@@ -85,23 +86,24 @@ def test_a_row_that_fits_no_prevalence_says_what_it_would_fit_without():
         "accuracy": "0.800",
         "kappa": "0.700",
     }
-    found, fits = findings({"A": row})
-    assert not found[0].fits and not fits
-    assert "at any prevalence" in found[0].text
-    assert "without accuracy: none fits at any prevalence" in found[0].tried
+    checked, fits = findings({"A": row})
+    assert not checked[0].fits and not fits
+    assert "at any prevalence" in checked[0].text
+    assert "without accuracy: none fits at any prevalence" in checked[0].tried
     assert any(
-        one.startswith("without kappa: ") and " fit" in one for one in found[0].tried
+        text.startswith("without kappa: ") and " fit" in text
+        for text in checked[0].tried
     )
-    assert found[0].tried[-1] == "means over several test sets or folds: not tried"
+    assert checked[0].tried[-1] == "means over several test sets or folds: not tried"
 
 
 def test_a_row_that_only_needs_more_cases_is_not_called_impossible():
     # 617/1000 and 501/1000 need far more than 60 cases.
     row = {"sensitivity": "0.61700", "specificity": "0.50100", "accuracy": "0.55900"}
-    found, _ = findings({"A": row})
-    assert "of up to 60 + 60 cases" in found[0].text
-    assert "any prevalence" not in found[0].text
-    assert any("not excluded from 50.0% to 50.0%" in one for one in found[0].tried)
+    checked, _ = findings({"A": row})
+    assert "of up to 60 + 60 cases" in checked[0].text
+    assert "any prevalence" not in checked[0].text
+    assert any("not excluded from 50.0% to 50.0%" in text for text in checked[0].tried)
 
 
 def test_stated_rows_that_fit_no_common_cases_are_looked_at_alone():
@@ -109,9 +111,11 @@ def test_stated_rows_that_fit_no_common_cases_are_looked_at_alone():
         "A": {"sensitivity": "0.5", "specificity": "0.5", "accuracy": "0.9"},
         "B": {"sensitivity": "0.5", "specificity": "0.5"},
     }
-    found, fits = findings(rows, {"malignant": 10, "benign": 10})
-    assert "nor together from others" in found[0].text
-    assert [(one.where, one.fits) for one in of_kind(found, "matrix")] == [
+    checked, fits = findings(rows, {"malignant": 10, "benign": 10})
+    assert "nor together from others" in checked[0].text
+    assert [
+        (finding.where, finding.fits) for finding in of_kind(checked, "matrix")
+    ] == [
         ("A", False),
         ("B", True),
     ]
@@ -128,8 +132,8 @@ EQUAL = {"malignant": 20, "benign": 20}
 
 
 def test_f1_of_two_kinds_is_a_finding():
-    found, _ = findings(F1_ROWS, EQUAL)
-    (f1,) = of_kind(found, "f1")
+    checked, _ = findings(F1_ROWS, EQUAL)
+    (f1,) = of_kind(checked, "f1")
     assert not f1.fits
     assert "only binary (of the malignant class) in 1 of 2; only macro" in f1.text
     assert f1.tried == ("A: macro or weighted", "B: binary")

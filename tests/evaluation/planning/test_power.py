@@ -45,8 +45,8 @@ def naive_power(first, second, cases, alpha):
 def test_the_power_of_mcnemars_test_counts_all_that_can_happen(
     first, second, cases, alpha
 ):
-    found = mcnemar_power(first, second, cases, alpha=alpha)
-    assert found == pytest.approx(naive_power(first, second, cases, alpha), abs=1e-8)
+    power = mcnemar_power(first, second, cases, alpha=alpha)
+    assert power == pytest.approx(naive_power(first, second, cases, alpha), abs=1e-8)
 
 
 def test_five_pairs_can_never_be_significant():
@@ -97,25 +97,25 @@ def test_the_cases_of_a_difference_of_areas_by_hand():
     null = 2 * same * (1 - 0.5)
     real = same + other - 2 * 0.5 * (same * other) ** 0.5
     expected = ((1.959964 * null**0.5 + 0.841621 * real**0.5) / 0.1) ** 2
-    found = sample_size_auc_difference(0.9, 0.8)
-    assert found[:2] == (int(np.ceil(expected)),) * 2
+    size = sample_size_auc_difference(0.9, 0.8)
+    assert size[:2] == (int(np.ceil(expected)),) * 2
 
 
 def test_an_area_is_found_not_to_be_lower_by_hand():
     variance = 2 * binormal_variance(0.9, 3) * (1 - 0.4)
     expected = (1.959964 + 1.281552) ** 2 * variance / 0.05**2
-    found = sample_size_auc_noninferiority(
+    size = sample_size_auc_noninferiority(
         0.9, 0.9, 0.05, correlation=0.4, prevalence=0.25, power=0.9
     )
-    assert found[:2] == (int(np.ceil(expected)), 3 * int(np.ceil(expected)))
+    assert size[:2] == (int(np.ceil(expected)), 3 * int(np.ceil(expected)))
 
 
 def test_a_sensitivity_is_found_not_to_be_lower_by_hand_and_by_simulation():
-    found = sample_size_noninferiority(0.1, 0.1, 0.1, alpha=0.025, power=0.8)
-    assert found == int(np.ceil((1.959964 + 0.841621) ** 2 * 0.2 / 0.01))
-    draws = np.random.default_rng(0).multinomial(found, [0.1, 0.1, 0.8], 20_000)
-    new, standard = draws[:, 0] / found, draws[:, 1] / found
-    error = np.sqrt((new + standard - (new - standard) ** 2) / found)
+    cases = sample_size_noninferiority(0.1, 0.1, 0.1, alpha=0.025, power=0.8)
+    assert cases == int(np.ceil((1.959964 + 0.841621) ** 2 * 0.2 / 0.01))
+    draws = np.random.default_rng(0).multinomial(cases, [0.1, 0.1, 0.8], 20_000)
+    new, standard = draws[:, 0] / cases, draws[:, 1] / cases
+    error = np.sqrt((new + standard - (new - standard) ** 2) / cases)
     shown = new - standard - norm.ppf(0.975) * error > -0.1
     assert shown.mean() == pytest.approx(0.8, abs=0.02)
 

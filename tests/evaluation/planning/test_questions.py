@@ -38,16 +38,16 @@ def test_models_that_err_independently_are_the_default():
     [row] = sample_size_rows(Assumptions(other_sensitivity=0.8))[5:]
     expected = sample_size_mcnemar(0.18, 0.08, alpha=0.05, power=0.8)
     assert (row["malignant"], row["method"]) == (expected, "McNemar, exact")
-    given = Assumptions(other_sensitivity=0.8, discordant=0.1)
-    [row] = sample_size_rows(given)[5:]
+    study = Assumptions(other_sensitivity=0.8, discordant=0.1)
+    [row] = sample_size_rows(study)[5:]
     assert row["malignant"] == sample_size_mcnemar(0.1, 0.0, alpha=0.05, power=0.8)
 
 
 def test_a_margin_asks_for_non_inferiority():
-    given = Assumptions(
+    study = Assumptions(
         other_sensitivity=0.9, other_specificity=0.9, other_auc=0.9, margin=0.05
     )
-    rows = sample_size_rows(given)[5:]
+    rows = sample_size_rows(study)[5:]
     assert [row["question"] for row in rows] == [
         "sensitivity 0.9 not below 0.9 by 0.05",
         "specificity 0.9 not below 0.9 by 0.05",
@@ -57,8 +57,8 @@ def test_a_margin_asks_for_non_inferiority():
 
 def test_the_table_says_what_it_assumes_in_80_columns():
     shown = io.StringIO()
-    given = Assumptions(other_auc=0.85, other_specificity=0.8, prevalence=0.3)
-    show(sample_size_document(given), Console(file=shown, width=80))
+    study = Assumptions(other_auc=0.85, other_specificity=0.8, prevalence=0.3)
+    show(sample_size_document(study), Console(file=shown, width=80))
     text = shown.getvalue()
     for words in (
         "AUC 0.9 against 0.85",
