@@ -74,17 +74,17 @@ class Bare:
 
 def make_garbage(bare: Bare, image: bytes) -> list[Case]:
     """What must be refused with the status 400."""
-    whole = bare.body(image)
+    body = bare.body(image)
     bodies = [
         bare.body(image[: len(image) // 2]),
         bare.body(b"this is no image"),
-        whole[: len(whole) // 2],
-        whole.replace(b"image_bytes", b"image_bytez"),
+        body[: len(body) // 2],
+        body.replace(b"image_bytes", b"image_bytez"),
         json.dumps({"signature_name": "nope", "instances": [1]}).encode(),
         json.dumps({"instances": [{"image_bytes": 3.5}]}).encode(),
         b"",
     ]
-    return [(body, None) for body in bodies]
+    return [(garbage, None) for garbage in bodies]
 
 
 class Load:
@@ -142,7 +142,7 @@ def in_threads(
         thread.start()
     for thread in started:
         thread.join()
-    return [one for part in seconds for one in part]
+    return [measured for part in seconds for measured in part]
 
 
 def run_bare(bare: Bare, images: list[bytes], threads: int) -> list[float]:

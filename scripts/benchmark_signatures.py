@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from usgland.serving.interface.inputs import arrays_of
+from usgland.serving.interface.versions import WARMUP_REQUESTS
 from usgland.serving.server.servable import Servable, warmup_logs
 
 HEIGHT, WIDTH = 600, 800
@@ -34,18 +35,16 @@ def main() -> None:
     rng = np.random.default_rng(0)
     grey = np.clip(90 * rng.rayleigh(0.8, (HEIGHT, WIDTH, 1)), 0, 255).astype("uint8")
     content = np.array([tf.io.encode_png(grey).numpy()], object)
-    asked = {}
-    for log in warmup_logs(
-        arguments.version / "assets.extra/tf_serving_warmup_requests"
-    ):
+    requests = {}
+    for log in warmup_logs(arguments.version / WARMUP_REQUESTS):
         request = log.predict_log.request
         inputs = arrays_of(request.inputs)
         picture = {"image_bytes": content, "pixels": grey[None]}
-        inputs |= {name: one for name, one in picture.items() if name in inputs}
-        asked[request.model_spec.signature_name] = inputs
-    taken: dict[str, list[float]] = {name: [] for name in asked}
+        inputs |= {name: picture[name] for name in picture.keys() & inputs.keys()}
+        requests[request.model_spec.signature_name] = inputs
+    taken: dict[str, list[float]] = {name: [] for name in requests}
     for _ in range(arguments.rounds):
-        for name, inputs in asked.items():
+        for name, inputs in requests.items():
             outputs = sorted(servable.signature(name).outputs)
             start = time.perf_counter()
             servable.run(name, outputs, inputs, 60.0)

@@ -15,7 +15,7 @@ def load_steps(name: str, verbose: bool) -> ModuleType:
     if not verbose:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         os.environ["TF_CPP_MAX_VLOG_LEVEL"] = "-1"
-        # Its Python side, which warns of graphs that are traced more than once.
+        # Its Python side warns of graphs that are traced more than once.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with contextlib.nullcontext() if verbose else native_stderr_hidden():
         steps = importlib.import_module(f"usgland.steps.{name}")

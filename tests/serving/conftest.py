@@ -24,8 +24,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from usgland.serving.server.limits import ServerOptions
-from usgland.serving.server.listen import run_server
+from usgland.serving.server.builtin_server import run_server
+from usgland.serving.server.server_options import ServerOptions
 
 TFS_PORTS = (8501, 8500)  # of REST and gRPC, where TensorFlow Serving listens
 FORM = {"age_years": 54.0, "shape": "irregular"}
@@ -219,9 +219,9 @@ def server(models_dir):
 @pytest.fixture(scope="session")
 def address(request):
     """Host and ports of REST and gRPC: of ours, or of a TensorFlow Serving."""
-    given = os.environ.get("USGLAND_TFS")
-    if given:
-        host, *ports = given.split(":")
+    address = os.environ.get("USGLAND_TFS")
+    if address:
+        host, *ports = address.split(":")
         rest_port, grpc_port = (*map(int, ports), *TFS_PORTS[len(ports) :])
         return SimpleNamespace(host=host, rest=rest_port, grpc=grpc_port, ours=False)
     server = request.getfixturevalue("server")

@@ -77,8 +77,8 @@ def form(values):
     """Columns of some forms, as arrays."""
     columns = zip(*values, strict=True)
     return {
-        column["name"]: np.array(list(one), kind)
-        for column, one, kind in zip(ENCODING, columns, KINDS, strict=True)
+        column["name"]: np.array(list(values), kind)
+        for column, values, kind in zip(ENCODING, columns, KINDS, strict=True)
     }
 
 

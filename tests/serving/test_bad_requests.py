@@ -16,7 +16,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tests.explanation.networks import ENCODING, WORDS, classifier
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.saved_model import export_model
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -61,8 +61,8 @@ WRONG_VALUES = {
 def running(serving, tmp_path_factory, tiny_network):
     folder = tmp_path_factory.mktemp("models")
     model = classifier("both", encoding=[*ENCODING, WORDS])
-    given = {"image_bytes": [GOOD], "age_years": [50.0], "margin": ["clear"]}
-    export_model(model, folder / "mine", given, Decision(1.0, 0.0, 0.5), {})
+    batch = {"image_bytes": [GOOD], "age_years": [50.0], "margin": ["clear"]}
+    export_model(model, folder / "mine", batch, Decision(1.0, 0.0, 0.5), {})
     with serving.RunningServer(ServerOptions(folder)) as server:
         yield server
 
@@ -75,9 +75,9 @@ def ask(running, serving):
         rows = [
             {
                 name: serving.b64(value) if name == "image_bytes" else value
-                for name, value in ({**good(), **one}).items()
+                for name, value in ({**good(), **instance}).items()
             }
-            for one in instances or [{}]
+            for instance in instances or [{}]
         ]
         document = {"instances": rows, **body}
         return running.client.predict(document, model="mine")

@@ -39,7 +39,7 @@ def program(tmp_path_factory):
     if lacking:
         pytest.skip(f"this TensorFlow comes without {', '.join(lacking)}")
     path = tmp_path_factory.mktemp("cpp") / "load_saved_model"
-    flags = [one for one in tf.sysconfig.get_compile_flags() if "std=" not in one]
+    flags = [flag for flag in tf.sysconfig.get_compile_flags() if "std=" not in flag]
     # By their full names: the wheel has no libtensorflow_cc.so to find with -l.
     command = [compiler, "-std=c++17", "-O1", *flags, str(SOURCE), "-o", str(path)]
     # All of them: sessions and operations register themselves, nobody calls them.
@@ -53,16 +53,16 @@ def program(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(shared, tmp_path_factory):
     """Real images of two hospitals, each in one of three formats."""
-    found = []
+    images = []
     for name in ("busi", "breast_usg"):
         folder = shared / "data" / name / "images"
         some = sorted(folder.glob("*.[jp][pn]g"))[:: 1 if name == "busi" else 2]
         if len(some) < IMAGES // 2:
             pytest.skip(f"needs {IMAGES // 2} images in {folder}")
-        found += some[: IMAGES // 2]
+        images += some[: IMAGES // 2]
     folder = tmp_path_factory.mktemp("real")
     paths, sizes = [], set()
-    for number, source in enumerate(found):
+    for number, source in enumerate(images):
         kind = KINDS[number % len(KINDS)]
         path = folder / f"{number}.{kind}"
         with Image.open(source) as image:

@@ -72,9 +72,11 @@ def test_sigterm_ends_it_after_the_last_answer(models_dir, serving, tmp_path):
         log.open("w") as file,
         process_of(models_dir, port, "--timeout", "60", log=file) as process,
     ):
-        found = []
+        answers = []
         request = {"signature_name": "count", "inputs": 200_000}
-        thread = threading.Thread(target=lambda: found.append(client.predict(request)))
+        thread = threading.Thread(
+            target=lambda: answers.append(client.predict(request))
+        )
         thread.start()
         while (
             b"usgland_requests 1.0"
@@ -83,7 +85,7 @@ def test_sigterm_ends_it_after_the_last_answer(models_dir, serving, tmp_path):
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         thread.join()
-        assert found == [(200, {"outputs": 200_000})]
+        assert answers == [(200, {"outputs": 200_000})]
         assert process.wait(60) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["event"] for line in lines] == [

@@ -46,10 +46,10 @@ print(json.dumps([answers, [
 def test_a_bare_process_gives_every_answer(inputs, tmp_path):
     model = classifier(inputs, encoding=[*ENCODING, WORDS])
     case = example_case(model)
-    taken = [one.name for one in model.inputs]
-    given = {name: values for name, values in case.items() if name in taken}
+    taken = [tensor.name for tensor in model.inputs]
+    batch = {name: values for name, values in case.items() if name in taken}
     decision = Decision(0.5, 0.25, 0.5)
-    version = export_model(model, tmp_path / "mine", given, decision, {})
+    version = export_model(model, tmp_path / "mine", batch, decision, {})
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, str(version)],
         cwd=tmp_path,
@@ -66,17 +66,17 @@ def test_a_bare_process_gives_every_answer(inputs, tmp_path):
     assert set(answers) == set(signatures)
     for name, signature in signatures.items():
         specs = signature.structured_input_signature[1]
-        outputs = signature(**{one: tf.constant(case[one]) for one in specs})
+        outputs = signature(**{name: tf.constant(case[name]) for name in specs})
         assert set(answers[name]) == set(outputs)
         for output, values in outputs.items():
             received = answers[name][output]
             if values.dtype == tf.string:
-                assert received == [one.hex() for one in values.numpy()]
+                assert received == [value.hex() for value in values.numpy()]
             else:
                 np.testing.assert_allclose(received, values, rtol=1e-5, atol=1e-6)
     # And what they say is what the run's model says.
-    asked = {name: tf.constant(values) for name, values in given.items()}
-    probability = model(asked if inputs != "image" else asked["image_bytes"])
+    tensors = {name: tf.constant(values) for name, values in batch.items()}
+    probability = model(tensors if inputs != "image" else tensors["image_bytes"])
     logit = np.log(probability / (1 - probability))[:, 0]
     np.testing.assert_allclose(
         answers["serving_default"]["logit"], 0.5 * logit + 0.25, rtol=1e-4, atol=1e-5

@@ -148,11 +148,11 @@ def export(
     help="Also a page for a reader with one case, at the address of REST.",
 )
 @click.pass_obj
-def serve(verbose: bool, builtin: bool, **given: Any) -> None:
+def serve(verbose: bool, builtin: bool, **flags: Any) -> None:
     """Serve exported models over REST and gRPC.
 
     As TensorFlow Serving does, and by it where it is installed or its image is here;
     else by a built-in server for one machine. New versions are taken up as they appear.
     """
     steps = load_steps("serve", verbose)
-    steps.serve(steps.read_options(given), click.echo, builtin=builtin)
+    steps.serve(steps.read_options(flags), click.echo, builtin=builtin)

@@ -198,7 +198,7 @@ def _read(path: Path, name: BackboneName, alpha: float) -> dict[str, np.ndarray]
         pixels = keras.Input((224, 224, 3))
         network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
         with warnings.catch_warnings():
-            # One for every layer of another network, before the error.
+            # It warns of every layer of another network, before the error.
             warnings.filterwarnings("ignore", "Skipping nested container")
             network.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
@@ -217,7 +217,7 @@ def _assign(
     source: str,
     alpha: float,
 ) -> None:
-    found = []
+    assignments = []
     for layer in map(model.get_layer, backbone_layers(name, alpha)):
         for variable in layer.weights:
             key = f"{layer.name}/{variable.name}"
@@ -229,6 +229,6 @@ def _assign(
                     f"{tuple(variable.shape)} for {name} in {source}. "
                     f"Received: {received}"
                 )
-            found.append((variable, array))
-    for variable, array in found:
+            assignments.append((variable, array))
+    for variable, array in assignments:
         variable.assign(array)

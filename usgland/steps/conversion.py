@@ -4,28 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 from scipy.special import expit
 
-from usgland.config import load_config
-from usgland.data.sources import run_rows
 from usgland.errors import UserError
-from usgland.evaluation.cases.calibration import read_calibration
-from usgland.evaluation.cases.thresholds import read_thresholds
 from usgland.evaluation.shown.terminal import show
-from usgland.files import read_json
 from usgland.models.classifier import (
     ENCODING,
     PREPROCESSING,
     layer_names,
     pixels_to_logit,
 )
-from usgland.runs import CALIBRATION, CONFIG, METRICS, MODEL, THRESHOLD, find_run
-from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.portable.file_checks import check_files, check_validation, sort_out
 from usgland.serving.portable.file_tables import checks_document
 from usgland.serving.portable.graph import make_cases, tensorflow_runner
@@ -38,14 +30,12 @@ from usgland.serving.portable.litert import (
 from usgland.serving.portable.onnx import check_onnx, convert_onnx, onnx_runner
 from usgland.serving.portable.portable_folder import (
     compare_pixels,
+    describe_inputs,
     make_example,
+    preprocessing_settings,
     write_folder,
 )
-from usgland.serving.portable.portable_sheet import (
-    describe_inputs,
-    preprocessing_settings,
-)
-from usgland.steps.models import load_model
+from usgland.steps.export import Source, read_source
 from usgland.training.parts import Part, read_part
 from usgland.training.predict import predict_inputs
 
@@ -79,62 +69,43 @@ def convert(
             others were written.
     """
     CHECKS[kind]()
-    config = load_config(find_run(run, MODEL, THRESHOLD) / CONFIG)
-    model = load_model(run)
-    rows = run_rows(run, config, Console(quiet=True))
+    source = read_source(run)
+    model, rows = source.model, source.rows
     validation = rows[rows["role"] == "val"]
     check_validation(validation, kind)
-    calibration = read_calibration(run / CALIBRATION)
 
     _say(console, f"Reading {len(validation)} validation cases")
     part = read_part(model, validation)
-    settings, preprocess = None, None
+    settings, compared = None, None
     if part.pixels is not None:
         settings = preprocessing_settings(model.get_layer(PREPROCESSING))
-        preprocess = _check_pixels(
-            model, calibration, validation, part, part.pixels, settings
-        )
-    contents = _convert(model, calibration, kind, rows, console)
+        compared = _check_pixels(source, validation, part, part.pixels, settings)
+    contents = _convert(source, kind, console)
     _say(console, "Checking and timing")
-    metrics = read_json(run / METRICS) if (run / METRICS).exists() else None
     sheet = {
         "name": home.name,
-        "version": None,  # Known when it is written.
+        "version": None,  # `write_folder` knows it.
         "format": kind,
-        **make_sheet(config, rows, read_thresholds(run / THRESHOLD).point, metrics),
+        **source.sheet,
         "graph_inputs": describe_inputs(model, batch=1 if kind == "litert" else None),
         "graph_outputs": {
             "probability": "float32, P(malignant), calibrated; NaN if refused",
             "logit": "float32, its logit",
         },
         "preprocessing": settings,
-        "preprocess.py": preprocess,
+        "preprocess.py": compared,
         "validation": _count(validation),
         **check_files(
             RUNNERS[kind],
             contents,
-            tensorflow_runner(model, calibration),
+            tensorflow_runner(model, source.calibration),
             make_cases(model, validation, part.pixels),
             validation["label"].to_numpy(),
-            _calibrated_logits(model, calibration, part),
+            _calibrated_logits(source, part),
         ),
     }
     show(checks_document(sheet), console)
-    kept, left_out = sort_out(sheet["files"], force=force)
-    if not kept:
-        raise UserError(f"Nothing was written: {left_out}")
-    contents = {name: content for name, content in contents.items() if name in kept}
-    sheet["files"] = {name: sheet["files"][name] for name in contents}
-    others: dict[str, bytes] = {}
-    if settings is not None:
-        runners = {name: RUNNERS[kind](one, 1) for name, one in contents.items()}
-        sheet["example"], others = make_example(
-            settings, runners, sheet["graph_inputs"]
-        )
-    folder = write_folder(home, kind, contents | others, sheet)
-    if left_out:
-        raise UserError(f"Wrote {folder} without {left_out}")
-    return folder
+    return _write(home, kind, contents, sheet, force=force)
 
 
 def calibration_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -153,13 +124,9 @@ def calibration_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return training.iloc[np.sort(order[:CALIBRATION_IMAGES])]
 
 
-def _convert(
-    model: keras.Model,
-    calibration: Mapping[str, Any],
-    kind: str,
-    rows: pd.DataFrame,
-    console: Console,
-) -> dict[str, bytes]:
+def _convert(source: Source, kind: str, console: Console) -> dict[str, bytes]:
+    """The files by their names, before anything is known of them."""
+    model, rows, calibration = source[:3]
     if kind == "onnx":
         _say(console, "Converting to ONNX")
         return {"model.onnx": convert_onnx(model, calibration)}
@@ -177,8 +144,7 @@ def _convert(
 
 
 def _check_pixels(
-    model: keras.Model,
-    calibration: Mapping[str, Any],
+    source: Source,
     validation: pd.DataFrame,
     part: Part,
     pixels: NDArray[np.uint8],
@@ -191,20 +157,18 @@ def _check_pixels(
         paths, pixels, settings, sorted(set(chosen.astype(int)))
     )
     probabilities = [
-        expit(_calibrated_logits(model, calibration, one))
-        for one in (part, part._replace(pixels=remade))
+        expit(_calibrated_logits(source, either))
+        for either in (part, part._replace(pixels=remade))
     ]
     difference = float(np.abs(probabilities[0] - probabilities[1]).max())
     return {**compared, "max_difference": difference}
 
 
-def _calibrated_logits(
-    model: keras.Model, calibration: Mapping[str, Any], part: Part
-) -> NDArray[np.float64]:
-    logits = predict_inputs(pixels_to_logit(model), part.inputs()).astype("float64")
-    calibrated: NDArray[np.float64] = (
-        calibration["slope"] * logits + calibration["intercept"]
-    )
+def _calibrated_logits(source: Source, part: Part) -> NDArray[np.float64]:
+    network = pixels_to_logit(source.model)
+    logits = predict_inputs(network, part.inputs()).astype("float64")
+    slope, intercept = (source.calibration[key] for key in ("slope", "intercept"))
+    calibrated: NDArray[np.float64] = slope * logits + intercept
     return calibrated
 
 
@@ -214,6 +178,32 @@ def _count(validation: pd.DataFrame) -> dict[str, int]:
         "malignant": int((validation["label"] == 1).sum()),
         "patients": int(validation["patient_id"].nunique()),
     }
+
+
+def _write(
+    home: Path,
+    kind: str,
+    contents: Mapping[str, bytes],
+    sheet: Mapping[str, Any],
+    *,
+    force: bool,
+) -> Path:
+    """Writes the files that passed their checks, and an example of what they answer."""
+    kept, left_out = sort_out(sheet["files"], force=force)
+    if not kept:
+        raise UserError(f"Nothing was written: {left_out}")
+    contents = {name: content for name, content in contents.items() if name in kept}
+    sheet = {**sheet, "files": {name: sheet["files"][name] for name in contents}}
+    example: dict[str, bytes] = {}
+    if sheet["preprocessing"] is not None:
+        runners = {name: RUNNERS[kind](file, 1) for name, file in contents.items()}
+        sheet["example"], example = make_example(
+            sheet["preprocessing"], runners, sheet["graph_inputs"]
+        )
+    folder = write_folder(home, kind, contents | example, sheet)
+    if left_out:
+        raise UserError(f"Wrote {folder} without {left_out}")
+    return folder
 
 
 def _say(console: Console, line: str) -> None:

@@ -1,8 +1,10 @@
 """`export`: joins a run, its images and the writer of SavedModels."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
+import pandas as pd
 from rich.console import Console
 
 from usgland.config import load_config
@@ -21,18 +23,48 @@ from usgland.steps.models import load_model
 PARITY_IMAGES = 20  # that an export must agree on before it is published
 
 
-def export(run: Path, models_dir: Path, name: str) -> Path:
-    """Writes the run's model under `models_dir/name` and returns the new version."""
+class Source(NamedTuple):
+    """What is read of a run that is to be source.
+
+    Attributes:
+        model: The classifier.
+        rows: Its images, checked.
+        calibration: As `read_calibration` gives it.
+        threshold: P(malignant) from which the label is malignant.
+        sheet: As `make_sheet` gives it.
+    """
+
+    model: keras.Model
+    rows: pd.DataFrame
+    calibration: dict[str, Any]
+    threshold: float
+    sheet: dict[str, Any]
+
+
+def read_source(run: Path) -> Source:
+    """Reads what every kind of export needs of a run.
+
+    Raises:
+        UserError: If the run or one of its images cannot be used.
+    """
     config = load_config(find_run(run, MODEL, THRESHOLD) / CONFIG)
     model = load_model(run)
     rows = run_rows(run, config, Console(quiet=True))
-    calibration = read_calibration(run / CALIBRATION)
     point = read_thresholds(run / THRESHOLD).point
     metrics = read_json(run / METRICS) if (run / METRICS).exists() else None
-    sheet = make_sheet(config, rows, point, metrics)
-    decision = Decision(
-        calibration["slope"], calibration["intercept"], point["threshold"]
+    return Source(
+        model,
+        rows,
+        read_calibration(run / CALIBRATION),
+        point["threshold"],
+        make_sheet(config, rows, point, metrics),
     )
+
+
+def export(run: Path, models_dir: Path, name: str) -> Path:
+    """Writes the run's model under `models_dir/name` and returns the new version."""
+    model, rows, calibration, threshold, sheet = read_source(run)
+    decision = Decision(calibration["slope"], calibration["intercept"], threshold)
     rows = rows[rows["role"] == "val"].head(PARITY_IMAGES)
     names = layer_names(model)
     cases: dict[str, Any] = {}

@@ -7,47 +7,47 @@ from typing import Any
 
 from usgland.errors import UserError
 from usgland.serving.interface.versions import parse_keep_versions
-from usgland.serving.server.limits import ServerOptions, read_token
-from usgland.serving.server.listen import run_server, stop_on_signals
+from usgland.serving.server.builtin_server import run_server, stop_on_signals
 from usgland.serving.server.logs import start_logging
+from usgland.serving.server.server_options import ServerOptions, read_token
 from usgland.serving.server.tf_serving import choose_server, run_tf_serving
 
 MOST_THREADS = 4  # that run a model: each already uses all cores for its operations
 
 
-def read_options(given: Mapping[str, Any]) -> ServerOptions:
+def read_options(flags: Mapping[str, Any]) -> ServerOptions:
     """Makes checked options of those of the command line.
 
     Raises:
         UserError: If a value cannot be used.
     """
     for name in ("rest_port", "grpc_port"):
-        if not 0 <= given[name] < 65536:
+        if not 0 <= flags[name] < 65536:
             raise UserError(
                 f"--{name.replace('_', '-')}: expected a number from 0 to 65535. "
-                f"Received: {given[name]}"
+                f"Received: {flags[name]}"
             )
-    if (given["tls_cert"] is None) != (given["tls_key"] is None):
+    if (flags["tls_cert"] is None) != (flags["tls_key"] is None):
         raise UserError("--tls-cert and --tls-key: expected both. Received: one")
-    token_file = given["token_file"]
+    token_file = flags["token_file"]
     return ServerOptions(
-        models_dir=given["models_dir"],
-        model_config_file=given["model_config_file"],
-        host=given["host"],
-        rest_port=given["rest_port"],
-        grpc_port=given["grpc_port"],
-        keep_versions=parse_keep_versions(given["keep_versions"]),
-        poll_seconds=given["poll"],
-        max_body_megabytes=given["max_body"],
-        max_requests=given["max_requests"],
-        timeout_seconds=given["timeout"],
-        max_batch_size=given["max_batch"],
-        batch_window_milliseconds=given["batch_window"],
+        models_dir=flags["models_dir"],
+        model_config_file=flags["model_config_file"],
+        host=flags["host"],
+        rest_port=flags["rest_port"],
+        grpc_port=flags["grpc_port"],
+        keep_versions=parse_keep_versions(flags["keep_versions"]),
+        poll_seconds=flags["poll"],
+        max_body_megabytes=flags["max_body"],
+        max_requests=flags["max_requests"],
+        timeout_seconds=flags["timeout"],
+        max_batch_size=flags["max_batch"],
+        batch_window_milliseconds=flags["batch_window"],
         threads=min(os.cpu_count() or 1, MOST_THREADS),
-        tls_certificate=given["tls_cert"],
-        tls_key=given["tls_key"],
+        tls_certificate=flags["tls_cert"],
+        tls_key=flags["tls_key"],
         token=None if token_file is None else read_token(token_file),
-        page=given["page"],
+        page=flags["page"],
     )
 
 

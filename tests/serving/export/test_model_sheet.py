@@ -84,7 +84,7 @@ def test_no_patient_image_or_path_is_in_it(rows, manifest, tmp_path):
 def test_the_form_is_that_of_the_schema(rows):
     form = make_sheet(settings("model.inputs=both"), rows, YOUDEN, None)["form"]
     assert len(form) == 14  # Table 4 of the paper
-    columns = {one["column"]: one for one in form}
+    columns = {column["column"]: column for column in form}
     assert columns["age_years"] == {
         "column": "age_years",
         "kind": "number",

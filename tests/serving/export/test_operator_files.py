@@ -36,7 +36,7 @@ from usgland.serving.interface.versions import (
     find_versions,
     read_model_config,
 )
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -56,9 +56,9 @@ SHARED = [
 def export_to(folder, inputs):
     model = classifier(inputs, encoding=[*ENCODING, WORDS])
     case = example_case(model)
-    names = [one.name for one in model.inputs]
-    given = {name: values for name, values in case.items() if name in names}
-    return export_model(model, folder, given, Decision(0.5, 0.25, 0.5), {})
+    names = [tensor.name for tensor in model.inputs]
+    inputs = {name: values for name, values in case.items() if name in names}
+    return export_model(model, folder, inputs, Decision(0.5, 0.25, 0.5), {})
 
 
 @pytest.fixture(scope="module", params=["image", "both", "clinical"])
@@ -85,11 +85,11 @@ def proto(name, fields):
     for message, members in fields.items():
         added = file.message_type.add(name=message)
         for number, (field, kind) in enumerate(members.items(), start=1):
-            one = added.field.add(name=field, number=number, label=1)
+            member = added.field.add(name=field, number=number, label=1)
             if isinstance(kind, str):
-                one.type, one.type_name = FIELD.TYPE_MESSAGE, kind
+                member.type, member.type_name = FIELD.TYPE_MESSAGE, kind
             else:
-                one.type = kind
+                member.type = kind
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
@@ -118,11 +118,11 @@ def test_the_labels_name_this_version(operator):
 
 def test_the_parameters_of_batching_are_those_of_tensorflow_serving(operator):
     # BatchingParameters of session_bundle_config.proto, as far as we set it.
-    whole = ".google.protobuf.Int64Value"
+    wrapper = ".google.protobuf.Int64Value"
     names = ("max_batch_size", "batch_timeout_micros")
     names += ("max_enqueued_batches", "num_batch_threads")
     message = proto(
-        "BatchingParameters", {"BatchingParameters": dict.fromkeys(names, whole)}
+        "BatchingParameters", {"BatchingParameters": dict.fromkeys(names, wrapper)}
     )
     text_format.Parse((operator / "batching.config").read_text(), message)
     assert message.max_batch_size.value == 8
@@ -154,7 +154,7 @@ def test_compose_finds_the_models_and_opens_this_machine_alone(operator):
     assert (inside, mode) == ("/models", "ro")
     models = (operator / outside).resolve()
     assert (models / "my model" / "1" / "saved_model.pb").exists()
-    parts = [one.partition("_file=") for one in service["command"]]
+    parts = [argument.partition("_file=") for argument in service["command"]]
     files = [file for _, flag, file in parts if flag]
     assert len(files) == 2
     for file in files:
@@ -165,14 +165,19 @@ def test_compose_finds_the_models_and_opens_this_machine_alone(operator):
 def test_the_objects_of_kubernetes_fit_one_another(operator):
     text = (operator / "kubernetes.yaml").read_text()
     deployment, service, scaler = yaml.safe_load_all(text)
-    kinds = [(one["apiVersion"], one["kind"]) for one in (deployment, service, scaler)]
+    kinds = [
+        (document["apiVersion"], document["kind"])
+        for document in (deployment, service, scaler)
+    ]
     assert kinds == [
         ("apps/v1", "Deployment"),
         ("v1", "Service"),
         ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ]
-    for one in (deployment, service, scaler):
-        assert re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", one["metadata"]["name"])
+    for document in (deployment, service, scaler):
+        assert re.fullmatch(
+            "[a-z]([-a-z0-9]{0,61}[a-z0-9])?", document["metadata"]["name"]
+        )
     template = deployment["spec"]["template"]
     labels = template["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == labels
@@ -181,9 +186,9 @@ def test_the_objects_of_kubernetes_fit_one_another(operator):
     assert target["name"] == deployment["metadata"]["name"]
     assert scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"]
     (container,) = template["spec"]["containers"]
-    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"grpc": 8500, "rest": 8501}
-    assert {one["targetPort"] for one in service["spec"]["ports"]} == set(ports)
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == set(ports)
     for probe in ("startupProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
     assert container["livenessProbe"]["tcpSocket"]["port"] in ports

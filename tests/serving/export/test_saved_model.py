@@ -20,7 +20,7 @@ from usgland.models.classifier import build_classifier
 from usgland.serving.export import saved_model
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.saved_model import export_model
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 from usgland.training.predict import predict_rows
 
 AS_IT_IS = (Decision(1.0, 0.0, 0.5), {})  # no calibration, no sheet
@@ -157,7 +157,9 @@ def test_a_network_that_is_very_sure_is_exported_with_its_calibration(
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
     answer = served(image_bytes=tf.constant(contents))
     np.testing.assert_allclose(answer["probability"], expected, atol=1e-5)
-    words = [b"malignant" if one >= point else b"benign" for one in expected]
+    words = [
+        b"malignant" if probability >= point else b"benign" for probability in expected
+    ]
     assert answer["label"].numpy().tolist() == words
     assert answer["model_version"].numpy().tolist() == [b"mine/1"] * len(words)
 
@@ -170,7 +172,7 @@ def test_a_served_export_gives_the_same_probabilities(
         instances = [serving.b64(content) for content in contents]
         status, body = server.client.predict({"instances": instances}, model="mine")
         assert status == 200
-        served = [one["probability"] for one in body["predictions"]]
+        served = [row["probability"] for row in body["predictions"]]
         np.testing.assert_allclose(served, predicted, atol=1e-5)
         for content, probability in zip(contents, predicted, strict=True):
             body = server.client.predict(
@@ -268,10 +270,10 @@ def test_a_disk_that_fills_leaves_earlier_versions_and_no_part(
     model, contents, tmp_path, capfd
 ):
     folder = tmp_path / "mine"
-    with pytest.raises(UserError, match=f"Cannot write a model under {folder}") as one:  # noqa: SIM117
-        with full_disk(100_000):
-            export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
-    assert "\n" not in str(one.value)
+    message = f"Cannot write a model under {folder}"
+    with pytest.raises(UserError, match=message) as error, full_disk(100_000):
+        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+    assert "\n" not in str(error.value)
     assert files_in(tmp_path) == []
     (folder / "1").mkdir(parents=True)
     with pytest.raises(UserError, match="Cannot write a model"), full_disk(100_000):

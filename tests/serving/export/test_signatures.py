@@ -54,28 +54,28 @@ def case(request, pictures, tmp_path_factory, tiny_network):
     """A model, its exported signatures, and what they are asked."""
     inputs = request.param
     model = classifier(inputs, encoding=[*ENCODING, WORDS])
-    given = {}
+    batch = {}
     if inputs != "clinical":
-        given["image_bytes"] = [png(one) for one in pictures]
+        batch["image_bytes"] = [png(picture) for picture in pictures]
     if inputs != "image":
-        given |= FORM
+        batch |= FORM
     folder = tmp_path_factory.mktemp(inputs) / "mine"
-    path = export_model(model, folder, given, DECISION, {})
+    path = export_model(model, folder, batch, DECISION, {})
     signatures = tf.saved_model.load(str(path)).signatures
-    return inputs, model, signatures, {k: tf.constant(v) for k, v in given.items()}
+    return inputs, model, signatures, {k: tf.constant(v) for k, v in batch.items()}
 
 
-def part_of(model, given):
+def part_of(model, batch):
     """What the layers of the model make of the inputs."""
     pixels, form = None, None
-    if "image_bytes" in given:
-        pixels = model.get_layer("preprocessing")(given["image_bytes"]).numpy()
-    if "margin" in given:
+    if "image_bytes" in batch:
+        pixels = model.get_layer("preprocessing")(batch["image_bytes"]).numpy()
+    if "margin" in batch:
         layer = model.get_layer("clinical_encoding")
-        features, some = layer([given["age_years"], given["margin"]])
+        features, is_given = layer([batch["age_years"], batch["margin"]])
         form = Form(
             features.numpy(),
-            some.numpy(),
+            is_given.numpy(),
             layer.missing_features(),
             layer.feature_columns(),
         )
@@ -83,10 +83,10 @@ def part_of(model, given):
 
 
 def logits(model, part, without=None):
-    given = keras.tree.map_structure(
-        lambda one: one.astype("float32"), part.inputs(without)
+    batch = keras.tree.map_structure(
+        lambda array: array.astype("float32"), part.inputs(without)
     )
-    logit = pixels_to_logit(model)(given, training=False).numpy()[:, 0]
+    logit = pixels_to_logit(model)(batch, training=False).numpy()[:, 0]
     return DECISION.slope * logit.astype("float64") + DECISION.intercept
 
 
@@ -94,7 +94,7 @@ def check(answer, expected):
     np.testing.assert_allclose(answer["logit"], expected, rtol=1e-4, atol=1e-5)
     probability = 1 / (1 + np.exp(-expected))
     np.testing.assert_allclose(answer["probability"], probability, atol=1e-5)
-    words = [b"malignant" if one >= 0.5 else b"benign" for one in probability]
+    words = [b"malignant" if value >= 0.5 else b"benign" for value in probability]
     assert answer["label"].numpy().tolist() == words
     assert answer["model_version"].numpy().tolist() == [b"mine/1"] * len(expected)
 
@@ -108,28 +108,28 @@ def test_there_are_the_signatures_that_fit_the_model(case):
 
 
 def test_the_default_signature_gives_the_calibrated_answer(case):
-    _, model, signatures, given = case
-    check(signatures["serving_default"](**given), logits(model, part_of(model, given)))
+    _, model, signatures, batch = case
+    check(signatures["serving_default"](**batch), logits(model, part_of(model, batch)))
 
 
 @WITH_IMAGE
 def test_the_image_alone_is_the_case_with_an_empty_form(case):
-    inputs, model, signatures, given = case
-    answer = signatures["image_only"](image_bytes=given["image_bytes"])
+    inputs, model, signatures, batch = case
+    answer = signatures["image_only"](image_bytes=batch["image_bytes"])
     without = "form" if inputs == "both" else None
-    check(answer, logits(model, part_of(model, given), without))
+    check(answer, logits(model, part_of(model, batch), without))
 
 
 @WITH_IMAGE
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_give_the_answer_of_their_file(case, pictures, channels):
-    _, model, signatures, given = case
-    expected = logits(model, part_of(model, given))
+    _, model, signatures, batch = case
+    expected = logits(model, part_of(model, batch))
     for number, picture in enumerate(pictures):
         pixels = np.repeat(picture[None, ..., None], channels, axis=3)
         form = {
             name: values[number : number + 1]
-            for name, values in given.items()
+            for name, values in batch.items()
             if name != "image_bytes"
         }
         answer = signatures["from_pixels"](pixels=tf.constant(pixels), **form)
@@ -137,9 +137,9 @@ def test_pixels_give_the_answer_of_their_file(case, pictures, channels):
 
 
 def test_the_heat_map_is_that_of_explain_at_the_size_of_the_image(case, pictures):
-    inputs, model, signatures, given = case
-    answer = signatures["explain"](**given)
-    part = part_of(model, given)
+    inputs, model, signatures, batch = case
+    answer = signatures["explain"](**batch)
+    part = part_of(model, batch)
     check(answer, logits(model, part))
     if inputs == "clinical":
         assert "heatmap_bytes" not in answer
@@ -147,29 +147,33 @@ def test_the_heat_map_is_that_of_explain_at_the_size_of_the_image(case, pictures
     maps = make_maps(
         make_explained(model), part.inputs(), method="gradcam", label="malignant"
     )
-    for picture, one, content in zip(
+    for picture, heatmap, content in zip(
         pictures, maps, answer["heatmap_bytes"].numpy(), strict=True
     ):
         with Image.open(io.BytesIO(content)) as image:
             assert image.format == "PNG"
             assert image.mode == "L"
             received = np.asarray(image).astype(float)
-        expected = to_original(one, letterbox_of(*picture.shape, SIZE))
+        expected = to_original(heatmap, letterbox_of(*picture.shape, SIZE))
         assert received.shape == picture.shape
         assert expected.max() > 0.5
         np.testing.assert_allclose(received, 255 * expected, atol=1.01)
 
 
 def test_contributions_are_those_of_explain_in_the_served_logit(case):
-    inputs, model, signatures, given = case
-    answer = signatures["explain"](**given)
+    inputs, model, signatures, batch = case
+    answer = signatures["explain"](**batch)
     names = [name for name in answer if name.startswith("contribution_")]
     if inputs == "image":
         assert names == []
         return
-    found = make_contributions(model, part_of(model, given))
-    assert sorted(names) == [f"contribution_{name}" for name in sorted(found.columns)]
-    for column, values in zip(found.columns, found.values.T, strict=True):
+    contributions = make_contributions(model, part_of(model, batch))
+    assert sorted(names) == [
+        f"contribution_{name}" for name in sorted(contributions.columns)
+    ]
+    for column, values in zip(
+        contributions.columns, contributions.values.T, strict=True
+    ):
         np.testing.assert_allclose(
             answer[f"contribution_{column}"], 0.5 * values, rtol=1e-4, atol=1e-5
         )
@@ -177,24 +181,26 @@ def test_contributions_are_those_of_explain_in_the_served_logit(case):
 
 @OF_BOTH
 def test_a_case_without_an_image_has_no_heat_map(case):
-    _, _, signatures, given = case
-    some = {
-        **given,
-        "image_bytes": tf.constant(["", *given["image_bytes"][1:].numpy()]),
+    _, _, signatures, batch = case
+    without = {
+        **batch,
+        "image_bytes": tf.constant(["", *batch["image_bytes"][1:].numpy()]),
     }
-    answer = signatures["explain"](**some)
-    whole = signatures["explain"](**given)
+    answer = signatures["explain"](**without)
+    complete = signatures["explain"](**batch)
     maps = answer["heatmap_bytes"].numpy()
     assert maps[0] == b""
-    assert maps[1:].tolist() == whole["heatmap_bytes"].numpy()[1:].tolist()
+    assert maps[1:].tolist() == complete["heatmap_bytes"].numpy()[1:].tolist()
 
 
 @OF_BOTH
 def test_a_case_of_which_nothing_is_known_is_invalid(case):
-    _, _, signatures, given = case
+    _, _, signatures, batch = case
     nothing = {
-        name: tf.fill([1], math.nan) if one.dtype == tf.float32 else tf.constant([""])
-        for name, one in given.items()
+        name: tf.fill([1], math.nan)
+        if values.dtype == tf.float32
+        else tf.constant([""])
+        for name, values in batch.items()
     }
     for name in ("serving_default", "explain"):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Received neither"):
@@ -203,9 +209,9 @@ def test_a_case_of_which_nothing_is_known_is_invalid(case):
 
 @WITH_FORM
 def test_one_value_does_not_stand_for_every_patient_of_a_batch(case, pictures):
-    inputs, _, signatures, given = case
+    inputs, _, signatures, batch = case
     message = "Expected a value of age_years for each case"
-    wrong = {**given, "age_years": tf.constant([50.0])}
+    wrong = {**batch, "age_years": tf.constant([50.0])}
     for name in ("serving_default", "explain"):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             signatures[name](**wrong)
@@ -221,8 +227,8 @@ def test_one_value_does_not_stand_for_every_patient_of_a_batch(case, pictures):
 
 @WITH_IMAGE
 def test_pixels_that_are_no_picture_are_invalid(case):
-    _, _, signatures, given = case
-    form = {name: one[:1] for name, one in given.items() if name != "image_bytes"}
+    _, _, signatures, batch = case
+    form = {name: values[:1] for name, values in batch.items() if name != "image_bytes"}
     for shape in ((1, 0, 5, 1), (1, 5, 5, 2)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
             signatures["from_pixels"](pixels=tf.zeros(shape, tf.uint8), **form)
@@ -230,10 +236,10 @@ def test_pixels_that_are_no_picture_are_invalid(case):
 
 @WITH_IMAGE
 def test_an_image_alone_that_is_empty_is_invalid(case):
-    _, _, signatures, given = case
-    some = tf.constant([*given["image_bytes"][:1].numpy(), ""])
+    _, _, signatures, batch = case
+    images = tf.constant([*batch["image_bytes"][:1].numpy(), ""])
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
-        signatures["image_only"](image_bytes=some)
+        signatures["image_only"](image_bytes=images)
 
 
 def test_no_request_decodes_more_than_two_images_at_one_time(case):
@@ -241,7 +247,7 @@ def test_no_request_decodes_more_than_two_images_at_one_time(case):
         graph = signature.graph.as_graph_def()
         nodes = [
             *graph.node,
-            *(n for one in graph.library.function for n in one.node_def),
+            *(n for function in graph.library.function for n in function.node_def),
         ]
         loops = [n for n in nodes if n.op in ("While", "StatelessWhile")]
         assert all(n.attr["parallel_iterations"].i <= 2 for n in loops)

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.usefixtures("tiny_network")
 def exported(request, tiny_network, tmp_path_factory):
     model = classifier(request.param, encoding=[*ENCODING, WORDS])
     case = example_case(model)
-    names = [one.name for one in model.inputs]
-    given = {name: values for name, values in case.items() if name in names}
+    names = [tensor.name for tensor in model.inputs]
+    inputs = {name: values for name, values in case.items() if name in names}
     folder = tmp_path_factory.mktemp(request.param) / "mine"
-    return export_model(model, folder, given, Decision(1.0, 0.0, 0.5), {})
+    return export_model(model, folder, inputs, Decision(1.0, 0.0, 0.5), {})
 
 
 def records(version):
@@ -37,14 +37,14 @@ def records(version):
 def test_every_signature_has_a_request_that_a_server_replays(exported):
     servable = Servable(exported, "mine", 1)
     requests = list(records(exported))
-    assert sorted(one.model_spec.signature_name for one in requests) == (
+    assert sorted(request.model_spec.signature_name for request in requests) == (
         servable.signature_names()
     )
-    assert {one.model_spec.name for one in requests} == {"mine"}
+    assert {request.model_spec.name for request in requests} == {"mine"}
     # All inputs, also those with a default: not every server fills them in.
-    for one in requests:
-        signature = servable.signature(one.model_spec.signature_name)
-        assert set(one.inputs) == set(signature.inputs)
+    for request in requests:
+        signature = servable.signature(request.model_spec.signature_name)
+        assert set(request.inputs) == set(signature.inputs)
     assert servable.warm_up(60.0) == len(requests)
     servable.close()
 

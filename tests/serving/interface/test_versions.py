@@ -8,8 +8,11 @@ from usgland.serving.interface.versions import (
     choose,
     find_models,
     find_versions,
+    next_number,
     parse_keep_versions,
+    publish,
     read_model_config,
+    unpublished,
 )
 
 
@@ -76,6 +79,53 @@ def test_a_wrong_model_config_is_an_error(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         read_model_config(path, tmp_path)
+
+
+def test_the_next_number_follows_the_largest_of_its_kind(tmp_path):
+    assert next_number(tmp_path) == next_number(tmp_path, "onnx-") == 1
+    for name in ("2", "007", "x9", "-4", "٣", str(2**63), "onnx-3", "onnx-x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "onnx-5").touch()
+    assert next_number(tmp_path) == 8
+    assert next_number(tmp_path, "onnx-") == 6
+    assert next_number(tmp_path, "litert-") == 1
+
+
+def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
+    home = tmp_path / "models" / "mine"
+    with unpublished(home) as folder:
+        folder.mkdir()
+        assert find_versions(home) == {} and find_models(home.parent, 1) == {}
+    assert list(tmp_path.iterdir()) == [home.parent]  # and nothing is in it
+    assert list(home.parent.iterdir()) == []
+    with unpublished(home) as folder:
+        folder.mkdir()
+        (folder / "file").touch()
+        assert publish(folder, home / "1")
+    assert [path.name for path in home.rglob("*")] == ["1", "file"]
+
+
+def test_a_number_that_another_process_took_is_left_as_it_is(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "of_the_other").touch()
+    with unpublished(tmp_path) as folder:
+        folder.mkdir()
+        assert not publish(folder, tmp_path / "1")
+        assert not folder.exists()
+        with pytest.raises(FileNotFoundError):
+            publish(folder, tmp_path / "2")
+    assert [path.name for path in tmp_path.rglob("*")] == ["1", "of_the_other"]
+
+
+def test_what_cannot_be_written_is_named_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="under .*/mine: Is a directory"):  # noqa: SIM117
+        with unpublished(tmp_path / "mine") as folder:
+            folder.mkdir()
+            folder.write_text("")
+    with pytest.raises(UserError, match="under .*/mine: no room"):  # noqa: SIM117
+        with unpublished(tmp_path / "mine", ArithmeticError):
+            raise ArithmeticError("no\n  room")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_how_many_versions_to_keep_is_a_number_or_all():

@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from usgland.serving.interface.versions import SHEET
+from usgland.serving.interface.versions import MODEL_SHEET
 from usgland.serving.server.front import front_of
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 CHROMIUM, DRIVER = "chromium", "chromedriver"
 FLAGS = (
@@ -88,8 +88,8 @@ class StandIn(tf.Module):
 
         def named(function, specs):
             named = [
-                tf.TensorSpec(one.shape, one.dtype, name=name)
-                for name, one in specs.items()
+                tf.TensorSpec(spec.shape, spec.dtype, name=name)
+                for name, spec in specs.items()
             ]
             return tf.function(function, input_signature=named)
 
@@ -101,13 +101,13 @@ class StandIn(tf.Module):
         }
 
     def image_logit(self, image_bytes):
-        def one(content):
+        def decode(content):
             if tf.strings.length(content) == 0:
                 return 0.0
             image = tf.io.decode_image(content, expand_animations=False)
             return (tf.reduce_mean(tf.cast(image, tf.float32)) - 128) / 64
 
-        return tf.map_fn(one, image_bytes, fn_output_signature=tf.float32)
+        return tf.map_fn(decode, image_bytes, fn_output_signature=tf.float32)
 
     def answer(self, logit):
         return {
@@ -138,7 +138,7 @@ class StandIn(tf.Module):
 
     def explain(self, image_bytes, age_years, bmi_kg_m2, smoking, margin):
         terms = self.terms(age_years, bmi_kg_m2, smoking, margin)
-        given = {f"contribution_{name}": value for name, value in terms.items()}
+        contributions = {f"contribution_{name}": value for name, value in terms.items()}
 
         def heatmap(content):
             if tf.strings.length(content) == 0:
@@ -150,11 +150,11 @@ class StandIn(tf.Module):
 
         maps = tf.map_fn(heatmap, image_bytes, fn_output_signature=tf.string)
         answer = self.default(image_bytes, age_years, bmi_kg_m2, smoking, margin)
-        return {**answer, **given, "heatmap_bytes": maps}
+        return {**answer, **contributions, "heatmap_bytes": maps}
 
 
 def write_sheet(version_folder, content):
-    path = version_folder / SHEET
+    path = version_folder / MODEL_SHEET
     path.parent.mkdir(exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 

@@ -7,7 +7,7 @@ import pytest
 
 from usgland.errors import UserError
 from usgland.serving.server.front import front_of
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 
 def test_the_front_passes_questions_and_answers_on(upstream):

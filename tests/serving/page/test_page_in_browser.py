@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from usgland.serving.server.front import front_of
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 pytestmark = pytest.mark.slow
 
@@ -85,13 +85,13 @@ class Page:
         return self.driver.find_elements("css selector", selector)
 
     def shown(self, selector):
-        return any(one.is_displayed() for one in self.all(selector))
+        return any(element.is_displayed() for element in self.all(selector))
 
     def text(self, selector):
         return self.find(selector).text
 
     def texts(self, selector):
-        return [one.text for one in self.all(selector)]
+        return [element.text for element in self.all(selector)]
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
@@ -619,12 +619,12 @@ def test_nothing_leaves_the_origin_and_nothing_is_kept(page, url, image):
         for entry in page.driver.get_log("performance")
     ]
     asked = [
-        one["params"]["request"]["url"]
-        for one in messages
-        if one["method"] == "Network.requestWillBeSent"
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
     ]
     assert len(asked) > 10
-    assert [one for one in asked if not one.startswith(url)] == []
+    assert [address for address in asked if not address.startswith(url)] == []
     assert page.driver.execute_async_script(KEPT) == [0] * 6
     cookies = page.driver.execute_cdp_cmd("Network.getAllCookies", {})
     assert cookies["cookies"] == []
@@ -716,9 +716,9 @@ def test_every_text_stands_out_from_its_ground(page, image, tmp_path, dark):
     text.write_text("hello")
     page.give(text)
     page.ask()
-    found = page.run(CONTRASTS)
-    assert len(found) > 50
-    assert [one for one in found if one[0] < 4.5] == []
+    contrasts = page.run(CONTRASTS)
+    assert len(contrasts) > 50
+    assert [contrast for contrast in contrasts if contrast[0] < 4.5] == []
 
 
 def test_words_of_others_are_shown_as_words(browser, upstream, tmp_path, stand_in):

@@ -62,15 +62,15 @@ def test_only_a_rounded_file_may_differ_from_the_run():
 
 def test_the_probability_that_the_file_gives_is_compared():
     rounded = np.round(256 / (1 + np.exp(-EXPECTED))) / 256
-    found = compare_answers(LABELS, EXPECTED, EXPECTED, rounded, quantized=False)
-    assert found["refused"].startswith("differs by 0.00")
-    assert found["roc_auc_change"] == 0
+    compared = compare_answers(LABELS, EXPECTED, EXPECTED, rounded, quantized=False)
+    assert compared["refused"].startswith("differs by 0.00")
+    assert compared["roc_auc_change"] == 0
 
 
 def test_a_logit_that_is_no_number_is_refused():
-    found = compare([np.nan, -2.0, 0.5, 0.0, 2.0])
-    assert found["refused"] == "gives a logit that is no number"
-    assert math.isnan(found["roc_auc"])
+    compared = compare([np.nan, -2.0, 0.5, 0.0, 2.0])
+    assert compared["refused"] == "gives a logit that is no number"
+    assert math.isnan(compared["roc_auc"])
 
 
 def test_refused_files_are_left_out_unless_forced():
@@ -126,7 +126,7 @@ def test_the_table_holds_what_each_file_says():
 
         return run
 
-    found = check_files(
+    checked = check_files(
         make_runner,
         {"model.onnx": b"good", "int8.tflite": b"bad", "x": b"broken"},
         make_runner(b"good", 1),
@@ -134,12 +134,12 @@ def test_the_table_holds_what_each_file_says():
         LABELS,
         EXPECTED,
     )
-    assert found["run"]["roc_auc"] == pytest.approx(5 / 6)
-    good, bad = found["files"]["model.onnx"], found["files"]["int8.tflite"]
+    assert checked["run"]["roc_auc"] == pytest.approx(5 / 6)
+    good, bad = checked["files"]["model.onnx"], checked["files"]["int8.tflite"]
     assert (good["bytes"], good["max_difference"], good["refused"]) == (4, 0.0, None)
     assert bad["roc_auc"] == pytest.approx(1 / 6)
     assert bad["refused"].startswith("loses 0.6667 of the AUC")
-    broken = found["files"]["x"]
+    broken = checked["files"]["x"]
     assert broken["refused"] == "the runtime cannot run: failed to prepare"
     assert math.isnan(broken["roc_auc"]) and math.isnan(broken[ONE])
-    assert min(good[ONE], good[ALL], found["run"][ALL]) > 0
+    assert min(good[ONE], good[ALL], checked["run"][ALL]) > 0

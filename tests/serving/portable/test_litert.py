@@ -36,7 +36,7 @@ def contents():
 @pytest.fixture(scope="module")
 def pixels(contents):
     layer = classifier().get_layer("preprocessing")
-    return np.stack([layer.read(tf.constant(one)).numpy() for one in contents])
+    return np.stack([layer.read(tf.constant(content)).numpy() for content in contents])
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,15 @@ def expected(model, contents):
 
 @pytest.fixture(scope="module")
 def files(model, pixels):
-    return convert_litert(model, SAME, [{"pixels": one[None]} for one in pixels])
+    return convert_litert(
+        model, SAME, [{"pixels": picture[None]} for picture in pixels]
+    )
 
 
 def run(content, pixels):
     """With the interpreter as its own documentation has it, one image at a time."""
     runner = interpreter.Interpreter(model_content=content).get_signature_runner()
-    answers = [runner(pixels=one[None]) for one in pixels]
+    answers = [runner(pixels=picture[None]) for picture in pixels]
     return {
         name: np.array([answer[name][0] for answer in answers])
         for name in ("logit", "probability")
@@ -86,9 +88,9 @@ def test_rounded_files_come_near(files, pixels, expected, name):
 
 def test_feature_maps_of_int8_are_bytes(files):
     def kinds(name):
-        one = interpreter.Interpreter(model_content=files[name])
-        one.allocate_tensors()
-        details = one.get_tensor_details()
+        loaded = interpreter.Interpreter(model_content=files[name])
+        loaded.allocate_tensors()
+        details = loaded.get_tensor_details()
         return {d["dtype"] for d in details if len(d["shape"]) == 4}
 
     assert np.int8 in kinds("int8.tflite")
@@ -96,33 +98,37 @@ def test_feature_maps_of_int8_are_bytes(files):
 
 
 def test_the_last_layer_of_int8_is_not_rounded(model, pixels, files):
-    cases = [{"pixels": one[None]} for one in pixels]
+    cases = [{"pixels": picture[None]} for picture in pixels]
     turned = convert_litert(model, {"slope": 0.5, "intercept": -7.0}, cases)
-    plain, calibrated = (run(one["int8.tflite"], pixels) for one in (files, turned))
+    plain, calibrated = (
+        run(contents["int8.tflite"], pixels) for contents in (files, turned)
+    )
     np.testing.assert_allclose(calibrated["logit"], plain["logit"] / 2 - 7, atol=1e-5)
-    for one in (plain, calibrated):
+    for logits in (plain, calibrated):
         np.testing.assert_allclose(
-            one["probability"], 1 / (1 + np.exp(-one["logit"])), atol=1e-6
+            logits["probability"], 1 / (1 + np.exp(-logits["logit"])), atol=1e-6
         )
 
 
 def test_every_file_takes_the_same_bytes(files):
     assert list(files) == ["fp32.tflite", "dynamic.tflite", "int8.tflite"]
     for content in files.values():
-        one = interpreter.Interpreter(model_content=content)
-        (detail,) = one.get_input_details()
+        loaded = interpreter.Interpreter(model_content=content)
+        (detail,) = loaded.get_input_details()
         assert detail["dtype"] == np.uint8
         assert detail["shape"].tolist() == [1, SIZE, SIZE, 1]
-        signature = one.get_signature_list()["serving_default"]
+        signature = loaded.get_signature_list()["serving_default"]
         assert signature == {"inputs": ["pixels"], "outputs": ["logit", "probability"]}
 
 
 def test_int8_learns_its_ranges_from_the_cases_that_it_is_given(model, files, pixels):
-    dark = [{"pixels": one[None] // 8} for one in pixels]
+    dark = [{"pixels": picture[None] // 8} for picture in pixels]
     other = convert_litert(model, SAME, dark)
     assert other["fp32.tflite"] == files["fp32.tflite"]
     assert other["int8.tflite"] != files["int8.tflite"]
-    again = convert_litert(model, SAME, [{"pixels": one[None]} for one in pixels])
+    again = convert_litert(
+        model, SAME, [{"pixels": picture[None]} for picture in pixels]
+    )
     assert again["int8.tflite"] == files["int8.tflite"]
 
 
@@ -159,7 +165,7 @@ def cases_of(values, pixels=None):
     "fusion",
     [
         "concat",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in FUSIONS[1:]),
+        *(pytest.param(fusion, marks=pytest.mark.slow) for fusion in FUSIONS[1:]),
     ],
 )
 def test_a_form_goes_in_as_it_stands_beside_the_image(fusion, contents, pixels):
@@ -186,9 +192,11 @@ def test_a_form_alone_will_do_and_what_it_cannot_use_gives_no_number():
 
 def test_the_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match='pip install "ai-edge-litert>=2.3,<3"') as one:
+    with pytest.raises(
+        UserError, match='pip install "ai-edge-litert>=2.3,<3"'
+    ) as error:
         check_litert()
-    assert "\n" not in str(one.value)
+    assert "\n" not in str(error.value)
 
 
 def test_nothing_is_written_to_the_terminal(model, pixels, capfd):

@@ -36,7 +36,7 @@ def contents():
 @pytest.fixture(scope="module")
 def pixels(contents):
     layer = classifier().get_layer("preprocessing")
-    return np.stack([layer.read(tf.constant(one)).numpy() for one in contents])
+    return np.stack([layer.read(tf.constant(content)).numpy() for content in contents])
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +57,17 @@ def test_a_batch_gives_the_probabilities_of_the_model(model, contents, pixels):
     assert np.ptp(expected) > 2  # or any constant would pass
     np.testing.assert_allclose(logit, 0.5 * expected - 1, atol=1e-4)
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit)), atol=1e-6)
-    one = onnx_runner(content, 1)({"pixels": pixels[:1]})
-    assert one == pytest.approx((logit[0], probability[0]), abs=1e-6)
+    answer = onnx_runner(content, 1)({"pixels": pixels[:1]})
+    assert answer == pytest.approx((logit[0], probability[0]), abs=1e-6)
 
 
 def test_the_file_names_what_it_takes_and_gives(model):
-    one = session(convert_onnx(model, SAME))
-    (taken,) = one.get_inputs()
+    loaded = session(convert_onnx(model, SAME))
+    (taken,) = loaded.get_inputs()
     assert (taken.name, taken.type) == ("pixels", "tensor(uint8)")
     assert taken.shape == ["batch", SIZE, SIZE, 1]
-    given = {value.name: (value.type, value.shape) for value in one.get_outputs()}
-    assert given == dict.fromkeys(
+    outputs = {value.name: (value.type, value.shape) for value in loaded.get_outputs()}
+    assert outputs == dict.fromkeys(
         ["logit", "probability"], ("tensor(float)", ["batch"])
     )
 
@@ -83,29 +83,29 @@ def test_other_pixels_are_an_error(model):
     "fusion",
     [
         "concat",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in FUSIONS[1:]),
+        *(pytest.param(loaded, marks=pytest.mark.slow) for loaded in FUSIONS[1:]),
     ],
 )
 def test_a_form_goes_in_as_it_stands_beside_the_image(fusion, contents, pixels):
     model = classifier("both", fusion, ENCODING)
-    one = session(convert_onnx(model, SAME))
+    loaded = session(convert_onnx(model, SAME))
     for image, files in ((pixels, contents), (0 * pixels, [b""] * len(FORMS))):
-        logit = one.run(["logit"], {"pixels": image, **form(FORMS)})[0]
+        logit = loaded.run(["logit"], {"pixels": image, **form(FORMS)})[0]
         inputs = {"image_bytes": np.array(files, object), **form(FORMS)}
         np.testing.assert_allclose(logit, logits_of(model, inputs), atol=1e-5)
 
 
 def test_a_form_alone_will_do_and_what_it_cannot_use_gives_no_number():
     model = classifier("clinical", encoding=ENCODING)
-    one = session(convert_onnx(model, SAME))
-    types = {value.name: value.type for value in one.get_inputs()}
+    loaded = session(convert_onnx(model, SAME))
+    types = {value.name: value.type for value in loaded.get_inputs()}
     assert types == {
         "age_years": "tensor(float)",
         "bmi_kg_m2": "tensor(float)",
         "shape": "tensor(string)",
         "margin": "tensor(string)",
     }
-    logit = one.run(["logit"], form([*FORMS, *REFUSED]))[0]
+    logit = loaded.run(["logit"], form([*FORMS, *REFUSED]))[0]
     expected = logits_of(model, form(FORMS))
     np.testing.assert_allclose(logit[: len(FORMS)], expected, atol=1e-5)
     assert all(map(math.isnan, logit[len(FORMS) :]))
@@ -114,9 +114,9 @@ def test_a_form_alone_will_do_and_what_it_cannot_use_gives_no_number():
 def test_packages_that_are_missing_are_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     expected = 'Received: no tf2onnx, onnx, onnxruntime. Install them: pip install "tf2'
-    with pytest.raises(UserError, match=expected) as one:
+    with pytest.raises(UserError, match=expected) as error:
         check_onnx()
-    assert "\n" not in str(one.value)
+    assert "\n" not in str(error.value)
 
 
 def test_nothing_is_written_to_the_terminal(model, pixels, capfd):

@@ -21,38 +21,40 @@ def layer():
 
 
 def tensors(values):
-    return [tf.constant(one) for one in form(values).values()]
+    return [tf.constant(column) for column in form(values).values()]
 
 
 def coded(values):
     """Words as their codes, as the dictionary of an ONNX file gives them."""
     columns = []
-    for column, one, kind in zip(ENCODING, form(values).values(), KINDS, strict=True):
+    for column, cells, kind in zip(ENCODING, form(values).values(), KINDS, strict=True):
         if kind == "float32":
-            columns.append(tf.constant(one))
+            columns.append(tf.constant(cells))
             continue
         texts = list(accepted_texts(column))
         codes = {text: number for number, text in enumerate(texts)} | {"": MISSING}
-        columns.append(tf.constant([codes.get(text, UNKNOWN) for text in one]))
+        columns.append(tf.constant([codes.get(text, UNKNOWN) for text in cells]))
     return columns
 
 
-@pytest.mark.parametrize("given", [tensors, coded])
-def test_every_form_is_encoded_as_the_layer_of_the_model_does(layer, given):
+@pytest.mark.parametrize("make_values", [tensors, coded])
+def test_every_form_is_encoded_as_the_layer_of_the_model_does(layer, make_values):
     features, any_given = layer(tensors(FORMS))
-    encoded = encode_form(layer, given(FORMS))
+    encoded = encode_form(layer, make_values(FORMS))
     np.testing.assert_array_equal(encoded.features, features)
-    np.testing.assert_array_equal(encoded.given, any_given)
+    np.testing.assert_array_equal(encoded.is_given, any_given)
     assert not encoded.refused.numpy().any()
     assert np.asarray(any_given)[:, 0].tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
 
 
-@pytest.mark.parametrize("given", [tensors, coded])
-def test_a_value_that_the_layer_does_not_take_is_refused_and_no_other_one(layer, given):
-    for one in REFUSED:
+@pytest.mark.parametrize("make_values", [tensors, coded])
+def test_a_value_that_the_layer_does_not_take_is_refused_and_no_other_one(
+    layer, make_values
+):
+    for values in REFUSED:
         with pytest.raises(tf.errors.InvalidArgumentError):
-            layer(tensors([one]))
-    refused = encode_form(layer, given([*REFUSED, *FORMS])).refused.numpy()
+            layer(tensors([values]))
+    refused = encode_form(layer, make_values([*REFUSED, *FORMS])).refused.numpy()
     assert refused.tolist() == [True] * len(REFUSED) + [False] * len(FORMS)
 
 
@@ -67,11 +69,11 @@ def test_words_are_taken_as_the_schema_has_them_and_in_small_letters():
 
 def test_the_inputs_are_named_after_the_columns():
     specs = form_specs(ENCODING, batch=1, coded=False)
-    assert [(one.name, one.dtype.name, one.shape.as_list()) for one in specs] == [
+    assert [(spec.name, spec.dtype.name, spec.shape.as_list()) for spec in specs] == [
         ("age_years", "float32", [1]),
         ("bmi_kg_m2", "float32", [1]),
         ("shape", "string", [1]),
         ("margin", "string", [1]),
     ]
     specs = form_specs(ENCODING, batch=None, coded=True)
-    assert [one.dtype.name for one in specs[2:]] == ["int64", "int64"]
+    assert [spec.dtype.name for spec in specs[2:]] == ["int64", "int64"]

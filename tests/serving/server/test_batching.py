@@ -9,8 +9,9 @@ import pytest
 
 from usgland.serving.interface.status import RequestError
 from usgland.serving.server.batching import Batcher, Job
-from usgland.serving.server.limits import Admission, ServerOptions
+from usgland.serving.server.limits import Admission
 from usgland.serving.server.servable import Servable
+from usgland.serving.server.server_options import ServerOptions
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +188,10 @@ def test_jobs_of_other_shapes_do_not_join(servable):
     async def main():
         end = time.monotonic() + 1
         signature = SimpleNamespace(**vars(servable))
-        one, other = (
+        first, second = (
             Job(signature, "from_pixels", ("mean",), {"pixels": np.zeros(shape)}, end)
             for shape in ((1, 4, 4), (1, 4, 5))
         )
-        return one.joins(one), one.joins(other)
+        return first.joins(first), first.joins(second)
 
     assert asyncio.run(main()) == (True, False)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from usgland.errors import UserError
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 TINY = "/v1/models/tiny"
 
@@ -25,8 +25,8 @@ def until(condition, seconds=30):
 def states(client):
     body = client.get(TINY)[1]
     return {
-        int(one["version"]): (one["state"], one["status"]["error_code"])
-        for one in body["model_version_status"]
+        int(version["version"]): (version["state"], version["status"]["error_code"])
+        for version in body["model_version_status"]
     }
 
 
@@ -167,11 +167,11 @@ def test_broken_versions_are_reported_and_older_ones_serve(
     data.write_bytes(content[: len(content) // 2])
     with serving.RunningServer(options_of(folder)) as server:
         assert ask(server.client) == "v1"
-        found = states(server.client)
-        assert found[4] == ("END", "NOT_FOUND")
-        assert found[5] == ("END", "DATA_LOSS")
-        assert found[6][0] == "END"
-        assert found[6][1] != "OK"
+        received = states(server.client)
+        assert received[4] == ("END", "NOT_FOUND")
+        assert received[5] == ("END", "DATA_LOSS")
+        assert received[6][0] == "END"
+        assert received[6][1] != "OK"
         # The copy is finished: it is tried again.
         data.write_bytes(content)
         until(lambda: ask(server.client) == "v2")

@@ -11,7 +11,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 from usgland.serving.server.tf_serving import (
     Choice,
     choose_server,
@@ -81,7 +81,7 @@ def test_behind_the_page_its_rest_has_a_port_on_this_machine_alone(models_dir):
     options = ServerOptions(models_dir, host="0.0.0.0", page=True)
     config = models_dir / "models.config"
     command = command_of(Choice("docker", "image", ""), options, config, 12345)
-    published = [two for one, two in pairwise(command) if one == "--publish"]
+    published = [value for flag, value in pairwise(command) if flag == "--publish"]
     assert published == ["0.0.0.0:8500:8500", "127.0.0.1:12345:8501"]
     command = command_of(Choice("binary", "", ""), options, config, 12345)
     assert command[1:3] == ["--port=8500", "--rest_api_port=12345"]

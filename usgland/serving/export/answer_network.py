@@ -118,12 +118,13 @@ class Network:
         inputs = case.features
         if self.has_image:
             pooled = tf.cast(self.pool(feature_map), tf.float32)
-            both = (pooled, case.features, case.image_given, case.form_given)
-            inputs = both if self.has_form else pooled
+            inputs = pooled
+            if self.has_form:
+                inputs = (pooled, case.features, case.image_given, case.form_given)
         return self.head(inputs, training=False)[:, 0]
 
     def _answer(self, logit: tf.Tensor) -> dict[str, tf.Tensor]:
-        # As `usgland predict` does, in float64: there the label is decided.
+        # In float64, as `usgland predict` computes it: there the label is decided.
         logit = self.decision.slope * tf.cast(logit, tf.float64)
         logit += self.decision.intercept
         probability = tf.sigmoid(logit)

@@ -14,7 +14,7 @@ import tensorflow as tf
 import usgland
 from usgland.config import Config
 from usgland.files import write_json
-from usgland.serving.interface.versions import SHEET
+from usgland.serving.interface.versions import MODEL_SHEET
 
 ROLES = ("train", "val", "test")
 # Of the measures on test patients.
@@ -67,7 +67,7 @@ def make_sheet(
             for name, column in form.items()
         ],
         "trained_on": {
-            # The name alone: a path may tell more than anybody wants to publish.
+            # A path may tell more than anybody wants to publish: the name must do.
             "source": "phantoms" if source is None else source.resolve().parent.name,
             "synthetic": bool((rows["synthetic"] == "1").any()),
             "patients": _counts(rows.drop_duplicates("patient_id")),
@@ -82,7 +82,7 @@ def make_sheet(
 
 def write_sheet(version: Path, sheet: Mapping[str, Any]) -> None:
     """Writes it into the folder of a version."""
-    path = version / SHEET
+    path = version / MODEL_SHEET
     path.parent.mkdir(exist_ok=True)
     write_json(path, dict(sheet))
 

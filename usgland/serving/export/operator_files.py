@@ -22,7 +22,7 @@ from usgland.models.classifier import INPUT
 from usgland.serving.export.answer_network import HEATMAP
 from usgland.serving.export.signatures import DEFAULT, EXPLAIN, IMAGE_ONLY
 from usgland.serving.interface.inputs import Arrays
-from usgland.serving.interface.json_answers import answer
+from usgland.serving.interface.rest_json import answer
 from usgland.serving.interface.versions import (
     WantedModel,
     find_versions,
@@ -39,7 +39,7 @@ MODELS = Path("/models")  # where a container finds all models
 IMAGE = "tensorflow/serving:2.19.1"
 # YAML is written anew from what the template says, without the template's comments.
 WRITTEN = "# Written by `usgland export`; the next export writes it anew.\n"
-# Lines of a template for models that take an image, or a form.
+# Lines of a template that are only for models that take an image, or a form.
 OPTIONAL = re.compile(r"<!-- if (image|form) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 
 
@@ -59,7 +59,7 @@ def write_operator_files(
     """
     target = folder / FOLDER
     case = _json_row(example)
-    if len(example) == 1:  # It stands without its name.
+    if len(example) == 1:  # JSON gives one input without its name.
         case = {next(iter(example)): case}
     answers = {
         signature: _json_row(dict(sorted(arrays.items())))
@@ -120,7 +120,7 @@ def _values(
     """What the templates ask for, by name."""
     name = folder.name
     labels = {STABLE: _stable(folder, number), CANARY: number}
-    # Not the newest ones: a label must not lose its version, nor memory grow.
+    # If the newest were served, a label could lose its version, or memory grow.
     served = tuple(sorted(set(labels.values())))
     model = WantedModel(MODELS / name, specific=served, labels=labels)
     form = {column: value for column, value in case.items() if column != INPUT}
@@ -155,7 +155,7 @@ def _stable(folder: Path, number: int) -> int:
     path = folder / FOLDER / CONFIG
     try:
         models = read_model_config(path, folder.parent)
-    except UserError:  # None is there, or none that TensorFlow Serving could read.
+    except UserError:  # There is no list, or none that it could read.
         return number
     labels = models[folder.name].labels if folder.name in models else {}
     stable = labels.get(STABLE, number)

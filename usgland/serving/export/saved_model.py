@@ -1,8 +1,5 @@
 """Writes a run's model as a numbered SavedModel for TF Serving."""
 
-import contextlib
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ from usgland.serving.export.operator_files import write_operator_files
 from usgland.serving.export.signatures import DEFAULT, FROM_PIXELS, make_module
 from usgland.serving.export.warmup import example_case, inputs_of, write_warmup
 from usgland.serving.interface.inputs import Arrays
-from usgland.serving.interface.versions import LARGEST_VERSION
+from usgland.serving.interface.versions import next_number, publish, unpublished
 
 # Largest difference in probability between a run's model and its export.
 TOLERANCE = 1e-5
@@ -33,7 +30,7 @@ def export_model(
     decision: Decision,
     sheet: Mapping[str, Any],
 ) -> Path:
-    """Writes `folder/<next number>`, which appears whole or not at all.
+    """Writes `folder/NUMBER`, the next free one, whole or not at all.
 
     Its signatures are those of `make_module`. They hold all preprocessing and need
     TensorFlow alone. Beside the graph stand the sheet and requests to warm up with,
@@ -52,36 +49,27 @@ def export_model(
     Raises:
         UserError: If it cannot be written, or disagrees with the model.
     """
-    temporary = folder / f".{os.getpid()}"
-    target = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        example = example_case(model)
-        while target is None:  # Another export may take the number meanwhile.
-            number = _next_number(folder)
+    example = example_case(model)
+    with unpublished(folder, tf.errors.OpError) as temporary:
+        while True:
+            number = next_number(folder)
             version = f"{folder.name}/{number}"
             module, signatures = make_module(model, decision, version)
             tf.saved_model.save(module, str(temporary), signatures=signatures)
             served = tf.saved_model.load(str(temporary)).signatures
             _check_parity(model, served[DEFAULT], cases, decision)
             outputs = {
-                one: _ask(served[one], inputs_of(function, example))
-                for one, function in signatures.items()
-                if one != FROM_PIXELS
+                name: _ask(served[name], inputs_of(function, example))
+                for name, function in signatures.items()
+                if name != FROM_PIXELS
             }
             write_warmup(temporary, folder.name, signatures, example)
             write_sheet(temporary, {"name": folder.name, "version": number, **sheet})
-            target = _publish(temporary, folder / str(number))
-        case = inputs_of(signatures[DEFAULT], example)
-        write_operator_files(folder, number, case, outputs)
-        return target
-    except (OSError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"Cannot write a model under {folder}: {reason}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # Only if it is empty: nothing was published there.
+            if publish(temporary, folder / str(number)):
+                break
+    case = inputs_of(signatures[DEFAULT], example)
+    write_operator_files(folder, number, case, outputs)
+    return folder / str(number)
 
 
 def _check_parity(
@@ -91,10 +79,10 @@ def _check_parity(
     decision: Decision,
 ) -> None:
     batch = {name: tf.constant(values) for name, values in cases.items()}
-    given = batch if isinstance(model.input, dict) else batch[INPUT]
-    # Not from the probability: in float32 that of a logit of 17 is 1.
+    inputs = batch if isinstance(model.input, dict) else batch[INPUT]
+    # The logit is taken: in float32 the probability of a logit of 17 is 1.
     to_logit = keras.Model(model.input, model.get_layer(LOGIT).output)
-    logit = np.asarray(to_logit(given, training=False), "float64")[:, 0]
+    logit = np.asarray(to_logit(inputs, training=False), "float64")[:, 0]
     expected = expit(decision.slope * logit + decision.intercept)
     received = served(**batch)[PROBABILITY].numpy()
     difference = float(np.abs(expected - received).max())
@@ -108,23 +96,5 @@ def _check_parity(
 
 def _ask(served: Any, inputs: Arrays) -> Arrays:
     """The answer of a loaded signature."""
-    given = {name: tf.constant(values) for name, values in inputs.items()}
-    return {name: values.numpy() for name, values in served(**given).items()}
-
-
-def _next_number(folder: Path) -> int:
-    numbers = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-    # A larger one is no version to a server, and what follows it would be none.
-    return max((one for one in numbers if one < LARGEST_VERSION), default=0) + 1
-
-
-def _publish(temporary: Path, target: Path) -> Path | None:
-    """Gives it its number; None if another export took it."""
-    try:
-        temporary.rename(target)
-    except OSError:
-        if not target.exists():
-            raise
-        shutil.rmtree(temporary)
-        return None
-    return target
+    tensors = {name: tf.constant(values) for name, values in inputs.items()}
+    return {name: values.numpy() for name, values in served(**tensors).items()}

@@ -57,34 +57,34 @@ def make_module(
     network = Network(model, decision, version)
     file = tf.TensorSpec([None], tf.string, name=INPUT)
     pixels = tf.TensorSpec([None, None, None, None], tf.uint8, name=PIXELS)
-    whole = ({INPUT: file} if read.has_image else {}) | columns
+    case = ({INPUT: file} if read.has_image else {}) | columns
 
-    def answer(given: Tensors) -> dict[str, tf.Tensor]:
-        return network.answer(read.files(given))
+    def answer(inputs: Tensors) -> dict[str, tf.Tensor]:
+        return network.answer(read.files(inputs))
 
-    def explain(given: Tensors) -> dict[str, tf.Tensor]:
-        return network.explain(read.files(given))
+    def explain(inputs: Tensors) -> dict[str, tf.Tensor]:
+        return network.explain(read.files(inputs))
 
-    def image_only(given: Tensors) -> dict[str, tf.Tensor]:
+    def image_only(inputs: Tensors) -> dict[str, tf.Tensor]:
         # A model of both takes "" as an image that is missing. Here it would answer
         # without having seen anything.
-        there = tf.reduce_all(tf.strings.length(given[INPUT]) > 0)
+        none_empty = tf.reduce_all(tf.strings.length(inputs[INPUT]) > 0)
         message = "Expected images. Received an empty one"
-        with tf.control_dependencies([tf.debugging.Assert(there, [message])]):
-            some = {INPUT: tf.identity(given[INPUT])}
-        return network.answer(read.files(read.nothing() | some))
+        with tf.control_dependencies([tf.debugging.Assert(none_empty, [message])]):
+            images = {INPUT: tf.identity(inputs[INPUT])}
+        return network.answer(read.files(read.empty_form() | images))
 
-    def from_pixels(given: Tensors) -> dict[str, tf.Tensor]:
-        return network.answer(read.pixels(given))
+    def from_pixels(inputs: Tensors) -> dict[str, tf.Tensor]:
+        return network.answer(read.pixels(inputs))
 
     signatures = {
-        DEFAULT: _signature(answer, whole, optional=columns and whole),
-        EXPLAIN: _signature(explain, whole, optional=columns and whole),
+        DEFAULT: _signature(answer, case, optional=columns and case),
+        EXPLAIN: _signature(explain, case, optional=columns and case),
     }
     if read.has_image:
         signatures[IMAGE_ONLY] = _signature(image_only, {INPUT: file}, optional={})
-        given = {PIXELS: pixels} | columns
-        signatures[FROM_PIXELS] = _signature(from_pixels, given, optional=columns)
+        case = {PIXELS: pixels} | columns
+        signatures[FROM_PIXELS] = _signature(from_pixels, case, optional=columns)
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     return module, signatures
@@ -101,18 +101,18 @@ class _Reader:
             self.preprocessing = model.get_layer(PREPROCESSING)
         self.encoding = model.get_layer(ENCODING) if ENCODING in names else None
 
-    def nothing(self) -> dict[str, tf.Tensor]:
-        """An empty form."""
+    def empty_form(self) -> dict[str, tf.Tensor]:
+        """A form of which every value is missing."""
         columns = self.encoding.columns if self.encoding else []
-        return {one["name"]: _missing(_dtype(one)) for one in columns}
+        return {column["name"]: _missing(_dtype(column)) for column in columns}
 
-    def files(self, given: Tensors) -> Case:
+    def files(self, inputs: Tensors) -> Case:
         if self.encoding is not None:
-            rows = tf.reduce_max([tf.size(one) for one in given.values()])
-            given = _of_length(rows, given)
+            rows = tf.reduce_max([tf.size(values) for values in inputs.values()])
+            inputs = _of_length(rows, inputs)
         pixels, sides, image_given = None, None, None
         if self.preprocessing is not None:
-            files = given[INPUT]
+            files = inputs[INPUT]
             size = self.preprocessing.size
             pixels, sides = tf.map_fn(
                 self._file,
@@ -124,7 +124,7 @@ class _Reader:
                 parallel_iterations=AT_ONCE,
             )
             image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
-        features, form_given = self._form(given)
+        features, form_given = self._form(inputs)
         if image_given is not None and form_given is not None:
             with tf.control_dependencies([_assert_some(image_given + form_given)]):
                 features = tf.identity(features)
@@ -137,19 +137,19 @@ class _Reader:
             grey = decode_grey(content)
             return layer.normalize(grey), tf.shape(grey)[:2]
 
-        def nothing() -> tuple[tf.Tensor, tf.Tensor]:
+        def no_image() -> tuple[tf.Tensor, tf.Tensor]:
             return tf.zeros((layer.size, layer.size, 1), tf.uint8), tf.zeros(
                 2, tf.int32
             )
 
         if not layer.allow_empty:
             return read()
-        return tf.cond(tf.strings.length(content) > 0, read, nothing)
+        return tf.cond(tf.strings.length(content) > 0, read, no_image)
 
-    def pixels(self, given: Tensors) -> Case:
-        pictures = given[PIXELS]
+    def pixels(self, inputs: Tensors) -> Case:
+        pictures = inputs[PIXELS]
         rows = tf.shape(pictures)[0]
-        form = {name: one for name, one in given.items() if name != PIXELS}
+        form = {name: values for name, values in inputs.items() if name != PIXELS}
         layer = self.preprocessing
         pixels = tf.map_fn(
             lambda picture: layer.normalize(grey_of_pixels(picture)),
@@ -161,26 +161,27 @@ class _Reader:
         form = _of_length(rows, form)
         return Case(pixels, sides, tf.ones([rows, 1]), *self._form(form))
 
-    def _form(self, given: Tensors) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    def _form(self, inputs: Tensors) -> tuple[tf.Tensor | None, tf.Tensor | None]:
         if self.encoding is None:
             return None, None
-        return self.encoding([given[one["name"]] for one in self.encoding.columns])
+        names = (column["name"] for column in self.encoding.columns)
+        return self.encoding([inputs[name] for name in names])
 
 
-def _of_length(rows: tf.Tensor, given: Tensors) -> dict[str, tf.Tensor]:
-    """Repeats the one value of an input that was left out, and no other one.
+def _of_length(rows: tf.Tensor, inputs: Tensors) -> dict[str, tf.Tensor]:
+    """Repeats the default of an input that was left out, and no value of a request.
 
     A value that was given belongs to one patient, not to all of the batch.
     """
     checks = [
         tf.debugging.Assert(
-            tf.equal(tf.size(one), rows) | tf.reduce_all(_is_missing(one)),
-            [f"Expected a value of {name} for each case. Received:", tf.size(one)],
+            tf.equal(tf.size(values), rows) | tf.reduce_all(_is_missing(values)),
+            [f"Expected a value of {name} for each case. Received:", tf.size(values)],
         )
-        for name, one in given.items()
+        for name, values in inputs.items()
     ]
     with tf.control_dependencies(checks):
-        return {name: tf.broadcast_to(one, [rows]) for name, one in given.items()}
+        return {name: tf.broadcast_to(v, [rows]) for name, v in inputs.items()}
 
 
 def _is_missing(values: tf.Tensor) -> tf.Tensor:

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
 from usgland.serving.export.signatures import PIXELS
 from usgland.serving.interface.inputs import Arrays
-from usgland.serving.interface.versions import WARMUP
+from usgland.serving.interface.versions import WARMUP_REQUESTS
 
 HEIGHT, WIDTH = 120, 160  # pixels of the picture: little to store, any size will do
 
@@ -61,7 +61,7 @@ def write_warmup(
         signatures: As `make_module` gives them.
         case: As `example_case` gives it.
     """
-    path = version / WARMUP
+    path = version / WARMUP_REQUESTS
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, function in signatures.items():

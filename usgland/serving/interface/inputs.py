@@ -1,4 +1,7 @@
-"""Inputs of a request: their names, types and shapes, checked against a signature."""
+"""Inputs of a request: their names, types and shapes, checked against a signature.
+
+A signature is a `SignatureDef` of a SavedModel.
+"""
 
 import math
 from typing import Any
@@ -49,7 +52,7 @@ def checked(signature: Any, inputs: Arrays) -> Arrays:
             f"input size does not match signature. Sent extra: {{{_names(extra)}}}. "
             f"Missing but required: {{{_names(missing)}}}. Expected: {expected}"
         )
-    whole = {}
+    complete = {}
     lengths = {len(array) for array in inputs.values() if array.ndim}
     rows = lengths.pop() if len(lengths) == 1 and takes_rows(signature) else 1
     for name, info in signature.inputs.items():
@@ -58,7 +61,7 @@ def checked(signature: Any, inputs: Arrays) -> Arrays:
         else:
             array = tf.make_ndarray(signature.defaults[name])
             if rows > 1 and len(array) == 1:
-                # One for each case, so that the request can run in parts.
+                # Each case gets one, so that the request can run in parts.
                 array = np.repeat(array, rows, axis=0)
         wanted = tf.dtypes.as_dtype(info.dtype)
         received = tf.string if array.dtype.kind in "OSU" else array.dtype
@@ -70,8 +73,8 @@ def checked(signature: Any, inputs: Arrays) -> Arrays:
                 f"Expected {name} of shape {_shape(info)}. Received: "
                 f"{list(array.shape)}"
             )
-        whole[name] = array
-    return whole
+        complete[name] = array
+    return complete
 
 
 def describe(signature: Any) -> str:

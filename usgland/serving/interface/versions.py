@@ -1,7 +1,13 @@
-"""Which versions of which models shall be served: folders, policies and labels."""
+"""The versions of models: their folders and numbers, and which of them are served.
+
+A version is a folder `MODEL/NUMBER` with a SavedModel; every server looks for those.
+"""
 
 import contextlib
-from collections.abc import Collection, Mapping
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +17,10 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from usgland.errors import UserError
 
-SHEET = Path("assets.extra") / "usgland.json"  # of a version
-
-
-# Labels in a file name versions that are not loaded yet when it starts.
-LABELS = "--allow_version_labels_for_unavailable_models=true"
-
-
-WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
-
-
 LARGEST_VERSION = 2**63 - 1  # the interface has no room for more
+# Files that a version may have beside its graph.
+MODEL_SHEET = Path("assets.extra") / "usgland.json"
+WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,59 @@ def find_versions(folder: Path) -> dict[int, Path]:
         and int(path.name) <= LARGEST_VERSION
         and path.is_dir()
     }
+
+
+def next_number(home: Path, prefix: str = "") -> int:
+    """One more than the largest number of what is called `PREFIXnumber` in a folder."""
+    names = (re.fullmatch(f"{prefix}([0-9]+)", path.name) for path in home.iterdir())
+    numbers = (int(match[1]) for match in names if match)
+    # A larger one is no version to a server, and what follows it would be none.
+    return max((n for n in numbers if n < LARGEST_VERSION), default=0) + 1
+
+
+@contextlib.contextmanager
+def unpublished(home: Path, *errors: type[Exception]) -> Iterator[Path]:
+    """A path for a folder that is written by the block, until `publish` names it.
+
+    What stands there when the block ends is deleted, and so is `home` if it is empty.
+
+    Args:
+        home: Folder of the model, e.g. `saved_models/squeeze`.
+        errors: What the block raises, beside OSError, where it cannot write.
+
+    Raises:
+        UserError: If the block cannot write.
+    """
+    failures: tuple[type[Exception], ...] = (OSError, *errors)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=home) as temporary:
+            yield Path(temporary) / "version"
+    except failures as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"Cannot write a model under {home}: {' '.join(reason.split())[:200]}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            home.rmdir()  # It fails where something was published.
+
+
+def publish(folder: Path, target: Path) -> bool:
+    """Gives a whole folder its name with the number.
+
+    Returns:
+        False if another process took the name meanwhile: the folder is deleted, and is
+        to be written again with the next number.
+    """
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(folder)
+        return False
+    return True
 
 
 def read_model_config(path: Path, models_dir: Path) -> dict[str, WantedModel]:
@@ -162,14 +214,14 @@ def choose(
 
 def fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of a version's files: has it changed since it failed?"""
-    found = []
+    files = []
     for path in sorted(folder.rglob("*")):
         try:
             stat = path.stat()
-        except OSError:  # Deleted between the two looks.
+        except OSError:  # It was deleted between the two looks.
             continue
-        found.append((str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+        files.append((str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns))
+    return tuple(files)
 
 
 def parse_keep_versions(text: str) -> int | None:

@@ -143,7 +143,7 @@ def check_files(
             run = make_runner(content, 1)
             logits, probabilities = np.array([run(case) for case in cases]).T
             runners[name, ALL] = make_runner(content, threads)
-        except (RuntimeError, ValueError) as error:  # As LiteRT says it.
+        except (RuntimeError, ValueError) as error:  # LiteRT raises them.
             files[name] = _unusable(content, error)
             continue
         runners[name, ONE] = run

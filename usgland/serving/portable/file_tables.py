@@ -15,8 +15,8 @@ def checks_document(sheet: Mapping[str, Any]) -> Document:
         sheet: What `model.json` holds.
     """
     counts, run = sheet["validation"], sheet["run"]
-    own = ("", "", f"{run['roc_auc']:.4f}", "", f"{run[ALL]:.2f}")
-    lines = [("run, TensorFlow", *own)]
+    cells = ("", "", f"{run['roc_auc']:.4f}", "", f"{run[ALL]:.2f}")
+    lines = [("run, TensorFlow", *cells)]
     for name, file in sheet["files"].items():
         cells = (
             f"{file['bytes'] / 1000:.0f}",
@@ -52,7 +52,7 @@ def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
     shares = [
         f"{name} " + ", ".join(f"{file[key] / run[ALL]:.2f}" for key in (ONE, ALL))
         for name, file in sheet["files"].items()
-        if not math.isnan(file[ALL])  # or it does not run
+        if not math.isnan(file[ALL])  # else it does not run
     ]
     lines.append(
         f"Time as a share of TensorFlow's, with 1 and {sheet['threads']} threads: "

@@ -1,7 +1,7 @@
 """The network behind the preprocessing, as LiteRT and ONNX take it over.
 
 Neither can decode an image file, so the graph begins with `pixels`, and
-`image_pixels.py`, which goes with it, makes these of a file.
+`preprocess.py`, which goes with it, makes these of a file.
 """
 
 import math
@@ -75,10 +75,10 @@ def portable_module(
             refused = form.refused
         if HAS_IMAGE in names:
             brightest = tf.reduce_max(inputs[0], axis=[1, 2])
-            inputs += [tf.cast(brightest > 0, tf.float32), form.given]
-        given = tuple(inputs) if len(inputs) > 1 else inputs[0]
-        logit = network(given, training=False)
-        # Before the axis goes, so that LiteRT makes it a part of the last layer.
+            inputs += [tf.cast(brightest > 0, tf.float32), form.is_given]
+        fed = tuple(inputs) if len(inputs) > 1 else inputs[0]
+        logit = network(fed, training=False)
+        # The axis goes last, so that LiteRT makes this a part of the last layer.
         logit = (calibration["slope"] * logit + calibration["intercept"])[:, 0]
         if refused is not None:
             logit = tf.where(refused, math.nan, logit)

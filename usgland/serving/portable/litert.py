@@ -63,7 +63,7 @@ def convert_litert(
         return made
 
     with warnings.catch_warnings(), native_lines_hidden(*_KNOWN_LINES):
-        # The converter itself uses it, to look at the training images.
+        # The converter itself uses one, to look at the training images.
         warnings.filterwarnings("ignore", r"\s+Warning: tf.lite.Interpreter is dep")
         contents = {
             "fp32.tflite": converter(rounded=False).convert(),

@@ -66,7 +66,9 @@ def _take_words(converted: Any, columns: Sequence[Mapping[str, Any]]) -> None:
         name, texts = column["name"], list(accepted_texts(column))
         code = f"{name}:code"
         for node in converted.graph.node:
-            node.input[:] = [code if one == name else one for one in node.input]
+            node.input[:] = [
+                code if tensor == name else tensor for tensor in node.input
+            ]
         encoder = onnx.helper.make_node(
             "LabelEncoder",
             [name],
@@ -78,7 +80,7 @@ def _take_words(converted: Any, columns: Sequence[Mapping[str, Any]]) -> None:
         )
         converted.graph.node.insert(0, encoder)
         inputs[name].type.tensor_type.elem_type = onnx.TensorProto.STRING
-    if not any(one.domain == "ai.onnx.ml" for one in converted.opset_import):
+    if not any(opset.domain == "ai.onnx.ml" for opset in converted.opset_import):
         converted.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", ML_OPSET))
 
 

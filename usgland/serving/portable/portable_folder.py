@@ -1,15 +1,17 @@
-"""Writes `saved_models/NAME/litert-1`: a model's files, and what goes with them."""
+"""Writes `saved_models/NAME/litert-1`: a model's files, and what goes with them.
 
-import contextlib
+`model.json` says what the inputs are, `preprocess.py` makes them of an image, and an
+example shows what comes out, for programs in any language.
+"""
+
 import hashlib
 import io
-import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,15 +19,67 @@ from PIL import Image
 from usgland.data.phantom import write_phantoms
 from usgland.errors import UserError
 from usgland.files import write_json
+from usgland.models.classifier import ENCODING, HAS_IMAGE, PREPROCESSING, layer_names
+from usgland.serving.interface.versions import next_number, publish, unpublished
 from usgland.serving.portable import preprocess
 from usgland.serving.portable.graph import PIXELS, Runner
-from usgland.serving.portable.portable_sheet import empty_form
+from usgland.serving.portable.portable_form import accepted_texts
 
-SHEET = "model.json"
+MODEL_JSON = "model.json"
 PREPROCESS = "preprocess.py"
 EXAMPLE, EXAMPLE_PIXELS = "example_synthetic.png", "example_synthetic.pixels.png"
 # Of the pixels of one image, on which `preprocess.py` may differ by rounding.
 MOST_DIFFERING = 0.001
+
+
+def preprocessing_settings(layer: keras.layers.Layer) -> dict[str, Any]:
+    """What `preprocess.py` needs to know of a model's preprocessing."""
+    percentiles = layer.grey_percentiles
+    return {
+        "image_size": layer.size,
+        "grey_percentiles": None if percentiles is None else list(percentiles),
+        "speckle_filter": layer.speckle_filter,
+    }
+
+
+def describe_inputs(model: keras.Model, *, batch: int | None) -> dict[str, Any]:
+    """Every input by its name: type, shape and what it takes.
+
+    Args:
+        model: A saved classifier.
+        batch: Cases at a time; None: any number.
+    """
+    inputs: dict[str, Any] = {}
+    names = layer_names(model)
+    if PREPROCESSING in names:
+        size = model.get_layer(PREPROCESSING).size
+        missing = {"missing": "all 0"} if HAS_IMAGE in names else {}
+        inputs[PIXELS] = {
+            "dtype": "uint8",
+            "shape": [batch, size, size, 1],
+            "takes": "grey levels 0 to 255 as preprocess.py makes them of an image",
+            **missing,
+        }
+    if ENCODING in names:
+        for column in model.get_layer(ENCODING).columns:
+            inputs[column["name"]] = _describe_column(column, batch)
+    return inputs
+
+
+def _describe_column(column: Mapping[str, Any], batch: int | None) -> dict[str, Any]:
+    if column["kind"] == "number":
+        return {
+            "dtype": "float32",
+            "shape": [batch],
+            "takes": f"a number from {column['low']:g} to {column['high']:g}",
+            "missing": "NaN",
+        }
+    return {
+        "dtype": "string",
+        "shape": [batch],
+        "takes": list(accepted_texts(column)),
+        "missing": "",
+    }
 
 
 def make_example(
@@ -36,7 +90,7 @@ def make_example(
     """A phantom, and what the files say of it, for programs in other languages.
 
     Args:
-        settings: See `usgland.serving.preprocess.read_pixels`.
+        settings: See `preprocess.read_pixels`.
         runners: File name -> what runs it.
         inputs: As `describe_inputs` gives them.
 
@@ -50,7 +104,7 @@ def make_example(
         )
         image = (manifest.parent / "images" / "P001_1.png").read_bytes()
     pixels = preprocess.read_pixels(image, settings)
-    case = {PIXELS: pixels, **empty_form(inputs)}
+    case = {PIXELS: pixels, **_empty_form(inputs)}
     probability = {name: run(case)[1] for name, run in runners.items()}
     buffer = io.BytesIO()
     Image.fromarray(pixels[0, :, :, 0]).save(buffer, "png")
@@ -58,6 +112,17 @@ def make_example(
         {"image": EXAMPLE, "pixels": EXAMPLE_PIXELS, "probability": probability},
         {EXAMPLE: image, EXAMPLE_PIXELS: buffer.getvalue()},
     )
+
+
+def _empty_form(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray]:
+    """A form without any value, of one case, as `describe_inputs` describes it."""
+    return {
+        name: np.array([np.nan], "float32")
+        if described["dtype"] == "float32"
+        else np.array([""], object)
+        for name, described in inputs.items()
+        if name != PIXELS
+    }
 
 
 def compare_pixels(
@@ -71,7 +136,7 @@ def compare_pixels(
     Args:
         paths: Image files.
         pixels: What the model makes of them, uint8 `(images, size, size, 1)`.
-        settings: See `usgland.serving.preprocess.read_pixels`.
+        settings: See `preprocess.read_pixels`.
         chosen: The numbers of those to compare.
 
     Returns:
@@ -87,7 +152,7 @@ def compare_pixels(
     for number in chosen:
         try:
             received[number] = preprocess.read_pixels(paths[number], settings)[0]
-        except ValueError:  # It says so to whoever runs it, too.
+        except ValueError:  # Whoever runs it is told so, too.
             unread += 1
             continue
         share = float(np.mean(received[number] != pixels[number]))
@@ -126,43 +191,20 @@ def write_folder(
     Raises:
         UserError: If it cannot be written.
     """
-    temporary = None
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=home))
-        temporary.chmod(0o755)  # mkdtemp's is for the owner alone
-        for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        if sheet["preprocessing"] is not None:
-            source = Path(preprocess.__file__).read_bytes()
-            (temporary / PREPROCESS).write_bytes(source)
-        digests = {
-            name: hashlib.sha256(content).hexdigest()
-            for name, content in contents.items()
-        }
+    digests = {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
+    with unpublished(home) as temporary:
         while True:
-            number = _next_number(home, kind)
-            whole = {**sheet, "version": number, "sha256": digests}
-            write_json(temporary / SHEET, whole)
+            number = next_number(home, f"{kind}-")
+            temporary.mkdir()
+            for name, content in contents.items():
+                (temporary / name).write_bytes(content)
+            if sheet["preprocessing"] is not None:
+                source = Path(preprocess.__file__).read_bytes()
+                (temporary / PREPROCESS).write_bytes(source)
+            numbered = {**sheet, "version": number, "sha256": digests}
+            write_json(temporary / MODEL_JSON, numbered)
             target = home / f"{kind}-{number}"
-            try:
-                temporary.rename(target)  # Fails if another export took the number.
-            except OSError:
-                if not target.exists():
-                    raise
-            else:
+            if publish(temporary, target):
                 return target
-    except OSError as error:
-        raise UserError(
-            f"Cannot write a model under {home}: {error.strerror or error}"
-        ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            home.rmdir()  # Only if it is empty: nothing was published there.
-
-
-def _next_number(home: Path, kind: str) -> int:
-    found = (re.fullmatch(rf"{kind}-(\d+)", path.name) for path in home.iterdir())
-    return max((int(match[1]) for match in found if match), default=0) + 1

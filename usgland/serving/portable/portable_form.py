@@ -24,12 +24,12 @@ class Encoded(NamedTuple):
 
     Attributes:
         features: Float32 `(batch, features)`.
-        given: 1 where any value is given, else 0, float32 `(batch, 1)`.
+        is_given: 1 where any value is given, else 0, float32 `(batch, 1)`.
         refused: Where a value cannot be used, bool `(batch,)`.
     """
 
     features: tf.Tensor
-    given: tf.Tensor
+    is_given: tf.Tensor
     refused: tf.Tensor
 
 
@@ -68,16 +68,14 @@ def encode_form(layer: keras.layers.Layer, values: Sequence[tf.Tensor]) -> Encod
         layer: The model's own, from which all constants are taken.
         values: One tensor a column, `(batch,)`: float32, strings or int64 codes.
     """
-    features, given, refused = [], [], []
+    columns = []
     for column, value in zip(layer.columns, values, strict=True):
         encode = _encode_number if column["kind"] == "number" else _encode_word
-        one = encode(layer, column, value)
-        features.append(one.features)
-        given.append(one.given)
-        refused.append(one.refused)
+        columns.append(encode(layer, column, value))
+    features, is_given, refused = zip(*columns, strict=True)
     return Encoded(
         tf.concat(features, axis=1),
-        tf.reduce_max(tf.concat(given, axis=1), axis=1, keepdims=True),
+        tf.reduce_max(tf.concat(is_given, axis=1), axis=1, keepdims=True),
         tf.reduce_any(tf.stack(refused, axis=1), axis=1),
     )
 
@@ -91,11 +89,12 @@ def _encode_number(
     inside = (value >= column["low"]) & (value <= column["high"])
     distance = (value - column["mean"]) / column["deviation"]
     distance = tf.clip_by_value(distance, -FARTHEST, FARTHEST)
-    given = 1.0 - tf.cast(unknown, tf.float32)
-    parts = [tf.where(unknown, 0.0, distance)]
+    is_missing = tf.cast(unknown, tf.float32)
+    features = [tf.where(unknown, 0.0, distance)]
     if column["indicator"]:
-        parts.append(1.0 - given)
-    return Encoded(tf.stack(parts, axis=1), given[:, None], ~(unknown | inside))
+        features.append(is_missing)
+    is_given = 1.0 - is_missing[:, None]
+    return Encoded(tf.stack(features, axis=1), is_given, ~(unknown | inside))
 
 
 def _encode_word(
@@ -108,13 +107,13 @@ def _encode_word(
         codes = np.arange(len(texts))[None, :]
         is_text, is_empty = tf.equal(value[:, None], codes), tf.equal(value, MISSING)
     one_hot = tf.cast(is_text, tf.float32)
-    found = tf.reduce_sum(one_hot, axis=1)
-    features, given = _table(layer, column["name"], [*texts, ""])
-    missing = (1.0 - found)[:, None]
+    is_listed = tf.reduce_sum(one_hot, axis=1)
+    features, is_given = _table(layer, column["name"], [*texts, ""])
+    missing = (1.0 - is_listed)[:, None]
     return Encoded(
         tf.matmul(one_hot, features[:-1]) + missing * features[-1:],
-        tf.matmul(one_hot, given[:-1]),
-        found + tf.cast(is_empty, tf.float32) < 0.5,
+        tf.matmul(one_hot, is_given[:-1]),
+        is_listed + tf.cast(is_empty, tf.float32) < 0.5,
     )
 
 
@@ -127,12 +126,13 @@ def _table(
         Features `(texts, features of the column)`, and whether the text counts as
         given, `(texts, 1)`.
     """
-    with tf.init_scope():  # Values, also while a graph is built.
+    with tf.init_scope():  # It computes values while a graph is built.
         values = []
         for column in layer.columns:
             missing = math.nan if column["kind"] == "number" else ""
-            own = column["name"] == name
-            values.append(tf.constant(list(texts) if own else [missing] * len(texts)))
-        features, given = layer.call(values)
-        own = np.array(layer.feature_columns()) == name
-        return features.numpy()[:, own], given.numpy()
+            is_asked = column["name"] == name
+            column_values = list(texts) if is_asked else [missing] * len(texts)
+            values.append(tf.constant(column_values))
+        features, is_given = layer.call(values)
+        of_column = np.array(layer.feature_columns()) == name
+        return features.numpy()[:, of_column], is_given.numpy()

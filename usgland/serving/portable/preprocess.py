@@ -80,7 +80,7 @@ def grey_levels(content: bytes) -> NDArray[np.float32]:
                 )
             has_alpha = "transparency" in file.info or file.mode in ("LA", "PA", "RGBA")
             pixels = np.asarray(file.convert("RGBA"), "float32")
-            if file.format == "BMP":  # Seldom meant as transparency there.
+            if file.format == "BMP":  # It seldom means transparency there.
                 has_alpha = False
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"Expected a PNG, JPEG or BMP file: {error}") from error
@@ -137,7 +137,7 @@ def stretch(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.ui
     cumulative = np.cumsum(np.bincount(pixels.ravel(), minlength=256))
 
     def level(percentile: float) -> int:
-        parts = round(percentile * 1000)  # In integers, so that no rank is rounded.
+        parts = round(percentile * 1000)  # Integers, so that no rank is rounded.
         rank = max((pixels.size * parts + 99_999) // 100_000, 1)
         return int((cumulative < rank).sum())
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from usgland.serving.interface.inputs import Arrays, takes_rows
 from usgland.serving.interface.status import RequestError, from_tensorflow
-from usgland.serving.server.limits import ServerOptions
 from usgland.serving.server.servable import Servable
+from usgland.serving.server.server_options import ServerOptions
 
 
 @dataclass(eq=False)
@@ -148,7 +148,7 @@ class Batcher:
 
     async def _run_batch(self, batch: list[Job]) -> None:
         servable = batch[0].servable
-        servable.users += 1  # Also when all who asked have given up.
+        servable.users += 1  # The run goes on when all who asked give up.
         failed = RequestError("INTERNAL", "The run ended in an unforeseen error")
         results: Sequence[Arrays | RequestError] = [failed] * len(batch)
         try:

@@ -135,13 +135,15 @@ class Catalog:
                 f"of: {self._described()}",
             )
         response = get_model_status_pb2.GetModelStatusResponse()
-        for one in sorted(known, reverse=True) if number is None else [number]:
+        numbers = sorted(known, reverse=True) if number is None else [number]
+        for listed in numbers:
+            version = known[listed]
             status = response.model_version_status.add(
-                version=one, state=known[one].state
+                version=listed, state=version.state
             )
             status.status.CopyFrom(
                 status_pb2.StatusProto(
-                    error_code=known[one].code, error_message=known[one].message
+                    error_code=version.code, error_message=version.message
                 )
             )
         return response

@@ -7,23 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 from usgland.serving.interface.inputs import DEFAULT_SIGNATURE, Arrays, checked
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.server.batching import Batcher, Job
 from usgland.serving.server.catalog import Catalog
-from usgland.serving.server.limits import Admission, ServerOptions
+from usgland.serving.server.limits import BODIES, Admission
 from usgland.serving.server.logs import log
-from usgland.serving.server.telemetry import Metrics
+from usgland.serving.server.server_options import ServerOptions
+from usgland.serving.server.telemetry import Telemetry
 
 SIGNATURES = "signature_def"  # the one field of metadata that exists
-
-
-# Bodies that are held at one time, as a multiple of the largest one.
-BODIES = 4
 
 
 class Target(NamedTuple):
@@ -62,13 +57,13 @@ class Core:
     def __init__(self, options: ServerOptions):
         self.options = options
         self.catalog = Catalog()
-        self.metrics = Metrics()
-        self.batcher = Batcher(options, self.metrics.batch)
+        self.telemetry = Telemetry()
+        self.batcher = Batcher(options, self.telemetry.batch)
         self.admission = Admission(
             options.max_requests, BODIES * options.max_body_bytes
         )
-        self.metrics.requests.set_function(lambda: self.admission.requests)
-        self.metrics.waiting.set_function(lambda: len(self.batcher.waiting))
+        self.telemetry.requests.set_function(lambda: self.admission.requests)
+        self.telemetry.waiting.set_function(lambda: len(self.batcher.waiting))
 
     def check_token(self, header: str) -> None:
         """Compares a bearer token in constant time.
@@ -110,6 +105,28 @@ class Core:
             job = Job(servable, name, outputs, inputs, deadline)
             return Answer(await self.batcher.run(job), servable.version, name)
 
+    def metadata(self, target: Target, fields: Sequence[str]) -> Any:
+        """A `GetModelMetadataResponse`: every signature of a version.
+
+        Raises:
+            RequestError: If the version or the field is not there.
+        """
+        if not fields:
+            raise invalid(
+                "GetModelMetadataRequest must specify at least one metadata_field"
+            )
+        if set(fields) != {SIGNATURES}:
+            raise invalid(f"Expected the metadata_field {SIGNATURES} alone")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        with self.catalog.use(*target[:3]) as servable:
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            for name, signature in servable.signatures.items():
+                signatures.signature_def[name].CopyFrom(signature)
+            response.model_spec.name = servable.name
+            response.model_spec.version.value = servable.version
+        response.metadata[SIGNATURES].Pack(signatures)
+        return response
+
     @contextlib.contextmanager
     def observed(self, target: Target, api: str, size: int) -> Iterator[None]:
         """Counts and logs the Predict request that the block answers."""
@@ -125,9 +142,9 @@ class Core:
             raise
         finally:
             seconds = time.monotonic() - start
-            # Only a name that we know: any other may be a patient's.
+            # Any name but those that we know may be a patient's.
             model = target.model if target.model in self.catalog.versions else ""
-            self.metrics.request(model, api, code, seconds)
+            self.telemetry.request(model, api, code, seconds)
             log(
                 "info",
                 "predict",
@@ -152,26 +169,3 @@ def _wanted_outputs(signature: Any, names: Sequence[str]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise invalid("duplicate output tensor alias: expected each output once")
     return tuple(names)
-
-
-def metadata_response(core: Core, target: Target, fields: Sequence[str]) -> Any:
-    """A `GetModelMetadataResponse`: every signature of a version.
-
-    Raises:
-        RequestError: If the version or the field is not there.
-    """
-    if not fields:
-        raise invalid(
-            "GetModelMetadataRequest must specify at least one metadata_field"
-        )
-    if set(fields) != {SIGNATURES}:
-        raise invalid(f"Expected the metadata_field {SIGNATURES} alone")
-    response = get_model_metadata_pb2.GetModelMetadataResponse()
-    with core.catalog.use(*target[:3]) as servable:
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in servable.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        response.model_spec.name = servable.name
-        response.model_spec.version.value = servable.version
-    response.metadata[SIGNATURES].Pack(signatures)
-    return response

@@ -23,12 +23,17 @@ from usgland.serving.interface.versions import (
     find_versions,
     read_model_config,
 )
-from usgland.serving.server.bodies import declared_size, read_body, refuse_too_large
-from usgland.serving.server.core import BODIES
-from usgland.serving.server.limits import Admission, ServerOptions
-from usgland.serving.server.listen import HttpServer, http_config, listen
+from usgland.serving.server.builtin_server import HttpServer, http_config, listen
+from usgland.serving.server.limits import (
+    BODIES,
+    Admission,
+    declared_size,
+    read_body,
+    refuse_too_large,
+)
 from usgland.serving.server.page_routes import Served, page_routes
 from usgland.serving.server.rest import error_response, refused
+from usgland.serving.server.server_options import ServerOptions
 
 INSIDE = "127.0.0.1"  # where TensorFlow Serving's REST stands then
 

@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 
 from usgland.serving.interface.inputs import arrays_of
 from usgland.serving.interface.status import RequestError, invalid
-from usgland.serving.server.core import Core, Target, metadata_response
+from usgland.serving.server.core import Core, Target
 
 HEALTH = "/grpc.health.v1.Health/"  # A probe has no token, and learns nothing.
 SPARE_CALLS = 16  # for health and status while all places are taken
@@ -55,7 +55,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def reply() -> Any:
             target = _target(request.model_spec)
-            return metadata_response(self.core, target, request.metadata_field)
+            return self.core.metadata(target, request.metadata_field)
 
         return await _answered(context, reply)
 

@@ -17,9 +17,9 @@ from usgland.serving.interface.versions import (
     read_model_config,
 )
 from usgland.serving.server.catalog import Catalog, Version
-from usgland.serving.server.limits import ServerOptions
 from usgland.serving.server.logs import log
 from usgland.serving.server.servable import Servable
+from usgland.serving.server.server_options import ServerOptions
 
 # What reading a folder that is no whole SavedModel has been seen to raise.
 LOAD_ERRORS = (
@@ -111,7 +111,11 @@ class Models:
                 continue
             wanted = await self._load_wanted(name, model, present) if model else []
             known = self.catalog.versions.get(name, {})
-            available = {v for v, one in known.items() if one.state == "AVAILABLE"}
+            available = {
+                number
+                for number, version in known.items()
+                if version.state == "AVAILABLE"
+            }
             # Something must serve while what replaces it cannot be loaded.
             if not present or (wanted and available.issuperset(wanted)):
                 for version in available.difference(wanted):
@@ -141,7 +145,7 @@ class Models:
 
     async def _load(self, name: str, number: int, path: Path) -> None:
         version = self.catalog.versions[name][number] = Version("LOADING")
-        files = fingerprint(path)  # Before: what is written meanwhile is another try.
+        files = fingerprint(path)  # What is written from now on is another try.
         try:
             servable, warmed = await asyncio.to_thread(self._read, path, name, number)
         except LOAD_ERRORS as error:

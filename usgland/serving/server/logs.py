@@ -45,7 +45,9 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             frames = traceback.extract_tb(record.exc_info[2])
-            line["where"] = [f"{one.filename}:{one.lineno}" for one in frames[-8:]]
+            line["where"] = [
+                f"{frame.filename}:{frame.lineno}" for frame in frames[-8:]
+            ]
         return json.dumps(line)
 
 

@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from usgland.serving.interface.status import RequestError
-from usgland.serving.interface.versions import SHEET
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.interface.versions import MODEL_SHEET
+from usgland.serving.server.server_options import ServerOptions
 
 FILES = Path(__file__).parents[1] / "page"
 START = "index.html"
@@ -27,7 +27,7 @@ MEDIA_TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-# A page that talks to its own server alone, runs no script but its own, stands in no
+# The page talks to its own server alone, runs no script but its own, stands in no
 # other page, and leaves nothing behind in the browser.
 HEADERS = {
     "Content-Security-Policy": (
@@ -112,7 +112,7 @@ def page_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
         The sheet and "", or None and why there is none, in a sentence for the page.
     """
     try:
-        content = (folder / SHEET).read_text(encoding="utf-8")
+        content = (folder / MODEL_SHEET).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None, (
             "It has no model sheet, as it was not exported by `usgland export` or by "

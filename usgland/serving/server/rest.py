@@ -21,16 +21,16 @@ from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from usgland.serving.interface.inputs import Arrays
-from usgland.serving.interface.json_answers import answer
-from usgland.serving.interface.json_requests import (
+from usgland.serving.interface.rest_json import (
+    answer,
     parse_json,
     read_inputs,
     signature_of,
 )
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.interface.versions import LARGEST_VERSION
-from usgland.serving.server.bodies import declared_size, read_body, refuse_too_large
-from usgland.serving.server.core import SIGNATURES, Core, Target, metadata_response
+from usgland.serving.server.core import SIGNATURES, Core, Target
+from usgland.serving.server.limits import declared_size, read_body, refuse_too_large
 from usgland.serving.server.page_routes import Served, page_routes
 from usgland.serving.server.telemetry import CONTENT_TYPE, PATH
 
@@ -64,7 +64,7 @@ def build_app(core: Core) -> Starlette:
     return Starlette(
         routes=[
             *page,
-            Route(PATH, endpoint(_metrics), methods=["GET"]),
+            Route(PATH, endpoint(_telemetry), methods=["GET"]),
             Route("/{path:path}", endpoint(_models), methods=methods),
         ],
         exception_handlers={HTTPException: refused, Exception: _unexpected},
@@ -98,8 +98,8 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return error_response(RequestError("INTERNAL", "Unforeseen error in the server"))
 
 
-async def _metrics(core: Core, request: Request) -> Response:
-    return Response(core.metrics.page(), media_type=CONTENT_TYPE)
+async def _telemetry(core: Core, request: Request) -> Response:
+    return Response(core.telemetry.page(), media_type=CONTENT_TYPE)
 
 
 async def _models(core: Core, request: Request) -> Response:
@@ -118,7 +118,7 @@ async def _models(core: Core, request: Request) -> Response:
         *spec, metadata = match.groups()
         target = _target(*spec)
         if metadata:
-            return _metadata(metadata_response(core, target, [SIGNATURES]))
+            return _metadata(core.metadata(target, [SIGNATURES]))
         return JSONResponse(_as_json(core.catalog.status(*target[:3])))
     if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
         raise invalid("Missing model name in request.")

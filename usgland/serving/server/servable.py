@@ -17,7 +17,7 @@ from usgland.serving.interface.inputs import (
     checked,
 )
 from usgland.serving.interface.status import RequestError, invalid
-from usgland.serving.interface.versions import WARMUP
+from usgland.serving.interface.versions import WARMUP_REQUESTS
 
 MAX_WARMUP_RECORDS = 1000  # TensorFlow Serving refuses more, too.
 
@@ -122,7 +122,7 @@ class Servable:
         Raises:
             RequestError, tf.errors.OpError: If one fails: the version is not served.
         """
-        path = self.path / WARMUP
+        path = self.path / WARMUP_REQUESTS
         if not path.exists():
             return 0
         number = 0

@@ -37,7 +37,7 @@ class RequestCount(Collector):
         yield metric
 
 
-class Metrics:
+class Telemetry:
     """All counts of one server."""
 
     def __init__(self) -> None:

@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 from usgland.errors import UserError
 from usgland.serving.interface.versions import (
-    LABELS,
     find_models,
     model_config_text,
     read_model_config,
 )
 from usgland.serving.server.front import INSIDE, front_of
-from usgland.serving.server.limits import ServerOptions
+from usgland.serving.server.server_options import ServerOptions
 
 BINARY = "tensorflow_model_server"
 ENGINES = ("docker", "podman")
@@ -121,7 +120,9 @@ def command_of(
         behind: Port of REST on this machine alone, where the reading page has the
             address of the options; None: there is no page.
     """
-    flags = [f"--model_config_file={config.resolve()}", LABELS]
+    flags = [f"--model_config_file={config.resolve()}"]
+    # Labels in a file name versions that are not loaded yet when it starts.
+    flags += ["--allow_version_labels_for_unavailable_models=true"]
     rest_port = behind or options.rest_port
     if choice.server == "binary":
         ports = [f"--port={options.grpc_port}", f"--rest_api_port={rest_port}"]
@@ -137,7 +138,7 @@ def command_of(
         folders |= {model.path.resolve() for model in models.values()}
     for folder in sorted(folders):
         command += ["--volume", f"{folder}:{folder}:ro"]
-    # As in a deployment: base paths under /models are found there.
+    # Base paths under /models are found there, as in a deployment.
     command += ["--volume", f"{options.models_dir.resolve()}:/models:ro"]
     return [*command, choice.image, *flags]
 
@@ -161,7 +162,7 @@ def run_tf_serving(
             config = Path(folder) / CONFIG
             write_model_config(options, config)
         else:
-            read_model_config(config, options.models_dir)  # Its errors in our words.
+            read_model_config(config, options.models_dir)  # It names an error.
         if not options.page:
             return _run(command_of(choice, options, config), show)
         port = _free_port()
@@ -177,7 +178,7 @@ def _run(command: list[str], show: Callable[[str], None]) -> int:
     while True:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # It had the same Ctrl-C: let it end.
+        except KeyboardInterrupt:  # It had the same Ctrl-C, and ends.
             continue
 
 

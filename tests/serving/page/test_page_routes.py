@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from usgland.serving.server.limits import ServerOptions
 from usgland.serving.server.page_routes import FILES, page_sheet
+from usgland.serving.server.server_options import ServerOptions
 
 
 def headers_of(client, path):

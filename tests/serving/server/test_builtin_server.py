@@ -20,8 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from usgland.errors import UserError
-from usgland.serving.server.limits import ServerOptions, read_token
 from usgland.serving.server.logs import JsonFormatter
+from usgland.serving.server.server_options import ServerOptions, read_token
 
 TOKEN = "0123456789abcdef-token"
 SLOW = {"signature_name": "count", "inputs": 2**31 - 1}
@@ -71,20 +71,20 @@ def test_what_takes_too_long_ends_and_what_is_too_much_is_turned_away(
 ):
     options = ServerOptions(models_dir, timeout_seconds=1.0, max_requests=3)
     with serving.RunningServer(options) as server:
-        found = []
+        answers = []
 
         def ask():
-            found.append(server.client.predict(SLOW))
+            answers.append(server.client.predict(SLOW))
 
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        codes = sorted(status for status, _ in found)
+        codes = sorted(status for status, _ in answers)
         assert set(codes) == {429, 504}
         assert codes.count(504) >= 3
-        texts = " ".join(body["error"] for _, body in found)
+        texts = " ".join(body["error"] for _, body in answers)
         assert "at most 3 requests at one time" in texts
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "tiny"
@@ -114,7 +114,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(models_dir, serving):
 def test_a_request_that_does_not_come_is_not_waited_for(
     models_dir, serving, monkeypatch, sent
 ):
-    monkeypatch.setattr("usgland.serving.server.listen.KEEP_ALIVE_SECONDS", 0.3)
+    monkeypatch.setattr("usgland.serving.server.builtin_server.KEEP_ALIVE_SECONDS", 0.3)
     options = ServerOptions(models_dir)
     with (
         serving.RunningServer(options) as server,
@@ -215,7 +215,7 @@ def test_a_certificate_that_is_none_is_named(models_dir, serving, tmp_path):
 def test_a_port_that_is_taken_is_named(models_dir):
     import asyncio
 
-    from usgland.serving.server.listen import run_server
+    from usgland.serving.server.builtin_server import run_server
 
     def serve(**ports):
         options = ServerOptions(models_dir, **{"rest_port": 0, "grpc_port": 0, **ports})
@@ -231,11 +231,11 @@ def test_a_port_that_is_taken_is_named(models_dir):
 
 def test_a_server_that_is_told_to_stop_finishes_what_it_has_begun(models_dir, serving):
     with serving.RunningServer(ServerOptions(models_dir)) as server:
-        found = []
+        answers = []
         request = {"signature_name": "count", "inputs": 60_000}
 
         def ask():
-            found.append(server.client.predict(request))
+            answers.append(server.client.predict(request))
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
@@ -250,7 +250,7 @@ def test_a_server_that_is_told_to_stop_finishes_what_it_has_begun(models_dir, se
         server.thread.join(60)
         for thread in threads:
             thread.join()
-        assert found == [(200, {"outputs": 60_000})] * 4
+        assert answers == [(200, {"outputs": 60_000})] * 4
         with pytest.raises(ConnectionRefusedError):
             server.client.get("/v1/models/tiny")
 

@@ -14,10 +14,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from usgland.errors import UserError
 from usgland.serving.server.core import Core
 from usgland.serving.server.grpc_service import build_server, set_health
-from usgland.serving.server.limits import ServerOptions
 from usgland.serving.server.loader import Models
 from usgland.serving.server.logs import log
 from usgland.serving.server.rest import build_app
+from usgland.serving.server.server_options import ServerOptions
 
 KEEP_ALIVE_SECONDS = 75  # of an idle connection, or one whose headers do not end
 BACKLOG = 128  # connections that wait to be accepted
@@ -74,7 +74,7 @@ async def run_server(
     core = Core(options)
     models = Models(options, core.catalog)
     with listen(options) as listening:
-        # Whatever may fail, before the models are loaded.
+        # What may fail comes before the models are loaded.
         http = HttpServer(http_config(build_app(core), options))
         rpc, health = build_server(core)
         grpc_port = _open_grpc(rpc, options)
@@ -95,7 +95,7 @@ async def run_server(
         log("info", "draining", requests=core.admission.requests)
         await set_health(health, serving=False)
         http.should_exit = True
-        # Both at once: neither takes a new request, both finish the old ones.
+        # Both end at once: neither takes a new request, both finish the old ones.
         await asyncio.gather(serving, rpc.stop(options.timeout_seconds))
         await _end(watching, stopping)
         await models.close()
