@@ -67,9 +67,11 @@ if TYPE_CHECKING:
     from usgland.evaluation.statistics.reader_estimates import (
         mrmc as mrmc,
     )
+    from usgland.evaluation.statistics.roc_curves import (
+        roc_points as roc_points,
+    )
     from usgland.evaluation.statistics.scores import (
         roc_auc as roc_auc,
-        roc_points as roc_points,
     )
 else:
     # Public name -> the module that has it, imported when the name is asked for.
@@ -79,7 +81,7 @@ else:
         "choose_threshold": "cases.thresholds",
         "measures": "statistics.measured_cases",
         "roc_auc": "statistics.scores",
-        "roc_points": "statistics.scores",
+        "roc_points": "statistics.roc_curves",
         "auc_interval": "statistics.intervals",
         "proportion_interval": "statistics.intervals",
         "bootstrap_interval": "statistics.measured_cases",

@@ -6,12 +6,12 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
+from usgland.evaluation.statistics.roc_curves import roc_points
 from usgland.evaluation.statistics.scores import (
     MEASURES,
     confusion,
     measures_of_counts,
     predictive_values,
-    roc_points,
     score,
     undefined_reason,
     weighted_auc,

@@ -20,8 +20,7 @@ from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.evaluation.shown.names import UNITS, WORDS
 from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
 from usgland.evaluation.shown.text import format_measure
-from usgland.evaluation.statistics.roc_band import roc_band
-from usgland.evaluation.statistics.scores import roc_points
+from usgland.evaluation.statistics.roc_curves import roc_band, roc_points
 
 BAND_RESAMPLES = 1000
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usgland.evaluation.shown.plot_frame import COLOURS, new_plot
-from usgland.evaluation.statistics.scores import roc_points, score
+from usgland.evaluation.statistics.roc_curves import roc_points
+from usgland.evaluation.statistics.scores import score
 
 # Okabe and Ito's bluish green and vermilion; a cross and a filled square.
 READER_COLOURS = {"without": "#009E73", "with": "#D55E00"}

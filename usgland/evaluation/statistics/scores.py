@@ -5,12 +5,9 @@ thousands of resamples cost little more than one.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from usgland.evaluation.statistics.readable import readable
 
 # In the order in which tables show them.
 MEASURES = (
@@ -287,61 +284,6 @@ def _areas(benign: NDArray, malignant: NDArray) -> NDArray[np.float64]:
     pairs = malignant.sum(axis=1) * benign.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((malignant * below).sum(axis=1) / pairs)
-
-
-class RocPoints(NamedTuple):
-    """A ROC curve, from (0, 0) to (1, 1), each `(distinct scores + 1,)`.
-
-    Attributes:
-        false_positive_rate: 1 - specificity.
-        sensitivity: At the same threshold.
-        threshold: The score from which, itself included, a case is called malignant;
-            infinite in the first place, where none is.
-    """
-
-    false_positive_rate: NDArray[np.float64]
-    sensitivity: NDArray[np.float64]
-    threshold: NDArray[np.float64]
-
-    def __repr__(self) -> str:
-        return readable(self)
-
-
-def roc_points(labels: ArrayLike, scores: ArrayLike) -> RocPoints:
-    """The ROC curve: one point a distinct score, from (0, 0) to (1, 1).
-
-    Args:
-        labels: `(cases,)`, 0 benign or 1 malignant, both among them.
-        scores: `(cases,)`, higher is more suspicious: probabilities, logits or grades.
-
-    Raises:
-        ValueError: If there is one label only, or as `roc_auc`.
-
-    Reference:
-        [Fawcett, 2006](https://doi.org/10.1016/j.patrec.2005.10.010), algorithm 1.
-
-    Example:
-        >>> import usgland.evaluation as ev
-        >>> curve = ev.roc_points([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-        >>> curve.false_positive_rate
-        array([0. , 0. , 0.5, 0.5, 1. ])
-        >>> curve.sensitivity
-        array([0. , 0.5, 0.5, 1. , 1. ])
-        >>> curve.threshold
-        array([ inf, 0.8 , 0.4 , 0.35, 0.1 ])
-    """
-    labels, scores = checked_scores(labels, scores)
-    cuts = np.r_[np.inf, np.unique(scores)[::-1]]
-
-    def share_reaching(label: int) -> NDArray[np.float64]:
-        cases = np.sort(scores[labels == label])
-        if not len(cases):
-            raise ValueError(
-                f"`labels` must hold 0 and 1. Received: none of label {label}"
-            )
-        return np.asarray(1 - np.searchsorted(cases, cuts) / len(cases))
-
-    return RocPoints(share_reaching(0), share_reaching(1), cuts)
 
 
 def checked_labels(values: ArrayLike, name: str = "labels") -> NDArray[np.int64]:

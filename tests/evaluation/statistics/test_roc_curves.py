@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from usgland.evaluation.statistics.bootstrap import resample_patients
-from usgland.evaluation.statistics.roc_band import BAND_POINTS, roc_band
+from usgland.evaluation.statistics.roc_curves import BAND_POINTS, roc_band
 
 
 def test_the_band_is_that_of_curves_drawn_one_by_one():
