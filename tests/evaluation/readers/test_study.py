@@ -17,6 +17,7 @@ from usgland.evaluation.readers.readings import read_readers
 from usgland.evaluation.readers.study import study_readers
 from usgland.evaluation.readers.study_tables import study_document, study_title
 from usgland.evaluation.shown.terminal import show
+from usgland.evaluation.statistics import bootstrap
 from usgland.steps.readers import make_reader_study
 
 
@@ -373,3 +374,34 @@ def test_a_measure_without_an_interval_says_why(paper_calls):
     assert "No interval: the same value in every resample." in study_markdown(study)
     rows = list(csv.DictReader(io.StringIO(study_document(study).csv())))
     assert f"none: {found['reason']}" in {row["method"] for row in rows}
+
+
+def test_images_of_one_patient_are_kept_together_and_it_is_said_where(run, tmp_path):
+    rows = pd.read_csv(run / "predictions.csv").query("role == 'test'")
+    said = np.random.default_rng(0).integers(0, 2, len(rows))
+    calls = pd.DataFrame({"reader": "r1", "image": rows["image"], "call": said})
+    calls.to_csv(tmp_path / "images.csv", index=False)
+    study, _ = make_reader_study(
+        tmp_path / "images.csv", predictions=run, settings=FAST
+    )
+    measures = row_of(study, "without", "r1")["figures"].values()
+    assert all("bootstrap over patients" in one["method"] for one in measures)
+    assert all(one["method"].startswith("swaps within p") for one in study["tests"])
+    assert "Intervals, tests and averages keep a patient's images together; kappa " in (
+        study_markdown(study)
+    )
+
+
+def test_patients_are_drawn_once_for_all_readers_and_once_for_the_model(
+    run, calls_on_run, monkeypatch
+):
+    draws = []
+    resample = bootstrap.resample_patients
+
+    def counted(patients, resamples, seed):
+        draws.append(patients)
+        return resample(patients, resamples, seed)
+
+    monkeypatch.setattr(bootstrap, "resample_patients", counted)
+    make_reader_study(calls_on_run, predictions=run, settings=FAST, malignant_from=3)
+    assert draws == [20, 20]

@@ -94,9 +94,8 @@ def study_notes(study: dict[str, Any]) -> list[str]:
         )
     if study["n_patients"] < study["n"]:
         notes.append(
-            "Patients have several images. Wilson intervals, tests of single readers "
-            "and kappa treat images as independent; the averages and the bootstrap "
-            "keep a patient's images together."
+            "Patients have several images. Intervals, tests and averages keep a "
+            "patient's images together; kappa treats them as independent."
         )
     if "roc_auc" not in study["averages"]:
         notes.append(
