@@ -124,9 +124,11 @@ def test_fit_writes_a_run_and_says_what_comes_next(run, home):
         "history.csv",
         "model.keras",
         "splits.csv",
+        "tables",
         "tensorboard",
         "threshold.json",
     ]
+    assert files_in(run / "tables") == ["metrics_val.csv", "metrics_val.md"]
     stdout = (home / "stdout.txt").read_text()
     assert "train 13 images of 10 patients (5 benign, 5 malignant)" in stdout
     assert f"Wrote {run}/ with model.keras" in stdout
@@ -388,7 +390,7 @@ def test_cross_validation_goes_on_where_it_was_interrupted(
         part = read_csv(run / "folds" / fold / "predictions.csv")
         tested = {row["image"] for row in part if row["role"] == "test"}
         assert tested == {image for image, one in folds.items() if one == fold}
-    assert "Thresholds on P(malignant), by fold" in call("evaluate", run)
+    assert "Thresholds on P(malignant), by fold" in call("evaluate", run, "--full")
     stdout = call("evaluate", run, "--overwrite", "--subgroup", "label")
     assert "By label, per patient" in stdout
     groups = read_csv(run / "tables" / "subgroups.csv")

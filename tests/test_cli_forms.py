@@ -120,8 +120,9 @@ def test_fit_multimodal_is_the_setting_and_trains_each_side_beside_it(run, home)
 
 
 def test_evaluate_says_what_each_side_adds_and_what_the_model_leans_on(run, checked):
-    stdout = call("evaluate", run, "--subgroup", "density")
+    stdout = call("evaluate", run, "--subgroup", "density", "--full")
     assert (len(checked), set(checked.values())) == (24, {1})
+    assert "Over the better side, the " in stdout
     for name in (
         "image alone",
         "form alone",
@@ -304,7 +305,7 @@ def test_cross_validation_compares_on_the_same_folds_and_resumes(
     for beside in besides:
         theirs = read_csv(run / "alone" / beside / "predictions.csv")
         assert {row["image"]: row["fold"] for row in theirs} == rows
-    assert "What each side adds: 24 patients" in stdout
+    assert "Over the better side, the " in stdout
     assert not (run / "folds" / "0" / "alone").exists()
 
 

@@ -153,3 +153,10 @@ def test_a_schema_that_names_a_column_twice_is_refused(tmp_path):
     path.write_text(f"clinical:\n  columns:\n    age: {AGE}\n    age: {AGE}\n")
     with pytest.raises(UserError, match="a key twice among age, age"):
         load_config(path)
+
+
+def test_tables_call_a_column_by_words_and_its_unit():
+    names = ClinicalSettings().shown_names()
+    assert names["age_years"] == "Age, years"
+    assert names["bmi_kg_m2"] == "BMI, kg/m2"
+    assert names["cystic_degeneration"] == "Cystic degeneration"

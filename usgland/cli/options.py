@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+LISTED = 4  # files of a folder that have lines of their own
+
 
 def _check_word(_: click.Context, __: click.Parameter, wanted: bool) -> bool:
     """Says that python-docx is missing before an hour of work, not after it."""
@@ -16,9 +18,16 @@ def _check_word(_: click.Context, __: click.Parameter, wanted: bool) -> bool:
 
 
 def show_written(paths: Iterable[Path]) -> None:
-    """Names the files that a command wrote."""
+    """Names the files that a command wrote; many of a folder on one line."""
+    by_folder: dict[Path, list[Path]] = {}
     for path in paths:
-        click.echo(f"Wrote {path}")
+        by_folder.setdefault(path.parent, []).append(path)
+    for folder, files in by_folder.items():
+        if len(files) > LISTED:
+            click.echo(f"Wrote {folder}: {', '.join(path.name for path in files)}")
+            continue
+        for path in files:
+            click.echo(f"Wrote {path}")
 
 
 config_option: Callable = click.option(

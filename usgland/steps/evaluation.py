@@ -309,7 +309,9 @@ def evaluate(
         cuts=cuts,
         docx=docx,
     )
-    show(metrics_document(metrics) if full else headline(metrics), console)
+    whole = next(path for path in files if path.stem.startswith("metrics"))
+    short = headline(metrics, str(whole.relative_to(run)))
+    show(metrics_document(metrics) if full else short, console)
     tables = [calibration_table(metrics)] if full else []
     # Subgroups were asked for.
     for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):

@@ -119,7 +119,8 @@ def fit(
     else:
         document = metrics_document(metrics)
         document.write(run / TABLES / VALIDATION)
-        show(document if full else headline(metrics), console)
+        whole = f"{TABLES}/{VALIDATION}.md"
+        show(document if full else headline(metrics, whole), console)
 
 
 def cross_validate(

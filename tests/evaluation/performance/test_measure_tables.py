@@ -9,7 +9,7 @@ from rich.console import Console
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.thresholds import Thresholds
-from usgland.evaluation.performance.measure_tables import metrics_document
+from usgland.evaluation.performance.measure_tables import headline, metrics_document
 from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
@@ -232,3 +232,42 @@ def test_tables_that_cannot_be_written_are_named(metrics, tmp_path):
     (tmp_path / "tables").write_text("a file in the way")
     with pytest.raises(UserError, match=r"Cannot write .*metrics.md"):
         metrics_document(metrics).write(tmp_path / "tables" / "metrics")
+
+
+def headlined(metrics):
+    return printed(metrics, make=lambda one: headline(one, "tables/metrics.md"))
+
+
+def test_the_headline_is_four_measures_with_intervals_and_cases_of_both_units(metrics):
+    lines = headlined(metrics).splitlines()
+    assert len(lines) == 13  # with the mark of phantoms: a glance, not a wall
+    assert lines[3].strip() == "Test part: measures with 95% intervals"
+    shown = ("roc_auc", "sensitivity", "specificity", "accuracy")
+    for line, name in zip(lines[7:11], shown, strict=True):
+        for unit in ("patient", "image"):
+            assert format_measure(metrics[unit]["figures"][name]) in line
+    (right, _), (_, called) = metrics["patient"]["confusion"]
+    assert f"{called} of 10" in lines[8] and f"{right} of 10" in lines[9]
+    assert f"{right + called} of 20" in lines[10]
+    assert lines[-1] == "All measures are in tables/metrics.md; --full shows them here."
+
+
+def test_the_headline_shows_images_only_where_they_are_not_patients(metrics):
+    alike = metrics | {"image": metrics["patient"]}
+    assert "per image" in headlined(metrics)
+    assert "per image" not in headlined(alike)
+
+
+def test_the_headline_warns_in_one_paragraph_of_what_must_be_known(metrics):
+    assert "Only" not in headlined(metrics)
+    worse = copy.deepcopy(metrics)
+    worse["forced_leaks"] = ["outcome"]
+    worse["patient"] |= {"n_benign": 9}
+    worse["patient"]["figures"]["roc_auc"]["value"] = None
+    worse["patient"]["figures"]["mcc"]["value"] = None  # no measure of the headline
+    text = " ".join(headlined(worse).split())
+    assert (
+        "forced by clinical.allow_leaks: outcome. These figures are too good. Only 9 "
+        "benign and 10 malignant patients: the intervals say how little that tells. "
+        "Undefined per patient: ROC AUC."
+    ) in text

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import docx
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.statistics.association import chi_square, fisher
 from usgland.evaluation.table_one.characteristics import table_from_counts, table_one
 from usgland.evaluation.table_one.characteristics_text import table_one_document
+from usgland.schema import ClinicalSettings
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 # Made by scripts/tableone_reference.py and scripts/fisher_reference.py.
@@ -199,7 +201,8 @@ def manifest(tmp_path):
 
 
 def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
-    stdout = call(manifest, "--output", tmp_path / "out")
+    stdout = call(manifest, "--output", tmp_path / "out", "--docx")
+    assert (tmp_path / "out" / "table1.docx").exists()
     assert "Counted: patients" in stdout and "n = 15" in stdout.replace("\n", "")
     rows = list(
         csv.DictReader(io.StringIO((tmp_path / "out" / "table1.csv").read_text()))
@@ -326,6 +329,71 @@ def test_what_published_counts_do_not_know_is_named(tmp_path):
 def test_moments_of_three_groups_say_why_they_have_no_p():
     found = table_from_counts("abc", [9, 9, 9], {}, {"age": [(1.0, 2.0)] * 3})
     assert found.lines[0].reason == "more than two groups"
+
+
+def test_a_variable_has_a_line_with_its_unit_and_its_test_and_categories_below():
+    rows = pd.DataFrame(
+        {
+            "label": ["a", "b"] * 10,
+            "sex": ["f", "f", "m", "m", ""] * 4,
+            "age_years": [str(40 + number) for number in range(19)] + [""],
+            "lesion_side": ["left", "right"] * 10,
+        }
+    )
+    found = table_one(rows, "label", ["sex", "age_years", "lesion_side"])
+    document = table_one_document(
+        found, synthetic=False, names=ClinicalSettings().shown_names()
+    )
+    (table,) = document.blocks
+    assert table.heads == ("", "a\nn = 10", "b\nn = 10", "P", "test", "SMD")
+    first = {row.cells[0]: row for row in table.rows()}
+    assert [(row.cells[0], row.indent) for row in table.rows()] == [
+        ("Sex", 0),
+        ("f", 1),
+        ("m", 1),
+        ("missing", 1),
+        ("Age, years", 0),
+        ("missing", 1),
+        ("Lesion side", 0),
+        ("left", 1),
+        ("right", 1),
+    ]
+    assert first["Sex"].cells == ("Sex", "", "", "1.000", "Fisher, exact", "0.00")
+    assert first["f"].cells == ("f", "4 (50.0%)", "4 (50.0%)", "", "", "")
+    age = first["Age, years"].cells
+    assert age[1] == "49 ± 6.06" and age[4] == "Welch"
+    missing = [row.cells[1:3] for row in table.rows() if row.cells[0] == "missing"]
+    assert missing == [("2", "2"), ("0", "1")]
+    # The CSV keeps the columns' own names, a record a category.
+    records = list(csv.DictReader(io.StringIO(document.csv())))
+    assert [(row["column"], row["word"], row["missing b"]) for row in records] == [
+        ("sex", "f", "2"),
+        ("sex", "m", "2"),
+        ("age_years", "", "1"),
+        ("lesion_side", "left", "0"),
+        ("lesion_side", "right", "0"),
+    ]
+
+
+def test_no_word_is_broken_in_80_columns_and_word_has_the_same_cells(tmp_path):
+    rows = pd.DataFrame({"label": ["benign", "malignant"] * 12})
+    rows["histology"] = ["undifferentiated carcinoma", "mucoepidermoid"] * 12
+    rows["cystic_degeneration"] = ["circumscribed", "heterogeneous", ""] * 8
+    found = table_one(rows, "label", ["histology", "cystic_degeneration"])
+    document = table_one_document(found, synthetic=True)
+    out = io.StringIO()
+    show(document, Console(file=out, width=80))
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    for word in ("undifferentiated", "mucoepidermoid", "heterogeneous", "degeneration"):
+        assert word in out.getvalue()
+    document.write(tmp_path / "table1", (), docx=True)
+    (table,) = docx.Document(str(tmp_path / "table1.docx")).tables
+    shown = [[cell.text for cell in row.cells] for row in table.rows]
+    assert shown[0][1:3] == ["benign\nn = 12", "malignant\nn = 12"]
+    assert [row[0] for row in shown[1:]] == [
+        *("Histology", "mucoepidermoid", "undifferentiated carcinoma"),
+        *("Cystic degeneration", "circumscribed", "heterogeneous", "missing"),
+    ]
 
 
 def test_signs_of_markup_stand_as_they_are():

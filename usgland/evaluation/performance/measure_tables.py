@@ -35,20 +35,21 @@ CSV_COLUMNS = (
     "n_patients",
     "threshold",
 )
+ROLES = {"train": "Training part", "val": "Validation part", "test": "Test part"}
 
 
-def headline(metrics: dict[str, Any]) -> Document:
+def headline(metrics: dict[str, Any], whole: str) -> Document:
     """What is read first: four measures per patient, and what must be known of them.
 
     The same per image stands beside it where images and patients differ in number.
 
     Args:
         metrics: As `metrics_of` gives it, or as read back from metrics.json.
+        whole: Name of the file of all measures.
     """
     units = ["patient"]
     if metrics["image"]["n"] != metrics["patient"]["n"]:
         units.append("image")
-    level = format_percent(metrics["confidence_level"])
     lines = [
         (
             NAMES[name],
@@ -57,14 +58,16 @@ def headline(metrics: dict[str, Any]) -> Document:
         for name in HEADLINE
     ]
     table = Table(
-        title=f"Role {metrics['role']}",
-        heads=("", *(head for _ in units for head in (f"{level} interval", "n"))),
+        title=f"{ROLES.get(metrics['role'], metrics['role'])}: measures with "
+        f"{format_percent(metrics['confidence_level'])} intervals",
+        heads=("", *(head for _ in units for head in ("", "n"))),
         spans=(("", 1), *((f"per {unit}", 2) for unit in units)),
         sections=(rows(lines),),
     )
     warnings = " ".join(headline_warnings(metrics))
     warned = (Line(warnings, bold=True),) if warnings else ()
-    return Document((table, *warned), metrics["synthetic"])
+    note = f"All measures are in {whole}; --full shows them here."
+    return Document((table, *warned), metrics["synthetic"], notes=(note,))
 
 
 def metrics_document(metrics: dict[str, Any]) -> Document:
