@@ -104,12 +104,12 @@ def energy_plot(table: pd.DataFrame, *, synthetic: bool) -> Figure | None:
     for row, (method, group) in enumerate(bars):
         left = 0.0
         for region, colour in REGION_COLOURS.items():
-            one = known[
+            part = known[
                 (known["method"] == method)
                 & (known["group"] == group)
                 & (known["measure"] == region)
             ]
-            share = float(one["value"].iloc[0]) if len(one) else math.nan
+            share = float(part["value"].iloc[0]) if len(part) else math.nan
             if share == share:
                 axes.barh(
                     row,

@@ -34,13 +34,13 @@ def verdict(table: pd.DataFrame) -> str:
 
 
 def shortcuts_document(
-    table: pd.DataFrame, said: list[str], *, synthetic: bool
+    table: pd.DataFrame, remarks: list[str], *, synthetic: bool
 ) -> Document:
     """The verdict and the probes; the report shows its first line as a warning.
 
     Args:
         table: As `probe_shortcuts` gives it.
-        said: As `notes` gives them.
+        remarks: As `notes` gives them.
         synthetic: Whether the cases are phantoms.
     """
     lines = [
@@ -55,7 +55,7 @@ def shortcuts_document(
         heads=("", "AUC", "images"),
         sections=(rows(lines),),
         title="AUC per image with parts of the images taken away",
-        notes=tuple(said),
+        notes=tuple(remarks),
     )
     return Document(
         (shown,),
@@ -69,24 +69,24 @@ def shortcuts_document(
 def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
     """What was taken away, and what may still be seen."""
     pixels = max(1, round(size * BAND))
-    found = []
+    remarks = []
     if with_form:
-        found.append(
+        remarks.append(
             "The form is withheld, also with the whole image: it would tell the label "
             "whatever the image has lost."
         )
     if "no_lesion" in set(table["probe"]):
-        found.append(
+        remarks.append(
             f"The lesion is its mask and {pixels} of {size} pixels around it, filled "
             "with the mean grey beside it. Size, place and, but for the box, outline "
             "of what was filled can still be seen, and may tell the label."
         )
-    found.append(
+    remarks.append(
         f"Frame: the outer {format_percent(FRAME)} of each side, the rest filled. "
         "Overlays: bright thin strokes and colours; thin bright tissue is among them."
     )
     made = table.loc[table["low"].notna(), "interval"]
-    found.append(
+    remarks.append(
         f"Intervals: {made.iloc[0]}." if len(made) else "No interval could be made."
     )
-    return found
+    return remarks

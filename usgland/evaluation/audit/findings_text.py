@@ -21,20 +21,20 @@ ROUNDING = {
 }
 
 
-def audit_document(found: dict[str, Any]) -> Document:
+def audit_document(audit: dict[str, Any]) -> Document:
     """The findings, then what fits.
 
     Args:
-        found: As `find_all` gives it.
+        audit: As `find_all` gives it.
     """
     blocks: list[Line | Table] = [
-        Line(f"{found['title']}: {_counts(found)}", bold=True)
+        Line(f"{audit['title']}: {_counts(audit)}", bold=True)
     ]
-    for number, finding in enumerate(_listed(found), start=1):
+    for number, finding in enumerate(_listed(audit), start=1):
         blocks.append(Line(f"{number}. {finding['where']}", bold=True))
         blocks.append(Line(_sentence(finding), depth=1))
         blocks += [Line(text, depth=2) for text in finding["tried"]]
-    p_values = _p_values(found)
+    p_values = _p_values(audit)
     if p_values:
         blocks.append(
             Table(
@@ -44,46 +44,46 @@ def audit_document(found: dict[str, Any]) -> Document:
                 align="ll",
             )
         )
-    fitting = _fitting(found)
+    fitting = _fitting(audit)
     if fitting:
         blocks.append(Line(f"Nothing against {len(fitting)} others:", bold=True))
         blocks += [
             Line(f"{finding['where']}: {finding['text']}.", depth=1)
             for finding in fitting
         ]
-    if found["predictive"]:
-        blocks.append(_predictive_table(found))
-    notes = (f"{ROUNDING[found['rounding']]} {NOTE}",)
+    if audit["predictive"]:
+        blocks.append(_predictive_table(audit))
+    notes = (f"{ROUNDING[audit['rounding']]} {NOTE}",)
     return Document(tuple(blocks), synthetic=False, notes=notes)
 
 
-def _misfits(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [finding for finding in found["findings"] if not finding["fits"]]
+def _misfits(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    return [finding for finding in audit["findings"] if not finding["fits"]]
 
 
-def _listed(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _listed(audit: dict[str, Any]) -> list[dict[str, Any]]:
     """The findings that are numbered: those of P values of tables stand in a table."""
     return [
         finding
-        for finding in _misfits(found)
+        for finding in _misfits(audit)
         if finding["kind"] != "p_value" or finding["where"] == ALL
     ]
 
 
-def _p_values(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _p_values(audit: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             f"{finding['where']}: {finding['text'].split(' cannot')[0]}",
             "; ".join(finding["tried"]),
         )
-        for finding in _misfits(found)
+        for finding in _misfits(audit)
         if finding["kind"] == "p_value" and finding["where"] != ALL
     ]
 
 
-def _fitting(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _fitting(audit: dict[str, Any]) -> list[dict[str, Any]]:
     """What fits; the rows whose counts sum to n as one."""
-    fitting = [finding for finding in found["findings"] if finding["fits"]]
+    fitting = [finding for finding in audit["findings"] if finding["fits"]]
     sums = [finding for finding in fitting if finding["kind"] == "sum"]
     others = [finding for finding in fitting if finding["kind"] != "sum"]
     if sums:
@@ -96,16 +96,16 @@ def _sentence(finding: dict[str, Any]) -> str:
     return f"{finding['text'][0].upper()}{finding['text'][1:]}."
 
 
-def _counts(found: dict[str, Any]) -> str:
-    misfits = len(_misfits(found))
+def _counts(audit: dict[str, Any]) -> str:
+    misfits = len(_misfits(audit))
     plural = "" if misfits == 1 else "s"
-    return f"{misfits} finding{plural} in {len(found['findings'])} checks"
+    return f"{misfits} finding{plural} in {len(audit['findings'])} checks"
 
 
-def _predictive_table(found: dict[str, Any]) -> Table:
-    prevalences = dict.fromkeys(pair["prevalence"] for pair in found["predictive"])
+def _predictive_table(audit: dict[str, Any]) -> Table:
+    prevalences = dict.fromkeys(pair["prevalence"] for pair in audit["predictive"])
     by_row: dict[str, list[str]] = {}
-    for pair in found["predictive"]:
+    for pair in audit["predictive"]:
         shown = [
             "-" if known_number(pair[key]) is None else format_number(pair[key])
             for key in ("ppv", "npv")

@@ -74,44 +74,44 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     }
 
 
-def additions_document(found: dict[str, Any]) -> Document:
+def additions_document(sides: dict[str, Any]) -> Document:
     """The models side by side, as they are shown and written.
 
     Args:
-        found: As `additions` gives it.
+        sides: As `additions` gives it.
     """
     table = Table(
         heads=("", "AUC per patient", "both minus this", "P"),
-        sections=(rows(map(_cells, found["models"])),),
-        title=f"What each side adds: {found['n_patients']} patients, "
-        f"{found['n_benign']} benign, {found['n_malignant']} malignant",
+        sections=(rows(map(_cells, sides["models"])),),
+        title=f"What each side adds: {sides['n_patients']} patients, "
+        f"{sides['n_benign']} benign, {sides['n_malignant']} malignant",
         notes=(
-            *filter(None, [additions_sentence(found)]),
-            f"{format_percent(found['level'])} intervals and P by DeLong, paired by "
+            *filter(None, [additions_sentence(sides)]),
+            f"{format_percent(sides['level'])} intervals and P by DeLong, paired by "
             "patient, not adjusted for several comparisons.",
         ),
     )
     shared = ("synthetic", "n_patients", "n_benign", "n_malignant", "level")
     return Document(
         (table,),
-        found["synthetic"],
-        columns=(*found["models"][0], *shared),
+        sides["synthetic"],
+        columns=(*sides["models"][0], *shared),
         records=tuple(
-            model | {k: found[k] for k in shared} for model in found["models"]
+            model | {k: sides[k] for k in shared} for model in sides["models"]
         ),
     )
 
 
-def additions_sentence(found: dict[str, Any]) -> str:
+def additions_sentence(sides: dict[str, Any]) -> str:
     """What both sides add to the better one, in words; "" without a single side.
 
     Args:
-        found: As `additions` gives it.
+        sides: As `additions` gives it.
     """
-    sides = [model for model in found["models"] if model["name"].endswith(ALONE)]
-    if not sides:
+    single = [model for model in sides["models"] if model["name"].endswith(ALONE)]
+    if not single:
         return ""
-    better = max(sides, key=lambda model: model["auc"])
+    better = max(single, key=lambda model: model["auc"])
     name, _, difference, p_value = _cells(better)
     return f"Over the better side, the {name}, both add {difference}, P {p_value}."
 

@@ -32,39 +32,39 @@ CSV_COLUMNS = (
 )
 
 
-def comparison_document(found: dict[str, Any]) -> Document:
+def comparison_document(comparison: dict[str, Any]) -> Document:
     """A table a unit and pair, as it is shown and written.
 
     Args:
-        found: As `compare_models` gives it.
+        comparison: As `compare_models` gives it.
     """
     tables, records = [], []
-    for unit in (name for name in UNITS if name in found):
+    for unit in (name for name in UNITS if name in comparison):
         shared = {
-            "synthetic": found["synthetic"],
+            "synthetic": comparison["synthetic"],
             "unit": unit,
-            "level": found["level"],
+            "level": comparison["level"],
         }
-        cases = found[unit]["cases"]
-        for (a, b), pair in _by_pair(found[unit]["pairs"]).items():
+        cases = comparison[unit]["cases"]
+        for (a, b), pair in _by_pair(comparison[unit]["pairs"]).items():
             tables.append(
                 Table(
                     heads=("", "a", "b", "a - b", "P", "Holm"),
                     sections=(rows(map(_cells, pair)),),
-                    title=_title(found, unit, a, b),
+                    title=_title(comparison, unit, a, b),
                     notes=tuple(_notes(pair)),
                 )
             )
             counts = {"n_a": cases[a]["n"], "n_b": cases[b]["n"]}
             records += [shared | counts | row for row in pair]
     note = (
-        f"{format_percent(found['level'])} intervals. Holm: adjusted over all tests of "
-        "a unit in this output. Images, and rounds of cross-validation, are clustered "
-        "by patient."
+        f"{format_percent(comparison['level'])} intervals. Holm: adjusted over all "
+        "tests of a unit in this output. Images, and rounds of cross-validation, are "
+        "clustered by patient."
     )
     return Document(
         tuple(tables),
-        found["synthetic"],
+        comparison["synthetic"],
         notes=(note,),
         columns=CSV_COLUMNS,
         records=tuple(records),
@@ -72,24 +72,24 @@ def comparison_document(found: dict[str, Any]) -> Document:
 
 
 def _by_pair(
-    found: list[dict[str, Any]],
+    measures: list[dict[str, Any]],
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in found:
+    for row in measures:
         pairs.setdefault((row["a"], row["b"]), []).append(row)
     return pairs
 
 
-def _title(found: dict[str, Any], unit: str, a: str, b: str) -> str:
+def _title(comparison: dict[str, Any], unit: str, a: str, b: str) -> str:
     """What was compared: the cases of both, and their count once where it is one."""
-    counts = [found[unit]["cases"][name] for name in (a, b)]
+    counts = [comparison[unit]["cases"][name] for name in (a, b)]
     texts = []
     for part in counts:
         text = f"n = {part['n']} ({part['n_benign']} benign, "
         text += f"{part['n_malignant']} malignant)"
         rounds = part["rounds"]
         texts.append(text + (f", each in {rounds} rounds" if rounds > 1 else ""))
-    if found["paired"]:
+    if comparison["paired"]:
         return f"Per {unit}, {texts[0]}: a = {a}, b = {b}"
     return f"Per {unit}, UNPAIRED: a = {a}, {texts[0]}; b = {b}, {texts[1]}"
 

@@ -1,4 +1,4 @@
-"""Plots of calibration, net benefit and subgroups; see `figures` for their look."""
+"""Plots of calibration, net benefit and subgroups; `plot_frame` gives their look."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figu
         axes.plot(
             threshold, curve["treat_none"], color="0.25", linestyle=":", label="none"
         )
-        known = [one for one in curve["model"] if one == one]
+        known = [value for value in curve["model"] if value == value]
         top = max(curve["prevalence"], 0.01, *known)
         axes.set(xlim=(0, 1), ylim=(-LOW * top, HIGH * top))
         axes.set_xlabel("Threshold on P(malignant) to act")
@@ -98,7 +98,7 @@ def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figu
 
 
 def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
-    """Figures of each group with their intervals, per patient.
+    """Measures of each group with their intervals, per patient.
 
     Args:
         metrics: synthetic, role, confidence_level, and subgroups: column -> what
@@ -114,7 +114,7 @@ def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
             _draw_row(axes, row, group["figures"][name], group["small"])
         axes.set(xlim=(-0.03, 1.03), ylim=(len(groups) - 0.5, -0.5))
         axes.set_yticks(
-            range(len(groups)), [_group_label(one) for one in groups] if not number
+            range(len(groups)), [_group_label(group) for group in groups] if not number
             else [""] * len(groups),
         )  # fmt: skip
         axes.set_title(NAMES[name], fontsize=10)
@@ -130,10 +130,10 @@ def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
 
 
 def _draw_bins(axes: Axes, unit: str, curve: list[dict[str, Any]]) -> None:
-    mean = np.array([one["mean_probability"] for one in curve])
-    share = np.array([one["share"] for one in curve])
-    below = share - np.array([one["low"] for one in curve])
-    above = np.array([one["high"] for one in curve]) - share
+    mean = np.array([part["mean_probability"] for part in curve])
+    share = np.array([part["share"] for part in curve])
+    below = share - np.array([part["low"] for part in curve])
+    above = np.array([part["high"] for part in curve]) - share
     axes.errorbar(
         mean,
         share,
@@ -148,13 +148,13 @@ def _draw_bins(axes: Axes, unit: str, curve: list[dict[str, Any]]) -> None:
 
 def _bins_text(curve: list[dict[str, Any]]) -> str:
     """How many cases the bins hold: their points may lie too close for labels."""
-    counts = sorted({one["n"] for one in curve})
+    counts = sorted({part["n"] for part in curve})
     several = f" to {counts[-1]}" if len(counts) > 1 else ""
     return f"{len(curve)} bins of {counts[0]}{several} cases"
 
 
-def _draw_row(axes: Axes, row: int, figure: dict[str, Any], small: bool) -> None:
-    value, low, high = (figure[key] for key in ("value", "low", "high"))
+def _draw_row(axes: Axes, row: int, measure: dict[str, Any], small: bool) -> None:
+    value, low, high = (measure[key] for key in ("value", "low", "high"))
     if value is None or value != value:
         axes.text(0.5, row, "undefined", ha="center", va="center", fontsize=8)
         return

@@ -221,9 +221,9 @@ def _calibration_records(part: dict[str, Any]) -> list[dict[str, Any]]:
         error = part[name]
         method = f"{error['bins']} bins; by chance {error['if_calibrated']}"
         records.append({"figure": name, "value": error["value"], "method": method})
-    for number, one in enumerate(part["curve"], start=1):
-        shown = {"figure": f"bin {number}", "value": one["share"], "method": "Wilson"}
-        records.append(shown | one)
+    for number, cases in enumerate(part["curve"], start=1):
+        shown = {"figure": f"bin {number}", "value": cases["share"], "method": "Wilson"}
+        records.append(shown | cases)
     return records
 
 

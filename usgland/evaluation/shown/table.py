@@ -102,7 +102,7 @@ class Document:
 
     Attributes:
         blocks: Tables and lines, in their order.
-        synthetic: Whether the numbers are of phantoms; every form of it says so.
+        synthetic: Whether the numbers are of phantoms; every kind of file says so.
         notes: What holds for all of it, below.
         lead: A sentence above everything, also above the mark of phantoms in
             Markdown; "" for none.
@@ -182,7 +182,7 @@ class Document:
 
 
 def _ended(lines: Sequence[str]) -> list[str]:
-    """The empty line that ends what stands above, unless it is there."""
+    """The empty line that ends what stands above, where none does yet."""
     return [""] if lines and lines[-1] else []
 
 

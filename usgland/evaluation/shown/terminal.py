@@ -109,7 +109,7 @@ def _rich_table(table: Table, room: int) -> "RenderableType":
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    layout, heads, cells, widths = _choose_layout(table, room)
+    layout, (heads, *texts), widths = _choose_layout(table, room)
     drawn = RichTable()
     if layout.gap != FRAMED:
         # The line below the heads has a column of its own between columns.
@@ -124,16 +124,16 @@ def _rich_table(table: Table, room: int) -> "RenderableType":
             width=width,
             overflow="fold",
         )
-    above = ""
-    lines = iter(cells)
+    above = None
+    remaining = iter(texts)
     for section in table.sections:
         for row in section:
-            name, *texts = next(lines)
+            name, *cells = next(remaining)
             # What stands above is not said again.
-            shown = "" if name == above else name
-            above = name
+            shown = Text("" if (name, row.indent) == above else name)
+            above = name, row.indent
             drawn.add_row(
-                Padding(Text(shown), (0, 0, 0, INDENT * row.indent)), *map(Text, texts)
+                Padding(shown, (0, 0, 0, INDENT * row.indent)), *map(Text, cells)
             )
         drawn.add_section()
     return drawn
@@ -141,46 +141,41 @@ def _rich_table(table: Table, room: int) -> "RenderableType":
 
 def _choose_layout(
     table: Table, room: int
-) -> tuple[Layout, list[str], list[list[str]], list[int | None]]:
-    """The roomiest layout that fits, its heads and cells, and a width a column."""
-    from rich.cells import cell_len
-
-    count = len(table.heads)
+) -> tuple[Layout, list[list[str]], Sequence[int | None]]:
+    """The roomiest layout that fits, the heads and cells in it, a width a column."""
     starts = table.span_starts()
+    heads = list(table.heads)
+    if table.spans:
+        heads = [f"{starts.get(i, '')}\n{head}" for i, head in enumerate(heads)]
+    indents = [0, *(INDENT * row.indent for row in table.rows())]
     for layout in LAYOUTS:
-        heads = list(table.heads)
-        if table.spans:
-            heads = [f"{starts.get(i, '')}\n{head}" for i, head in enumerate(heads)]
-        cells = [list(row.cells) for row in table.rows()]
-        if layout.stacked:
-            cells = [[_stacked(cell) for cell in row] for row in cells]
-        least, most = [], []
-        for column in range(count):
-            left = [INDENT * row.indent if not column else 0 for row in table.rows()]
-            parts = [(0, part) for part in _parts(heads[column], layout.heads_wrapped)]
-            lines = [(0, line) for line in heads[column].split("\n")]
-            for indent, row in zip(left, cells, strict=True):
-                wrapped = layout.words_wrapped and not _is_number(row[column])
-                parts += [(indent, part) for part in _parts(row[column], wrapped)]
-                lines += [(indent, line) for line in row[column].split("\n")]
-            least.append(max(indent + cell_len(part) for indent, part in parts))
-            most.append(max(indent + cell_len(line) for indent, line in lines))
-        spare = room - sum(least) - layout.lost(count)
+        shown = _stacked if layout.stacked else str
+        texts = [heads, *([shown(cell) for cell in row.cells] for row in table.rows())]
+        least, most = [0] * len(heads), [0] * len(heads)
+        for number, (indent, row) in enumerate(zip(indents, texts, strict=True)):
+            for column, text in enumerate(row):
+                wrapped = layout.words_wrapped and not _is_number(text)
+                wrapped = wrapped if number else layout.heads_wrapped
+                lines, left = text.split("\n"), 0 if column else indent
+                shortest = left + _longest(text.split() if wrapped else lines)
+                least[column] = max(least[column], shortest)
+                most[column] = max(most[column], left + _longest(lines))
+        spare = room - sum(least) - layout.lost(len(heads))
         if spare >= 0:
             break
     else:
-        return layout, heads, cells, [None] * count
-    widths = list(least)
+        return layout, texts, [None] * len(heads)
     for _ in range(spare):
-        lacking = [wanted - width for wanted, width in zip(most, widths, strict=True)]
+        lacking = [wanted - width for wanted, width in zip(most, least, strict=True)]
         if max(lacking) > 0:
-            widths[lacking.index(max(lacking))] += 1
-    return layout, heads, cells, list(widths)
+            least[lacking.index(max(lacking))] += 1
+    return layout, texts, least
 
 
-def _parts(text: str, wrapped: bool) -> list[str]:
-    """What must stand on one line each."""
-    return (text.split() if wrapped else text.split("\n")) or [""]
+def _longest(parts: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, parts), default=0)
 
 
 def _is_number(text: str) -> bool:

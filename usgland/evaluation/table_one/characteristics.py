@@ -34,6 +34,7 @@ TESTS = (*OF_CATEGORIES, *OF_NUMBERS)
 
 # Beyond it, in any group, a mean says little: median and quartiles stand for it.
 SKEWED = 1.0
+QUARTILES = (0.25, 0.5, 0.75)
 LEAST_EXPECTED = 5.0  # of every cell, for the chi-square test (Cochran, 1954)
 
 
@@ -172,51 +173,53 @@ def table_from_counts(
             )
     lines: list[Line] = []
     for name, words in counts.items():
-        table = np.array([list(one) for one in words.values()]).T
+        table = np.array([list(counted) for counted in words.values()]).T
         missing = tuple(int(n) for n in np.asarray(sizes) - table.sum(axis=1))
         lines += _lines_of_counts(
             name, list(words), table, missing, wanted.get(name, ""), seed
         )
     for name, pairs in moments.items():
-        given = [Moments(m, s, n) for (m, s), n in zip(pairs, sizes, strict=True)]
+        known = [Moments(m, s, n) for (m, s), n in zip(pairs, sizes, strict=True)]
         compare = student if wanted.get(name) == "student" else welch
-        found = Association("", np.nan, "more than two groups")
-        if len(given) == 2:
-            found = compare(*given)
-        cells = tuple(f"{one.mean:g} ± {one.sd:g}" for one in given)
-        none = (0,) * len(given)
-        lines.append(Line(name, "", cells, none, *found, number_smd(given)))
+        compared = Association("", np.nan, "more than two groups")
+        if len(known) == 2:
+            compared = compare(*known)
+        cells = tuple(f"{group.mean:g} ± {group.sd:g}" for group in known)
+        none = (0,) * len(known)
+        lines.append(Line(name, "", cells, none, *compared, number_smd(known)))
     return TableOne("patients", tuple(groups), tuple(sizes), tuple(lines))
 
 
 def _number_line(
     name: str, values: Sequence[pd.Series], median: bool, test: str
 ) -> Line:
-    known = [one[one != ""].astype("float64").to_numpy() for one in values]
-    missing = tuple(int((one == "").sum()) for one in values)
-    skewed = any(abs(skew(one)) > SKEWED for one in known if len(one) > 2)
+    known = [group[group != ""].astype("float64").to_numpy() for group in values]
+    missing = tuple(int((group == "").sum()) for group in values)
+    skewed = any(abs(skew(group)) > SKEWED for group in known if len(group) > 2)
     by_rank = test == "mann-whitney" or (not test and (median or skewed))
     if by_rank or median:
         cells = tuple(
-            "{1:.3g} [{0:.3g} to {2:.3g}]".format(*np.quantile(one, [0.25, 0.5, 0.75]))
-            if len(one)
+            "{1:.3g} [{0:.3g} to {2:.3g}]".format(*np.quantile(group, QUARTILES))
+            if len(group)
             else "none"
-            for one in known
+            for group in known
         )
     else:
         cells = tuple(
-            f"{one.mean():.4g} ± {one.std(ddof=1):.3g}" if len(one) > 1 else "none"
-            for one in known
+            f"{group.mean():.4g} ± {group.std(ddof=1):.3g}"
+            if len(group) > 1
+            else "none"
+            for group in known
         )
-    found = _compare_numbers(known, by_rank=by_rank, test=test)
-    smd = number_smd([_moments(one) for one in known])
-    return Line(name, "", cells, missing, *found, smd)
+    compared = _compare_numbers(known, by_rank=by_rank, test=test)
+    smd = number_smd([_moments(group) for group in known])
+    return Line(name, "", cells, missing, *compared, smd)
 
 
 def _compare_numbers(
     known: Sequence[NDArray], *, by_rank: bool, test: str
 ) -> Association:
-    if min(len(one) for one in known) < 2:
+    if min(len(group) for group in known) < 2:
         return Association("", np.nan, "fewer than two values in a group")
     if len(known) > 2:
         name, compare = ("Kruskal-Wallis", kruskal) if by_rank else ("ANOVA", f_oneway)
@@ -224,7 +227,7 @@ def _compare_numbers(
     if by_rank:
         return Association("Mann-Whitney", float(mannwhitneyu(*known).pvalue))
     compare_moments = student if test == "student" else welch
-    return compare_moments(*(_moments(one) for one in known))
+    return compare_moments(*(_moments(group) for group in known))
 
 
 def _moments(values: NDArray) -> Moments:
@@ -237,11 +240,13 @@ def _category_lines(
     name: str, values: Sequence[pd.Series], test: str, seed: int
 ) -> list[Line]:
     words = sorted(set().union(*map(set, values)) - {""})
-    missing = tuple(int((one == "").sum()) for one in values)
+    missing = tuple(int((group == "").sum()) for group in values)
     if not words:
         empty = ("none",) * len(values)
         return [Line(name, "", empty, missing, "", np.nan, "no value", np.nan)]
-    table = np.array([[int((one == word).sum()) for word in words] for one in values])
+    table = np.array(
+        [[int((group == word).sum()) for word in words] for group in values]
+    )
     return _lines_of_counts(name, words, table, missing, test, seed)
 
 
@@ -253,7 +258,7 @@ def _lines_of_counts(
     test: str,
     seed: int,
 ) -> list[Line]:
-    found = _compare_counts(table, test, seed)
+    compared = _compare_counts(table, test, seed)
     smd = category_smd(table)
     totals = table.sum(axis=1)
     lines = []
@@ -263,7 +268,7 @@ def _lines_of_counts(
             for count, total in zip(table[:, number], totals, strict=True)
         )
         first = number == 0
-        shown = found if first else Association("", np.nan)
+        shown = compared if first else Association("", np.nan)
         lines.append(Line(name, word, cells, missing, *shown, smd if first else np.nan))
     return lines
 

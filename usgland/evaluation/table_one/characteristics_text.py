@@ -12,35 +12,40 @@ from usgland.evaluation.table_one.characteristics import (
     TableOne,
 )
 
+TESTED = ("P", "test", "SMD")  # heads beside the groups
+
 
 def table_one_document(
-    found: TableOne, *, synthetic: bool, names: Mapping[str, str] | None = None
+    characteristics: TableOne,
+    *,
+    synthetic: bool,
+    names: Mapping[str, str] | None = None,
 ) -> Document:
     """The table, and a record a line of it in full precision.
 
     Args:
-        found: The table.
+        characteristics: The table.
         synthetic: Whether the rows are phantoms.
         names: Column -> how it is called, with its unit; others by their own names.
     """
     lines = []
-    for column, of_column in groupby(found.lines, key=lambda line: line.name):
+    for column, of_column in groupby(characteristics.lines, key=lambda line: line.name):
         shown = (names or {}).get(column) or column.replace("_", " ")
         # Of the first letter alone: BMI stays in capitals.
         lines += _rows(shown[:1].upper() + shown[1:], list(of_column))
-    groups = tuple(zip(found.groups, found.sizes, strict=True))
+    groups = tuple(zip(characteristics.groups, characteristics.sizes, strict=True))
     table = Table(
         heads=("", *(f"{group}\nn = {size}" for group, size in groups), *TESTED),
         sections=(tuple(lines),),
-        notes=tuple(_notes(found)),
+        notes=tuple(_notes(characteristics)),
         align="l" + "r" * (len(groups) + 1) + "lr",
     )
     heads = [f"{group} (n = {size})" for group, size in groups]
-    missing = [f"missing {group}" for group in found.groups]
+    missing = [f"missing {group}" for group in characteristics.groups]
     records = [
         {
             "synthetic": synthetic,
-            "unit": found.unit,
+            "unit": characteristics.unit,
             "column": line.name,
             "word": line.word,
             **dict(zip(heads, line.cells, strict=True)),
@@ -50,7 +55,7 @@ def table_one_document(
             "smd": line.smd,
             "reason": line.reason,
         }
-        for line in found.lines
+        for line in characteristics.lines
     ]
     columns = ("synthetic", "unit", "column", "word", *heads, *missing)
     return Document(
@@ -59,9 +64,6 @@ def table_one_document(
         columns=(*columns, "test", "p_value", "smd", "reason"),
         records=tuple(records),
     )
-
-
-TESTED = ("P", "test", "SMD")
 
 
 def _rows(name: str, lines: list[Line]) -> list[Row]:
@@ -82,10 +84,10 @@ def _rows(name: str, lines: list[Line]) -> list[Row]:
     return rows
 
 
-def _notes(found: TableOne) -> list[str]:
+def _notes(characteristics: TableOne) -> list[str]:
     notes = [
-        f"Counted: {found.unit}. Numbers: mean ± SD, or median [quartiles]; words: "
-        "count (percent of those known).",
+        f"Counted: {characteristics.unit}. Numbers: mean ± SD, or median [quartiles]; "
+        "words: count (percent of those known).",
         "Tests, unless chosen: numbers by Welch, by Mann-Whitney where a group's "
         f"skewness passes {SKEWED:g}; words by chi-square without correction if every "
         f"expected count is {LEAST_EXPECTED:g} or more, else by Fisher; more than two "
@@ -94,7 +96,7 @@ def _notes(found: TableOne) -> list[str]:
         "empty where the groups share no value. P values are not adjusted for "
         "several columns.",
     ]
-    if found.left_out:
-        listed = "; ".join(found.left_out)
+    if characteristics.left_out:
+        listed = "; ".join(characteristics.left_out)
         notes.append(f"Left out, as values differ within a patient: {listed}.")
     return notes

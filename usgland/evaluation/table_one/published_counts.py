@@ -31,8 +31,8 @@ class PublishedCounts(Settings):
         if len(self.n) != wanted:
             raise ValueError(f"expected n of {wanted} groups, not of {len(self.n)}")
         for name, words in self.counts.items():
-            for word, one in words.items():
-                if len(one) != wanted:
+            for word, counts in words.items():
+                if len(counts) != wanted:
                     raise ValueError(f"{name}, {word}: expected {wanted} counts")
             for size, *column in zip(self.n, *words.values(), strict=True):
                 if sum(column) > size:
@@ -55,11 +55,18 @@ def read_published_counts(
         UserError: If it is no such file.
     """
     try:
-        given = PublishedCounts.model_validate(read_yaml(path))
+        published = PublishedCounts.model_validate(read_yaml(path))
     except pydantic.ValidationError as error:
         names = list(PublishedCounts.model_fields)
-        wrong = "; ".join(describe_problem(one, names) for one in error.errors())
+        wrong = "; ".join(
+            describe_problem(problem, names) for problem in error.errors()
+        )
         raise UserError(f"{path}: {wrong}") from error
     return table_from_counts(
-        given.groups, given.n, given.counts, given.moments, tests=tests, seed=seed
+        published.groups,
+        published.n,
+        published.counts,
+        published.moments,
+        tests=tests,
+        seed=seed,
     )
