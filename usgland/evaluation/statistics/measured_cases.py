@@ -113,6 +113,12 @@ class MeasuredCases:
                 f"`bootstrap` must be one of {BOOTSTRAPS}. Received: {self.bootstrap!r}"
             )
 
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Name -> value, each of `names`, and sensitivity and specificity."""
+        cases = self.labels, self.probabilities, self.threshold
+        return score(*cases, self._all_names)
+
     def measures(self) -> dict[str, Measure]:
         """Name -> measure, each of `names`."""
         return {
@@ -178,19 +184,14 @@ class MeasuredCases:
             value, lambda measures: _at_prevalence(measures, prevalence)[name]
         )
 
-    @cached_property
+    @property
     def _all_names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.names, *CALL_RATES)))
 
     @cached_property
-    def values(self) -> dict[str, float]:
-        cases = self.labels, self.probabilities, self.threshold
-        return score(*cases, self._all_names)
-
-    @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        reached = np.asarray(self.probabilities) >= np.asarray(self.threshold)
-        return confusion(self.labels, reached)
+        probabilities = np.asarray(self.probabilities, "float64")
+        return confusion(self.labels, probabilities >= np.asarray(self.threshold))
 
     @cached_property
     def _shares(self) -> dict[str, tuple[int, int]]:
@@ -269,17 +270,10 @@ def measures(
         >>> found.loc["ppv", "method"]
         'Wilson'
     """
-    cases = _cases_of(
-        labels,
-        probabilities,
-        threshold,
-        patient_ids,
-        names=names,
-        level=level,
-        proportions=proportions,
-        bootstrap=bootstrap,
-        resamples=resamples,
-        seed=seed,
+    labels, probabilities = checked_cases(labels, probabilities)
+    draws = _draws_of(labels, patient_ids, resamples, seed)
+    cases = MeasuredCases(
+        labels, probabilities, threshold, draws, names, level, proportions, bootstrap
     )
     return pd.DataFrame.from_dict(
         cases.measures(), orient="index", columns=list(Measure._fields)
@@ -343,39 +337,24 @@ def bootstrap_interval(
                 f"{', '.join(OF_PROBABILITIES)} need none"
             )
         threshold = 0.5
-    cases = _cases_of(
-        labels,
-        probabilities,
-        threshold,
-        patient_ids,
-        names=(measure,),
-        level=level,
-        bootstrap=method,
-        resamples=resamples,
-        seed=seed,
+    labels, probabilities = checked_cases(labels, probabilities)
+    draws = _draws_of(labels, patient_ids, resamples, seed)
+    cases = MeasuredCases(
+        labels, probabilities, threshold, draws, (measure,), level, bootstrap=method
     )
     return cases.resampled_interval(cases.values[measure], lambda of: of[measure])
 
 
-def _cases_of(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    threshold: ArrayLike,
-    patient_ids: ArrayLike | None,
-    *,
-    resamples: int,
-    seed: int,
-    **options: Any,
-) -> MeasuredCases:
-    labels, probabilities = checked_cases(labels, probabilities)
+def _draws_of(
+    labels: NDArray, patient_ids: ArrayLike | None, resamples: int, seed: int
+) -> PatientDraws:
     ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
     if ids.shape != labels.shape:
         raise ValueError(
             f"`patient_ids` must have one entry a case, {len(labels)}. "
             f"Received: shape {ids.shape}"
         )
-    draws = draw_patients(ids, resamples=resamples, seed=seed)
-    return MeasuredCases(labels, probabilities, threshold, draws, **options)
+    return draw_patients(ids, resamples=resamples, seed=seed)
 
 
 def _at_prevalence(measures: Mapping[str, Any], prevalence: float) -> dict[str, Any]:
