@@ -41,6 +41,23 @@ SIGNATURES = {
         "patient_ids=None, level=0.95, method='percentile', resamples=2000, "
         "seed=0)"
     ),
+    "expected_calibration_error": "(labels, probabilities, edges=None)",
+    "net_benefit": "(labels, probabilities, thresholds, *, prevalence=None)",
+    "delong_test": (
+        "(labels, scores_a, scores_b, *, level=0.95, patient_ids=None, margin=None)"
+    ),
+    "unpaired_delong_test": "(a, b, *, level=0.95, patient_ids=None, margin=None)",
+    "permutation_test": (
+        "(labels, scores_a, scores_b, *, level=0.95, patient_ids=None, "
+        "margin=None, resamples=20000, seed=0)"
+    ),
+    "mcnemar_test": (
+        "(labels, calls_a, calls_b, *, measure='accuracy', patient_ids=None, "
+        "level=0.95, margin=None)"
+    ),
+    "holm": "(p_values)",
+    "cohen_kappa": "(calls_a, calls_b, *, level=0.95)",
+    "fleiss_kappa": "(calls, *, level=0.95)",
     "mrmc": (
         "(labels, readings, *, measure='roc_auc', method=None, "
         "patient_ids=None, level=0.95)"

@@ -14,8 +14,19 @@ One model
     auc_interval                    of an AUC: DeLong, clustered by patient
     proportion_interval             of a share: Wilson or Clopper-Pearson
     bootstrap_interval              of any measure, patients drawn
+    expected_calibration_error      how far probabilities are from shares
+    net_benefit                     what acting on a model is worth
+
+Two models
+    delong_test                     AUCs on the same cases
+    unpaired_delong_test            AUCs on different cases
+    permutation_test                AUCs on the same cases, by swapping the models
+    mcnemar_test                    sensitivities, specificities or accuracies
+    holm                            P values adjusted for their number
 
 Readers
+    cohen_kappa                     how two readers agree beyond chance
+    fleiss_kappa                    how several readers do
     mrmc                            two modalities, several readers: Obuchowski-Rockette
 
 How many patients
@@ -46,6 +57,12 @@ if TYPE_CHECKING:
     from usgland.evaluation.cases.thresholds import (
         choose_threshold as choose_threshold,
     )
+    from usgland.evaluation.performance.decision_curve import (
+        net_benefit as net_benefit,
+    )
+    from usgland.evaluation.performance.reliability import (
+        expected_calibration_error as expected_calibration_error,
+    )
     from usgland.evaluation.planning.power import (
         sample_size_auc_difference as sample_size_auc_difference,
         sample_size_auc_noninferiority as sample_size_auc_noninferiority,
@@ -55,6 +72,18 @@ if TYPE_CHECKING:
     from usgland.evaluation.planning.sample_size import (
         sample_size_auc as sample_size_auc,
         sample_size_proportion as sample_size_proportion,
+    )
+    from usgland.evaluation.statistics.agreement import (
+        cohen_kappa as cohen_kappa,
+        fleiss_kappa as fleiss_kappa,
+    )
+    from usgland.evaluation.statistics.auc_tests import (
+        delong_test as delong_test,
+        permutation_test as permutation_test,
+        unpaired_delong_test as unpaired_delong_test,
+    )
+    from usgland.evaluation.statistics.families import (
+        holm as holm,
     )
     from usgland.evaluation.statistics.intervals import (
         auc_interval as auc_interval,
@@ -73,6 +102,9 @@ if TYPE_CHECKING:
     from usgland.evaluation.statistics.scores import (
         roc_auc as roc_auc,
     )
+    from usgland.evaluation.statistics.share_tests import (
+        mcnemar_test as mcnemar_test,
+    )
 else:
     # Public name -> the module that has it, imported when the name is asked for.
     MODULES = {
@@ -85,6 +117,15 @@ else:
         "auc_interval": "statistics.intervals",
         "proportion_interval": "statistics.intervals",
         "bootstrap_interval": "statistics.measured_cases",
+        "expected_calibration_error": "performance.reliability",
+        "net_benefit": "performance.decision_curve",
+        "delong_test": "statistics.auc_tests",
+        "unpaired_delong_test": "statistics.auc_tests",
+        "permutation_test": "statistics.auc_tests",
+        "mcnemar_test": "statistics.share_tests",
+        "holm": "statistics.families",
+        "cohen_kappa": "statistics.agreement",
+        "fleiss_kappa": "statistics.agreement",
         "mrmc": "statistics.reader_estimates",
         "sample_size_proportion": "planning.sample_size",
         "sample_size_auc": "planning.sample_size",

@@ -74,20 +74,35 @@ def net_benefit(
     weighs `threshold / (1 - threshold)`, as who acts from there on says it does.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`, in [0, 1].
-        thresholds: `(thresholds,)`, in (0, 1).
-        prevalence: As in `decision_curve`.
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        probabilities: `(cases,)`, P(malignant) in [0, 1].
+        thresholds: `(thresholds,)`, in (0, 1); or one.
+        prevalence: Share of malignant cases where the model is to be used, in (0, 1);
+            None for that of the cases. Sensitivity and specificity at each threshold
+            are taken as they are, probabilities are not shifted.
 
     Returns:
         `(thresholds,)`, at most the prevalence; NaN with a prevalence that is given
-        where the cases are of one label.
+        where the cases are of one label. Acting on all has the net benefit
+        `prevalence - (1 - prevalence) * threshold / (1 - threshold)`, on none 0.
 
     Raises:
-        ValueError: If a threshold or the prevalence is not in (0, 1).
+        ValueError: If a threshold or the prevalence is not in (0, 1), or as `score`.
+
+    Reference:
+        [Vickers and Elkin, 2006](https://doi.org/10.1177/0272989X06295361).
+
+    Example:
+        At 0.2 there are 3 true and 1 false positives of 8: 3/8 - 1/8 * 0.2 / 0.8.
+
+        >>> import usgland.evaluation as ev
+        >>> labels = [1, 1, 1, 1, 0, 0, 0, 0]
+        >>> probabilities = [0.9, 0.7, 0.3, 0.1, 0.4, 0.1, 0.1, 0.05]
+        >>> ev.net_benefit(labels, probabilities, [0.2, 0.5])
+        array([0.34375, 0.25   ])
     """
     labels, probabilities = checked_cases(labels, probabilities)
-    thresholds = np.asarray(thresholds, "float64")
+    thresholds = np.atleast_1d(np.asarray(thresholds, "float64"))
     _check_inside("thresholds", thresholds)
     if prevalence is not None:
         _check_inside("prevalence", np.asarray(prevalence))

@@ -104,23 +104,42 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    labels: ArrayLike, probabilities: ArrayLike, edges: ArrayLike
+    labels: ArrayLike, probabilities: ArrayLike, edges: ArrayLike | None = None
 ) -> float:
     """Mean distance of share and mean probability over bins, weighted by their cases.
 
-    0 is best. It is never below 0, so chance alone raises it: see `if_calibrated` in
-    `assess_calibration`.
+    0 is best. It is never below 0, so chance alone raises it, the more so the fewer
+    the cases.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`, in [0, 1].
-        edges: As in `reliability_curve`.
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        probabilities: `(cases,)`, P(malignant) in [0, 1].
+        edges: `(bins + 1,)`, ascending; a bin holds its upper edge, the first one
+            also its lower. None for ten bins of equally many cases, or fewer so that
+            ten cases fall in each.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ValueError: As `score`.
 
     Reference:
         [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602), section 3,
         with P(malignant) in place of the confidence of the winning class.
+
+    Example:
+        Ten cases at 0.2 of which 3 are malignant, ten at 0.7 of which 6 are.
+
+        >>> import usgland.evaluation as ev
+        >>> labels = [1] * 3 + [0] * 7 + [1] * 6 + [0] * 4
+        >>> probabilities = [0.2] * 10 + [0.7] * 10
+        >>> round(ev.expected_calibration_error(labels, probabilities), 6)
+        0.1
     """
     labels, probabilities = checked_cases(labels, probabilities)
+    if edges is None:
+        edges = equal_count_edges(probabilities)
     return float(_errors(labels[None], probabilities, edges)[0])
 
 

@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from usgland.evaluation.statistics.scores import confusion, measures_of_counts
+from usgland.evaluation.statistics.readable import readable
+from usgland.evaluation.statistics.scores import (
+    checked_labels,
+    confusion,
+    measures_of_counts,
+)
 
 ONE_CALL = "all calls are the same"
 
@@ -35,8 +40,13 @@ class Agreement(NamedTuple):
     method: str
     reason: str
 
+    def __repr__(self) -> str:
+        return readable(self)
 
-def cohen_kappa(calls_a: ArrayLike, calls_b: ArrayLike, *, level: float) -> Agreement:
+
+def cohen_kappa(
+    calls_a: ArrayLike, calls_b: ArrayLike, *, level: float = 0.95
+) -> Agreement:
     """Agreement of two readers.
 
     Args:
@@ -51,6 +61,21 @@ def cohen_kappa(calls_a: ArrayLike, calls_b: ArrayLike, *, level: float) -> Agre
         [Cohen, 1960](https://doi.org/10.1177/001316446002000104); standard error:
         [Fleiss, Cohen and Everitt, 1969](https://doi.org/10.1037/h0028106),
         equation 13.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> a = [1] * 20 + [1] * 5 + [0] * 10 + [0] * 15
+        >>> b = [1] * 20 + [0] * 5 + [1] * 10 + [0] * 15
+        >>> ev.cohen_kappa(a, b)
+        Agreement(
+            kappa=0.4,
+            standard_error=0.127,
+            low=0.1511,
+            high=0.6489,
+            agreement=0.7,
+            malignant=0.55,
+            method='Fleiss, Cohen and Everitt',
+        )
     """
     counts = confusion(calls_a, calls_b)
     kappa = float(measures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
@@ -76,7 +101,7 @@ def cohen_kappa(calls_a: ArrayLike, calls_b: ArrayLike, *, level: float) -> Agre
     )
 
 
-def fleiss_kappa(calls: ArrayLike, *, level: float) -> Agreement:
+def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
     """Agreement of several readers, all of whom read every case.
 
     The standard error is a jackknife over cases. The usual closed form holds only
@@ -91,9 +116,16 @@ def fleiss_kappa(calls: ArrayLike, *, level: float) -> Agreement:
 
     Reference:
         [Fleiss, 1971](https://doi.org/10.1037/h0031619)
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> calls = [[1, 1, 0, 0, 1, 0], [1, 1, 0, 1, 1, 0], [1, 0, 0, 0, 1, 1]]
+        >>> found = ev.fleiss_kappa(calls)
+        >>> round(found.kappa, 4), round(found.agreement, 4)
+        (0.325, 0.6667)
     """
-    calls = np.asarray(calls)
-    if calls.ndim != 2 or len(calls) < 2 or not np.isin(calls, (0, 1)).all():
+    calls = checked_labels(calls, "calls")
+    if calls.ndim != 2 or len(calls) < 2:
         raise ValueError(
             "`calls` must be `(readers, cases)` of 0 and 1, of two readers or more. "
             f"Received: shape {calls.shape}"

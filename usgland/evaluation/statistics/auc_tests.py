@@ -26,6 +26,7 @@ from usgland.evaluation.statistics.non_inferiority import (
     check_margin,
     judge_non_inferiority,
 )
+from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.swap_tests import RESAMPLES, auc_swap_test
 
 
@@ -62,6 +63,9 @@ class AucDifference(NamedTuple):
     reason: str
     non_inferiority: NonInferiority | None
 
+    def __repr__(self) -> str:
+        return readable(self)
+
 
 def delong_test(
     labels: ArrayLike,
@@ -93,6 +97,26 @@ def delong_test(
 
     Reference:
         As `delong_covariance`.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> a = [0.1, 0.3, 0.4, 0.6, 0.5, 0.7, 0.8, 0.9]
+        >>> b = [0.2, 0.6, 0.1, 0.5, 0.3, 0.4, 0.9, 0.7]
+        >>> ev.delong_test(labels, a, b)
+        AucDifference(
+            auc_a=0.9375,
+            auc_b=0.75,
+            difference=0.1875,
+            standard_error=0.1693,
+            low=-0.1442,
+            high=0.5192,
+            level=0.95,
+            z=1.108,
+            degrees_of_freedom=inf,
+            p_value=0.2679,
+            method='DeLong, paired',
+        )
     """
     check_level(level)
     check_margin(margin)
@@ -137,6 +161,14 @@ def unpaired_delong_test(
         [DeLong et al., 1988](https://doi.org/10.2307/2531595) for each variance;
         degrees of freedom by Satterthwaite, as in R's pROC, there of cases, here of
         patients.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> a = [0, 0, 0, 1, 1, 1], [0.1, 0.3, 0.6, 0.4, 0.7, 0.9]
+        >>> b = [0, 0, 0, 0, 1, 1, 1], [0.5, 0.2, 0.6, 0.7, 0.3, 0.4, 0.8]
+        >>> found = ev.unpaired_delong_test(a, b)
+        >>> round(found.difference, 4), round(found.p_value, 4)
+        (0.3889, 0.2812)
     """
     check_level(level)
     check_margin(margin)
@@ -191,6 +223,17 @@ def permutation_test(
 
     Reference:
         As `auc_swap_test`.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> a = [0.1, 0.3, 0.4, 0.6, 0.5, 0.7, 0.8, 0.9]
+        >>> b = [0.2, 0.6, 0.1, 0.5, 0.3, 0.4, 0.9, 0.7]
+        >>> found = ev.permutation_test(labels, a, b)
+        >>> found.p_value
+        0.375
+        >>> found.method
+        'permutation within patients (exact, all 2^4 swaps); interval: DeLong, paired'
     """
     result = delong_test(
         labels,

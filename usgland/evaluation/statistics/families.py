@@ -30,11 +30,19 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
         p_values: `(tests,)`; NaN for a test that could not be made, which stays NaN
             and does not count.
 
+    Returns:
+        `(tests,)`, in their order, at most 1.
+
     Raises:
         ValueError: If a P value is not in [0, 1].
 
     Reference:
         [Holm, 1979](https://www.jstor.org/stable/4615733)
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> ev.holm([0.01, 0.04, 0.03])
+        array([0.03, 0.06, 0.06])
     """
     values = np.asarray(p_values, "float64")
     known = values[~np.isnan(values)]

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from usgland.evaluation.statistics.readable import readable
+
 
 class NonInferiority(NamedTuple):
     """Whether a falls behind b by less than a margin.
@@ -23,6 +25,9 @@ class NonInferiority(NamedTuple):
     level: float
     shown: bool | None
     method: str
+
+    def __repr__(self) -> str:
+        return readable(self)
 
 
 def check_margin(margin: float | None) -> None:

@@ -19,6 +19,7 @@ from usgland.evaluation.statistics.non_inferiority import (
     check_margin,
     judge_non_inferiority,
 )
+from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import checked_labels
 from usgland.evaluation.statistics.share_intervals import (
     Bounds,
@@ -68,6 +69,9 @@ class ShareTest(NamedTuple):
     reason: str
     non_inferiority: NonInferiority | None
 
+    def __repr__(self) -> str:
+        return readable(self)
+
 
 def mcnemar_test(
     labels: ArrayLike,
@@ -79,18 +83,19 @@ def mcnemar_test(
     level: float = 0.95,
     margin: float | None = None,
 ) -> ShareTest:
-    """Compares two shares on the same cases.
+    """Compares the sensitivity, specificity or accuracy of two sets of calls.
 
-    McNemar's exact test. Where patients have several cases, whose calls are not
-    independent, both calls of a patient are swapped in all cases at once instead
-    (`swap_tests`), and the interval is of patients, too; it has no bounds where the
-    two differ in no patient, or alike in all.
+    Of the same cases, by McNemar's exact test. Where patients have several cases,
+    whose calls are not independent, both calls of a patient are swapped in all cases
+    at once instead (`swap_tests`), and the interval is of patients, too; it has no
+    bounds where the two differ in no patient, or alike in all.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
+        labels: `(cases,)`, 0 benign or 1 malignant.
         calls_a: `(cases,)`, 0 or 1.
-        calls_b: `(cases,)`, likewise.
-        measure: One of `SHARES`.
+        calls_b: `(cases,)`, of the other, in the same order.
+        measure: `"accuracy"`, of all cases; `"sensitivity"`, of the malignant ones; or
+            `"specificity"`, of the benign ones.
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
         level: Of the interval, in (0, 1).
@@ -103,6 +108,27 @@ def mcnemar_test(
     Reference:
         [McNemar, 1947](https://doi.org/10.1007/BF02295996), by the binomial
         distribution; intervals as in `newcombe_paired` and `clustered_variance`.
+
+    Example:
+        Of 20 malignant cases one model alone calls 2 right, the other alone 9.
+
+        >>> import usgland.evaluation as ev
+        >>> a = [0] * 9 + [1] * 2 + [1] * 5 + [0] * 4
+        >>> b = [1] * 9 + [0] * 2 + [1] * 5 + [0] * 4
+        >>> ev.mcnemar_test([1] * 20, a, b, measure="sensitivity")
+        ShareTest(
+            a=0.35,
+            b=0.7,
+            difference=-0.35,
+            only_a=2,
+            only_b=9,
+            n_a=20,
+            n_b=20,
+            low=-0.5789,
+            high=-0.04161,
+            p_value=0.06543,
+            method='McNemar, exact, paired; interval: Newcombe, paired',
+        )
     """
     check_level(level)
     check_margin(margin)
@@ -163,7 +189,7 @@ def unpaired_shares(
     Args:
         a: Labels and calls, each `(cases,)`.
         b: Of the other, of cases of another unit or of other patients.
-        measure: One of `SHARES`.
+        measure: As in `mcnemar_test`.
         patient_ids: Who the cases belong to, of a and of b; None where every case
             is independent.
         level: Of the interval, in (0, 1).
