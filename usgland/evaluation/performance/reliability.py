@@ -204,6 +204,6 @@ def _error(
     ideal = _errors(uniform < probabilities, probabilities, edges)
     return {
         "value": expected_calibration_error(labels, probabilities, edges),
-        "bins": len(reliability_curve(labels, probabilities, edges, level=0.95)),
+        "bins": len(np.unique(_bins(probabilities, edges))),
         "if_calibrated": float(ideal.mean()),
     }

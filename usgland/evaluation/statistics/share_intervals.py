@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
+
+from usgland.evaluation.statistics.intervals import proportion_interval
 
 Bounds = tuple[float, float]
 
@@ -116,7 +118,7 @@ def _from_wilson(
 ) -> Bounds:
     shares, bounds = [], []
     for right in (right_a, right_b):
-        wilson = binomtest(int(right.sum()), len(right)).proportion_ci(level, "wilson")
+        wilson = proportion_interval(int(right.sum()), len(right), level=level)
         shares.append(float(right.mean()))
         bounds.append((wilson.low, wilson.high))
     (a, b), ((low_a, high_a), (low_b, high_b)) = shares, bounds
