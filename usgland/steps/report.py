@@ -34,6 +34,7 @@ from usgland.runs import (
 )
 from usgland.steps.comparison import compare_files
 from usgland.steps.table_one import describe_patients, show_table_one
+from usgland.table_files import read_table
 
 REPORT, MODEL_CARD = "report.html", "model_card.md"
 SHEETS = 6  # of heat maps, each of many images
@@ -116,7 +117,7 @@ def _read_contents(
     run: Path, images: Mapping[str, str] | None, excluded: Sequence[Excluded]
 ) -> RunContents:
     metrics = _read_metrics(run)
-    splits = pd.read_csv(run / SPLITS, dtype=str, keep_default_na=False)
+    splits = read_table(run / SPLITS)
     folders = [run / name for name in (TABLES, PLOTS, READERS)]
     texts = [path for folder in folders for path in folder.glob("*.md")]
     pictures = [path for folder in folders for path in folder.glob("*.png")]

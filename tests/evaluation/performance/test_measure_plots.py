@@ -159,7 +159,7 @@ def test_history_is_read_back(history, tmp_path):
 
 def test_a_history_that_cannot_be_drawn_is_named(history, tmp_path):
     path = tmp_path / "history.csv"
-    with pytest.raises(UserError, match="history.csv: expected a readable CSV file"):
+    with pytest.raises(UserError, match="Received: no file at .*history.csv"):
         read_history(path)
     history[:0].to_csv(path, index=False)
     with pytest.raises(UserError, match="one row an epoch .* Received: no epochs"):
@@ -168,5 +168,5 @@ def test_a_history_that_cannot_be_drawn_is_named(history, tmp_path):
     with pytest.raises(UserError, match="Received: a file without val_loss"):
         read_history(path)
     history.astype(object).assign(loss="x").to_csv(path, index=False)
-    with pytest.raises(UserError, match="`loss`: expected numbers. Received: 'x'"):
+    with pytest.raises(UserError, match="row 2: `loss`: expected a number. .* 'x'"):
         read_history(path)

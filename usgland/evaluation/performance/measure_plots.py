@@ -21,6 +21,7 @@ from usgland.evaluation.shown.names import UNITS, WORDS
 from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
 from usgland.evaluation.shown.text import format_measure
 from usgland.evaluation.statistics.roc_curves import roc_band, roc_points
+from usgland.table_files import ROW, is_missing, raise_problems, read_table
 
 BAND_RESAMPLES = 1000
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
@@ -128,25 +129,26 @@ def read_history(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If it cannot be read, or lacks rows, columns or numbers.
     """
-    try:
-        history = pd.read_csv(path)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: expected a readable CSV file. Received: {reason}"
-        ) from error
-    missing = [name for name in HISTORY_COLUMNS if name not in history]
-    if missing or history.empty:
+    rows = read_table(path)
+    missing = [name for name in HISTORY_COLUMNS if name not in rows]
+    if missing or rows.empty:
         received = f"a file without {', '.join(missing)}" if missing else "no epochs"
         raise UserError(
             f"{path}: expected one row an epoch with {', '.join(HISTORY_COLUMNS)}. "
             f"Received: {received}"
         )
-    for name in HISTORY_COLUMNS:
-        if not pd.api.types.is_numeric_dtype(history[name]):
-            raise UserError(
-                f"{path}: `{name}`: expected numbers. Received: {history[name][0]!r}"
+    history = rows.drop(columns=ROW).apply(pd.to_numeric, errors="coerce")
+    raise_problems(
+        str(path),
+        [
+            (row, f"`{name}`: expected a number. Received: {cell!r}")
+            for name in HISTORY_COLUMNS
+            for row, cell, number in zip(
+                rows[ROW], rows[name], history[name], strict=True
             )
+            if np.isnan(number) and not is_missing(cell)
+        ],
+    )
     return history
 
 
