@@ -2,15 +2,18 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap, norm
 from sklearn import metrics as sklearn_metrics
 
 from usgland.evaluation.statistics.bootstrap import (
+    bca_interval,
     bootstrap_measures,
     draw_patients,
+    jackknife_measures,
     percentile_interval,
     resample_patients,
 )
-from usgland.evaluation.statistics.scores import MEASURES
+from usgland.evaluation.statistics.scores import MEASURES, score
 
 
 def draw(seed, cases=60, patients=25):
@@ -102,8 +105,6 @@ def test_images_of_one_patient_are_resampled_together():
 
 
 def test_percentile_interval_agrees_with_scipy():
-    from scipy.stats import bootstrap
-
     values = np.random.default_rng(0).normal(size=30)
     reference = bootstrap((values,), np.mean, method="percentile", rng=1)
     found = percentile_interval(reference.bootstrap_distribution, level=0.95, seed=1)
@@ -130,3 +131,82 @@ def test_resamples_without_spread_give_no_interval_and_say_why(
     assert found.reason.startswith(reason)
     assert found.how() == f"none: {found.reason}"
     assert found.undefined == left_out
+
+
+def draw_scores(seed=0, patients=60, images=1):
+    rng = np.random.default_rng(seed)
+    ids = np.repeat(np.arange(patients), images)
+    labels = ids % 2
+    own = np.repeat(rng.normal(size=patients), images)
+    scores = labels * 1.5 + own + rng.normal(size=len(ids))
+    return labels, norm.cdf(scores - 0.75), ids.astype(str)
+
+
+def test_bca_is_that_of_scipy_on_independent_cases():
+    labels, probabilities, ids = draw_scores(patients=80)
+    data = np.arange(80)
+
+    def auc(index):
+        return score(labels[index], probabilities[index], 0.5)["brier"]
+
+    expected = bootstrap(
+        (data,),
+        lambda index: auc(index.astype(int)),
+        method="BCa",
+        n_resamples=2000,
+        vectorized=False,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    cases = (labels, probabilities, 0.5, draw_patients(ids, resamples=4000, seed=1))
+    values = bootstrap_measures(*cases)["brier"]
+    found = bca_interval(
+        values, auc(data), jackknife_measures(*cases)["brier"], level=0.95, seed=1
+    )
+    width = expected.high - expected.low
+    assert found.low == pytest.approx(expected.low, abs=0.06 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.06 * width)
+    assert found.method.startswith("BCa bootstrap over patients")
+
+
+def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
+    values = np.random.default_rng(0).normal(size=20_000)
+    found = bca_interval(values, 0.0, np.array([-1.0, 1.0]), level=0.9, seed=0)
+    plain = percentile_interval(values, level=0.9, seed=0)
+    assert found.low == pytest.approx(plain.low, abs=0.03)
+    assert found.high == pytest.approx(plain.high, abs=0.03)
+
+
+def test_the_jackknife_leaves_each_patient_out():
+    labels, probabilities, ids = draw_scores(patients=7, images=2)
+    found = jackknife_measures(labels, probabilities, 0.5, draw_patients(ids))
+    for number, patient in enumerate(sorted(set(ids))):
+        kept = ids != patient
+        expected = score(labels[kept], probabilities[kept], 0.5)
+        one = {name: values[number] for name, values in found.items()}
+        assert one == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "f1", "brier", "sensitivity"])
+def test_bca_moves_the_same_resamples_as_scipy_does(name):
+    # SciPy's own draws go through ours: the bounds agree to the last digits.
+    labels, probabilities, ids = draw_scores(seed=3, patients=40)
+
+    def measure(index, axis=-1):
+        sets = np.atleast_2d(index.astype(int))
+        found = [score(labels[one], probabilities[one], 0.5)[name] for one in sets]
+        return np.array(found).reshape(index.shape[:-1])
+
+    reference = bootstrap(
+        (np.arange(40),),
+        measure,
+        method="BCa",
+        n_resamples=300,
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    draws = draw_patients(ids.astype(int))
+    left_out = jackknife_measures(labels, probabilities, 0.5, draws, (name,))[name]
+    value = score(labels, probabilities, 0.5)[name]
+    values = reference.bootstrap_distribution
+    found = bca_interval(values, value, left_out, level=0.95, seed=0)
+    assert found[:2] == pytest.approx(tuple(reference.confidence_interval), rel=1e-9)

@@ -3,6 +3,8 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
@@ -213,3 +215,40 @@ def test_confusion_names_arguments_it_cannot_use():
         confusion([0, 1], [1])
     with pytest.raises(ValueError, match=r"`predictions` must be 0 or 1. Received"):
         confusion([0, 1], [0.2, 0.7])
+
+
+CASES = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=2, max_size=30
+)
+
+
+@given(CASES)
+def test_turned_labels_swap_sensitivity_and_specificity(rows):
+    labels, grades = np.array(rows).T
+    probabilities = grades / 10
+    one = score(labels, probabilities, 0.55)
+    other = score(1 - labels, 1 - probabilities, 0.45)
+    for a, b in (("sensitivity", "specificity"), ("ppv", "npv")):
+        assert one[a] == pytest.approx(other[b], nan_ok=True)
+    for same in ("roc_auc", "mcc", "cohen_kappa", "accuracy", "brier", "f1_macro"):
+        assert one[same] == pytest.approx(other[same], nan_ok=True)
+    for value in one.values():
+        assert np.isnan(value) or value >= -1
+
+
+@given(CASES, st.integers(0, 2**31))
+def test_the_order_of_rows_changes_nothing(rows, seed):
+    labels, grades = np.array(rows).T
+    order = np.random.default_rng(seed).permutation(len(labels))
+    one = score(labels, grades / 10, 0.5)
+    other = score(labels[order], grades[order] / 10, 0.5)
+    assert one == pytest.approx(other, nan_ok=True)
+
+
+@given(CASES)
+def test_a_monotone_change_of_scores_keeps_what_ranks_alone_decide(rows):
+    labels, grades = np.array(rows).T
+    one = score(labels, grades / 10, 0.55)
+    other = score(labels, (grades / 10) ** 3, 0.55**3)
+    for name in set(MEASURES) - {"brier"}:
+        assert one[name] == pytest.approx(other[name], nan_ok=True)
