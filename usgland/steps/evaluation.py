@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from usgland.config import Config, EvaluationSettings, forced_leaks, load_config
@@ -33,12 +34,10 @@ from usgland.evaluation.performance.measure_plots import (
 )
 from usgland.evaluation.performance.measure_tables import headline, metrics_document
 from usgland.evaluation.performance.measures import metrics_of, units_of
-from usgland.evaluation.performance.subgroups import (
-    group_names,
-    parse_subgroups,
-)
+from usgland.evaluation.performance.subgroups import group_names, parse_subgroups
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.evaluation.shown.table import Document
 from usgland.evaluation.shown.terminal import show, show_table
 from usgland.files import check_unwritten, read_json, write_json
 from usgland.runs import (
@@ -69,9 +68,139 @@ NO_SUBGROUPS = {
     *("image", "image_path", "mask", "mask_path", "patient_id", "group_id"),
     *("label", "sha256", "role", "fold", "csv_row", "synthetic"),
 }
-
-
 BYTES_OF_MEGABYTE = 1e6
+
+
+def evaluate(
+    run: Path,
+    console: Console,
+    *,
+    manifest: Path | None = None,
+    overwrite: bool = False,
+    subgroups: Sequence[str] = (),
+    prevalences: Sequence[float] = (),
+    full: bool = False,
+    docx: bool = False,
+) -> list[Path]:
+    """Scores the test part, predicting it first where that was not done.
+
+    Args:
+        run: A run directory with a model and an operating point.
+        console: Where the table is shown.
+        manifest: Labelled images of another source, scored instead.
+        overwrite: Whether earlier measures and predictions may be replaced.
+        subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
+        prevalences: Others, in (0, 1), at which predictive values and net benefit
+            are given.
+        full: Whether all tables are shown, not the headline alone.
+        docx: Whether they are written as Word files, too.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If the run, the manifest or a column cannot be used.
+    """
+    find_run(run, THRESHOLD)
+    config = load_config(run / CONFIG)
+    cuts = parse_subgroups(subgroups)
+    path = predictions_path(run, manifest)
+    has_folds = (run / FOLDS).exists()
+    predicts = not path.exists() or (overwrite and not has_folds)
+    judges = manifest is None and not has_folds and config.model.inputs != "image"
+    checked = None
+    if manifest is not None:
+        checked = other_rows(run, manifest, config, labelled=True)
+    elif predicts or judges or cuts:
+        checked = manifest_rows(config, console, pixels=predicts or judges)
+    columns = _manifest_columns(checked, list(cuts))  # before it predicts
+    written = []
+    if predicts:
+        written = predict(
+            run, console, manifest=manifest, overwrite=overwrite, checked=checked
+        )
+    elif manifest is not None and checked is not None:
+        _check_predicted(path, manifest, checked)
+    metrics, files = evaluate_run(
+        run,
+        predictions=path,
+        overwrite=overwrite,
+        prevalences=prevalences,
+        columns=columns,
+        cuts=cuts,
+        docx=docx,
+    )
+    table = next(file for file in files if file.stem.startswith("metrics"))
+    _show(metrics, str(table.relative_to(run)), console, full=full)
+    if judges and checked is not None:
+        files += _judge_form(
+            run, config, checked, console, overwrite=overwrite, full=full, docx=docx
+        )
+    return written + files
+
+
+def _manifest_columns(
+    rows: pd.DataFrame | None, names: Sequence[str]
+) -> dict[str, pd.Series]:
+    """Columns of the manifest by image."""
+    if rows is None:
+        return {}
+    for name in names:
+        if name not in rows:
+            known = sorted(set(map(str, rows)) - NO_SUBGROUPS)
+            raise UserError(
+                f"--subgroup: expected a column of the manifest: {', '.join(known)}. "
+                f"Received: {name!r}"
+            )
+    return {name: rows.set_index("image")[name] for name in names}
+
+
+def _check_predicted(path: Path, manifest: Path, rows: pd.DataFrame) -> None:
+    """Another hospital's manifest may have the name of the one predicted earlier."""
+    names = ["image", "patient_id", "label"]
+    predicted = read_predictions(path)[names].astype(str)
+    if not predicted.equals(rows[names].astype(str)):
+        raise UserError(
+            f"Expected predictions of {manifest} in {path}. Received those of other "
+            "images or labels. Add --overwrite to predict again"
+        )
+
+
+def _show(metrics: dict[str, Any], file: str, console: Console, *, full: bool) -> None:
+    """The headline, which names the file of the rest, or all; subgroups in any case."""
+    show(metrics_document(metrics) if full else headline(metrics, file), console)
+    tables = [calibration_table(metrics)] if full else []
+    for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):
+        console.print()
+        show_table(table, console)
+
+
+def _judge_form(
+    run: Path,
+    config: Config,
+    checked: pd.DataFrame,
+    console: Console,
+    *,
+    overwrite: bool,
+    full: bool,
+    docx: bool,
+) -> list[Path]:
+    """What the form is worth, on the test part."""
+    rows = run_rows(run, config, console, checked)
+    tests = iter([(run, rows[rows["role"] == "test"])])
+    written = measure_importance(run, tests, config, console, full=full, docx=docx)
+    if not (run / ALONE).exists():
+        return written
+    for beside in (run / ALONE / folder for folder in NETWORKS):
+        if not (beside / PREDICTIONS).exists():
+            predict(beside, Console(quiet=True), checked=checked)
+        if overwrite or not (beside / METRICS).exists():
+            evaluate_run(beside, overwrite=overwrite)
+    write_logistic(run, [rows], config)
+    predictions = read_predictions(run / PREDICTIONS)
+    return written + compare_sides(
+        run, predictions, config, console, full=full, docx=docx
+    )
 
 
 def evaluate_run(
@@ -145,35 +274,22 @@ def evaluate_run(
         groups=groups,
         units=units,
     )
-    written = _write_plots(run, rows, metrics, environment, suffix)
-    written += write_assessments(metrics, run, suffix, docx=docx)
-    stem = run / TABLES / f"metrics{suffix}"
-    written += metrics_document(metrics).write(stem, docx=docx)
-    write_json(target, metrics)
-    return metrics, [*written, target]
-
-
-def _write_plots(
-    run: Path,
-    rows: pd.DataFrame,
-    metrics: dict[str, Any],
-    environment: dict[str, Any],
-    suffix: str,
-) -> list[Path]:
-    measures = {
-        f"roc{suffix}.png": roc_plot(rows, metrics),
-        f"confusion{suffix}.png": confusion_plot(metrics),
-    }
-    # With the run's own test part; cross-validation has one a fold instead.
+    plots = _plots(rows, metrics, suffix)
+    # Cross-validation has a history a fold instead.
     if not suffix and (run / HISTORY).exists():
-        measures["history.png"] = history_plot(
+        plots["history"] = history_plot(
             read_history(run / HISTORY),
             synthetic=environment["synthetic"],
             kept_epoch=environment.get("kept_epoch"),
         )
-    for name, measure in measures.items():
-        save_plot(measure, run / PLOTS / name)
-    return [run / PLOTS / name for name in measures]
+    _remove_earlier(run, target, suffix)
+    written = [run / PLOTS / f"{name}.png" for name in plots]
+    for file, plot in zip(written, plots.values(), strict=True):
+        save_plot(plot, file)
+    for name, document in _documents(metrics).items():
+        written += document.write(run / TABLES / f"{name}{suffix}", docx=docx)
+    write_json(target, metrics)
+    return metrics, [*written, target]
 
 
 def _cost(environment: dict[str, Any]) -> dict[str, float]:
@@ -185,195 +301,57 @@ def _cost(environment: dict[str, Any]) -> dict[str, float]:
     return cost
 
 
-def write_assessments(
-    metrics: dict[str, Any], run: Path, suffix: str, *, docx: bool = False
-) -> list[Path]:
-    """Writes the measures and tables of what `assess` added to `metrics`.
-
-    Those of subgroups and prevalences that only an earlier evaluation was asked for
-    are removed: a report would show them beside measures they do not belong to.
-
-    Args:
-        metrics: With synthetic, role and confidence_level as well.
-        run: The run directory.
-        suffix: Ends the names of the files, before their kind.
-        docx: Whether the tables are written as Word files, too.
-
-    Returns:
-        The files written.
-    """
-    measures = {"calibration": reliability_plot(metrics)}
+def _plots(
+    rows: pd.DataFrame, metrics: dict[str, Any], suffix: str
+) -> dict[str, Figure]:
+    """Name of a file in `figures/`, without its kind -> what it shows."""
+    plots = {
+        "roc": roc_plot(rows, metrics),
+        "confusion": confusion_plot(metrics),
+        "calibration": reliability_plot(metrics),
+    }
     for curves in metrics["decision_curve"]:
-        measures[_curve_stem(curves)] = decision_curve_plot(metrics, curves)
+        plots[_curve_stem(curves)] = decision_curve_plot(metrics, curves)
     for column in metrics["subgroups"]:
-        measures[_subgroup_stem(column)] = subgroup_plot(metrics, column)
+        plots[_subgroup_stem(column)] = subgroup_plot(metrics, column)
+    return {f"{name}{suffix}": plot for name, plot in plots.items()}
+
+
+def _documents(metrics: dict[str, Any]) -> dict[str, Document]:
+    """Name of a file in `tables/`, without suffix and kind -> its tables."""
     documents = {
+        "metrics": metrics_document(metrics),
         "calibration": calibration_document(metrics),
         "decision_curve": decision_curve_document(metrics),
     }
     if metrics["subgroups"]:
         documents["subgroups"] = subgroups_document(metrics)
-    _remove_earlier(run, suffix)
-    written = []
-    for name, measure in measures.items():
-        written.append(run / PLOTS / f"{name}{suffix}.png")
-        save_plot(measure, written[-1])
-    for name, document in documents.items():
-        written += document.write(run / TABLES / f"{name}{suffix}", docx=docx)
-    return written
+    return documents
 
 
-def _remove_earlier(run: Path, suffix: str) -> None:
-    """Removes what `write_assessments` writes only if asked to, in metrics.json."""
-    path = (run / METRICS).with_stem(f"{Path(METRICS).stem}{suffix}")
-    earlier = read_json(path) if path.exists() else {}
-    names = [
-        f"{PLOTS}/{_subgroup_stem(column)}{suffix}.png"
-        for column in earlier.get("subgroups", {})
-    ]
+def _remove_earlier(run: Path, target: Path, suffix: str) -> None:
+    """Removes what an earlier evaluation alone was asked for, as its JSON tells.
+
+    A report would show such subgroups and prevalences beside measures that they do
+    not belong to.
+    """
+    earlier = read_json(target) if target.exists() else {}
+    stems = [_subgroup_stem(column) for column in earlier.get("subgroups", {})]
+    stems += [_curve_stem(curves) for curves in earlier.get("decision_curve", [])[1:]]
+    names = [f"{PLOTS}/{stem}{suffix}.png" for stem in stems]
     names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv", "docx")]
-    names += [
-        f"{PLOTS}/{_curve_stem(curves)}{suffix}.png"
-        for curves in earlier.get("decision_curve", [])[1:]
-    ]
     for name in names:
         (run / name).unlink(missing_ok=True)
 
 
 def _subgroup_stem(column: str) -> str:
-    return "subgroup_" + "".join(one if one.isalnum() else "_" for one in column)
+    return "subgroup_" + "".join(
+        letter if letter.isalnum() else "_" for letter in column
+    )
 
 
 def _curve_stem(curves: dict[str, Any]) -> str:
     curve = curves["patient"]
-    given = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
-    return f"decision_curve{given}"
-
-
-def evaluate(
-    run: Path,
-    console: Console,
-    *,
-    manifest: Path | None = None,
-    overwrite: bool = False,
-    subgroups: Sequence[str] = (),
-    prevalences: Sequence[float] = (),
-    full: bool = False,
-    docx: bool = False,
-) -> list[Path]:
-    """Scores the test part, predicting it first where that was not done.
-
-    Args:
-        run: A run directory with a model and an operating point.
-        console: Where the table is shown.
-        manifest: Labelled images of another source, scored instead.
-        overwrite: Whether earlier measures and predictions may be replaced.
-        subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
-        prevalences: Others, in (0, 1), at which predictive values and net benefit
-            are given.
-        full: Whether all tables are shown, not the headline alone.
-        docx: Whether they are written as Word files, too.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: If the run, the manifest or a column cannot be used.
-    """
-    find_run(run, THRESHOLD)
-    config = load_config(run / CONFIG)
-    cuts = parse_subgroups(subgroups)
-    path = predictions_path(run, manifest)
-    has_folds = (run / FOLDS).exists()
-    predicts = not path.exists() or (overwrite and not has_folds)
-    judges = manifest is None and not has_folds and config.model.inputs != "image"
-    checked = None
-    if manifest is not None:
-        checked = other_rows(run, manifest, config, labelled=True)
-    elif predicts or judges or cuts:
-        checked = manifest_rows(config, console, pixels=predicts or judges)
-    columns = _manifest_columns(checked, list(cuts))  # before it predicts
-    written = []
-    if predicts:
-        written = predict(
-            run, console, manifest=manifest, overwrite=overwrite, checked=checked
-        )
-    elif manifest is not None and checked is not None:
-        _check_predicted(path, manifest, checked)
-    metrics, files = evaluate_run(
-        run,
-        predictions=path,
-        overwrite=overwrite,
-        prevalences=prevalences,
-        columns=columns,
-        cuts=cuts,
-        docx=docx,
+    return "decision_curve" + (
+        f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
     )
-    whole = next(path for path in files if path.stem.startswith("metrics"))
-    short = headline(metrics, str(whole.relative_to(run)))
-    show(metrics_document(metrics) if full else short, console)
-    tables = [calibration_table(metrics)] if full else []
-    # Subgroups were asked for.
-    for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):
-        console.print()
-        show_table(table, console)
-    if judges and checked is not None:
-        files += _judge_form(
-            run, config, checked, console, overwrite=overwrite, full=full, docx=docx
-        )
-    return written + files
-
-
-def _judge_form(
-    run: Path,
-    config: Config,
-    checked: pd.DataFrame,
-    console: Console,
-    *,
-    overwrite: bool,
-    full: bool,
-    docx: bool,
-) -> list[Path]:
-    """What the form is worth, on the test part."""
-    rows = run_rows(run, config, console, checked)
-    tests = iter([(run, rows[rows["role"] == "test"])])
-    written = measure_importance(run, tests, config, console, full=full, docx=docx)
-    if not (run / ALONE).exists():
-        return written
-    for beside in (run / ALONE / folder for folder in NETWORKS):
-        if not (beside / PREDICTIONS).exists():
-            predict(beside, Console(quiet=True), checked=checked)
-        if overwrite or not (beside / METRICS).exists():
-            evaluate_run(beside, overwrite=overwrite)
-    write_logistic(run, [rows], config)
-    predictions = read_predictions(run / PREDICTIONS)
-    return written + compare_sides(
-        run, predictions, config, console, full=full, docx=docx
-    )
-
-
-def _manifest_columns(
-    rows: pd.DataFrame | None, names: Sequence[str]
-) -> dict[str, pd.Series]:
-    """Columns of the manifest by image."""
-    if rows is None:
-        return {}
-    for name in names:
-        if name not in rows:
-            known = sorted(set(map(str, rows)) - NO_SUBGROUPS)
-            raise UserError(
-                f"--subgroup: expected a column of the manifest: {', '.join(known)}. "
-                f"Received: {name!r}"
-            )
-    return {name: rows.set_index("image")[name] for name in names}
-
-
-def _check_predicted(path: Path, manifest: Path, rows: pd.DataFrame) -> None:
-    """Another hospital's manifest may have the name of the one predicted earlier."""
-    names = ["image", "patient_id", "label"]
-    predicted = read_predictions(path)[names].astype(str)
-    if not predicted.equals(rows[names].astype(str)):
-        raise UserError(
-            f"Expected predictions of {manifest} in {path}. Received those of other "
-            "images or labels. Add --overwrite to predict again"
-        )
