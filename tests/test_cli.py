@@ -215,6 +215,11 @@ def test_predict_takes_images_without_labels_and_patients(run, data, tmp_path):
     assert len(read_csv(tmp_path / "new_patients.csv")) == 20
 
 
+def test_predict_writes_no_csv_under_the_name_of_a_workbook(run, data, tmp_path):
+    [line] = fail("predict", run, "--manifest", data, "--output", tmp_path / "p.xlsx")
+    assert "--output: expected the name of a CSV file" in line
+
+
 def test_predict_overwrites_only_when_told_to(run, data, tmp_path):
     output = tmp_path / "out.csv"
     arguments = ("predict", run, "--manifest", data, "--output", output)

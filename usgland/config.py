@@ -41,15 +41,15 @@ def _absolute(weights: str) -> str:
     return weights if weights == "imagenet" else str(Path(weights).absolute())
 
 
-# Words of the CSV may be numbers: `ignore_labels: [2]`.
+# Words of a table may be numbers: `ignore_labels: [2]`.
 class DataSettings(Settings, coerce_numbers_to_str=True):
     """Which images, and how the columns of their manifest are read."""
 
-    # CSV of one row an image; null: the embedded synthetic phantoms.
+    # CSV or .xlsx of one row an image; null: the embedded synthetic phantoms.
     manifest: AbsolutePath | None = None
-    # CSV of one row a patient that holds the clinical columns; null: the manifest does.
+    # The same of one row a patient, with the clinical columns; null: the manifest's.
     forms: AbsolutePath | None = None
-    # Our column name -> the CSV's, where they differ, e.g. {label: diagnosis}.
+    # Our column name -> the table's, where they differ, e.g. {label: diagnosis}.
     columns: dict[str, str] = {}
     # Word in the label column -> 0 benign, 1 malignant. Case and spaces are ignored.
     label_words: dict[str, Literal[0, 1]] = {
@@ -235,7 +235,7 @@ class Config(Settings):
         twice = sorted({name for name in theirs if theirs.count(name) > 1})
         if twice:
             raise ValueError(
-                f"data.columns: two columns of the form read `{twice[0]}` of the CSV"
+                f"data.columns: two columns of the form read `{twice[0]}` of the table"
             )
         for name, other in self.data.columns.items():
             if (

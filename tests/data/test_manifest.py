@@ -3,6 +3,7 @@ import re
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -10,6 +11,7 @@ from usgland.config import DataSettings
 from usgland.data.columns import excluded_rows
 from usgland.data.manifest import load_manifest
 from usgland.errors import UserError
+from usgland.schema import ClinicalColumn
 
 
 @pytest.fixture
@@ -93,6 +95,22 @@ def test_where_and_ignored_labels_leave_rows_out_before_they_are_checked(folder,
     )
     assert rows["csv_row"].to_list() == [2, 5]
     assert rows.index.to_list() == [0, 1]
+
+
+def test_a_manifest_and_its_forms_may_be_workbooks(folder):
+    images = pd.DataFrame({"image": ["a.png", "b.png"], "patient_id": [7.0, 8.0]})
+    images = images.assign(label=["benign", "malignant"])
+    images.to_excel(folder / "manifest.xlsx", index=False)
+    forms = pd.DataFrame({"patient_id": [8, 7], "age": [61.5, None]})
+    forms.to_excel(folder / "forms.xlsx", index=False)
+    age = ClinicalColumn(kind="number", role="demographic", low=1, high=99)
+    settings = DataSettings(forms=folder / "forms.xlsx")
+    rows = load_manifest(folder / "manifest.xlsx", settings, form={"age": age})
+    assert rows["patient_id"].to_list() == ["7", "8"]
+    np.testing.assert_array_equal(rows["age"], [np.nan, 61.5])
+    images.assign(label=["benign", "odd"]).to_excel(folder / "bad.xlsx", index=False)
+    with pytest.raises(UserError, match=r"bad.xlsx: row 3: .* Received: 'odd'"):
+        load_manifest(folder / "bad.xlsx", DataSettings())
 
 
 def test_windows_paths_are_understood(folder):

@@ -34,7 +34,7 @@ def _experiment_options(command: Callable) -> Callable:
             click.option(
                 "--manifest",
                 type=click.Path(path_type=Path),
-                help="CSV of one row an image; without it, synthetic phantoms.",
+                help="CSV or .xlsx, one row an image; without it, synthetic phantoms.",
             ),
             click.option(
                 "--runs-dir",

@@ -51,6 +51,11 @@ def predict(
             f"--without {without}: expected a run with image and form. Received: "
             f"{run}, whose model.inputs is {config.model.inputs}"
         )
+    if output is not None and output.suffix.lower().startswith(".xl"):
+        raise UserError(
+            f"--output: expected the name of a CSV file. Received: {output}; a "
+            "spreadsheet opens a CSV, too"
+        )
     path = output or predictions_path(run, manifest, without)
     # In the run, patients without images are what a killed process left.
     needed = [path] if output is None else [path, patients_path(path)]

@@ -43,9 +43,9 @@ def make_reader_study(
     """Reads, compares and, where there is a folder for them, writes the files.
 
     Args:
-        path: The readers' CSV, see `read_readers`.
+        path: The readers' table, see `read_readers`.
         predictions: A run directory or a CSV of predictions; None for the readers
-            alone, whose CSV then has the labels.
+            alone, whose table then has the labels.
         settings: Level, resamples and seed of the intervals; None for those of the
             run, or the defaults beside a CSV.
         unit: Of the model, `image` or `patient`; None for that of the readers.

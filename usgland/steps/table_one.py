@@ -70,7 +70,7 @@ def describe_patients(
     """Table 1 of the patients of a manifest, and whether they are phantoms.
 
     Args:
-        manifest: The CSV.
+        manifest: CSV or .xlsx.
         settings: As for `patients_of`.
         by: Likewise.
         columns: Likewise.
@@ -100,7 +100,7 @@ def patients_of(
     """One row a patient, of the rows that a run would use.
 
     Args:
-        manifest: The CSV.
+        manifest: CSV or .xlsx.
         settings: Other column names, filters, labels to leave out.
         by: The column of the groups.
         columns: Those to show; empty: all that have few words or are numbers.

@@ -217,6 +217,12 @@ def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
     call(manifest, "--output", tmp_path / "out", "--overwrite")
 
 
+def test_table_one_of_a_workbook_is_that_of_the_csv(manifest):
+    workbook = manifest.with_suffix(".xlsx")
+    pd.read_csv(manifest).to_excel(workbook, index=False)
+    assert call(workbook) == call(manifest)
+
+
 def test_a_mistyped_value_of_one_patient_does_not_vanish_unseen(manifest):
     lines = manifest.read_text().splitlines()
     assert ",m," in lines[2]
