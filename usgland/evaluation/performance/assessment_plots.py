@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from usgland.evaluation.shown.names import NAMES, UNITS
 from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
-from usgland.evaluation.shown.text import format_measure
+from usgland.evaluation.shown.text import format_measure, format_percent
 
 ROW_INCHES = 0.34  # of a group in the plot of subgroups
 # Of the axis of net benefit, in heights of the curve; the legend stands above it.
@@ -23,7 +23,7 @@ def reliability_plot(metrics: dict[str, Any]) -> Figure:
             `assess_calibration` gives it for each unit.
     """
     figure, both = new_plot((8.2, 4.5), 2, metrics["synthetic"])
-    level = f"{100 * metrics['confidence_level']:g}%"
+    level = format_percent(metrics["confidence_level"])
     for axes, unit in zip(both, UNITS, strict=True):
         part = metrics["calibration"][unit]
         axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.9, linestyle=":")
@@ -62,7 +62,7 @@ def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figu
         curves: Unit -> what `decision_curve` gives.
     """
     figure, both = new_plot((8.2, 4.6), 2, metrics["synthetic"])
-    level = f"{100 * metrics['confidence_level']:g}%"
+    level = format_percent(metrics["confidence_level"])
     for axes, unit in zip(both, UNITS, strict=True):
         curve = curves[unit]
         threshold = np.array(curve["threshold"])
@@ -119,7 +119,7 @@ def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
         )  # fmt: skip
         axes.set_title(NAMES[name], fontsize=10)
         axes.grid(axis="x", color="0.9", linewidth=0.6)
-    level = f"{100 * metrics['confidence_level']:g}%"
+    level = format_percent(metrics["confidence_level"])
     figure.supxlabel(
         f"{column}, role {metrics['role']}, per patient (benign + malignant); {level} "
         f"intervals. Hollow: fewer than {metrics['subgroups'][column]['small_below']} "

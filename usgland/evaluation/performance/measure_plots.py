@@ -19,7 +19,7 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.evaluation.shown.names import UNITS, WORDS
 from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
-from usgland.evaluation.shown.text import format_measure
+from usgland.evaluation.shown.text import format_measure, format_percent
 from usgland.evaluation.statistics.roc_curves import roc_band, roc_points
 from usgland.table_files import ROW, is_missing, raise_problems, read_table
 
@@ -45,7 +45,7 @@ def roc_plot(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     axes.set_xlabel("1 − specificity")  # noqa: RUF001
     axes.set_ylabel("Sensitivity")
     axes.set_title(f"ROC curve, role {metrics['role']}", fontsize=11)
-    level = f"{100 * metrics['confidence_level']:g}%"
+    level = format_percent(metrics["confidence_level"])
     axes.legend(
         loc="lower right",
         fontsize=8,
@@ -204,7 +204,7 @@ def _draw_confusion(axes: Axes, counts: np.ndarray) -> None:
     for row in range(2):
         for column in range(2):
             share = shares[row, column]
-            percent = "no cases" if np.isnan(share) else f"{100 * share:.1f}%"
+            percent = "no cases" if np.isnan(share) else format_percent(share, 1)
             axes.text(
                 column,
                 row,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from usgland.config import Config
 from usgland.evaluation.report.flow import Excluded, describe_rows
+from usgland.evaluation.shown.text import format_percent
 
 TAKES = {"image": "image", "clinical": "clinical form", "both": "image and form"}
 # What environment.json may tell of the model, and how a reader sees it.
@@ -156,7 +157,7 @@ def _threshold(metrics: dict[str, Any]) -> str:
 def _statistics(metrics: dict[str, Any]) -> str:
     measures = metrics["patient"]["figures"].values()
     methods = sorted({x["method"] for x in measures if x["low"] is not None})
-    level = f"{100 * metrics['confidence_level']:g}%"
+    level = format_percent(metrics["confidence_level"])
     return f"{level} intervals per image and per patient: {'; '.join(methods)}."
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from usgland.config import Config
 from usgland.evaluation.report.checklists import AUTHOR
-from usgland.evaluation.shown.names import NAMES
+from usgland.evaluation.shown.names import NAMES, UNITS
+from usgland.evaluation.shown.table import Table, rows
 from usgland.evaluation.shown.text import SYNTHETIC, format_measure
 
 
@@ -59,17 +60,7 @@ def model_card(
         f"- Role {metrics['role']}. {facts['threshold']}",
         f"- {facts['statistics']}",
         "",
-        "| | per image | per patient |",
-        "|---|---:|---:|",
-    ]
-    for measure in metrics["patient"]["figures"]:
-        if measure in NAMES:
-            cells = [
-                format_measure(metrics[unit]["figures"][measure])
-                for unit in ("image", "patient")
-            ]
-            lines.append(f"| {NAMES[measure]} | {' | '.join(cells)} |")
-    lines += [
+        *_measures(metrics).markdown(),
         "",
         "## Ethical considerations and limits",
         "",
@@ -80,3 +71,13 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _measures(metrics: dict[str, Any]) -> Table:
+    parts = [metrics[unit]["figures"] for unit in UNITS]
+    lines = (
+        (NAMES[name], *(format_measure(part[name]) for part in parts))
+        for name in parts[0]
+        if name in NAMES
+    )
+    return Table(("", *(f"per {unit}" for unit in UNITS)), (rows(lines),))

@@ -21,7 +21,7 @@ from usgland.evaluation.report.page_parts import (
     table,
 )
 from usgland.evaluation.shown.names import NAMES
-from usgland.evaluation.shown.text import format_measure
+from usgland.evaluation.shown.text import format_measure, format_percent
 
 LARGEST = 5_000_000  # bytes of a report that a mail still takes
 WORST = 8  # images of each kind of error
@@ -118,7 +118,7 @@ def _summary(run: RunContents, others: Sequence[tuple[str, dict[str, Any]]]) -> 
             rows.append((name, f"per {unit}, n = {metrics[unit]['n']}", *cells))
     text = "".join(f'<p class="warning">{escape(line)}</p>' for line in _warnings(run))
     head = ("Run", "Unit", *(NAMES[name] for name in names))
-    level = f"{100 * run.metrics['confidence_level']:g}%"
+    level = format_percent(run.metrics["confidence_level"])
     return (
         f"{text}{table(rows, head)}<p>{level} intervals. Role {run.metrics['role']}, "
         "scored once. For research; not a medical device.</p>"

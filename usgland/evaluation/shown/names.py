@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from usgland.evaluation.shown.text import format_percent
+
 UNITS = ("image", "patient")
 WORDS = ("benign", "malignant")  # of the labels 0 and 1
 NAMES = {
@@ -39,6 +41,6 @@ def point_name(point: Mapping[str, Any]) -> str:
         return f"{method} {point['target']:g}"
     if "cost_ratio" in point:
         share = point["prevalence"]
-        at = "" if share is None else f", {100 * share:g}% malignant"
+        at = "" if share is None else f", {format_percent(share)} malignant"
         return f"cost {point['cost_ratio']:g} : 1{at}"
     return {"youden": "Youden's index", "half": "threshold 0.5"}.get(method, method)

@@ -87,6 +87,21 @@ class Table:
             start: text for start, (text, _) in zip(starts, self.spans, strict=False)
         }
 
+    def markdown(self) -> list[str]:
+        """Its lines, with the title and the notes."""
+        starts = self.span_starts()
+        heads = [
+            f"{starts[column]}<br>{head}" if starts.get(column) else head
+            for column, head in enumerate(self.heads)
+        ]
+        rules = ("---" if letter == "l" else "---:" for letter in self.alignment())
+        lines = [f"**{self.title}**", ""] if self.title else []
+        lines += [_markdown_row(heads), f"|{'|'.join(rules)}|"]
+        for row in self.rows():
+            name, *cells = row.cells
+            lines.append(_markdown_row([f"{'&emsp;' * row.indent}{name}", *cells]))
+        return [*lines, *(["", *_items(self.notes)] if self.notes else [])]
+
 
 class Line(NamedTuple):
     """A line of text among tables; `depth` 1 or 2 makes it an item of a list."""
@@ -122,13 +137,13 @@ class Document:
         lines += [f"**{SYNTHETIC}**", ""] if self.synthetic else []
         for block in self.blocks:
             if isinstance(block, Table):
-                lines += [*_ended(lines), *_markdown_table(block), ""]
+                lines += [*_ended(lines), *block.markdown(), ""]
             elif block.depth:
                 lines.append(f"{'  ' * (block.depth - 1)}- {block.text}")
             else:
                 text = f"**{block.text}**" if block.bold else block.text
                 lines += [*_ended(lines), text, ""]
-        lines += [*_ended(lines), *(f"- {note}" for note in self.notes)]
+        lines += [*_ended(lines), *_items(self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
     def csv(self) -> str:
@@ -186,20 +201,8 @@ def _ended(lines: Sequence[str]) -> list[str]:
     return [""] if lines and lines[-1] else []
 
 
-def _markdown_table(table: Table) -> list[str]:
-    starts = table.span_starts()
-    heads = [
-        f"{starts[column]}<br>{head}" if starts.get(column) else head
-        for column, head in enumerate(table.heads)
-    ]
-    rules = ("---" if letter == "l" else "---:" for letter in table.alignment())
-    lines = [f"**{table.title}**", ""] if table.title else []
-    if heads:
-        lines += [_markdown_row(heads), f"|{'|'.join(rules)}|"]
-    for row in table.rows():
-        name, *cells = row.cells
-        lines.append(_markdown_row([f"{'&emsp;' * row.indent}{name}", *cells]))
-    return [*lines, *_ended(lines), *(f"- {note}" for note in table.notes)]
+def _items(notes: Iterable[str]) -> list[str]:
+    return [f"- {note}" for note in notes]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

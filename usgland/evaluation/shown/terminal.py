@@ -83,8 +83,7 @@ def show_table(table: Table, console: "Console") -> None:
     """Prints one table, with its title and notes."""
     if table.title:
         _show_line(Line(table.title, bold=True), console)
-    if table.heads:
-        console.print(_rich_table(table, console.width))
+    console.print(_rich_table(table, console.width))
     _show_notes(table.notes, console)
 
 

@@ -88,24 +88,23 @@ def _add_table(word: Any, table: Table) -> None:
         title = word.add_paragraph()
         title.add_run(table.title).bold = True
         title.paragraph_format.keep_with_next = True
-    if table.heads:
-        drawn = word.add_table(0, len(table.heads))
-        spans = []
-        if table.spans:
-            spans = [_add_row(drawn, Row(("",) * len(table.heads)), table.alignment())]
-        heads = _add_row(drawn, Row(table.heads), table.alignment(), bold=True)
-        for row in table.rows():
-            _add_row(drawn, row, table.alignment())
-        _set_widths(drawn, table, word.sections[0])
-        for line in (*spans, heads):
-            _repeat_on_every_page(line)
-        for line in spans:
-            _merge(line.cells, table)
-        _draw_rule(drawn.rows[0], "top")
-        _draw_rule(heads, "bottom")
-        if table.rows():
-            _draw_rule(drawn.rows[-1], "bottom")
-        word.add_paragraph().paragraph_format.space_after = 0
+    drawn = word.add_table(0, len(table.heads))
+    spans = []
+    if table.spans:
+        spans = [_add_row(drawn, Row(("",) * len(table.heads)), table.alignment())]
+    heads = _add_row(drawn, Row(table.heads), table.alignment(), bold=True)
+    for row in table.rows():
+        _add_row(drawn, row, table.alignment())
+    _set_widths(drawn, table, word.sections[0])
+    for line in (*spans, heads):
+        _repeat_on_every_page(line)
+    for line in spans:
+        _merge(line.cells, table)
+    _draw_rule(drawn.rows[0], "top")
+    _draw_rule(heads, "bottom")
+    if table.rows():
+        _draw_rule(drawn.rows[-1], "bottom")
+    word.add_paragraph().paragraph_format.space_after = 0
     _add_notes(word, table.notes)
 
 

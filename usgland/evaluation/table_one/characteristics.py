@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import f_oneway, kruskal, mannwhitneyu, skew
 
 from usgland.errors import UserError
+from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.association import (
     Association,
     Moments,
@@ -264,7 +265,7 @@ def _lines_of_counts(
     lines = []
     for number, word in enumerate(words):
         cells = tuple(
-            f"{count} ({100 * count / total:.1f}%)" if total else "0"
+            f"{count} ({format_percent(count / total, 1)})" if total else "0"
             for count, total in zip(table[:, number], totals, strict=True)
         )
         first = number == 0
