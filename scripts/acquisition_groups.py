@@ -1,4 +1,4 @@
-"""Writes a manifest of BUSI whose folds are acquisition groups, found without labels.
+"""Writes a manifest of BUSI whose folds are acquisition groups, made without labels.
 
     python scripts/acquisition_groups.py ../shared/data/busi FOLDER
 

@@ -28,6 +28,7 @@ cat(fisher.test(m)$p.value, suppressWarnings(chisq.test(m, correct = FALSE))$p.v
 
 
 def main() -> None:
+    """Writes the file."""
     values = []
     for table in TABLES:
         rows = ", ".join(f"c({', '.join(map(str, row))})" for row in table)
@@ -40,8 +41,8 @@ def main() -> None:
         version, numbers = done.stdout.strip().splitlines()
         fisher, chi_square = map(float, numbers.split())
         values.append({"counts": table, "fisher": fisher, "chi_square": chi_square})
-    found = {"made_by": version.strip(), "tables": values}
-    TARGET.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    record = {"made_by": version.strip(), "tables": values}
+    TARGET.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def _patches(image: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def seconds(call: Callable[[], object], repeats: int) -> float:
-    """Time of one call, the mean of some."""
+    """Time of a call, the mean of some."""
     start = time.perf_counter()
     for _ in range(repeats):
         call()

@@ -28,7 +28,7 @@ from usgland.training.progress import ProgressBar
 
 
 class Contest:
-    """One model and the two ways to feed it.
+    """One model, and the ways to feed it that are compared.
 
     Args:
         config: The settings.
@@ -70,7 +70,7 @@ class Contest:
         )
 
     def in_memory(self) -> tf.data.Dataset:
-        """The same number of times one batch that is already there."""
+        """The same number of times one batch that is held in memory."""
         return tf.data.Dataset.from_tensors(self.held).repeat(self.steps)
 
     def turn(self, way: str, epoch: int) -> np.ndarray:

@@ -57,10 +57,10 @@ def main() -> None:
 
     calls: dict[str, Callable[[], object]] = {
         "forward and backward": lambda: [
-            [one.numpy() for one in both_ways(batch)] for batch in batches
+            [gradient.numpy() for gradient in both_ways(batch)] for batch in batches
         ],
         "Grad-CAM, its graph": lambda: [graph(batch).numpy() for batch in batches],
-        # With its tracing, resizing and scaling, as the command runs it.
+        # The command runs it so, with tracing, resizing and scaling.
         "Grad-CAM, make_maps": lambda: make_maps(
             explained, pixels, method="gradcam", label="malignant"
         ),
@@ -73,8 +73,8 @@ def main() -> None:
     ]
     print(f"{arguments.backbone}, {arguments.images} images, {len(rounds)} rounds")
     for name in calls:
-        times = np.array([one[name] for one in rounds])
-        ratios = times / [one["forward and backward"] for one in rounds]
+        times = np.array([turn[name] for turn in rounds])
+        ratios = times / [turn["forward and backward"] for turn in rounds]
         low, middle, high = np.percentile(ratios, (25, 50, 75))
         print(
             f"{name:22} {np.median(times):7.2f} s   {middle:5.2f} x one forward and "

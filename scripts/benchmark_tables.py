@@ -141,12 +141,12 @@ def show_forms(runs: Path) -> None:
             rows[rows["role"] == "test"].assign(fold=f"{number}-" + rows["fold"])
             for number, rows in enumerate(rounds)
         ).reset_index(drop=True)
-    found = compare_models(
+    comparison = compare_models(
         tables,
         dict.fromkeys(tables),
         Choices(units=("patient",), reference="image and form"),
     )
-    pairs = {pair["a"]: pair for pair in found["patient"]["pairs"]}
+    pairs = {pair["a"]: pair for pair in comparison["patient"]["pairs"]}
     print("| model | pooled AUC a round, mean (range) | this minus both | P |")
     print("|---|---|---|---|")
     for name, rows in tables.items():
@@ -172,8 +172,8 @@ def _show_ceiling(form: pd.DataFrame, image: pd.DataFrame) -> None:
     for weight in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0):
         logit = both["logit"] + weight * both["logit_image"]
         aucs = [
-            roc_auc_score(both["label"][rounds == one], logit[rounds == one])
-            for one in sorted(set(rounds))
+            roc_auc_score(both["label"][rounds == number], logit[rounds == number])
+            for number in sorted(set(rounds))
         ]
         print(f"\nlogistic regression + {weight} x image: {_spread(aucs)}", end="")
     print()
@@ -211,7 +211,7 @@ def show_saliency(runs: Path) -> None:
     print("| AUC per image |", " | ".join(probes), "|")
     print("|---" * (len(probes) + 1) + "|")
     for probe, name in NAMES.items():
-        rows = [one.set_index("probe").loc[probe] for one in probes.values()]
+        rows = [table.set_index("probe").loc[probe] for table in probes.values()]
         cells = [f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows]
         print(f"| {name} |", " | ".join(cells), "|")
 
@@ -222,10 +222,10 @@ def _measures(table: pd.DataFrame) -> str:
     for measure, name in MEASURES.items():
         rows = table[table["measure"] == measure].set_index("method")
         cells = [
-            _between(*rows.loc[one, ["value", "low", "high"]])
-            if one in rows.index
+            _between(*rows.loc[method, ["value", "low", "high"]])
+            if method in rows.index
             else ""
-            for one in methods
+            for method in methods
         ]
         lines += [f"| {name} | {' | '.join(cells)} |"] if len(rows) else []
     return "\n".join(lines)

@@ -42,7 +42,7 @@ def main(source: Path, folder: Path, side: int = 128) -> None:
     known = set(rows.loc[rows["split"] != "test", "group_id"])
     rows["seen"] = (rows["split"].eq("test") & rows["group_id"].isin(known)).astype(int)
     columns = ["image", "patient_id", "label", "split", "seen", "group_id"]
-    # Under its own name it would, rightly, be refused: groups stand in two roles.
+    # Named `group_id` it would, rightly, be refused: groups stand in two roles.
     rows = rows.loc[rows["image"] != LEFT_OUT, columns]
     rows.rename(columns={"group_id": "lesion_group"}).to_csv(
         folder / "manifest.csv", index=False

@@ -20,6 +20,7 @@ CUTS = (-0.6, 0.2, 0.8, 1.6)  # between the grades 1 to 5; 4 and 5 are malignant
 
 
 def main() -> None:
+    """Writes the CSV that the second argument names."""
     cases = read_model_cases(Path(sys.argv[1])).by_unit["patient"]
     random = np.random.default_rng(0)
     tables = []

@@ -23,7 +23,7 @@ TABLES = (
 
 def main() -> None:
     """Writes the file."""
-    found = []
+    answers = []
     for table in TABLES:
         cells = ",".join(str(cell) for row in table for cell in row)
         code = (
@@ -33,8 +33,8 @@ def main() -> None:
         done = subprocess.run(
             ["Rscript", "-e", code], capture_output=True, text=True, check=True
         )
-        found.append({"table": table, "p_value": float(done.stdout)})
-    TARGET.write_text(json.dumps(found) + "\n")
+        answers.append({"table": table, "p_value": float(done.stdout)})
+    TARGET.write_text(json.dumps(answers) + "\n")
     print(f"Wrote {TARGET}")
 
 

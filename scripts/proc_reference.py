@@ -18,17 +18,17 @@ R_CODE = """
 library(pROC)
 arguments <- commandArgs(trailingOnly = TRUE)
 cases <- read.csv(arguments[1])
-one <- roc(cases$label, cases$a, levels = c(0, 1), direction = "<")
-other <- roc(cases$label, cases$b, levels = c(0, 1), direction = "<")
-paired <- roc.test(one, other, method = "delong", paired = TRUE)
-unpaired <- roc.test(one, other, method = "delong", paired = FALSE)
+roc_a <- roc(cases$label, cases$a, levels = c(0, 1), direction = "<")
+roc_b <- roc(cases$label, cases$b, levels = c(0, 1), direction = "<")
+paired <- roc.test(roc_a, roc_b, method = "delong", paired = TRUE)
+unpaired <- roc.test(roc_a, roc_b, method = "delong", paired = FALSE)
 print_number <- function(name, x) cat(name, sprintf("%.15g", as.numeric(x)), "\\n")
-print_number("auc_a", auc(one))
-print_number("auc_b", auc(other))
-print_number("variance_a", var(one, method = "delong"))
-print_number("variance_b", var(other, method = "delong"))
-print_number("covariance", cov(one, other, method = "delong"))
-interval <- ci.auc(one, method = "delong")
+print_number("auc_a", auc(roc_a))
+print_number("auc_b", auc(roc_b))
+print_number("variance_a", var(roc_a, method = "delong"))
+print_number("variance_b", var(roc_b, method = "delong"))
+print_number("covariance", cov(roc_a, roc_b, method = "delong"))
+interval <- ci.auc(roc_a, method = "delong")
 print_number("low_a", interval[1])
 print_number("high_a", interval[3])
 print_number("z", paired$statistic)
@@ -54,7 +54,7 @@ def draw(name: str) -> dict[str, list[float]]:
     if name == "better":
         a = labels * 3 + rng.normal(size=cases)
     if name == "tied":  # readers' grades
-        a, b = (np.digitize(one, [-1, 0, 1, 2]).astype(float) for one in (a, b))
+        a, b = (np.digitize(x, [-1, 0, 1, 2]).astype(float) for x in (a, b))
     return {"label": labels.tolist(), "a": a.tolist(), "b": b.tolist()}
 
 

@@ -22,7 +22,7 @@ from statsmodels.stats.proportion import (
     proportion_confint,
 )
 
-# Both right, only the first, only the second, both wrong.
+# How many cases both read right, only the first, only the second, and neither.
 TABLES = (
     (30, 5, 2, 3),
     (20, 0, 6, 1),
@@ -37,60 +37,60 @@ def families() -> list[dict]:
     """P values of several sizes of family, and what Holm makes of them."""
     random = np.random.default_rng(1979)
     drawn = [np.round(random.uniform(size=n) ** 3, 6).tolist() for n in (3, 6, 10)]
-    given = [[0.04], [0.01, 0.04, 0.03, 0.005], [0.02, 0.02, 0.02], [0.5, 0.9], *drawn]
+    groups = [[0.04], [0.01, 0.04, 0.03, 0.005], [0.02, 0.02, 0.02], [0.5, 0.9], *drawn]
     return [
-        {"p_values": one, "holm": multipletests(one, method="holm")[1].tolist()}
-        for one in given
+        {"p_values": group, "holm": multipletests(group, method="holm")[1].tolist()}
+        for group in groups
     ]
 
 
 def paired_calls() -> list[dict]:
     """Tables of two readings of the same cases, and McNemar's exact P."""
-    found = []
+    tables = []
     for both, only_a, only_b, neither in TABLES:
         result = mcnemar([[both, only_a], [only_b, neither]], exact=True)
         counts = {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither}
-        found.append({**counts, "p_value": min(1.0, float(result.pvalue))})
-    return found
+        tables.append({**counts, "p_value": min(1.0, float(result.pvalue))})
+    return tables
 
 
 def independent_shares() -> list[dict]:
     """Two independent shares, and Newcombe's interval of their difference."""
-    found = []
+    shares = []
     for right_a, n_a, right_b, n_b in ((56, 70, 48, 80), (9, 10, 3, 10), (5, 5, 0, 6)):
         low, high = confint_proportions_2indep(
             right_a, n_a, right_b, n_b, compare="diff", method="newcomb", alpha=0.05
         )
         counts = {"right_a": right_a, "n_a": n_a, "right_b": right_b, "n_b": n_b}
-        found.append({**counts, "low": float(low), "high": float(high)})
-    return found
+        shares.append({**counts, "low": float(low), "high": float(high)})
+    return shares
 
 
 def proportions() -> list[dict]:
     """Shares, and their intervals of Wilson and of Clopper and Pearson."""
-    found = []
+    shares = []
     for successes, cases in ((0, 7), (1, 1), (35, 36), (34, 36), (20, 20), (412, 1000)):
         for level in (0.9, 0.95):
-            one = {"successes": successes, "cases": cases, "level": level}
+            share = {"successes": successes, "cases": cases, "level": level}
             for name, theirs in (("wilson", "wilson"), ("clopper_pearson", "beta")):
                 ends = proportion_confint(successes, cases, 1 - level, theirs)
-                one[name] = [float(end) for end in ends]
-            found.append(one)
-    return found
+                share[name] = [float(end) for end in ends]
+            shares.append(share)
+    return shares
 
 
 def likelihood_ratios() -> list[dict]:
     """Confusion matrices, and intervals of both ratios on the log scale."""
-    found = []
+    ratios = []
     for tn, fp, fn, tp in ((34, 2, 1, 35), (17, 4, 6, 14), (90, 60, 30, 45)):
-        one = {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
+        matrix = {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
         for name, malignant, benign in (("positive", tp, fp), ("negative", fn, tn)):
             ends = confint_proportions_2indep(
                 malignant, tp + fn, benign, tn + fp, compare="ratio", method="log"
             )
-            one[name] = [float(end) for end in ends]
-        found.append(one)
-    return found
+            matrix[name] = [float(end) for end in ends]
+        ratios.append(matrix)
+    return ratios
 
 
 def main(path: Path) -> None:

@@ -48,7 +48,7 @@ def main() -> None:
         smd=True,
         pval_digits=10,
     ).tableone
-    found = {}
+    answers = {}
     for name, part in table.groupby(level=0):
         column = str(name).split(",")[0]
         values = part.droplevel(0, axis=1) if table.columns.nlevels > 1 else part
@@ -56,14 +56,14 @@ def main() -> None:
         smd_name = next(c for c in values.columns if str(c).startswith("SMD"))
         smd = [v for v in values[smd_name] if str(v) not in ("", "nan")]
         if p_value:
-            found[column] = {"p_value": float(p_value[0]), "smd": float(smd[0])}
+            answers[column] = {"p_value": float(p_value[0]), "smd": float(smd[0])}
     record = {
         "version": importlib.metadata.version("tableone"),
         "rows": rows.astype(str).to_dict("list"),
-        "found": found,
+        "found": answers,
     }
     TARGET.write_text(json.dumps(record) + "\n")
-    print(f"Wrote {TARGET}: {found}")
+    print(f"Wrote {TARGET}: {answers}")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,15 @@ A mistake of the user is one line on stderr (several mistakes one line each), ex
 code 1, or 2 for usage, and leaves nothing behind.
 """
 
-import contextlib
-import csv
 import json
-import resource
 import shutil
 
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from usgland.cli.main import cli
+from tests.commands import call, fail, files_in, full_disk, read_csv, write_csv
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SETTINGS = """
@@ -25,51 +21,6 @@ model: {weights: null}
 train: {epochs: 2, batch_size: 8, warmup_epochs: 0, ema_momentum: null}
 evaluation: {bootstrap_resamples: 20}
 """
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Files cannot grow beyond `size` bytes: the kernel refuses, as a disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def call(*arguments):
-    """Runs a command that shall succeed in silence on stderr; returns its stdout."""
-    done = CliRunner().invoke(cli, list(map(str, arguments)))
-    assert done.exit_code == 0, done.output
-    assert done.stderr == ""
-    return done.stdout
-
-
-def fail(*arguments, code=1):
-    """Runs a command that shall fail; returns the lines on stderr."""
-    done = CliRunner().invoke(cli, list(map(str, arguments)))
-    assert done.exit_code == code, done.output
-    assert isinstance(done.exception, SystemExit)
-    assert "Traceback" not in done.output
-    return done.stderr.splitlines()
-
-
-def files_in(folder):
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-
-
-def read_csv(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write_csv(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 @pytest.fixture(scope="module")

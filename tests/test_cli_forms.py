@@ -4,7 +4,6 @@ The forms are those of 24 made-up patients: age and one finding go with the labe
 so do the images, each with errors of its own.
 """
 
-import csv
 import json
 import shutil
 
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tests.commands import call, read_csv, refusal, write_csv
 from usgland.cli.main import cli
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -33,33 +33,6 @@ clinical:
     halo: {kind: yes_no, role: image_read}
 """
 COLUMNS = ("image", "patient_id", "label", "age", "density", "halo")
-
-
-def call(*arguments):
-    done = CliRunner().invoke(cli, list(map(str, arguments)))
-    assert done.exit_code == 0, done.output
-    assert done.stderr == ""
-    return done.stdout
-
-
-def fail(*arguments):
-    done = CliRunner().invoke(cli, list(map(str, arguments)))
-    assert done.exit_code == 1, done.output
-    assert "Traceback" not in done.output
-    return done.stderr.strip()
-
-
-def read_csv(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write_csv(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def make_manifest(folder, seed):
@@ -178,7 +151,7 @@ def test_without_the_image_none_is_needed(run, home):
 
 
 def test_without_needs_a_model_of_both(run):
-    line = fail("predict", run / "alone" / "image", "--without", "form")
+    line = refusal("predict", run / "alone" / "image", "--without", "form")
     assert "expected a run with image and form" in line
 
 
@@ -325,7 +298,7 @@ def test_a_bad_form_is_one_line_before_training(home, tmp_path, change, expected
     rows = read_csv(manifest)
     change(rows)
     write_csv(manifest, rows)
-    line = fail("fit", "--multimodal", *options(home, "bad", manifest))
+    line = refusal("fit", "--multimodal", *options(home, "bad", manifest))
     assert expected in line
     assert "\n" not in line
     assert not (home / "runs" / "bad").exists()
@@ -338,7 +311,7 @@ def test_a_forced_leak_is_said_wherever_figures_are(home):
     manifest = write_csv(home / "data" / "leak.csv", rows)
     leak = "clinical.columns={birads: {kind: yes_no, role: image_read}}"
     arguments = (*options(home, "leak", manifest), "--set", "model.inputs=clinical")
-    assert "would give the label away" in fail("fit", *arguments, "--set", leak)
+    assert "would give the label away" in refusal("fit", *arguments, "--set", leak)
     forced = "clinical.allow_leaks=[birads]"
     stdout = call("fit", *arguments, "--set", leak, "--set", forced)
     assert "birads" in stdout and "may know the label" in stdout

@@ -5,12 +5,12 @@ import errno
 import json
 import math
 import os
-import resource
 import stat
 
 import numpy as np
 import pytest
 
+from tests.commands import files_in, full_disk
 from usgland.config import Config, dump_config, load_config
 from usgland.errors import UserError
 from usgland.files import (
@@ -27,21 +27,6 @@ from usgland.runs import (
     find_run,
     new_run,
 )
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Files cannot grow beyond `size` bytes: the kernel refuses, as a disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def files_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def make_run(run, *, done=None, folds=False, config=None):

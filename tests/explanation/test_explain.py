@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from click.testing import CliRunner
 from PIL import Image
 
+from tests.commands import call, refusal
 from tests.explanation.networks import SIZE, classifier
-from usgland.cli.main import cli
 from usgland.config import dump_config, load_config
 from usgland.errors import UserError
 from usgland.explanation import shortcuts
@@ -35,20 +34,6 @@ COARSE = 50  # dots an inch, not 300
 def coarse(monkeypatch):
     """Writing pictures takes longest; here they may have few pixels."""
     monkeypatch.setattr("usgland.evaluation.shown.plot_frame.DPI", COARSE)
-
-
-def call(*arguments):
-    done = CliRunner().invoke(cli, list(map(str, arguments)))
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def fail(*arguments):
-    """The one line of a command that shall fail."""
-    done = CliRunner().invoke(cli, list(map(str, arguments)))
-    assert done.exit_code == 1, done.output
-    (line,) = done.stderr.splitlines()
-    return line
 
 
 def write_images(folder, *, mask_size=None, seed=0):
@@ -148,12 +133,12 @@ def test_everything_at_once_and_never_twice(run):
     first = (run / "tables" / "shortcuts.md").read_text("utf-8").splitlines()[0]
     assert first.startswith("Without the lesion")
     assert (run / "figures" / "saliency.png").exists()
-    assert "no earlier pictures and tables" in fail("explain", run)
+    assert "no earlier pictures and tables" in refusal("explain", run)
     # Single cases leave the sheets alone; drawn once, they are not drawn again.
     call("explain", run, "--cases", "P05", "--cases", "case6", "--label", "benign")
     assert (run / "heatmaps" / "case5_gradcam_benign.png").exists()
     assert (run / "heatmaps" / "case6_gradcam_benign.png").exists()
-    line = fail("explain", run, "--cases", "case5.png", "--label", "benign")
+    line = refusal("explain", run, "--cases", "case5.png", "--label", "benign")
     assert "case5_gradcam_benign.png, which exists" in line
 
 
@@ -221,19 +206,21 @@ def test_images_of_another_source_have_a_folder_of_their_own(run, tmp_path):
 
 
 def test_mistakes_are_one_line_each(run, tmp_path):
-    line = fail("explain", run, "--cases", "case99")
+    line = refusal("explain", run, "--cases", "case99")
     assert "--cases: expected an image or patient of role test" in line
     assert line.endswith("Received: 'case99'")
-    line = fail("explain", run, "--cases", "case1", "--faithfulness")
+    line = refusal("explain", run, "--cases", "case1", "--faithfulness")
     assert "expected all cases of a role" in line
-    assert "expected --faithfulness beside it" in fail("explain", run, "--other", run)
-    assert "expected a run directory" in fail("explain", tmp_path / "no").lower()
+    assert "expected --faithfulness beside it" in refusal(
+        "explain", run, "--other", run
+    )
+    assert "expected a run directory" in refusal("explain", tmp_path / "no").lower()
     folder = tmp_path / "copy"
     folder.mkdir()
     for name in ("config.yaml", "model.keras"):
         (folder / name).write_bytes((run / name).read_bytes())
     (folder / "folds").mkdir()
-    assert "expected a run with one model" in fail("explain", folder).lower()
+    assert "expected a run with one model" in refusal("explain", folder).lower()
 
 
 def test_a_role_without_images_is_one_line(tmp_path):
@@ -245,7 +232,7 @@ def test_a_role_without_images_is_one_line(tmp_path):
 
 def test_a_mask_of_another_size_is_one_line(tmp_path):
     run = make_run(tmp_path, mask_size=(40, 30))
-    line = fail("explain", run)
+    line = refusal("explain", run)
     assert "expected a mask of the size of its image, 80x60 pixels" in line
     assert "Received: 40x30" in line
     assert not (run / "heatmaps").exists()
@@ -253,7 +240,7 @@ def test_a_mask_of_another_size_is_one_line(tmp_path):
 
 def test_a_run_of_the_form_alone_is_one_line(tmp_path):
     run = make_run(tmp_path, "clinical")
-    assert "has no convolution" in fail("explain", run)
+    assert "has no convolution" in refusal("explain", run)
 
 
 def test_files_are_named_after_images_with_folders_where_they_must():

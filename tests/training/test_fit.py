@@ -1,10 +1,8 @@
 """A whole training run, on a network of one convolution."""
 
-import contextlib
 import csv
 import io
 import json
-import resource
 import shutil
 
 import keras
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.commands import full_disk
 from usgland.config import load_config
 from usgland.data.manifest import load_manifest
 from usgland.data.splits import make_splits, splits_table
@@ -31,17 +30,6 @@ SETTINGS = (
     "train.ema_momentum=0.9",
     "train.precision=mixed_bfloat16",
 )
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Files cannot grow beyond `size` bytes: the kernel refuses, as a disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def fit(run, rows, *overrides):

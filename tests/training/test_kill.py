@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import files_in
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
@@ -98,10 +100,6 @@ def whole(options):
     assert stderr == ""  # no log of TensorFlow, no warning
     assert "Next:" in stdout
     return runs / "whole"
-
-
-def files_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def assert_same_run(run, whole):

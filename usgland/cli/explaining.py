@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from usgland.cli.options import show_written
-from usgland.explanation.choices import COLOURS, LABELS, METHODS, Choices
+from usgland.explanation.choices import COLOURS, LABELS, METHODS, ExplanationChoices
 from usgland.startup import load_steps, make_console
 
 
@@ -93,7 +93,7 @@ def explain(
     overwrite: bool,
 ) -> None:
     """Draw where the model looked, and measure whether to believe it."""
-    choices = Choices(
+    choices = ExplanationChoices(
         manifest=manifest,
         cases=cases,
         methods=methods,

@@ -11,7 +11,7 @@ LABELS = ("benign", "malignant")
 COLOURS = {"paper": "jet", "cividis": "cividis"}
 
 
-class Choices(NamedTuple):
+class ExplanationChoices(NamedTuple):
     """Which cases are explained, how they are drawn, and what is measured.
 
     Attributes:

@@ -11,7 +11,7 @@ from usgland.data.sources import other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import read_calibration
 from usgland.evaluation.shown.plot_frame import save_plot
-from usgland.explanation.choices import Choices
+from usgland.explanation.choices import ExplanationChoices
 from usgland.explanation.explained import make_explained
 from usgland.explanation.maps import make_maps
 from usgland.explanation.pictures import Case, case_plot
@@ -45,7 +45,7 @@ from usgland.steps.saliency import (
 CONTRIBUTIONS = f"{TABLES}/contributions.csv"
 
 
-def explain(run: Path, console: Console, choices: Choices) -> list[Path]:
+def explain(run: Path, console: Console, choices: ExplanationChoices) -> list[Path]:
     """Draws where a run's model looked, and measures whether to believe it.
 
     Args:
@@ -111,7 +111,7 @@ def _config_of(run: Path) -> Config:
     return config
 
 
-def _check_choices(choices: Choices) -> None:
+def _check_choices(choices: ExplanationChoices) -> None:
     if choices.cases and (choices.faithfulness or choices.shortcuts):
         raise UserError(
             "--faithfulness and --shortcuts: expected all cases of a role. Received: "
@@ -125,7 +125,7 @@ def _check_choices(choices: Choices) -> None:
 
 
 def _rows_of(
-    run: Path, config: Config, choices: Choices, console: Console
+    run: Path, config: Config, choices: ExplanationChoices, console: Console
 ) -> tuple[Path, pd.DataFrame]:
     """Where the files go, and the cases that are explained."""
     if choices.manifest is None:
@@ -139,7 +139,7 @@ def _rows_of(
     return target, choose_cases(rows, choices.cases, choices.role, source)
 
 
-def _planned_files(target: Path, choices: Choices) -> list[Path]:
+def _planned_files(target: Path, choices: ExplanationChoices) -> list[Path]:
     """Sheets and tables, whose names are known before the cases are."""
     planned: list[Path] = []
     if not choices.cases:
@@ -151,7 +151,7 @@ def _planned_files(target: Path, choices: Choices) -> list[Path]:
 
 
 def _picture_paths(
-    target: Path, rows: pd.DataFrame, drawn: Sequence[int], choices: Choices
+    target: Path, rows: pd.DataFrame, drawn: Sequence[int], choices: ExplanationChoices
 ) -> dict[tuple[str, int], Path]:
     """Method and number of a case -> the file of its picture."""
     names = picture_names(rows["image"])
@@ -199,13 +199,15 @@ def _contributions(
     return added, table
 
 
-def _draw_case(case: Case, method: str, choices: Choices, path: Path) -> None:
+def _draw_case(
+    case: Case, method: str, choices: ExplanationChoices, path: Path
+) -> None:
     label, colours = choices.label, choices.colours
     save_plot(case_plot(case, method=method, label=label, colours=colours), path)
 
 
 def _draw_sheets(
-    target: Path, cases: list[Case], method: str, choices: Choices
+    target: Path, cases: list[Case], method: str, choices: ExplanationChoices
 ) -> list[Path]:
     written = []
     for order, path in _sheet_paths(target, method, choices.label).items():

@@ -11,7 +11,7 @@ from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.evaluation.shown.terminal import show
-from usgland.explanation.choices import Choices
+from usgland.explanation.choices import ExplanationChoices
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
 from usgland.explanation.maps import make_maps
@@ -43,7 +43,7 @@ def measure_saliency(
     target: Path,
     subject: Subject,
     maps: Mapping[str, np.ndarray],
-    choices: Choices,
+    choices: ExplanationChoices,
     settings: EvaluationSettings,
     console: Console,
 ) -> list[Path]:

@@ -1,9 +1,7 @@
 """The SavedModel: needs TensorFlow alone, repeats the run, appears whole."""
 
-import contextlib
 import io
 import json
-import resource
 import subprocess
 import sys
 
@@ -14,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.commands import full_disk
 from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.models.classifier import build_classifier
@@ -45,17 +44,6 @@ print(json.dumps({
                 if module and name.split(".")[0] in ("usgland", "keras", "tf_keras")],
 }))
 """
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Files cannot grow beyond `size` bytes: the kernel refuses, as a disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def encode(pixels, kind):
