@@ -27,15 +27,15 @@ from usgland.evaluation.performance.importance import (
     importance_table,
 )
 from usgland.evaluation.shown.terminal import show
-from usgland.files import read_json, write_text
+from usgland.files import write_text
 from usgland.runs import (
     ALONE,
     CALIBRATION,
     CONFIG,
-    ENVIRONMENT,
     PREDICTIONS,
     SPLITS,
     TABLES,
+    is_of_phantoms,
 )
 from usgland.schema import ClinicalSettings, Role
 from usgland.steps.models import load_model
@@ -129,9 +129,9 @@ def compare_sides(
         path = run / ALONE / folder / PREDICTIONS
         if path.exists():
             tables[name] = read_predictions(path)
-    tables = {name: one[one["role"] == "test"] for name, one in tables.items()}
-    found = additions(tables, level=config.evaluation.confidence_level)
-    document, sentence = additions_document(found), additions_sentence(found)
+    tables = {name: rows[rows["role"] == "test"] for name, rows in tables.items()}
+    added = additions(tables, level=config.evaluation.confidence_level)
+    document, sentence = additions_document(added), additions_sentence(added)
     if full:
         show(document, console)
     elif sentence:
@@ -170,11 +170,11 @@ def measure_importance(
         # As predictions are: the folds' logits are ranked together.
         fit = read_calibration(part / CALIBRATION)
         slope, intercept = fit["slope"], fit["intercept"]
-        logits.append({n: slope * one + intercept for n, one in permuted.items()})
+        logits.append({name: slope * x + intercept for name, x in permuted.items()})
         cases.append(rows[["patient_id", "label"]].assign(fold=number))
         keras.backend.clear_session()
     joined = {
-        name: np.concatenate([one[name] for one in logits], axis=1)
+        name: np.concatenate([of_fold[name] for of_fold in logits], axis=1)
         for name in logits[0]
     }
     table = importance_table(
@@ -184,8 +184,7 @@ def measure_importance(
         level=config.evaluation.confidence_level,
         seed=config.evaluation.seed,
     )
-    synthetic = read_json(run / ENVIRONMENT)["synthetic"]
-    document = importance_document(table, synthetic=synthetic)
+    document = importance_document(table, synthetic=is_of_phantoms(run))
     if full:
         show(document, console)
     return document.write(run / TABLES / "importance", docx=docx)

@@ -1,7 +1,8 @@
-"""`fit` and `cross_validate`: join the steps that lead to a trained run."""
+"""The steps `fit` and `cv`: from a manifest to a trained run."""
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import keras
 import pandas as pd
@@ -44,6 +45,7 @@ from usgland.runs import (
     TABLES,
     THRESHOLD,
     find_run,
+    is_of_phantoms,
     removed_if_empty,
 )
 from usgland.steps.companions import (
@@ -85,24 +87,39 @@ def fit(
         checked: What `manifest_rows` gave this command earlier; None: it is asked.
     """
     is_new = config is not None
-    told = Console(quiet=True) if brief else console
+    details = Console(quiet=True) if brief else console
     if config is None:
         config = load_config(find_run(run, SPLITS) / CONFIG)
         if checked is None:
-            checked = manifest_rows(config, told)
-        rows = run_rows(run, config, told, checked)
+            checked = manifest_rows(config, details)
+        rows = run_rows(run, config, details, checked)
     else:
         if checked is None:
-            checked = manifest_rows(config, told, ("split", "fold"))
+            checked = manifest_rows(config, details, ("split", "fold"))
         rows = make_splits(checked, config.split)
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
-    _describe(rows, told)
+    _describe(rows, details)
     with removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(fit, brief=True, checked=checked)
             train_companions(run, config, console, beside, THRESHOLD)
         fit_run(run, rows, console)
+    metrics = _choose_on_validation(run, rows, config, console)
+    if brief:
+        auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
+        console.print(f"Validation AUC per patient: {auc}", highlight=False)
+        return
+    document = metrics_document(metrics)
+    document.write(run / TABLES / VALIDATION)
+    whole = f"{TABLES}/{VALIDATION}.md"
+    show(document if full else headline(metrics, whole), console)
+
+
+def _choose_on_validation(
+    run: Path, rows: pd.DataFrame, config: Config, console: Console
+) -> dict[str, Any]:
+    """Calibrates the model and chooses its threshold; gives validation's measures."""
     val = predict_rows(load_model(run), rows[rows["role"] == "val"])
     calibration = fit_calibration(val, config.evaluation.calibration)
     write_calibration(run / CALIBRATION, calibration)
@@ -110,17 +127,10 @@ def fit(
     val = apply_calibration(val, calibration)
     thresholds = choose_points(val, config.evaluation)
     write_thresholds(run / THRESHOLD, thresholds)
-    synthetic = read_json(run / ENVIRONMENT)["synthetic"]
-    metrics = metrics_of(val, thresholds, config.evaluation, synthetic=synthetic)
-    metrics["forced_leaks"] = forced_leaks(config)
-    if brief:
-        auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
-        console.print(f"Validation AUC per patient: {auc}", highlight=False)
-    else:
-        document = metrics_document(metrics)
-        document.write(run / TABLES / VALIDATION)
-        whole = f"{TABLES}/{VALIDATION}.md"
-        show(document if full else headline(metrics, whole), console)
+    metrics = metrics_of(
+        val, thresholds, config.evaluation, synthetic=is_of_phantoms(run)
+    )
+    return metrics | {"forced_leaks": forced_leaks(config)}
 
 
 def cross_validate(
@@ -155,7 +165,7 @@ def cross_validate(
         check_pretraining(config, rows)
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
-    # All before the first is trained: a fold that cannot be split ends it here.
+    # Every fold is split before the first is trained: a mistake ends the command here.
     rounds = {
         run / FOLDS / str(fold): fold_roles(rows, fold, config.split)
         for fold in sorted(rows["fold"].unique())
@@ -184,7 +194,8 @@ def cross_validate(
     if has_companions(config):
         write_logistic(run, list(rounds.values()), config)
         compare_sides(run, pooled, config, console, full=full)
-    write_predictions(pooled, run / PREDICTIONS)  # Last, as it means the end.
+    # This file comes last, as it means the end.
+    write_predictions(pooled, run / PREDICTIONS)
 
 
 def _of_one_fold(config: Config) -> Config:
@@ -200,7 +211,9 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
     ]
     environments = [read_json(part / ENVIRONMENT) for part in parts]
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
-    whole["training_seconds"] = sum(one["training_seconds"] for one in environments)
+    whole["training_seconds"] = sum(
+        environment["training_seconds"] for environment in environments
+    )
     write_json(run / ENVIRONMENT, whole)
     calibrations = {part.name: read_calibration(part / CALIBRATION) for part in parts}
     write_calibration(run / CALIBRATION, {"folds": calibrations})
