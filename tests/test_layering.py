@@ -46,7 +46,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "serving.interface": (),
     "serving.export": (*LEARNING, "explanation", "serving.interface"),
     "serving.portable": (*LEARNING, *STATISTICS, "serving.interface"),
-    "serving.server": (*SETTINGS, "native", "serving.interface"),
+    "serving.server": ("serving.interface",),
     # Join rooms into commands; they alone write a run directory.
     "steps": ("*",),
     "startup": ("*",),

@@ -283,7 +283,7 @@ def _to_json(name: str, array: np.ndarray) -> Any:
     if array.dtype.kind in "OSU":
         return _texts(array.tolist(), encode=name.endswith(BYTES_SUFFIX), name=name)
     if array.dtype == np.float32 or array.dtype.itemsize == 2:
-        # This gives the shortest digits of a float: 0.2, not 0.20000000298.
+        # `astype(str)` writes a float's shortest digits: 0.2, not 0.20000000298.
         return array.astype(str).astype(np.float64).tolist()
     return array.tolist()
 

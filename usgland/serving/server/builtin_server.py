@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from usgland.errors import UserError
 from usgland.serving.server.core import Core
 from usgland.serving.server.grpc_service import build_server, set_health
-from usgland.serving.server.loader import Models
+from usgland.serving.server.loader import Loader
 from usgland.serving.server.logs import log
 from usgland.serving.server.rest import build_app
 from usgland.serving.server.server_options import ServerOptions
@@ -72,17 +72,17 @@ async def run_server(
         UserError: If there is no model, or a port or a file cannot be used.
     """
     core = Core(options)
-    models = Models(options, core.catalog)
+    loader = Loader(options, core.catalog)
     with listen(options) as listening:
         # What may fail comes before the models are loaded.
         http = HttpServer(http_config(build_app(core), options))
         rpc, health = build_server(core)
         grpc_port = _open_grpc(rpc, options)
-        await models.start()
+        await loader.start()
         await rpc.start()
         await set_health(health, serving=True)
         serving = asyncio.create_task(http.serve(sockets=[listening]))
-        watching = asyncio.create_task(models.watch())
+        watching = asyncio.create_task(loader.watch())
         stopping = asyncio.create_task(stop.wait())
         while not http.started and not serving.done():
             await asyncio.sleep(0.01)
@@ -98,7 +98,7 @@ async def run_server(
         # Both end at once: neither takes a new request, both finish the old ones.
         await asyncio.gather(serving, rpc.stop(options.timeout_seconds))
         await _end(watching, stopping)
-        await models.close()
+        await loader.close()
         core.batcher.close()
         log("info", "stopped")
         if not watching.cancelled():

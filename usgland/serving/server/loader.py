@@ -35,7 +35,7 @@ LOAD_ERRORS = (
 )
 
 
-class Models:
+class Loader:
     """Watches the folders. It runs in the event loop; loading has its own thread.
 
     Args:
