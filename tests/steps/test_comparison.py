@@ -2,6 +2,7 @@
 
 import json
 
+import docx
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,8 +56,13 @@ def runs(tmp_path):
 
 
 def test_every_pair_is_compared_and_adjusted_together(runs, tmp_path):
-    stdout = call(*runs, "--output", tmp_path / "out")
-    assert max(map(len, stdout.splitlines()[:-3])) <= 80
+    stdout = call(*runs, "--output", tmp_path / "out", "--docx")
+    word = docx.Document(str(tmp_path / "out" / "comparison.docx"))
+    assert len(word.tables) == 6  # three pairs, per image and per patient
+    heads, auc, *_ = word.tables[0].rows
+    assert [cell.text for cell in heads.cells][1:] == ["a", "b", "a - b", "P", "Holm"]
+    assert auc.cells[0].text == "ROC AUC"
+    assert max(map(len, stdout.splitlines()[:-4])) <= 80
     stored = json.loads((tmp_path / "out" / "comparison.json").read_text())
     rows = stored["patient"]["pairs"]
     assert {(row["a"], row["b"]) for row in rows} == {

@@ -5,6 +5,7 @@ import sysconfig
 from itertools import combinations, product
 from pathlib import Path
 
+import docx
 import pytest
 from click.testing import CliRunner
 from scipy.stats import binomtest, fisher_exact, ttest_ind_from_stats
@@ -183,8 +184,12 @@ def test_a_bad_file_gets_one_line(tmp_path, text, expected):
 
 def test_the_command_prints_and_writes_and_does_not_overwrite(tmp_path):
     output = tmp_path / "out"
-    done = CliRunner().invoke(cli, ["audit", "--output", str(output)])
+    done = CliRunner().invoke(cli, ["audit", "--docx", "--output", str(output)])
     assert done.exit_code == 0, done.output
+    word = docx.Document(str(output / "audit.docx"))
+    printed, predictive = (table.rows[0].cells for table in word.tables)
+    assert [cell.text for cell in printed] == ["Printed", "Recomputed"]
+    assert predictive[1].text.endswith("%")
     assert "20 malignant + 20 benign" in " ".join(done.output.split())
     assert json.loads((output / "audit.json").read_text())["title"].startswith("Zhang")
     assert "| Printed | Recomputed |" in (output / "audit.md").read_text()

@@ -25,6 +25,7 @@ def evaluated(run):
     device[device.index.str.startswith("p12_")] = ""
     metrics, written = evaluate_run(
         run,
+        docx=True,
         prevalences=[0.1],
         columns={"device": device, "age": number.set_axis(rows["image"])},
         cuts={"age": (20.0,)},
@@ -49,7 +50,7 @@ def test_every_part_is_written_as_figure_markdown_and_csv(evaluated):
         *(
             f"tables/{stem}.{kind}"
             for stem in ("calibration", "decision_curve", "subgroups")
-            for kind in ("md", "csv")
+            for kind in ("md", "csv", "docx")
         ),
     } < names
     assert all(path.stat().st_size > 100 for path in written)
@@ -65,8 +66,8 @@ def test_what_only_an_earlier_evaluation_was_asked_for_is_removed(evaluated):
         "decision_curve_prevalence_0.1.png",
         "subgroup_device.png",
         "subgroup_age.png",
-        "subgroups.md",
-        "subgroups.csv",
+        *(f"subgroups.{kind}" for kind in ("md", "csv", "docx")),
+        *(f"{stem}.docx" for stem in ("calibration", "decision_curve", "metrics")),
     }
     assert not any(path.exists() for path in set(written) - set(again))
     assert all(path.exists() for path in (*again, other))

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 
+import docx
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,7 +82,7 @@ def calls_on_run(run, tmp_path):
 @pytest.fixture
 def study(run, calls_on_run):
     return make_reader_study(
-        calls_on_run, predictions=run, settings=FAST, malignant_from=3
+        calls_on_run, predictions=run, settings=FAST, malignant_from=3, docx=True
     )[0]
 
 
@@ -202,6 +203,7 @@ def test_files_say_what_is_undefined_and_mark_what_is_synthetic(
     folder = run / "readers"
     assert sorted(path.name for path in folder.iterdir()) == [
         "readers.csv",
+        "readers.docx",
         "readers.json",
         "readers.md",
         "readers.png",
@@ -210,6 +212,11 @@ def test_files_say_what_is_undefined_and_mark_what_is_synthetic(
     stored = json.loads((folder / "readers.json").read_text())
     assert "Infinity" not in (folder / "readers.json").read_text()
     assert stored["readers"] == ["r1", "r2", "r3"]
+    word = docx.Document(str(folder / "readers.docx"))
+    assert word.paragraphs[0].text.startswith("SYNTHETIC DATA")
+    assert [row.cells[0].text for row in word.tables[0].rows] == [
+        *("Reader", "r1", "r2", "r3", "Model"),
+    ]
     text = (folder / "readers.md").read_text()
     assert text.startswith("**SYNTHETIC DATA")
     assert study_title(study) in text
@@ -266,7 +273,9 @@ def test_the_command_prints_and_writes(run, calls_on_run, paper_calls, tmp_path)
     command = ["readers", str(calls_on_run), "--predictions", str(run)]
     done = CliRunner().invoke(cli, [*command, "--malignant-from", "3"])
     assert done.exit_code == 0, done.output
-    assert f"Wrote {run / 'readers' / 'readers.json'}" in done.output
+    (line,) = (one for one in done.output.splitlines() if one.startswith("Wrote"))
+    assert line.startswith(f"Wrote {run / 'readers'}: readers.png, ")
+    assert line.endswith(", readers.md, readers.csv, readers.json")
     again = CliRunner().invoke(cli, [*command, "--malignant-from", "3"])
     assert again.exit_code == 1
     assert "Add --overwrite" in again.output

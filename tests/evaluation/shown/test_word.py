@@ -4,11 +4,13 @@ import sys
 
 import docx
 import pytest
+from click.testing import CliRunner
 from docx.enum.section import WD_ORIENT
 from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.oxml.ns import qn
 from docx.shared import Pt, RGBColor
 
+from usgland.cli.main import cli
 from usgland.errors import UserError
 from usgland.evaluation.shown.table import Document, Line, Row, Table, rows
 
@@ -87,3 +89,21 @@ def test_a_missing_package_is_one_line_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "docx", None)
     with pytest.raises(UserError, match=r'Install it: pip install "python-docx>=1.2'):
         Document((TABLE,), synthetic=False).write(tmp_path / "x", docx=True)
+
+
+def test_a_word_file_of_earlier_numbers_is_removed_and_a_stranger_is_not(tmp_path):
+    document, stem = Document((TABLE,), synthetic=False), tmp_path / "table"
+    stem.with_suffix(".docx").write_text("of somebody else")
+    assert document.write(stem) == [stem.with_suffix(".md"), stem.with_suffix(".csv")]
+    assert stem.with_suffix(".docx").read_text() == "of somebody else"
+    assert document.write(stem, docx=True)[-1] == stem.with_suffix(".docx")
+    document.write(stem)
+    assert not stem.with_suffix(".docx").exists()
+
+
+@pytest.mark.parametrize("command", ["table1", "compare", "readers", "audit"])
+def test_every_command_says_so_before_it_reads_a_file(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "docx", None)
+    done = CliRunner().invoke(cli, [command, "missing.csv", "--docx"])
+    assert done.exit_code == 1
+    assert "Install it: pip install" in done.stderr and "missing" not in done.stderr

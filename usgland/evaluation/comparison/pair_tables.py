@@ -12,23 +12,8 @@ from usgland.evaluation.shown.text import (
 )
 
 CSV_COLUMNS = (
-    "synthetic",
-    "unit",
-    "a",
-    "b",
-    "n_a",
-    "n_b",
-    "figure",
-    "value_a",
-    "value_b",
-    "difference",
-    "low",
-    "high",
-    "level",
-    "p_value",
-    "holm",
-    "method",
-    "reason",
+    *("synthetic", "unit", "a", "b", "n_a", "n_b", "figure", "value_a", "value_b"),
+    *("difference", "low", "high", "level", "p_value", "holm", "method", "reason"),
 )
 
 

@@ -16,24 +16,9 @@ from usgland.evaluation.shown.text import format_measure, format_percent
 from usgland.evaluation.statistics.scores import MEASURES
 
 CSV_COLUMNS = (
-    "synthetic",
-    "role",
-    "operating_point",
-    "unit",
-    "figure",
-    "prevalence",
-    "value",
-    "low",
-    "high",
-    "confidence_level",
-    "method",
-    "reason",
-    "undefined_resamples",
-    "n",
-    "n_benign",
-    "n_malignant",
-    "n_patients",
-    "threshold",
+    *("synthetic", "role", "operating_point", "unit", "figure", "prevalence", "value"),
+    *("low", "high", "confidence_level", "method", "reason", "undefined_resamples"),
+    *("n", "n_benign", "n_malignant", "n_patients", "threshold"),
 )
 ROLES = {"train": "Training part", "val": "Validation part", "test": "Test part"}
 

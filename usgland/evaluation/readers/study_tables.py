@@ -18,25 +18,9 @@ from usgland.evaluation.statistics.mrmc import SCOPES
 NAMES = names.NAMES | {"f1": "F1, malignant", "f1_macro": "F1, macro"}
 COVARIANCES = {"delong": "DeLong", "jackknife": "jackknife over patients"}
 CSV_COLUMNS = (
-    "synthetic",
-    "part",
-    "question",
-    "reader",
-    "figure",
-    "scope",
-    "unit",
-    "n",
-    "value",
-    "low",
-    "high",
-    "confidence_level",
-    "standard_error",
-    "statistic",
-    "degrees_of_freedom",
-    "p_value",
-    "p_holm",
-    "method",
-    "reason",
+    *("synthetic", "part", "question", "reader", "figure", "scope", "unit", "n"),
+    *("value", "low", "high", "confidence_level", "standard_error", "statistic"),
+    *("degrees_of_freedom", "p_value", "p_holm", "method", "reason"),
 )
 
 

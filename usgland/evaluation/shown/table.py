@@ -172,6 +172,9 @@ class Document:
     ) -> list[Path]:
         """Writes it, each file whole or not at all.
 
+        A Word file beside earlier files that are replaced is removed where it is not
+        written again: it would show numbers that are no longer true.
+
         Args:
             stem: Path of the files, without what their kind adds.
             kinds: Of `md`, `csv` and `tex`.
@@ -181,19 +184,20 @@ class Document:
             The files.
 
         Raises:
-            UserError: If one cannot be written, or python-docx is not there.
+            UserError: If one cannot be written, or python-docx is missing.
         """
         texts = {"md": self.markdown, "csv": self.csv, "tex": self.latex}
-        written = []
-        for kind in kinds:
-            written.append(stem.with_name(f"{stem.name}.{kind}"))
-            write_text(written[-1], texts[kind]())
+        paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+        word = stem.with_name(f"{stem.name}.docx")
         if docx:
             from usgland.evaluation.shown.word import save_docx
 
-            written.append(stem.with_name(f"{stem.name}.docx"))
-            save_docx(self, written[-1])
-        return written
+            save_docx(self, word)
+        elif any(path.exists() for path in paths):
+            word.unlink(missing_ok=True)
+        for kind, path in zip(kinds, paths, strict=True):
+            write_text(path, texts[kind]())
+        return [*paths, word] if docx else paths
 
 
 def _ended(lines: Sequence[str]) -> list[str]:

@@ -13,19 +13,12 @@ INDENT = 3  # characters
 
 
 class Layout(NamedTuple):
-    """How a table may be drawn: the roomiest of `LAYOUTS` that fits is taken.
+    """How a table may be drawn: the roomiest of `LAYOUTS` that fits is taken."""
 
-    Attributes:
-        gap: Characters between columns; 3 hold a line of a frame.
-        heads_wrapped: Heads are wrapped between words.
-        words_wrapped: So are cells that do not begin with a number.
-        stacked: An interval stands below its value, with two digits.
-    """
-
-    gap: int
-    heads_wrapped: bool = True
-    words_wrapped: bool = False
-    stacked: bool = False
+    gap: int  # characters between columns; 3 hold a line of a frame
+    heads_wrapped: bool = True  # between words
+    words_wrapped: bool = False  # cells that do not begin with a number, likewise
+    stacked: bool = False  # an interval stands below its value, with two digits
 
     def lost(self, columns: int) -> int:
         """Characters of a line that hold no text."""
@@ -92,7 +85,8 @@ def _show_line(line: Line, console: "Console") -> None:
     from rich.text import Text
 
     text = f"- {line.text}" if line.depth > 1 else line.text
-    shown = Text(text, style="bold" if line.bold else "")
+    style = "bold" if line.bold else "dim" if line.depth > 1 else ""
+    shown = Text(text, style=style)
     left = INDENT if line.depth else 0
     console.print(Padding(shown, (0, 0, 0, left), expand=False))
 
