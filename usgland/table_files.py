@@ -51,7 +51,7 @@ UNCOMPUTED = re.compile(
 Problem = tuple[int, str]
 
 
-def read_table(path: Path, hint: str = "") -> pd.DataFrame:
+def read_table(path: str | Path, hint: str = "") -> pd.DataFrame:
     """Reads a CSV or an Excel workbook as text and adds the row numbers, as `csv_row`.
 
     Cells lose the spaces around them. Empty rows and columns without a name are
@@ -74,6 +74,7 @@ def read_table(path: Path, hint: str = "") -> pd.DataFrame:
     Raises:
         UserError: If the file is no such table.
     """
+    path = Path(path)
     data = _read_bytes(path, hint)
     records = iter(_workbook(path, data)) if data.startswith(ZIP) else _csv(path, data)
     header = [cell.strip() for cell in next(records, [])]
@@ -86,12 +87,9 @@ def read_table(path: Path, hint: str = "") -> pd.DataFrame:
     for number, record in enumerate(records, start=2):
         if not any(map(str.strip, record)):
             continue
-        if len(record) != width and (
-            len(record) < width or any(map(str.strip, record[width:]))
-        ):
-            problems.append(
-                (number, f"expected {width} cells. Received: {len(record)}")
-            )
+        count = len(record)
+        if count < width or any(map(str.strip, record[width:])):
+            problems.append((number, f"expected {width} cells. Received: {count}"))
         cells += record[:width]
         numbers.append(number)
     raise_problems(str(path), problems)
@@ -104,30 +102,30 @@ def read_table(path: Path, hint: str = "") -> pd.DataFrame:
 
 
 def check_columns(
-    path: Path, wanted: Iterable[str], found: Sequence[str], hint: str
+    path: Path, wanted: Iterable[str], columns: Sequence[str], hint: str
 ) -> None:
-    """Checks that columns are there; the error names the nearest that are.
+    """Checks that a table has its columns; the error names the nearest that it has.
 
     Args:
         path: The table.
         wanted: Columns it must have.
-        found: Columns it has.
+        columns: Columns it has.
         hint: What to do.
 
     Raises:
         UserError: If any is missing.
     """
-    by_lower = {name.lower(): name for name in found}
+    by_lower = {name.lower(): name for name in columns}
     missing = []
     for name in dict.fromkeys(wanted):
-        if name not in found:
+        if name not in columns:
             near = difflib.get_close_matches(name.lower(), by_lower, n=1)
             nearest = f" (the nearest is `{by_lower[near[0]]}`)" if near else ""
             missing.append(f"`{name}`{nearest}")
     if missing:
         raise UserError(
             f"{path}: expected the column {' and '.join(missing)}. "
-            f"Received: {', '.join(found)}. {hint}"
+            f"Received: {', '.join(columns)}. {hint}"
         )
 
 
@@ -183,7 +181,7 @@ def to_numbers(cells: pd.Series) -> pd.Series:
 
 
 def normalize_word(value: object) -> str:
-    """Gives words that mean the same one form: 1, "1", " 01" and "1.0" are "1"."""
+    """Gives words of one meaning the same form: 1, "1", " 01" and "1.0" are "1"."""
     word = normalize_name(value)
     number = re.fullmatch(r"(-?)\+?0*(\d+)(?:\.(\d*?)0*)?", word)
     if not number:
@@ -298,7 +296,7 @@ def _workbook(path: Path, data: bytes) -> list[list[str]]:
 
 def _only_sheet(path: Path, workbook: Any) -> Any:
     """The visible sheet that is not empty; the first if all are."""
-    visible = [one for one in workbook.worksheets if one.sheet_state == "visible"]
+    visible = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
     for sheet in visible:
         sheet.reset_dimensions()  # They may claim a million empty rows.
     filled = [sheet for sheet in visible if any(map(any, _sheet_rows(path, sheet)))]
@@ -350,7 +348,8 @@ def _check_sheet(path: Path, records: Sequence[list[str]], xml: bytes) -> None:
             f"has a value. Received: {show_some(merged)}; unmerge and fill them"
         )
     hidden = [int(match) for match in HIDDEN_ROW.findall(xml)]
-    hidden = [number for number in hidden if any([*records[number - 1 : number]])]
+    filled = {number for number, record in enumerate(records, start=1) if record}
+    hidden = [number for number in hidden if number in filled]
     if hidden:
         raise UserError(
             f"{path}: expected a table without hidden or filtered rows, which would "

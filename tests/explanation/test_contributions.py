@@ -53,7 +53,7 @@ def part_of(features):
     pixels = rng.integers(0, 256, (cases, 64, 64, 1)).astype("uint8")
     form = Form(
         features=np.array(features, "float32"),
-        given=np.ones((cases, 1), "float32"),
+        presence=np.ones((cases, 1), "float32"),
         missing=np.array([0, 1, 0, 1], "float32"),
         columns=["age_years", "age_years", "bmi_kg_m2", "bmi_kg_m2"],
     )

@@ -51,22 +51,22 @@ def choose_columns(
     images: bool = True,
 ) -> pd.DataFrame:
     """Gives columns our names, and the optional ones their defaults."""
-    found = [name for name in table.columns if name != ROW]
+    present = [name for name in table.columns if name != ROW]
     key = "image" if images else "patient_id"
     needed = (key, "patient_id", "label") if labelled else (key,)
     mapped = {
         ours: theirs
         for ours, theirs in settings.columns.items()
-        if labelled or theirs in found or ours not in TRAINING_ONLY
+        if labelled or theirs in present or ours not in TRAINING_ONLY
     }
     check_columns(
         path,
         [*(mapped.get(name, name) for name in needed), *mapped.values()],
-        found,
+        present,
         "Set data.columns for other names, e.g. {label: diagnosis}",
     )
-    _check_meaning(found, settings.columns, path)
-    taken = [name for name in found if name in MADE and name not in mapped.values()]
+    _check_meaning(present, settings.columns, path)
+    taken = [name for name in present if name in MADE and name not in mapped.values()]
     if taken:
         raise UserError(
             f"{path}: expected columns of other names than ours. Received: "
@@ -94,7 +94,7 @@ def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.Da
     """
     for column, value in settings.where.items():
         words = {normalize_word(cell) for cell in rows.get(column, ())}
-        # A column that is absent: other images than those the filter was made for.
+        # An absent column means other images than those the filter was made for.
         if column in rows and normalize_word(value) not in words:
             values = ", ".join(map(repr, sorted(set(rows[column]))[:8]))
             raise UserError(
@@ -143,7 +143,7 @@ def excluded_rows(path: Path, settings: DataSettings) -> pd.DataFrame:
     return left_out.assign(reason=reasons[reasons != ""])
 
 
-def _check_meaning(found: list[str], columns: dict[str, str], path: Path) -> None:
+def _check_meaning(present: list[str], columns: dict[str, str], path: Path) -> None:
     """Refuses a `Split` or a `patient-id` that would be passed over in silence."""
     for name in set(columns) - set(KNOWN):
         nearest = difflib.get_close_matches(name, KNOWN, n=1)
@@ -153,9 +153,9 @@ def _check_meaning(found: list[str], columns: dict[str, str], path: Path) -> Non
                 f"{name!r}, which means nothing here"
             )
     alike = {_bare(name): name for name in KNOWN}
-    for name in found:
+    for name in present:
         ours = alike.get(_bare(name))
-        if ours in (None, name) or ours in found or ours in columns:
+        if ours in (None, name) or ours in present or ours in columns:
             continue
         if name not in columns.values():
             raise UserError(

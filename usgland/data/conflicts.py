@@ -40,9 +40,9 @@ def find_conflicts(rows: pd.DataFrame, parts: Iterable[str]) -> list[Problem]:
             continue
         named = used[used[column] != ""]
         for name, same in named.groupby(column):
-            # What its patient's line says already is not said again.
-            told = column != "patient_id" and same["patient_id"].nunique() == 1
-            if same["part"].nunique() == 1 or told:
+            # What the patient's own line says is not said again.
+            is_said = column != "patient_id" and same["patient_id"].nunique() == 1
+            if same["part"].nunique() == 1 or is_said:
                 continue
             received = " and ".join(
                 f"{part} ({show_rows(numbers)})"

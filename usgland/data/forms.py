@@ -122,9 +122,9 @@ def join_forms(rows: pd.DataFrame, forms: pd.DataFrame, path: Path) -> pd.DataFr
         ),
     ]
     lines = [
-        f"expected {what}. Received: {received or 'a second one'} ({show_rows(found)})"
-        for what, found, received in wrong
-        if len(found)
+        f"expected {what}. Received: {received or 'a second one'} ({show_rows(rows)})"
+        for what, rows, received in wrong
+        if len(rows)
     ]
     without = rows.loc[~rows["patient_id"].isin(forms["patient_id"]), "patient_id"]
     if len(without):

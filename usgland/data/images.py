@@ -20,7 +20,7 @@ from PIL import Image
 FORMATS = ("PNG", "JPEG", "BMP")
 SMALLEST_SIDE = 32  # pixels; below this nothing of a lesion's outline is left
 LARGEST_AREA = 16_000_000  # pixels, tens of times an ultrasound frame
-# 64-bit pixels that do not compress, and metadata; nothing larger is read at all.
+# Pixels of 64 bits that do not compress fit, and metadata; nothing larger is read.
 LARGEST_FILE = 9 * LARGEST_AREA  # bytes
 WORKERS = 4  # each may hold one decoded image
 UPRIGHT = 1  # value of the EXIF orientation tag

@@ -107,7 +107,9 @@ def _read_labels(
     rows: pd.DataFrame, settings: DataSettings, labelled: bool
 ) -> list[Problem]:
     """Turns the words in `label` into numbers, in place."""
-    words = {normalize_word(word): one for word, one in settings.label_words.items()}
+    words = {
+        normalize_word(word): label for word, label in settings.label_words.items()
+    }
     texts = rows["label"].to_list()
     labels = [words.get(normalize_word(text), UNLABELLED) for text in texts]
     rows["label"] = pd.Series(labels, index=rows.index, dtype="int64")
@@ -134,7 +136,7 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
         if names_nobody(patient)
     ]
     for column in ("patient_id", "group_id"):
-        if rows[column].equals(rows["image"]):  # files may differ in case alone
+        if rows[column].equals(rows["image"]):  # names of files may differ in case
             continue
         spellings: dict[str, dict[str, int]] = {}
         for row, name in zip(rows[ROW], rows[column], strict=True):

@@ -214,10 +214,10 @@ def _find_empty_classes(
     labels, part_of = rows["label"].to_numpy(), np.array(list(parts))
     problems: list[Problem] = []
     for part in needed:
-        found = [int(np.sum((part_of == part) & (labels == label))) for label in (0, 1)]
-        if min(found) == 0:
+        counts = [np.sum((part_of == part) & (labels == label)) for label in (0, 1)]
+        if min(counts) == 0:
             received = " and ".join(
-                f"{count} {name}" for count, name in zip(found, CLASSES, strict=True)
+                f"{count} {name}" for count, name in zip(counts, CLASSES, strict=True)
             )
             problems.append(
                 (

@@ -187,7 +187,7 @@ def form_contributions(
     if part.form is None or part.pixels is None or not chosen:
         return None
     form = part.form._replace(
-        features=part.form.features[chosen], given=part.form.given[chosen]
+        features=part.form.features[chosen], presence=part.form.presence[chosen]
     )
     chosen_part = Part(part.pixels[chosen], part.labels[chosen], form)
     return make_contributions(subject.model, chosen_part)

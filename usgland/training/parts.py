@@ -22,13 +22,13 @@ class Form(NamedTuple):
 
     Attributes:
         features: Float32 `(rows, features)`.
-        given: 1 where any value of the form is given, else 0, float32 `(rows, 1)`.
+        presence: 1 where the form has any value, else 0, float32 `(rows, 1)`.
         missing: The features of an empty form, float32 `(features,)`.
         columns: The column that each feature comes from, `(features,)`.
     """
 
     features: np.ndarray
-    given: np.ndarray
+    presence: np.ndarray
     missing: np.ndarray
     columns: Sequence[str]
 
@@ -56,8 +56,8 @@ class Part(NamedTuple):
             return self.pixels
         if self.pixels is None:
             return self.form.features
-        image_given = np.ones_like(self.form.given)
-        form_given = self.form.given
+        image_given = np.ones_like(self.form.presence)
+        form_given = self.form.presence
         if without == "image":
             image_given = np.zeros_like(image_given)
         if without == "form":
@@ -92,10 +92,10 @@ def read_form(model: keras.Model, rows: pd.DataFrame) -> Form:
     """Encodes the forms of some rows by the classifier's own layer."""
     layer = model.get_layer(ENCODING)
     values = form_values(rows, layer.columns)
-    features, given = layer([tf.constant(value) for value in values.values()])
+    features, presence = layer([tf.constant(value) for value in values.values()])
     return Form(
         np.asarray(features),
-        np.asarray(given),
+        np.asarray(presence),
         layer.missing_features(),
         layer.feature_columns(),
     )
@@ -141,7 +141,7 @@ def make_form_batches(part: Part, settings: ModelSettings) -> Callable | None:
     form = part.form
     names = list(dict.fromkeys(form.columns))
     column_of = tf.constant([names.index(name) for name in form.columns])
-    features, given = tf.constant(form.features), tf.constant(form.given)
+    features, presence = tf.constant(form.features), tf.constant(form.presence)
     missing = tf.constant(form.missing)[None, :]
 
     @tf.autograph.experimental.do_not_convert
@@ -153,7 +153,7 @@ def make_form_batches(part: Part, settings: ModelSettings) -> Callable | None:
         if part.pixels is None:
             return (values,)
         side = tf.random.stateless_uniform([batch, 1], seed + SIDE_DRAW)
-        form_given = tf.gather(given, indices)
+        form_given = tf.gather(presence, indices)
         form_given *= tf.cast(side < 1 - settings.modality_dropout, tf.float32)
         image_given = tf.cast(side >= settings.modality_dropout, tf.float32)
         # A case whose form is empty keeps its image.

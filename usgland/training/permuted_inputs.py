@@ -46,7 +46,7 @@ def permuted_logits(
         """Logits of features with the forms' and images' owners, as row numbers."""
         borrowed = Form(
             features.reshape(-1, features.shape[-1]),
-            form.given[forms.ravel()],
+            form.presence[forms.ravel()],
             form.missing,
             form.columns,
         )

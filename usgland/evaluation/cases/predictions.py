@@ -11,7 +11,7 @@ from usgland.table_files import ROW, missing_cells, read_table, show_rows, to_nu
 
 COLUMNS = ("image", "patient_id", "role", "label", "probability", "logit")
 ROLES = ("train", "val", "test")
-# Between a probability and its logit; half precision rounds to about 0.004.
+# A logit may be so far from its probability; half precision rounds to about 0.004.
 LOGIT_TOLERANCE = 0.01
 
 

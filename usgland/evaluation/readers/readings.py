@@ -87,11 +87,12 @@ def read_readers(
         problems += unknown_problems(rows, cases)
     raise_problems(str(path), problems)
     known = _own_cases(rows) if cases is None else cases
-    conditions = [one for one in CONDITIONS if one in set(rows["condition"])]
+    read = set(rows["condition"])
+    conditions = [condition for condition in CONDITIONS if condition in read]
     missing = skipped_cases(rows, known, conditions)
     if missing and skipped == "error":
         raise_problems(str(path), list(skipped_problems(missing, len(known))))
-    dropped = sorted({case for one in missing.values() for case in one})
+    dropped = sorted({case for cases in missing.values() for case in cases})
     kept = known[~known["case"].isin(dropped)].reset_index(drop=True)
     if kept.empty or kept["label"].nunique() < 2:
         raise UserError(
@@ -180,9 +181,9 @@ def _parsed(
 
 def _own_cases(rows: pd.DataFrame) -> pd.DataFrame:
     """The cases that the readers' file has; each is one patient."""
-    found = rows.drop_duplicates("case").sort_values("case")
+    first = rows.drop_duplicates("case").sort_values("case")
     return pd.DataFrame(
-        {"case": found["case"], "label": found["label"], "patient_id": found["case"]}
+        {"case": first["case"], "label": first["label"], "patient_id": first["case"]}
     ).reset_index(drop=True)
 
 
@@ -202,13 +203,19 @@ def _crossed(
 
     scores = None
     if "score" in rows:
-        scores = {one: table("score", one).astype("float64") for one in conditions}
+        scores = {
+            condition: table("score", condition).astype("float64")
+            for condition in conditions
+        }
     return Readings(
         "image" if name == "image" else "patient",
         cases.assign(label=cases["label"].astype(int)),
         readers,
         conditions,
-        {one: table("call", one).astype("int64") for one in conditions},
+        {
+            condition: table("call", condition).astype("int64")
+            for condition in conditions
+        },
         scores,
         dropped,
         "synthetic" in rows and bool((rows["synthetic"] == "1").any()),
