@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,16 +17,27 @@ from usgland.startup import load_steps, make_console
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
 
+class Wanted(NamedTuple):
+    """What the options of a command that trains ask for, all but what it shows."""
+
+    config_path: Path | None
+    manifest: Path | None
+    runs_dir: Path
+    name: str | None
+    overrides: tuple[str, ...]
+    resume: bool
+
+
 def _experiment_options(command: Callable) -> Callable:
-    """The options of commands that train."""
+    """The options of commands that train, handed on as one value."""
 
     @functools.wraps(command)
     def plain(
-        *arguments: Any, multimodal: bool, overrides: tuple, **options: Any
+        verbose: bool, *, full: bool, multimodal: bool, overrides: tuple, **options: Any
     ) -> None:
         if multimodal:
             overrides = (*overrides, "model.inputs=both")
-        command(*arguments, overrides=overrides, **options)
+        command(verbose, Wanted(overrides=overrides, **options), full=full)
 
     for option in reversed(
         [
@@ -63,24 +74,13 @@ def _experiment_options(command: Callable) -> Callable:
 
 @click.command()
 @_experiment_options
-def fit(
-    verbose: bool,
-    config_path: Path | None,
-    manifest: Path | None,
-    runs_dir: Path,
-    name: str | None,
-    overrides: tuple[str, ...],
-    resume: bool,
-    full: bool,
-) -> None:
+def fit(verbose: bool, wanted: Wanted, *, full: bool) -> None:
     """Train a model; choose its threshold on the validation part.
 
     The test part is left alone: `usgland evaluate` scores it. Without --manifest, the
     images are synthetic phantoms.
     """
-    run, config = _choose_run(
-        config_path, manifest, runs_dir, name, overrides, resume, done="threshold.json"
-    )
+    run, config = _choose_run(wanted, done="threshold.json", cross_validated=False)
     with _resumable("fit", run):
         _check_table(config, folds=False)
         steps = load_steps("training", verbose)
@@ -97,30 +97,12 @@ def fit(
 
 @click.command()
 @_experiment_options
-def cv(
-    verbose: bool,
-    config_path: Path | None,
-    manifest: Path | None,
-    runs_dir: Path,
-    name: str | None,
-    overrides: tuple[str, ...],
-    resume: bool,
-    full: bool,
-) -> None:
+def cv(verbose: bool, wanted: Wanted, *, full: bool) -> None:
     """Cross-validate: one model a fold, every patient tested once.
 
     `usgland evaluate` then scores what the folds said of the patients they never saw.
     """
-    run, config = _choose_run(
-        config_path,
-        manifest,
-        runs_dir,
-        name,
-        overrides,
-        resume,
-        done="predictions.csv",
-        cross_validated=True,
-    )
+    run, config = _choose_run(wanted, done="predictions.csv", cross_validated=True)
     with _resumable("cv", run):
         _check_table(config, folds=True)
         steps = load_steps("training", verbose)
@@ -128,40 +110,38 @@ def cv(
     _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
     quoted = shlex.quote(str(run))
     _show_next(
-        (f"usgland evaluate {quoted}", "pooled figures over all folds"),
+        (
+            f"usgland evaluate {quoted}",
+            "scores every patient, by a fold that never saw it",
+        ),
         (f"usgland report {quoted}", "then: everything in one file"),
     )
 
 
 def _choose_run(
-    config_path: Path | None,
-    manifest: Path | None,
-    runs_dir: Path,
-    name: str | None,
-    overrides: tuple[str, ...],
-    resume: bool,
-    *,
-    done: str,
-    cross_validated: bool = False,
+    wanted: Wanted, *, done: str, cross_validated: bool
 ) -> tuple[Path, Any]:
     """The run directory, and the settings of a new run or None for a resumed one."""
     from usgland.config import load_config
     from usgland.runs import check_same_settings, find_resumable, new_run
 
-    if manifest is not None:
+    source, overrides, name = wanted.config_path, wanted.overrides, wanted.name
+    if wanted.manifest is not None:
         # YAML reads JSON strings.
-        path = json.dumps(str(manifest.absolute()), ensure_ascii=False)
+        path = json.dumps(str(wanted.manifest.absolute()), ensure_ascii=False)
         overrides = (*overrides, f"data.manifest={path}")
-    if resume:
-        run = find_resumable(runs_dir, name, done, cross_validated=cross_validated)
-        if config_path is not None or overrides:
-            check_same_settings(run, load_config(config_path, overrides))
+    if wanted.resume:
+        run = find_resumable(
+            wanted.runs_dir, name, done, cross_validated=cross_validated
+        )
+        if source is not None or overrides:
+            check_same_settings(run, load_config(source, overrides))
         return run, None
-    chosen = load_config(config_path, overrides)
-    stem = config_path.stem if config_path else "squeeze"
+    config = load_config(source, overrides)
+    stem = source.stem if source else "squeeze"
     stem += "-cv" if cross_validated else ""
-    chosen_name = stem if name is None else name
-    return new_run(runs_dir, chosen_name, numbered=name is None), chosen
+    chosen = stem if name is None else name
+    return new_run(wanted.runs_dir, chosen, numbered=name is None), config
 
 
 def _check_table(config: Any, *, folds: bool) -> None:
