@@ -184,7 +184,8 @@ def _tests(
                 )
                 for a, b in pairs
             ]
-            tests += _family("with against without clinical data", measure, results)
+            question = "with against without clinical data"
+            tests += _family(question, measure, readings.readers, results)
         if against is None:
             continue
         true, said = against["label"].to_numpy(), against["prediction"].to_numpy()
@@ -209,28 +210,27 @@ def _tests(
                 for calls in readings.calls[condition]
             ]
             question = f"{condition} clinical data against the model"
-            tests += _family(question, measure, results)
-    for test in tests:
-        test["reader"] = readings.readers[test["reader"]]
+            tests += _family(question, measure, readings.readers, results)
     return tests
 
 
 def _family(
-    question: str, measure: str, results: list[ShareTest]
+    question: str, measure: str, readers: list[str], results: list[ShareTest]
 ) -> list[dict[str, Any]]:
+    """Tests of one question and measure, one a reader, as files have them."""
     adjusted = holm([result.p_value for result in results])
     return [
         {
             "question": question,
             "figure": measure,
-            "reader": index,
+            "reader": reader,
             **{
                 key: value.item() if isinstance(value, np.generic) else value
                 for key, value in result._asdict().items()
             },
-            "p_holm": float(adjusted[index]),
+            "p_holm": float(p_holm),
         }
-        for index, result in enumerate(results)
+        for reader, result, p_holm in zip(readers, results, adjusted, strict=True)
     ]
 
 
