@@ -88,4 +88,4 @@ def readers(
     show(study_document(study), make_console())
     show_written(written)
     if not written:
-        click.echo("Nothing was written; add --output DIR for the tables and figures")
+        click.echo("Nothing was written; add --output DIR for the tables and plots")

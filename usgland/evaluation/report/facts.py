@@ -23,7 +23,7 @@ RECORDED: dict[str, tuple[str, Callable[[float], str]]] = {
 POINTERS = (
     ("diagram", "Flow of patients", ""),
     ("confusion", "Results", ": counts per image and per patient"),
-    ("figures", "Results", ": per image and per patient, with intervals"),
+    ("measures", "Results", ": per image and per patient, with intervals"),
     ("errors", "Worst errors", ""),
     ("calibration", "Calibration and benefit", ""),
     ("subgroups", "Subgroups", ""),

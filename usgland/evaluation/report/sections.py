@@ -44,7 +44,7 @@ PARTS: Mapping[str, Sequence[tuple[str, str]]] = {
     ],
     "Subgroups": [
         ("tables/subgroups.md", ""),
-        ("figures/subgroup_*.png", "Figures by subgroup"),
+        ("figures/subgroup_*.png", "Measures by subgroup"),
     ],
     "Comparisons": [
         ("tables/additions.md", ""),
@@ -131,7 +131,7 @@ def _warnings(run: RunContents) -> list[str]:
     if leaks:
         warnings.append(
             f"The form has columns that may know the label ({', '.join(leaks)}): these "
-            "figures are too good."
+            "measures are too good."
         )
     if run.texts.get(SHORTCUTS):
         warnings.append(run.texts[SHORTCUTS].splitlines()[0])
