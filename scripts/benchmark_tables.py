@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.cases.thresholds import read_thresholds
-from usgland.evaluation.comparison.pairs import Choices, compare_models
+from usgland.evaluation.comparison.pairs import Choices, compare_tables
 from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.shown.text import format_p
 from usgland.explanation.faithfulness import MEASURES
@@ -141,7 +141,7 @@ def show_forms(runs: Path) -> None:
             rows[rows["role"] == "test"].assign(fold=f"{number}-" + rows["fold"])
             for number, rows in enumerate(rounds)
         ).reset_index(drop=True)
-    comparison = compare_models(
+    comparison = compare_tables(
         tables,
         dict.fromkeys(tables),
         Choices(units=("patient",), reference="image and form"),

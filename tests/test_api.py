@@ -20,6 +20,24 @@ ROOT = Path(__file__).parent.parent
 SIGNATURES = {
     "read_predictions": "(path)",
     "patient_predictions": "(rows)",
+    "read_readers": "(path, cases=None, *, malignant_from=None, skipped='error')",
+    "table_one": (
+        "(rows, by, columns=None, *, medians=(), tests=None, unit='patients', "
+        "seed=0, left_out=())"
+    ),
+    "sample_size_proportion": "(share, width, *, level=0.95, method='wilson')",
+    "sample_size_auc": "(auc, width, *, prevalence=0.5, level=0.95)",
+    "sample_size_mcnemar": "(only_a, only_b, *, alpha=0.05, power=0.8)",
+    "sample_size_auc_difference": (
+        "(auc_a, auc_b, *, correlation=0.5, prevalence=0.5, alpha=0.05, power=0.8)"
+    ),
+    "sample_size_noninferiority": (
+        "(only_new, only_standard, margin, *, alpha=0.025, power=0.8)"
+    ),
+    "sample_size_auc_noninferiority": (
+        "(auc_new, auc_standard, margin, *, correlation=0.5, prevalence=0.5, "
+        "alpha=0.025, power=0.8)"
+    ),
     "choose_threshold": (
         "(labels, probabilities, method='youden', *, target=0.95, "
         "cost_ratio=5.0, prevalence=None)"
@@ -43,6 +61,10 @@ SIGNATURES = {
     ),
     "expected_calibration_error": "(labels, probabilities, edges=None)",
     "net_benefit": "(labels, probabilities, thresholds, *, prevalence=None)",
+    "subgroups": (
+        "(predictions, groups, threshold, *, cuts=(), unit='patient', "
+        "level=0.95, resamples=2000, seed=0)"
+    ),
     "delong_test": (
         "(labels, scores_a, scores_b, *, level=0.95, patient_ids=None, margin=None)"
     ),
@@ -56,25 +78,20 @@ SIGNATURES = {
         "level=0.95, margin=None)"
     ),
     "holm": "(p_values)",
+    "compare_models": (
+        "(predictions, thresholds=None, *, unit='patient', reference=None, "
+        "paired=True, test='delong', margin=None, level=0.95, seed=0)"
+    ),
     "cohen_kappa": "(calls_a, calls_b, *, level=0.95)",
     "fleiss_kappa": "(calls, *, level=0.95)",
     "mrmc": (
         "(labels, readings, *, measure='roc_auc', method=None, "
         "patient_ids=None, level=0.95)"
     ),
-    "sample_size_proportion": "(share, width, *, level=0.95, method='wilson')",
-    "sample_size_auc": "(auc, width, *, prevalence=0.5, level=0.95)",
-    "sample_size_mcnemar": "(only_a, only_b, *, alpha=0.05, power=0.8)",
-    "sample_size_auc_difference": (
-        "(auc_a, auc_b, *, correlation=0.5, prevalence=0.5, alpha=0.05, power=0.8)"
+    "reader_study": (
+        "(readings, model=None, *, threshold=0.5, level=0.95, resamples=2000, seed=0)"
     ),
-    "sample_size_noninferiority": (
-        "(only_new, only_standard, margin, *, alpha=0.025, power=0.8)"
-    ),
-    "sample_size_auc_noninferiority": (
-        "(auc_new, auc_standard, margin, *, correlation=0.5, prevalence=0.5, "
-        "alpha=0.025, power=0.8)"
-    ),
+    "audit_published": "(path=None)",
 }
 PRESENTATION = ("tensorflow", "keras", "matplotlib", "rich", "docx", "cv2")
 PROBE = f"""

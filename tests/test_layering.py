@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "evaluation.performance": (*SETTINGS, *STATISTICS),
     "evaluation.comparison": (*SETTINGS, *STATISTICS),
     "evaluation.readers": (*SETTINGS, *STATISTICS),
-    "evaluation.table_one": (*SETTINGS, *STATISTICS),
+    "evaluation.baseline": (*SETTINGS, *STATISTICS),
     "evaluation.audit": (*SETTINGS, *STATISTICS),
     "evaluation.report": (*SETTINGS, *STATISTICS),
     "explanation": (*LEARNING, "training", *STATISTICS),

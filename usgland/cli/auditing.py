@@ -21,10 +21,8 @@ def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -
     FILE is a YAML of printed measures; without it, those of the paper,
     configs/audit_paper.yaml, whose head says how to write one.
     """
-    from usgland.steps.audit import audit_published
+    from usgland.steps.audit import audit_file
 
     show_written(
-        audit_published(
-            file, make_console(), output=output, overwrite=overwrite, docx=docx
-        )
+        audit_file(file, make_console(), output=output, overwrite=overwrite, docx=docx)
     )

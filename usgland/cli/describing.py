@@ -70,7 +70,7 @@ def table1(
     Every row names its test. The groups are benign and malignant, or those of --by.
     """
     from usgland.config import load_config
-    from usgland.evaluation.table_one.published_counts import read_published_counts
+    from usgland.evaluation.baseline.published_counts import read_published_counts
     from usgland.steps.table_one import describe_patients, parse_tests, show_table_one
 
     wanted = parse_tests(tests)

@@ -5,6 +5,16 @@
 Read
     read_predictions                a table of predictions, one row an image, checked
     patient_predictions             of each patient, from those of the images
+    read_readers                    a table of readers' calls or scores, checked
+
+Who was studied, and how many must be
+    table_one                       what groups of patients have in common
+    sample_size_proportion          to know a sensitivity or specificity so well
+    sample_size_auc                 to know an AUC so well
+    sample_size_mcnemar             to find two sensitivities to differ
+    sample_size_auc_difference      to find two AUCs to differ
+    sample_size_noninferiority      to show a sensitivity not lower by a margin
+    sample_size_auc_noninferiority  to show an AUC not lower by a margin
 
 One model
     choose_threshold                where P(malignant) becomes a call, on validation
@@ -16,26 +26,24 @@ One model
     bootstrap_interval              of any measure, patients drawn
     expected_calibration_error      how far probabilities are from shares
     net_benefit                     what acting on a model is worth
+    subgroups                       measures by device, sex, age band
 
-Two models
+Two models or more
     delong_test                     AUCs on the same cases
     unpaired_delong_test            AUCs on different cases
     permutation_test                AUCs on the same cases, by swapping the models
     mcnemar_test                    sensitivities, specificities or accuracies
     holm                            P values adjusted for their number
+    compare_models                  all of these, of every pair of models
 
 Readers
     cohen_kappa                     how two readers agree beyond chance
     fleiss_kappa                    how several readers do
     mrmc                            two modalities, several readers: Obuchowski-Rockette
+    reader_study                    all of these, and against a model
 
-How many patients
-    sample_size_proportion          to know a sensitivity or specificity so well
-    sample_size_auc                 to know an AUC so well
-    sample_size_mcnemar             to find two sensitivities to differ
-    sample_size_auc_difference      to find two AUCs to differ
-    sample_size_noninferiority      to show a sensitivity not lower by a margin
-    sample_size_auc_noninferiority  to show an AUC not lower by a margin
+What was published
+    audit_published                 which cases and tests can give printed measures
 
 Labels are 0 benign or 1 malignant (or bool), scores are higher where a case is more
 suspicious, and probabilities are P(malignant). Where `patient_ids` are given, patients
@@ -50,6 +58,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from usgland.evaluation.audit.findings import (
+        audit_published as audit_published,
+    )
+    from usgland.evaluation.baseline.characteristics import (
+        table_one as table_one,
+    )
     from usgland.evaluation.cases.predictions import (
         patient_predictions as patient_predictions,
         read_predictions as read_predictions,
@@ -57,11 +71,17 @@ if TYPE_CHECKING:
     from usgland.evaluation.cases.thresholds import (
         choose_threshold as choose_threshold,
     )
+    from usgland.evaluation.comparison.pairs import (
+        compare_models as compare_models,
+    )
     from usgland.evaluation.performance.decision_curve import (
         net_benefit as net_benefit,
     )
     from usgland.evaluation.performance.reliability import (
         expected_calibration_error as expected_calibration_error,
+    )
+    from usgland.evaluation.performance.subgroups import (
+        subgroups as subgroups,
     )
     from usgland.evaluation.planning.power import (
         sample_size_auc_difference as sample_size_auc_difference,
@@ -72,6 +92,12 @@ if TYPE_CHECKING:
     from usgland.evaluation.planning.sample_size import (
         sample_size_auc as sample_size_auc,
         sample_size_proportion as sample_size_proportion,
+    )
+    from usgland.evaluation.readers.reader_study import (
+        reader_study as reader_study,
+    )
+    from usgland.evaluation.readers.readings import (
+        read_readers as read_readers,
     )
     from usgland.evaluation.statistics.agreement import (
         cohen_kappa as cohen_kappa,
@@ -110,6 +136,14 @@ else:
     MODULES = {
         "read_predictions": "cases.predictions",
         "patient_predictions": "cases.predictions",
+        "read_readers": "readers.readings",
+        "table_one": "baseline.characteristics",
+        "sample_size_proportion": "planning.sample_size",
+        "sample_size_auc": "planning.sample_size",
+        "sample_size_mcnemar": "planning.power",
+        "sample_size_auc_difference": "planning.power",
+        "sample_size_noninferiority": "planning.power",
+        "sample_size_auc_noninferiority": "planning.power",
         "choose_threshold": "cases.thresholds",
         "measures": "statistics.measured_cases",
         "roc_auc": "statistics.scores",
@@ -119,20 +153,18 @@ else:
         "bootstrap_interval": "statistics.measured_cases",
         "expected_calibration_error": "performance.reliability",
         "net_benefit": "performance.decision_curve",
+        "subgroups": "performance.subgroups",
         "delong_test": "statistics.auc_tests",
         "unpaired_delong_test": "statistics.auc_tests",
         "permutation_test": "statistics.auc_tests",
         "mcnemar_test": "statistics.share_tests",
         "holm": "statistics.families",
+        "compare_models": "comparison.pairs",
         "cohen_kappa": "statistics.agreement",
         "fleiss_kappa": "statistics.agreement",
         "mrmc": "statistics.reader_estimates",
-        "sample_size_proportion": "planning.sample_size",
-        "sample_size_auc": "planning.sample_size",
-        "sample_size_mcnemar": "planning.power",
-        "sample_size_auc_difference": "planning.power",
-        "sample_size_noninferiority": "planning.power",
-        "sample_size_auc_noninferiority": "planning.power",
+        "reader_study": "readers.reader_study",
+        "audit_published": "audit.findings",
     }
     __all__ = list(MODULES)
 

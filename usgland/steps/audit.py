@@ -13,7 +13,7 @@ from usgland.files import check_unwritten, write_json
 STEM = "audit"
 
 
-def audit_published(
+def audit_file(
     path: Path | None,
     console: Console,
     *,

@@ -10,7 +10,7 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
 from usgland.evaluation.comparison.pair_tables import comparison_document
-from usgland.evaluation.comparison.pairs import Choices, compare_models
+from usgland.evaluation.comparison.pairs import Choices, compare_tables
 from usgland.evaluation.shown.terminal import show
 from usgland.files import check_unwritten, write_json
 from usgland.runs import PREDICTIONS, THRESHOLD
@@ -55,7 +55,7 @@ def compare_files(
     tables, thresholds = {}, {}
     for name, model in zip(_names(models), models, strict=True):
         tables[name], thresholds[name] = _read(model)
-    comparison = compare_models(tables, thresholds, choices)
+    comparison = compare_tables(tables, thresholds, choices)
     document = comparison_document(comparison)
     show(document, console)
     if target is None:

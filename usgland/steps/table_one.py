@@ -10,9 +10,9 @@ from usgland.config import DataSettings
 from usgland.data.columns import choose_columns, exclusion_reasons
 from usgland.data.phantom import is_synthetic
 from usgland.errors import UserError
+from usgland.evaluation.baseline.characteristics import TESTS, TableOne, table_one
+from usgland.evaluation.baseline.characteristics_text import table_one_document
 from usgland.evaluation.shown.terminal import show
-from usgland.evaluation.table_one.characteristics import TESTS, TableOne, table_one
-from usgland.evaluation.table_one.characteristics_text import table_one_document
 from usgland.files import check_unwritten
 from usgland.table_files import (
     ROW,

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from usgland.errors import UserError
+from usgland.evaluation.statistics.scores import checked_labels
 from usgland.table_files import ROW, missing_cells, read_table, show_rows, to_numbers
 
 COLUMNS = ("image", "patient_id", "role", "label", "probability", "logit")
@@ -89,12 +90,16 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     malignant: the label is the largest of the images.
 
     Args:
-        rows: One row an image: patient_id, role, label, logit, optionally fold.
+        rows: One row an image, as `read_predictions` gives them, or a table of one's
+            own with patient_id, label and probability (or logit).
 
     Returns:
         One row a patient (in cross-validation, a patient, role and fold), sorted:
         patient_id, role, fold, label, images (how many), logit (their mean),
         probability (the sigmoid of that mean).
+
+    Raises:
+        ValueError: If a column is missing, or a probability of 0 or 1 has no logit.
 
     Example:
         The sigmoid of (2.0 + 0.0) / 2 is 0.731.
@@ -107,16 +112,67 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
         0          a  test           1       2    1.0     0.731059
         1          b  test           0       1   -1.0     0.268941
     """
-    rows = rows.reset_index(drop=True)  # whose index may be named patient_id
-    if "fold" not in rows:
-        rows = rows.assign(fold="")
-    rows = rows.assign(logit=rows["logit"].astype("float64"))
+    rows = complete_predictions(rows)
     patients = (
         rows.groupby(["patient_id", "role", "fold"], sort=True)
         .agg(label=("label", "max"), images=("label", "size"), logit=("logit", "mean"))
         .reset_index()
     )
     return patients.assign(probability=expit(patients["logit"].to_numpy()))
+
+
+def complete_predictions(rows: pd.DataFrame) -> pd.DataFrame:
+    """Gives a table of one's own the columns that one of ours has.
+
+    Args:
+        rows: With patient_id, label and probability or logit.
+
+    Returns:
+        The rows under a new index, with `fold` and `image` (empty), `role` (test),
+        `logit` and `probability` where they were not there.
+
+    Raises:
+        ValueError: If a column is missing, a label is not 0 or 1, or a probability of
+            0 or 1 has no logit.
+    """
+    rows = rows.reset_index(drop=True)  # an index may be named patient_id, too
+    missing = [name for name in ("patient_id", "label") if name not in rows]
+    missing += [] if {"probability", "logit"} & set(rows) else ["probability"]
+    if missing:
+        raise ValueError(
+            "Predictions must have the columns patient_id, label and probability or "
+            f"logit. Received: none named {', '.join(missing)}"
+        )
+    rows = rows.assign(label=checked_labels(rows["label"]))
+    for name, value in (("fold", ""), ("role", "test"), ("image", "")):
+        if name not in rows:
+            rows = rows.assign(**{name: value})
+    if "logit" not in rows:
+        rows = rows.assign(logit=logit(rows["probability"].to_numpy("float64")))
+    rows = rows.assign(logit=rows["logit"].astype("float64"))
+    if not np.isfinite(rows["logit"]).all():
+        raise ValueError(
+            "Predictions must have finite logits, from which those of patients are "
+            "made. Received: a probability of 0 or 1; keep it off both, or give `logit`"
+        )
+    if "probability" not in rows:
+        rows = rows.assign(probability=expit(rows["logit"]))
+    return rows
+
+
+def check_role(rows: pd.DataFrame) -> str:
+    """The one role of predictions that are scored together.
+
+    Raises:
+        ValueError: If there are no rows, or rows of several roles.
+    """
+    roles = sorted(set(rows["role"]))
+    if len(roles) != 1:
+        raise ValueError(
+            f"Predictions must be of one role. Received: {roles}; choose, e.g. "
+            "rows[rows['role'] == 'test']"
+        )
+    return str(roles[0])
 
 
 def _check_labels(path: Path, rows: pd.DataFrame) -> None:
@@ -137,11 +193,11 @@ def _check_probabilities(path: Path, rows: pd.DataFrame) -> None:
     probability = to_numbers(rows["probability"])
     wrong = ~probability.between(0, 1)  # true of NaN, too
     _reject(path, rows, wrong, "probability", "a number in [0, 1]")
-    logit = to_numbers(rows["logit"])
-    _reject(path, rows, ~np.isfinite(logit), "logit", "a finite number")
-    apart = (expit(logit) - probability).abs() > LOGIT_TOLERANCE
+    logits = to_numbers(rows["logit"])
+    _reject(path, rows, ~np.isfinite(logits), "logit", "a finite number")
+    apart = (expit(logits) - probability).abs() > LOGIT_TOLERANCE
     _reject(path, rows, apart, "logit", "the logit of `probability`")
-    rows["probability"], rows["logit"] = probability, logit
+    rows["probability"], rows["logit"] = probability, logits
 
 
 def _check_duplicates(path: Path, rows: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import check_role, complete_predictions
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
 from usgland.evaluation.shown.names import UNITS
@@ -24,6 +25,13 @@ from usgland.evaluation.statistics.share_tests import (
     mcnemar_test,
     unpaired_shares,
 )
+
+TESTS = ("delong", "permutation")
+# Of the table that `compare_models` gives.
+COLUMNS = [
+    *("a", "b", "measure", "value_a", "value_b", "difference", "low", "high"),
+    *("p_value", "holm", "method", "reason"),
+]
 
 
 class Choices(NamedTuple):
@@ -50,11 +58,99 @@ class Choices(NamedTuple):
 
 
 def compare_models(
+    predictions: Mapping[str, pd.DataFrame],
+    thresholds: float | Mapping[str, float] | None = None,
+    *,
+    unit: str = "patient",
+    reference: str | None = None,
+    paired: bool = True,
+    test: str = "delong",
+    margin: float | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compares models by AUC, sensitivity, specificity and accuracy.
+
+    Args:
+        predictions: Name -> predictions of one role, as `read_predictions` gives them,
+            or a table of one's own with image (for that unit), patient_id, label and
+            probability.
+        thresholds: P(malignant) from which a case is called malignant: one for all
+            models, or name -> threshold; None: only the AUC is compared.
+        unit: `"patient"`, by `patient_predictions`, or `"image"`.
+        reference: Compare each model with this one alone; None: every pair.
+        paired: Whether the models are compared on the same cases, which are matched
+            by their names.
+        test: `"delong"` or `"permutation"`, of the AUC.
+        margin: Of non-inferiority of a to b, in every measure; None: not asked.
+        level: Confidence level in (0, 1).
+        seed: Of drawn permutations.
+
+    Returns:
+        One row a pair and measure: a, b, measure, value_a, value_b, difference (a - b),
+        low, high, p_value, holm (adjusted over all rows), method and reason; with a
+        margin also non_inferior (None where that cannot be said) and p_margin.
+
+    Raises:
+        UserError: If the models' cases differ and are to be paired, or a model is
+            missing a class.
+        ValueError: If an option is unknown, or a table lacks a column.
+
+    Reference:
+        As `delong_test`, `mcnemar_test` and `holm`.
+
+    Example:
+        >>> import pandas as pd
+        >>> import usgland.evaluation as ev
+        >>> cases = {"patient_id": list("abcdefgh"), "label": [0, 0, 0, 0, 1, 1, 1, 1]}
+        >>> new = [0.1, 0.3, 0.4, 0.6, 0.5, 0.7, 0.8, 0.9]
+        >>> old = [0.2, 0.6, 0.1, 0.5, 0.3, 0.4, 0.9, 0.7]
+        >>> models = {
+        ...     "new": pd.DataFrame({**cases, "probability": new}),
+        ...     "old": pd.DataFrame({**cases, "probability": old}),
+        ... }
+        >>> found = ev.compare_models(models, 0.45)
+        >>> found[["measure", "value_a", "value_b", "p_value", "holm"]].round(3)
+               measure  value_a  value_b  p_value  holm
+        0      roc_auc    0.938     0.75    0.268   1.0
+        1  sensitivity    1.000     0.50    0.500   1.0
+        2  specificity    0.750     0.50    1.000   1.0
+        3     accuracy    0.875     0.50    0.250   1.0
+    """
+    if unit not in UNITS or test not in TESTS:
+        raise ValueError(
+            f"`unit` must be one of {UNITS}, `test` of {TESTS}. "
+            f"Received: {unit!r} and {test!r}"
+        )
+    tables = {name: complete_predictions(rows) for name, rows in predictions.items()}
+    points: dict[str, Thresholds | None] = {}
+    for name, rows in tables.items():
+        check_role(rows)
+        if unit == "image" and "image" not in predictions[name]:
+            raise ValueError(
+                "Predictions compared by image must have the column image. Received: "
+                f"none in {name!r}"
+            )
+        given = thresholds[name] if isinstance(thresholds, Mapping) else thresholds
+        points[name] = None if given is None else Thresholds.at(given)
+    choices = Choices((unit,), reference, paired, test, margin, level, seed)
+    pairs = compare_tables(tables, points, choices)[unit]["pairs"]
+    found = pd.DataFrame(pairs).rename(columns={"figure": "measure"})
+    columns = [*COLUMNS]
+    if margin is not None:
+        judged = [pair["non_inferiority"] for pair in pairs]
+        found["non_inferior"] = [judgement["shown"] for judgement in judged]
+        found["p_margin"] = [judgement["p_value"] for judgement in judged]
+        columns += ["non_inferior", "p_margin"]
+    return found[columns]
+
+
+def compare_tables(
     tables: Mapping[str, pd.DataFrame],
     thresholds: Mapping[str, Thresholds | None],
     choices: Choices,
 ) -> dict[str, Any]:
-    """Compares models by AUC, sensitivity, specificity and accuracy.
+    """Compares models by AUC, sensitivity, specificity and accuracy, for files.
 
     Args:
         tables: Name -> predictions of one role, as `read_predictions` gives them.

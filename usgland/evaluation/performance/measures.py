@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.predictions import check_role, patient_predictions
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 from usgland.evaluation.statistics.bootstrap import PatientDraws, draw_patients
 from usgland.evaluation.statistics.measured_cases import Measure, MeasuredCases
@@ -81,16 +81,14 @@ def metrics_of(
     Raises:
         ValueError: If there are no rows, or rows of several roles.
     """
-    roles = sorted(set(rows["role"]))
-    if len(roles) != 1:
-        raise ValueError(f"`rows` must be of one role. Received: {roles}")
+    role = check_role(rows)
     units = units or units_of(rows, settings)
     chosen = thresholds.chosen
     points = [point_metrics(units, point, settings) for point in thresholds.further]
     shown = {point["method"] for point in (*points, chosen or {"method": None})}
     return {
         "synthetic": synthetic,
-        "role": roles[0],
+        "role": role,
         "threshold": thresholds.value,
         "operating_point": chosen,
         "confidence_level": settings.confidence_level,

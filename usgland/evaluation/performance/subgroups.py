@@ -7,22 +7,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import MonteCarloMethod, chi2, chi2_contingency
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.predictions import (
+    check_role,
+    complete_predictions,
+    patient_predictions,
+)
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 from usgland.evaluation.performance.measures import (
     count_cases,
     measured_cases,
     unit_of,
 )
+from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.statistics.delong import delong_covariance
 from usgland.table_files import missing_cells
 
 MEASURES = ("sensitivity", "specificity", "roc_auc")
+COUNTS = ("n", "n_benign", "n_malignant", "n_patients", "small")
 MISSING = "missing"
 SMALL = 10  # patients of a label; with fewer, measures of a group say little
 BANDS = 3  # tertiles, where no cut is given
@@ -95,6 +101,97 @@ def group_names(values: pd.Series, cuts: tuple[float, ...] = ()) -> pd.Series:
     names = names.where(~missing, MISSING)
     order = [*order, MISSING] if missing.any() else order
     return pd.Series(pd.Categorical(names, order, ordered=True), index=values.index)
+
+
+def subgroups(
+    predictions: pd.DataFrame,
+    groups: str | ArrayLike,
+    threshold: float,
+    *,
+    cuts: Sequence[float] = (),
+    unit: str = "patient",
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Sensitivity, specificity and AUC of parts of the cases, e.g. by device or age.
+
+    A patient whose images fall into several groups, as by lesion size, stands in
+    each with the images there.
+
+    Args:
+        predictions: Of one role, one row an image, as `read_predictions` gives them,
+            or a table of one's own with patient_id, label and probability.
+        groups: A column of `predictions`, or `(rows,)`: words or numbers, empty or
+            NaN where missing.
+        threshold: P(malignant) from which a case is called malignant.
+        cuts: Where bands of numbers begin, ascending; none: numbers of which more
+            than three differ are cut into tertiles, words go by value.
+        unit: `"patient"`, by `patient_predictions`, or `"image"`.
+        level: Confidence level in (0, 1).
+        resamples: How often patients are drawn.
+        seed: Of the draw.
+
+    Returns:
+        One row a group and measure: group, measure, value, low, high, n, n_benign,
+        n_malignant, n_patients, small (fewer than 10 benign or malignant patients),
+        p_groups (of patients, whether the groups may have one value in common; the
+        same in every row of a measure, NaN where undefined or per image; not adjusted
+        for several measures) and reason (why there is no value or interval).
+
+    Raises:
+        UserError: If cuts are asked for of words, or there are more than 20 words.
+        ValueError: If a column is missing, or as `choose_threshold`.
+
+    Reference:
+        Groups are compared as in [Cochran, 1954](https://doi.org/10.2307/3001666),
+        by DeLong's variances for the AUC; shares by a chi-square test whose P is of
+        random tables.
+
+    Example:
+        >>> import pandas as pd
+        >>> import usgland.evaluation as ev
+        >>> of_a, of_b = [0.1, 0.2, 0.6, 0.4, 0.7, 0.9], [0.1, 0.3, 0.4, 0.8, 0.6, 0.7]
+        >>> cases = {"patient_id": range(12), "label": [0, 0, 0, 1, 1, 1] * 2}
+        >>> rows = pd.DataFrame({**cases, "probability": of_a + of_b})
+        >>> found = ev.subgroups(rows, ["A"] * 6 + ["B"] * 6, 0.5)
+        >>> found[["group", "measure", "value", "low", "high"]].round(3)
+          group      measure  value    low   high
+        0     A  sensitivity  0.667  0.208  0.939
+        1     A  specificity  0.667  0.208  0.939
+        2     A      roc_auc  0.889  0.581  1.000
+        3     B  sensitivity  1.000  0.439  1.000
+        4     B  specificity  1.000  0.439  1.000
+        5     B      roc_auc  1.000  0.292  1.000
+    """
+    if unit not in UNITS:
+        raise ValueError(f"`unit` must be one of {UNITS}. Received: {unit!r}")
+    rows = complete_predictions(predictions)
+    check_role(rows)
+    values = rows[groups] if isinstance(groups, str) else pd.Series(np.asarray(groups))
+    if len(values) != len(rows):
+        raise ValueError(
+            f"`groups` must have one entry a row, {len(rows)}. Received: {len(values)}"
+        )
+    settings = EvaluationSettings(
+        confidence_level=level, bootstrap_resamples=resamples, seed=seed
+    )
+    found = subgroup_measures(
+        rows, group_names(values, tuple(cuts)), Thresholds.at(threshold), settings
+    )[unit]
+    tests = found.get("heterogeneity", {})
+    return pd.DataFrame(
+        {
+            "group": part["group"],
+            "measure": name,
+            **{key: measure[key] for key in ("value", "low", "high")},
+            **{key: part[key] for key in COUNTS},
+            "p_groups": tests.get(name, {}).get("p_value", np.nan),
+            "reason": measure["reason"],
+        }
+        for part in found["groups"]
+        for name, measure in part["figures"].items()
+    )
 
 
 def subgroup_measures(

@@ -49,9 +49,16 @@ class Readings(NamedTuple):
     dropped: list[str]
     synthetic: bool
 
+    def __repr__(self) -> str:
+        gave = "calls" if self.scores is None else "calls and scores"
+        return (
+            f"Readings({len(self.readers)} readers, {len(self.cases)} {self.unit}s, "
+            f"{' and '.join(self.conditions)} clinical data: {gave})"
+        )
+
 
 def read_readers(
-    path: Path,
+    path: str | Path,
     cases: pd.DataFrame | None = None,
     *,
     malignant_from: float | None = None,
@@ -75,7 +82,19 @@ def read_readers(
     Raises:
         UserError: If the file cannot be read or used; it names every problem.
         ValueError: If `skipped` is no such word.
+
+    Example:
+        >>> import pandas as pd
+        >>> import usgland.evaluation as ev
+        >>> rows = pd.DataFrame({
+        ...     "reader": ["A"] * 4 + ["B"] * 4, "patient_id": list("pqrs") * 2,
+        ...     "label": [0, 0, 1, 1] * 2, "score": [1, 3, 3, 5, 2, 1, 4, 2],
+        ... })
+        >>> rows.to_csv("readers.csv", index=False)
+        >>> ev.read_readers("readers.csv", malignant_from=3)
+        Readings(2 readers, 4 patients, without clinical data: calls and scores)
     """
+    path = Path(path)
     if skipped not in SKIPPED:
         raise ValueError(f"`skipped` must be one of {SKIPPED}. Received: {skipped!r}")
     rows = read_table(path, HINT)

@@ -7,7 +7,7 @@ from typing import Annotated
 import pydantic
 
 from usgland.errors import UserError
-from usgland.evaluation.table_one.characteristics import TableOne, table_from_counts
+from usgland.evaluation.baseline.characteristics import TableOne, table_from_counts
 from usgland.settings import Settings, describe_problem, read_yaml
 
 Count = Annotated[int, pydantic.Field(ge=0)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import f_oneway, kruskal, mannwhitneyu, skew
 
 from usgland.errors import UserError
-from usgland.evaluation.shown.text import format_percent
+from usgland.evaluation.shown.text import format_p, format_percent
 from usgland.evaluation.statistics.association import (
     Association,
     Moments,
@@ -80,11 +80,38 @@ class TableOne(NamedTuple):
     lines: tuple[Line, ...]
     left_out: tuple[str, ...] = ()
 
+    def frame(self) -> pd.DataFrame:
+        """One row a line: variable, category, a text a group, P, test and SMD."""
+        heads = [
+            f"{group} (n = {size})"
+            for group, size in zip(self.groups, self.sizes, strict=True)
+        ]
+        return pd.DataFrame(
+            {
+                "variable": line.name,
+                "category": line.word,
+                **dict(zip(heads, line.cells, strict=True)),
+                "missing": sum(line.missing),
+                "P": line.p_value,
+                "test": line.test or line.reason,
+                "SMD": line.smd,
+            }
+            for line in self.lines
+        )
+
+    def __repr__(self) -> str:
+        shown = self.frame()
+        for name, show in (("P", format_p), ("SMD", "{:.2f}".format)):
+            shown[name] = [show(x) if x == x else "" for x in shown[name]]
+        if not shown["missing"].any():
+            del shown["missing"]
+        return str(shown.to_string(index=False))
+
 
 def table_one(
     rows: pd.DataFrame,
     by: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None = None,
     *,
     medians: Sequence[str] = (),
     tests: Mapping[str, str] | None = None,
@@ -102,9 +129,9 @@ def table_one(
     than two groups: analysis of variance and Kruskal-Wallis.
 
     Args:
-        rows: One row a patient, all values texts, "" where missing.
+        rows: One row a patient; NaN, None or "" where a value is missing.
         by: The column that makes the groups.
-        columns: Those to compare.
+        columns: Those to compare; None for all others.
         medians: Columns of numbers to show by their median.
         tests: Column -> one of `TESTS`, where another is wanted.
         unit: What a row is.
@@ -115,7 +142,31 @@ def table_one(
         ValueError: If there are fewer than two groups or a test is unknown.
         UserError: If a test or a median is asked for of a column that is not shown,
             or of one of the other kind.
+
+    Reference:
+        Tests: `usgland.evaluation.statistics.association`. Standardized mean
+        differences: [Yang and Dalton,
+        2012](https://support.sas.com/resources/papers/proceedings12/335-2012.pdf).
+
+    Example:
+        >>> import pandas as pd
+        >>> import usgland.evaluation as ev
+        >>> rows = pd.DataFrame({
+        ...     "tumour": ["benign"] * 9 + ["malignant"] * 9,
+        ...     "age": [31, 44, 52, 38, 47, 41, 36, 50, 45,
+        ...             58, 63, 49, 71, 66, 55, 60, 52, 68],
+        ...     "sex": ["female"] * 6 + ["male"] * 5 + ["female"] * 7,
+        ... })
+        >>> ev.table_one(rows, "tumour")
+        variable category benign (n = 9) malignant (n = 9)      P          test  SMD
+             age            42.67 ± 6.82      60.22 ± 7.45 <0.001         Welch 2.46
+             sex   female      6 (66.7%)         7 (77.8%)  1.000 Fisher, exact 0.25
+             sex     male      3 (33.3%)         2 (22.2%)
     """
+    if columns is None:
+        columns = [str(name) for name in rows.columns if name != by]
+    rows = rows[[by, *columns]].astype(object)
+    rows = rows.where(rows.notna(), "").map(str)
     groups = tuple(sorted(set(rows[by]) - {""}))
     if len(groups) < 2:
         raise ValueError(f"`by` must make two groups or more. Received: {groups}")

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from itertools import groupby
 
-from usgland.evaluation.shown.table import Document, Row, Table
-from usgland.evaluation.shown.text import format_number, format_p, known_number
-from usgland.evaluation.table_one.characteristics import (
+from usgland.evaluation.baseline.characteristics import (
     LEAST_EXPECTED,
     SKEWED,
     Line,
     TableOne,
 )
+from usgland.evaluation.shown.table import Document, Row, Table
+from usgland.evaluation.shown.text import format_number, format_p, known_number
 
 TESTED = ("P", "test", "SMD")  # heads beside the groups
 

@@ -15,10 +15,10 @@ from scipy import stats
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
+from usgland.evaluation.baseline.characteristics import table_from_counts, table_one
+from usgland.evaluation.baseline.characteristics_text import table_one_document
 from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.statistics.association import chi_square, fisher
-from usgland.evaluation.table_one.characteristics import table_from_counts, table_one
-from usgland.evaluation.table_one.characteristics_text import table_one_document
 from usgland.schema import ClinicalSettings
 
 REFERENCE = Path(__file__).parents[2] / "reference"
