@@ -238,3 +238,14 @@ def test_runs_are_compared_at_the_level_of_the_first(tmp_path):
     report(runs, Console(quiet=True))
     stored = json.loads((runs[0] / "tables" / "comparison.json").read_text())
     assert stored["level"] == 0.9
+
+
+def test_each_run_beside_another_states_its_own_level(tmp_path):
+    level = ["evaluation.confidence_level=0.9"]
+    run, other = make_run(tmp_path / "a"), make_run(tmp_path / "b", overrides=level)
+    write_report(run)
+    assert "<p>95% intervals. Role test" in read(run)
+    write_report(run, others=[other])
+    rows = re.findall(r"<td>(a|b)</td><td>per patient, n = \d+(.*?)</td>", read(run))
+    assert rows == [("a", ", intervals 95%"), ("b", ", intervals 90%")]
+    assert "<p>95% intervals" not in read(run)

@@ -110,17 +110,21 @@ def _fill_page(
 def _summary(run: RunContents, others: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """The measures that matter first, and what must be known before reading on."""
     names = ("roc_auc", "sensitivity", "specificity", "accuracy")
+    runs = [(run.name, run.metrics), *others]
+    levels = [format_percent(metrics["confidence_level"]) for _, metrics in runs]
     rows = []
-    for name, metrics in [(run.name, run.metrics), *others]:
+    for (name, metrics), level in zip(runs, levels, strict=True):
         for unit in ("patient", "image"):
             measures = metrics[unit]["figures"]
             cells = [format_measure(measures[measure]) for measure in names]
-            rows.append((name, f"per {unit}, n = {metrics[unit]['n']}", *cells))
+            about = f"per {unit}, n = {metrics[unit]['n']}"
+            about += f", intervals {level}" if len(set(levels)) > 1 else ""
+            rows.append((name, about, *cells))
     text = "".join(f'<p class="warning">{escape(line)}</p>' for line in _warnings(run))
     head = ("Run", "Unit", *(NAMES[name] for name in names))
-    level = format_percent(run.metrics["confidence_level"])
+    stated = f"{levels[0]} intervals. " if len(set(levels)) == 1 else ""
     return (
-        f"{text}{table(rows, head)}<p>{level} intervals. Role {run.metrics['role']}, "
+        f"{text}{table(rows, head)}<p>{stated}Role {run.metrics['role']}, "
         "scored once. For research; not a medical device.</p>"
     )
 
