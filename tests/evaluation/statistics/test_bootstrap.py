@@ -9,7 +9,6 @@ from usgland.evaluation.statistics.bootstrap import (
     bca_interval,
     bootstrap_measures,
     draw_patients,
-    jackknife_measures,
     percentile_interval,
     resample_patients,
 )
@@ -159,9 +158,8 @@ def test_bca_is_that_of_scipy_on_independent_cases():
     ).confidence_interval
     cases = (labels, probabilities, 0.5, draw_patients(ids, resamples=4000, seed=1))
     values = bootstrap_measures(*cases)["brier"]
-    found = bca_interval(
-        values, auc(data), jackknife_measures(*cases)["brier"], level=0.95, seed=1
-    )
+    left_out = bootstrap_measures(*cases, sets=cases[3].all_but_one())["brier"]
+    found = bca_interval(values, auc(data), left_out, level=0.95, seed=1)
     width = expected.high - expected.low
     assert found.low == pytest.approx(expected.low, abs=0.06 * width)
     assert found.high == pytest.approx(expected.high, abs=0.06 * width)
@@ -178,7 +176,9 @@ def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
 
 def test_the_jackknife_leaves_each_patient_out():
     labels, probabilities, ids = draw_scores(patients=7, images=2)
-    found = jackknife_measures(labels, probabilities, 0.5, draw_patients(ids))
+    draws = draw_patients(ids)
+    sets = draws.all_but_one()
+    found = bootstrap_measures(labels, probabilities, 0.5, draws, sets=sets)
     for number, patient in enumerate(sorted(set(ids))):
         kept = ids != patient
         expected = score(labels[kept], probabilities[kept], 0.5)
@@ -205,7 +205,8 @@ def test_bca_moves_the_same_resamples_as_scipy_does(name):
         rng=np.random.default_rng(0),
     )
     draws = draw_patients(ids.astype(int))
-    left_out = jackknife_measures(labels, probabilities, 0.5, draws, (name,))[name]
+    sets = draws.all_but_one()
+    left_out = bootstrap_measures(labels, probabilities, 0.5, draws, sets=sets)[name]
     value = score(labels, probabilities, 0.5)[name]
     values = reference.bootstrap_distribution
     found = bca_interval(values, value, left_out, level=0.95, seed=0)

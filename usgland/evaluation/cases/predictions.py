@@ -175,6 +175,17 @@ def check_role(rows: pd.DataFrame) -> str:
     return str(roles[0])
 
 
+def count_cases(rows: pd.DataFrame) -> dict[str, int]:
+    """n, n_benign, n_malignant and n_patients of rows with label and patient_id."""
+    labels = rows["label"]
+    return {
+        "n": len(rows),
+        "n_benign": int((labels == 0).sum()),
+        "n_malignant": int((labels == 1).sum()),
+        "n_patients": int(rows["patient_id"].nunique()),
+    }
+
+
 def _check_labels(path: Path, rows: pd.DataFrame) -> None:
     labels = to_numbers(rows["label"])
     unlabelled = (labels == -1) | missing_cells(rows["label"])

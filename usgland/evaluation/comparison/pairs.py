@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import check_role, complete_predictions
+from usgland.evaluation.cases.predictions import (
+    check_role,
+    complete_predictions,
+    count_cases,
+)
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
 from usgland.evaluation.shown.names import UNITS
@@ -336,14 +340,8 @@ def _over_folds(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any] | N
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:
     """Cases once each, however often a repeated cross-validation tested them."""
-    once = rows.drop_duplicates("name")
-    return {
-        "n": len(once),
-        "n_benign": int((once["label"] == 0).sum()),
-        "n_malignant": int((once["label"] == 1).sum()),
-        "n_patients": int(once["patient_id"].nunique()),
-        "rounds": int(rows["name"].value_counts().max()),
-    }
+    rounds = int(rows["name"].value_counts().max())
+    return {**count_cases(rows.drop_duplicates("name")), "rounds": rounds}
 
 
 def _is_synthetic(table: pd.DataFrame) -> bool:

@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.cases.predictions import check_role, patient_predictions
+from usgland.evaluation.cases.predictions import (
+    check_role,
+    count_cases,
+    patient_predictions,
+)
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 from usgland.evaluation.statistics.bootstrap import PatientDraws, draw_patients
 from usgland.evaluation.statistics.measured_cases import Measure, MeasuredCases
@@ -191,14 +195,3 @@ def measured_cases(
 
 def _records(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
     return {name: measure.record() for name, measure in measures.items()}
-
-
-def count_cases(rows: pd.DataFrame) -> dict[str, int]:
-    """n, n_benign, n_malignant and n_patients."""
-    labels = rows["label"]
-    return {
-        "n": len(rows),
-        "n_benign": int((labels == 0).sum()),
-        "n_malignant": int((labels == 1).sum()),
-        "n_patients": int(rows["patient_id"].nunique()),
-    }

@@ -15,11 +15,11 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import (
     check_role,
     complete_predictions,
+    count_cases,
     patient_predictions,
 )
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 from usgland.evaluation.performance.measures import (
-    count_cases,
     measured_cases,
     unit_of,
 )

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from usgland.config import EvaluationSettings
+from usgland.evaluation.cases.predictions import count_cases
 from usgland.evaluation.readers.averages import average_readers
 from usgland.evaluation.readers.model_beside import ModelCases
 from usgland.evaluation.readers.readings import Readings
@@ -69,10 +70,7 @@ def study_readers(
         "synthetic": readings.synthetic or (model is not None and model.synthetic),
         "confidence_level": settings.confidence_level,
         "unit": readings.unit,
-        "n": len(cases),
-        "n_benign": int((cases["label"] == 0).sum()),
-        "n_malignant": int((cases["label"] == 1).sum()),
-        "n_patients": int(cases["patient_id"].nunique()),
+        **count_cases(cases),
         "readers": readings.readers,
         "conditions": readings.conditions,
         "dropped": readings.dropped,

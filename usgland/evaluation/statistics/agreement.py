@@ -173,16 +173,9 @@ def _finished(
         reason = ONE_CALL
     elif not variance > 1e-15:  # a rest of 1e-17 is rounding
         reason = "the variance of kappa is 0 or undefined"
-    error = np.nan if reason else float(variance) ** 0.5
-    half = float(norm.ppf((1 + level) / 2)) * error
-    low, high = (np.nan, np.nan) if reason else (kappa - half, kappa + half)
-    return Agreement(
-        kappa,
-        error,
-        max(-1.0, low) if not reason else np.nan,
-        min(1.0, high) if not reason else np.nan,
-        agreement,
-        malignant,
-        method,
-        reason,
-    )
+    error = low = high = np.nan
+    if not reason:
+        error = float(variance) ** 0.5
+        half = float(norm.ppf((1 + level) / 2)) * error
+        low, high = max(-1.0, kappa - half), min(1.0, kappa + half)
+    return Agreement(kappa, error, low, high, agreement, malignant, method, reason)

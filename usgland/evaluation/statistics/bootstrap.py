@@ -137,6 +137,8 @@ def bootstrap_measures(
     threshold: ArrayLike,
     draws: PatientDraws,
     names: Sequence[str] = MEASURES,
+    *,
+    sets: Iterable[NDArray] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Measures in every resample of patients, each with all images.
 
@@ -146,58 +148,22 @@ def bootstrap_measures(
         threshold: One, or `(cases,)`.
         draws: Of the patients of these cases, in this order.
         names: Of `MEASURES`.
+        sets: Other sets of the patients than those drawn, a chunk `(sets, patients)`
+            at a time: those of `draws.all_but_one()` are the jackknife's.
 
     Returns:
-        Name -> `(resamples,)`; NaN where undefined, see `score`.
+        Name -> `(resamples,)` or `(sets,)`; NaN where undefined, see `score`.
     """
-    return _measures_of_sets(
-        labels, probabilities, threshold, draws.patient, draws.chunks(), names
-    )
-
-
-def jackknife_measures(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    threshold: ArrayLike,
-    draws: PatientDraws,
-    names: Sequence[str] = MEASURES,
-) -> dict[str, NDArray[np.float64]]:
-    """Measures without one patient after the other, for `bca_interval`.
-
-    Args:
-        labels: As in `bootstrap_measures`.
-        probabilities: As in `bootstrap_measures`.
-        threshold: As in `bootstrap_measures`.
-        draws: As in `bootstrap_measures`.
-        names: As in `bootstrap_measures`.
-
-    Returns:
-        Name -> `(patients,)`; NaN where undefined.
-    """
-    return _measures_of_sets(
-        labels, probabilities, threshold, draws.patient, draws.all_but_one(), names
-    )
-
-
-def _measures_of_sets(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    threshold: ArrayLike,
-    patient: NDArray,
-    chunks: Iterable[NDArray],
-    names: Sequence[str],
-) -> dict[str, NDArray[np.float64]]:
-    """Measures of sets of patients, a chunk `(sets, patients)` at a time."""
     labels, probabilities = checked_cases(labels, probabilities)
     kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
-    counts = np.zeros((patient.max() + 1, 4))
-    np.add.at(counts, (patient, kinds), 1)
+    counts = np.zeros((draws.patients, 4))
+    np.add.at(counts, (draws.patient, kinds), 1)
     ranked = bool(set(names) & set(OF_PROBABILITIES))
     parts: dict[str, list[NDArray]] = {name: [] for name in names}
-    for drawn in chunks:
-        measures = measures_of_counts(drawn @ counts)
+    for chunk in draws.chunks() if sets is None else sets:
+        measures = measures_of_counts(chunk @ counts)
         if ranked:
-            weights = drawn[:, patient]
+            weights = chunk[:, draws.patient]
             measures |= measures_of_probabilities(labels, probabilities, weights)
         for name in names:
             parts[name].append(measures[name])

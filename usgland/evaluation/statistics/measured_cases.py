@@ -21,7 +21,6 @@ from usgland.evaluation.statistics.bootstrap import (
     bca_interval,
     bootstrap_measures,
     draw_patients,
-    jackknife_measures,
     no_interval,
     percentile_interval,
 )
@@ -213,7 +212,8 @@ class MeasuredCases:
     @cached_property
     def _left_out(self) -> dict[str, NDArray[np.float64]]:
         cases = self.labels, self.probabilities, self.threshold
-        return jackknife_measures(*cases, self.draws, self._all_names)
+        sets = self.draws.all_but_one()
+        return bootstrap_measures(*cases, self.draws, self._all_names, sets=sets)
 
 
 def measures(

@@ -115,14 +115,14 @@ def compare_modalities(
     interaction = parts.ms_interaction
     both = interaction + readers * shared
     cases = parts.variance - parts.covariance_same_reader + (readers - 1) * shared
-    random = [
+    differences = [
         _hillis(SCOPES[0], value, interaction, both, 2 / readers, readers - 1, level),
         _estimate(SCOPES[1], value, 2 / readers * cases, np.inf, level),
         _hillis(
             SCOPES[2], value, interaction, interaction, 2 / readers, readers - 1, level
         ),
     ]
-    return parts, random
+    return parts, differences
 
 
 def mean_of_readers(
