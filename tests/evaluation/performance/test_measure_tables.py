@@ -235,7 +235,7 @@ def test_tables_that_cannot_be_written_are_named(metrics, tmp_path):
 
 
 def headlined(metrics):
-    return printed(metrics, make=lambda one: headline(one, "tables/metrics.md"))
+    return printed(metrics, make=lambda known: headline(known, "tables/metrics.md"))
 
 
 def test_the_headline_is_four_measures_with_intervals_and_cases_of_both_units(metrics):

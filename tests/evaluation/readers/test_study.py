@@ -273,7 +273,7 @@ def test_the_command_prints_and_writes(run, calls_on_run, paper_calls, tmp_path)
     command = ["readers", str(calls_on_run), "--predictions", str(run)]
     done = CliRunner().invoke(cli, [*command, "--malignant-from", "3"])
     assert done.exit_code == 0, done.output
-    (line,) = (one for one in done.output.splitlines() if one.startswith("Wrote"))
+    (line,) = (row for row in done.output.splitlines() if row.startswith("Wrote"))
     assert line.startswith(f"Wrote {run / 'readers'}: readers.png, ")
     assert line.endswith(", readers.md, readers.csv, readers.json")
     again = CliRunner().invoke(cli, [*command, "--malignant-from", "3"])

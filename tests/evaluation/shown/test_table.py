@@ -6,7 +6,7 @@ import io
 import pytest
 
 from usgland.errors import UserError
-from usgland.evaluation.shown.table import Document, Line, Row, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Row, Table, rows
 
 SEX = (
     Row(("Sex", "", "0.034")),
@@ -21,7 +21,12 @@ TABLE = Table(
     spans=(("", 1), ("label", 2)),
 )
 DOCUMENT = Document(
-    (Line("Before", bold=True), Line("said", depth=1), Line("tried", depth=2), TABLE),
+    (
+        Paragraph("Before", bold=True),
+        Paragraph("said", depth=1),
+        Paragraph("tried", depth=2),
+        TABLE,
+    ),
     synthetic=True,
     notes=("What holds for all.",),
     columns=("name", "value", "low", "small"),

@@ -7,7 +7,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from usgland.evaluation.shown.table import Document, Line, Row, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Row, Table, rows
 from usgland.evaluation.shown.terminal import show
 
 INTERVAL = "0.972 (0.912 to 1.000)"
@@ -81,7 +81,11 @@ def test_rows_are_set_in_and_the_same_name_is_said_once():
 
 
 def test_phantoms_are_marked_and_lines_stand_in_their_order():
-    blocks = (Line("Title", bold=True), Line("said", depth=1), Line("tried", depth=2))
+    blocks = (
+        Paragraph("Title", bold=True),
+        Paragraph("said", depth=1),
+        Paragraph("tried", depth=2),
+    )
     document = Document(
         (*blocks, table(1)), synthetic=True, lead="First.", notes=("Last.",)
     )

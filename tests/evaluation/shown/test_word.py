@@ -12,7 +12,7 @@ from docx.shared import Pt, RGBColor
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
-from usgland.evaluation.shown.table import Document, Line, Row, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Row, Table, rows
 
 TABLE = Table(
     heads=("", "95% interval", "n"),
@@ -48,7 +48,7 @@ def test_cells_heads_title_and_notes_come_back(tmp_path):
     assert name.paragraph_format.left_indent == Pt(10)
     title, *_ = word.paragraphs
     assert title.text == "Table 2" and title.runs[0].bold
-    assert [text for text in (one.text for one in word.paragraphs) if text] == [
+    assert [line.text for line in word.paragraphs if line.text] == [
         "Table 2",
         "Counted: patients.",
         "All.",
@@ -69,7 +69,12 @@ def test_the_heads_stand_on_every_page_between_rules(tmp_path):
 
 
 def test_phantoms_are_marked_in_red_and_lines_keep_their_place(tmp_path):
-    blocks = (Line("Found", bold=True), Line("a", depth=1), Line("b", depth=2), TABLE)
+    blocks = (
+        Paragraph("Found", bold=True),
+        Paragraph("a", depth=1),
+        Paragraph("b", depth=2),
+        TABLE,
+    )
     word = saved(Document(blocks, synthetic=True, lead="First."), tmp_path)
     mark, lead, found, item, deeper, *_ = word.paragraphs
     assert mark.text == "SYNTHETIC DATA: phantoms, not patients"

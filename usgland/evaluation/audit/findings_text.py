@@ -3,7 +3,7 @@
 from typing import Any
 
 from usgland.evaluation.audit.published_tables import ALL
-from usgland.evaluation.shown.table import Document, Line, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
 from usgland.evaluation.shown.text import (
     format_number,
     format_percent,
@@ -27,13 +27,13 @@ def audit_document(audit: dict[str, Any]) -> Document:
     Args:
         audit: As `find_all` gives it.
     """
-    blocks: list[Line | Table] = [
-        Line(f"{audit['title']}: {_counts(audit)}", bold=True)
+    blocks: list[Paragraph | Table] = [
+        Paragraph(f"{audit['title']}: {_counts(audit)}", bold=True)
     ]
     for number, finding in enumerate(_listed(audit), start=1):
-        blocks.append(Line(f"{number}. {finding['where']}", bold=True))
-        blocks.append(Line(_sentence(finding), depth=1))
-        blocks += [Line(text, depth=2) for text in finding["tried"]]
+        blocks.append(Paragraph(f"{number}. {finding['where']}", bold=True))
+        blocks.append(Paragraph(_sentence(finding), depth=1))
+        blocks += [Paragraph(text, depth=2) for text in finding["tried"]]
     p_values = _p_values(audit)
     if p_values:
         blocks.append(
@@ -46,9 +46,9 @@ def audit_document(audit: dict[str, Any]) -> Document:
         )
     fitting = _fitting(audit)
     if fitting:
-        blocks.append(Line(f"Nothing against {len(fitting)} others:", bold=True))
+        blocks.append(Paragraph(f"Nothing against {len(fitting)} others:", bold=True))
         blocks += [
-            Line(f"{finding['where']}: {finding['text']}.", depth=1)
+            Paragraph(f"{finding['where']}: {finding['text']}.", depth=1)
             for finding in fitting
         ]
     if audit["predictive"]:

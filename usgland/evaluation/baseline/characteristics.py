@@ -31,9 +31,7 @@ DISTINCT = 8
 OF_CATEGORIES = ("chi-square", "yates", "fisher")
 OF_NUMBERS = ("welch", "student", "mann-whitney")
 TESTS = (*OF_CATEGORIES, *OF_NUMBERS)
-
-
-# Beyond it, in any group, a mean says little: median and quartiles stand for it.
+# Where the skewness of a group passes this, median and quartiles stand for a mean.
 SKEWED = 1.0
 QUARTILES = (0.25, 0.5, 0.75)
 LEAST_EXPECTED = 5.0  # of every cell, for the chi-square test (Cochran, 1954)

@@ -6,7 +6,7 @@ from typing import Any
 
 from usgland.evaluation.performance.subgroups import MEASURES as SHOWN
 from usgland.evaluation.shown.names import NAMES, UNITS
-from usgland.evaluation.shown.table import Document, Line, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
 from usgland.evaluation.shown.text import (
     format_interval,
     format_measure,
@@ -103,8 +103,8 @@ def decision_curve_document(metrics: dict[str, Any]) -> Document:
     """Net benefit at some thresholds; the records have all of them."""
     names = ("threshold", "model", "low", "high", "treat_all", "treat_none")
     shared = ("n", "prevalence", "given")
-    blocks: list[Table | Line] = [
-        Line(_title(metrics, "Net benefit", "bands"), bold=True)
+    blocks: list[Table | Paragraph] = [
+        Paragraph(_title(metrics, "Net benefit", "bands"), bold=True)
     ]
     records = []
     for curves in metrics["decision_curve"]:
@@ -177,7 +177,7 @@ def subgroup_tables(metrics: dict[str, Any], units: Sequence[str]) -> list[Table
 
 def subgroups_document(metrics: dict[str, Any]) -> Document:
     """The groups of every column, per patient and per image."""
-    title = Line(_title(metrics, "Subgroups", "intervals"), bold=True)
+    title = Paragraph(_title(metrics, "Subgroups", "intervals"), bold=True)
     records = [
         {"column": column, "unit": unit, "figure": name} | group | measure
         for column, part in metrics["subgroups"].items()
@@ -187,14 +187,14 @@ def subgroups_document(metrics: dict[str, Any]) -> Document:
     ]
     columns = ("column", "unit", "group", "figure", "value", "low", "high", "method")
     counts = ("undefined_resamples", "n", "n_benign", "n_malignant", "n_patients")
-    blocks: list[Table | Line] = [title]
+    blocks: list[Table | Paragraph] = [title]
     blocks += subgroup_tables(metrics, UNITS[::-1])
     return _document(metrics, blocks, (*columns, *counts, "small"), records, [])
 
 
 def _document(
     metrics: dict[str, Any],
-    blocks: Sequence[Table | Line],
+    blocks: Sequence[Table | Paragraph],
     columns: tuple[str, ...],
     records: Sequence[dict[str, Any]],
     notes: Sequence[str],

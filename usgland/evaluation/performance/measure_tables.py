@@ -11,7 +11,7 @@ from usgland.evaluation.shown.names import (
     UNITS,
     point_name,
 )
-from usgland.evaluation.shown.table import Document, Line, Row, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Row, Table, rows
 from usgland.evaluation.shown.text import format_measure, format_percent
 from usgland.evaluation.statistics.scores import MEASURES
 
@@ -50,7 +50,7 @@ def headline(metrics: dict[str, Any], whole: str) -> Document:
         sections=(rows(lines),),
     )
     warnings = " ".join(headline_warnings(metrics))
-    warned = (Line(warnings, bold=True),) if warnings else ()
+    warned = (Paragraph(warnings, bold=True),) if warnings else ()
     note = f"All measures are in {whole}; --full shows them here."
     return Document((table, *warned), metrics["synthetic"], notes=(note,))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from usgland.evaluation.shown import names
-from usgland.evaluation.shown.table import Document, Line, Table, rows
+from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
 from usgland.evaluation.shown.text import (
     format_interval,
     format_measure,
@@ -38,7 +38,7 @@ def study_document(study: dict[str, Any]) -> Document:
     tables += [_average(measure, part) for measure, part in study["averages"].items()]
     shared = {key: study[key] for key in ("synthetic", "confidence_level")}
     return Document(
-        (Line(study_title(study), bold=True), *tables),
+        (Paragraph(study_title(study), bold=True), *tables),
         study["synthetic"],
         notes=tuple(study_notes(study)),
         columns=CSV_COLUMNS,

@@ -1,4 +1,4 @@
-"""What people read: tables and lines of text, as Markdown, CSV, LaTeX and Word.
+"""What people read: tables and texts between them, as Markdown, CSV, LaTeX and Word.
 
 `usgland.evaluation.shown.terminal` prints the same on a terminal.
 """
@@ -103,8 +103,8 @@ class Table:
         return [*lines, *(["", *_items(self.notes)] if self.notes else [])]
 
 
-class Line(NamedTuple):
-    """A line of text among tables; `depth` 1 or 2 makes it an item of a list."""
+class Paragraph(NamedTuple):
+    """A text among tables; `depth` 1 or 2 makes it an item of a list."""
 
     text: str
     bold: bool = False
@@ -116,7 +116,7 @@ class Document:
     """What a command shows and writes.
 
     Attributes:
-        blocks: Tables and lines, in their order.
+        blocks: Tables and texts, in their order.
         synthetic: Whether the numbers are of phantoms; every kind of file says so.
         notes: What holds for all of it, below.
         lead: A sentence above everything, also above the mark of phantoms in
@@ -125,7 +125,7 @@ class Document:
         records: Its rows, in full precision; what has no column is left out.
     """
 
-    blocks: tuple[Table | Line, ...]
+    blocks: tuple[Table | Paragraph, ...]
     synthetic: bool
     notes: tuple[str, ...] = ()
     lead: str = ""

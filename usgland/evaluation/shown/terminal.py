@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from usgland.evaluation.shown.table import Document, Line, Table
+from usgland.evaluation.shown.table import Document, Paragraph, Table
 from usgland.evaluation.shown.text import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ def show(document: Document, console: "Console") -> None:
     """
     show_synthetic(document.synthetic, console)
     if document.lead:
-        _show_line(Line(document.lead, bold=True), console)
+        _show_paragraph(Paragraph(document.lead, bold=True), console)
     for number, block in enumerate(document.blocks):
-        is_list = isinstance(block, Line) and not block.bold
+        is_list = isinstance(block, Paragraph) and not block.bold
         if number and not is_list:
             console.print()
         if isinstance(block, Table):
             show_table(block, console)
         else:
-            _show_line(block, console)
+            _show_paragraph(block, console)
     if document.notes and document.blocks:
         console.print()
     _show_notes(document.notes, console)
@@ -75,19 +75,19 @@ def show_synthetic(synthetic: bool, console: "Console") -> None:
 def show_table(table: Table, console: "Console") -> None:
     """Prints one table, with its title and notes."""
     if table.title:
-        _show_line(Line(table.title, bold=True), console)
+        _show_paragraph(Paragraph(table.title, bold=True), console)
     console.print(_rich_table(table, console.width))
     _show_notes(table.notes, console)
 
 
-def _show_line(line: Line, console: "Console") -> None:
+def _show_paragraph(paragraph: Paragraph, console: "Console") -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    text = f"- {line.text}" if line.depth > 1 else line.text
-    style = "bold" if line.bold else "dim" if line.depth > 1 else ""
+    text = f"- {paragraph.text}" if paragraph.depth > 1 else paragraph.text
+    style = "bold" if paragraph.bold else "dim" if paragraph.depth > 1 else ""
     shown = Text(text, style=style)
-    left = INDENT if line.depth else 0
+    left = INDENT if paragraph.depth else 0
     console.print(Padding(shown, (0, 0, 0, left), expand=False))
 
 

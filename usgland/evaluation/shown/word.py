@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from usgland.errors import UserError
-from usgland.evaluation.shown.table import Document, Line, Row, Table
+from usgland.evaluation.shown.table import Document, Paragraph, Row, Table
 from usgland.evaluation.shown.text import SYNTHETIC
 from usgland.files import write_whole
 
@@ -65,15 +65,15 @@ def save_docx(document: Document, path: Path) -> None:
         if isinstance(block, Table):
             _add_table(word, block)
         else:
-            _add_line(word, block)
+            _add_paragraph(word, block)
     _add_notes(word, document.notes)
     with write_whole(path) as temporary:
         word.save(str(temporary))
 
 
-def _add_line(word: Any, line: Line) -> None:
-    style = {0: "Normal", 1: "List Bullet"}.get(line.depth, "List Bullet 2")
-    word.add_paragraph(style=style).add_run(line.text).bold = line.bold
+def _add_paragraph(word: Any, paragraph: Paragraph) -> None:
+    style = {0: "Normal", 1: "List Bullet"}.get(paragraph.depth, "List Bullet 2")
+    word.add_paragraph(style=style).add_run(paragraph.text).bold = paragraph.bold
 
 
 def _add_notes(word: Any, notes: tuple[str, ...]) -> None:
