@@ -7,6 +7,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,10 @@ SIGNATURES = {
         "(labels, probabilities, threshold=None, *, measure='roc_auc', "
         "patient_ids=None, level=0.95, method='percentile', resamples=2000, "
         "seed=0)"
+    ),
+    "calibration": (
+        "(labels, probabilities, *, patient_ids=None, level=0.95, "
+        "resamples=2000, seed=0)"
     ),
     "expected_calibration_error": "(labels, probabilities, edges=None)",
     "net_benefit": "(labels, probabilities, thresholds, *, prevalence=None)",
@@ -184,3 +189,27 @@ def test_neither_the_import_nor_a_call_brings_a_plot_a_terminal_or_tensorflow(tm
         check=False,
     )
     assert done.stdout.splitlines()[-1:] == ["imported: []"], done.stdout + done.stderr
+
+
+def test_no_public_name_is_that_of_a_room():
+    # The import of a room would put it in the place of the function.
+    rooms = {path.parent.name for path in (ROOT / "usgland").rglob("__init__.py")}
+    assert not rooms & {*ev.__all__, *usgland.__all__}
+
+
+def test_the_page_for_notebooks_shows_what_its_code_gives(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes a file
+    page = (ROOT / "docs/python.md").read_text()
+    code = "\n".join(re.findall(r"```pycon\n(.*?)```", page, flags=re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(code, {}, "python.md", None, 0)
+    report = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(
+        test, out=report.append
+    )
+    assert result.attempted > 40
+    assert result.failed == 0, "".join(report)
+
+
+def test_the_page_for_notebooks_shows_every_name():
+    page = (ROOT / "docs/python.md").read_text()
+    assert [name for name in ev.__all__ if f"ev.{name}" not in page] == []

@@ -1,6 +1,8 @@
 """A run in a notebook: the numbers of the command, and its verdict on images."""
 
 import csv
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -197,3 +199,16 @@ def test_what_is_no_run_with_one_model_is_named(home, tmp_path):
     (tmp_path / "folds").mkdir()
     with pytest.raises(UserError, match=r"with one model. Received the cross-valid"):
         usgland.load_run(tmp_path)
+
+
+def test_the_page_for_notebooks_runs(home, table, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/squeeze-1").symlink_to(home / "runs/image")
+    for name, path in zip(("a.png", "b.png"), table["image"], strict=False):
+        (tmp_path / name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/python.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert len(names["table"]) == len(names["maps"]) == 2

@@ -24,6 +24,7 @@ One model
     auc_interval                    of an AUC: DeLong, clustered by patient
     proportion_interval             of a share: Wilson or Clopper-Pearson
     bootstrap_interval              of any measure, patients drawn
+    calibration                     slope, calibration-in-the-large, reliability curve
     expected_calibration_error      how far probabilities are from shares
     net_benefit                     what acting on a model is worth
     subgroups                       measures by device, sex, age band
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
         net_benefit as net_benefit,
     )
     from usgland.evaluation.performance.reliability import (
+        calibration as calibration,
         expected_calibration_error as expected_calibration_error,
     )
     from usgland.evaluation.performance.subgroups import (
@@ -151,6 +153,7 @@ else:
         "auc_interval": "statistics.intervals",
         "proportion_interval": "statistics.intervals",
         "bootstrap_interval": "statistics.measured_cases",
+        "calibration": "performance.reliability",
         "expected_calibration_error": "performance.reliability",
         "net_benefit": "performance.decision_curve",
         "subgroups": "performance.subgroups",

@@ -103,7 +103,8 @@ class TableOne(NamedTuple):
             shown[name] = [show(x) if x == x else "" for x in shown[name]]
         if not shown["missing"].any():
             del shown["missing"]
-        return str(shown.to_string(index=False))
+        lines = shown.to_string(index=False).splitlines()
+        return "\n".join(map(str.rstrip, lines))
 
 
 def table_one(

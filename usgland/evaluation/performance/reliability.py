@@ -3,13 +3,15 @@
 Not to be confused with `calibration`, which changes them; this only looks.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.performance.measures import Unit
+from usgland.evaluation.cases.predictions import complete_predictions
+from usgland.evaluation.performance.measures import Unit, unit_of
 from usgland.evaluation.statistics.bootstrap import (
     Interval,
     no_interval,
@@ -17,6 +19,7 @@ from usgland.evaluation.statistics.bootstrap import (
 )
 from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.evaluation.statistics.measured_cases import Measure
+from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.recalibration import recalibration
 from usgland.evaluation.statistics.scores import checked_cases
 
@@ -25,6 +28,92 @@ CASES_A_BIN = 10  # at least, of equal-count bins; of fewer, a share says little
 SIMULATIONS = 1000
 ARRAYS = 4  # of the size of the weights that `recalibration` holds at a time
 SEPARATED = "the logits separate the labels, so the slope has no bound"
+
+
+class Calibration(NamedTuple):
+    """How well probabilities are kept.
+
+    Attributes:
+        measures: `slope` (1 is right, less says that probabilities are too extreme)
+            and `intercept_in_the_large` (0 is right, above it says that they are too
+            low), a row each: value, low, high, method, reason.
+        curve: One row a bin: n, malignant, mean_probability, share, low, high.
+    """
+
+    measures: pd.DataFrame
+    curve: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return readable(self._replace(measures=self.measures[["value", "low", "high"]]))
+
+
+def calibration(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Calibration:
+    """Calibration slope, calibration-in-the-large and the reliability curve.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        probabilities: `(cases,)`, P(malignant) in (0, 1).
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+        level: Confidence level in (0, 1).
+        resamples: How often patients are drawn, for both measures.
+        seed: Of the draw.
+
+    Returns:
+        Both measures, NaN with the reason where the labels are one, or separated by
+        the probabilities; and the curve, in bins of equally many cases, with Wilson's
+        intervals, which take cases for independent.
+
+    Raises:
+        ValueError: If the arrays do not fit, or a probability is 0 or 1.
+
+    Reference:
+        As `recalibration`: [Cox, 1958](https://doi.org/10.1093/biomet/45.3-4.562);
+        [Van Calster et al., 2019](https://doi.org/10.1186/s12916-019-1466-7).
+
+    Example:
+        Twice the logit of what is right: of ten at 0.8 two thirds are malignant.
+
+        >>> import usgland.evaluation as ev
+        >>> labels = [1] * 20 + [0] * 10 + [1] * 10 + [0] * 20
+        >>> probabilities = [0.8] * 30 + [0.2] * 30
+        >>> ev.calibration(labels, probabilities)
+        Calibration(
+            measures=
+                                    value    low   high
+            slope                     0.5  0.141  0.947
+            intercept_in_the_large    0.0 -0.757  0.724,
+            curve=
+                n  malignant  mean_probability  share    low   high
+            0  30         10               0.2  0.333  0.192  0.512
+            1  30         20               0.8  0.667  0.488  0.808,
+        )
+    """
+    labels, probabilities = checked_cases(labels, probabilities)
+    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
+    rows = complete_predictions(
+        pd.DataFrame({"patient_id": ids, "label": labels, "probability": probabilities})
+    )
+    settings = EvaluationSettings(
+        confidence_level=level, bootstrap_resamples=resamples, seed=seed
+    )
+    edges = equal_count_edges(probabilities)
+    return Calibration(
+        pd.DataFrame.from_dict(
+            _recalibration(unit_of(rows, settings), settings),
+            orient="index",
+            columns=list(Measure._fields),
+        ).drop(columns="undefined_resamples"),
+        pd.DataFrame(reliability_curve(labels, probabilities, edges, level=level)),
+    )
 
 
 def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, Any]:
@@ -53,7 +142,10 @@ def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, An
         ),
         "ece_equal_count": _error(labels, probabilities, edges, settings.seed),
         "ece_equal_width": _error(labels, probabilities, widths, settings.seed),
-        **_recalibration(unit, settings),
+        **{
+            name: measure.record()
+            for name, measure in _recalibration(unit, settings).items()
+        },
     }
 
 
@@ -143,9 +235,7 @@ def expected_calibration_error(
     return float(_errors(labels[None], probabilities, edges)[0])
 
 
-def _recalibration(
-    unit: Unit, settings: EvaluationSettings
-) -> dict[str, dict[str, Any]]:
+def _recalibration(unit: Unit, settings: EvaluationSettings) -> dict[str, Measure]:
     labels = unit.rows["label"].to_numpy()
     logits = unit.rows["logit"].to_numpy("float64")
     values = recalibration(labels, logits, np.ones((1, len(labels))))
@@ -161,7 +251,7 @@ def _recalibration(
         if not np.isfinite(value):
             reason = "undefined" if np.isnan(value) else SEPARATED
             value, interval = np.nan, no_interval(reason, interval.undefined)
-        measures[name] = Measure.of(value, interval).record()
+        measures[name] = Measure.of(value, interval)
     return measures
 
 

@@ -32,6 +32,7 @@ from usgland.evaluation.statistics.intervals import (
     proportion_interval,
     ratio_interval,
 )
+from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import (
     MEASURES,
     OF_PROBABILITIES,
@@ -65,6 +66,9 @@ class Measure(NamedTuple):
     method: str
     reason: str
     undefined_resamples: int
+
+    def __repr__(self) -> str:
+        return readable(self)
 
     @classmethod
     def of(cls, value: float, interval: Interval) -> "Measure":

@@ -5,6 +5,7 @@ from textwrap import indent
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 WIDTH = 80  # of a line; a longer result has a line for each field
 
@@ -40,4 +41,6 @@ def _short(value: Any) -> str:
     if isinstance(value, np.ndarray):
         with np.printoptions(precision=4, suppress=True, threshold=6, edgeitems=2):
             return str(value)
+    if isinstance(value, pd.DataFrame):
+        return f"\n{value.round(3).to_string()}"
     return repr(value)
