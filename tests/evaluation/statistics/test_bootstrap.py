@@ -2,9 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, norm
-from sklearn import metrics as sklearn_metrics
+from scipy.stats import bootstrap
 
+from tests.evaluation.statistics.oracle import (
+    draw_cases,
+    draw_scores,
+    sklearn_measures,
+)
 from usgland.evaluation.statistics.bootstrap import (
     bca_interval,
     bootstrap_measures,
@@ -15,34 +19,10 @@ from usgland.evaluation.statistics.bootstrap import (
 from usgland.evaluation.statistics.scores import MEASURES, score
 
 
-def draw(seed, cases=60, patients=25):
-    """Labels, probabilities with ties, and whose the cases are; unequal clusters."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, cases)
-    noisy = np.clip(labels * 0.3 + rng.uniform(0, 0.8, cases), 0, 1)
-    return labels, noisy.round(1), rng.integers(0, patients, cases).astype(str)
-
-
-def sklearn_figures(labels, probabilities, threshold):
-    predictions = (probabilities >= threshold).astype(int)
-    return {
-        "sensitivity": sklearn_metrics.recall_score(labels, predictions),
-        "specificity": sklearn_metrics.recall_score(labels, predictions, pos_label=0),
-        "accuracy": sklearn_metrics.accuracy_score(labels, predictions),
-        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(
-            labels, predictions
-        ),
-        "f1": sklearn_metrics.f1_score(labels, predictions),
-        "cohen_kappa": sklearn_metrics.cohen_kappa_score(labels, predictions),
-        "jaccard": sklearn_metrics.jaccard_score(labels, predictions),
-        "roc_auc": sklearn_metrics.roc_auc_score(labels, probabilities),
-    }
-
-
 def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
     # Chunks of a few resamples: the joints are tested, too.
     monkeypatch.setattr("usgland.evaluation.statistics.bootstrap.CHUNK", 400)
-    labels, probabilities, patient_ids = draw(4)
+    labels, probabilities, patient_ids = draw_cases(4)
     drawn = draw_patients(patient_ids, resamples=50, seed=7)
     found = bootstrap_measures(labels, probabilities, 0.6, drawn)
     ids = sorted(set(patient_ids))
@@ -51,9 +31,9 @@ def test_bootstrap_agrees_with_a_loop_over_the_same_draws(monkeypatch):
         cases = np.concatenate(
             [np.flatnonzero(patient_ids == ids[patient]) for patient in drawn]
         )
-        expected = sklearn_figures(labels[cases], probabilities[cases], 0.6)
-        one = {name: found[name][i] for name in expected}
-        assert one == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        expected = sklearn_measures(labels[cases], probabilities[cases], 0.6)
+        redrawn = {name: found[name][i] for name in expected}
+        assert redrawn == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 def test_bootstrap_leaves_resamples_undefined_where_a_class_is_missing():
@@ -71,7 +51,7 @@ def test_bootstrap_leaves_resamples_undefined_where_a_class_is_missing():
 
 
 def test_bootstrap_does_not_depend_on_the_order_of_the_rows():
-    labels, probabilities, patient_ids = draw(5)
+    labels, probabilities, patient_ids = draw_cases(5)
     order = np.random.default_rng(0).permutation(len(labels))
     one, other = (
         bootstrap_measures(
@@ -88,7 +68,7 @@ def test_bootstrap_does_not_depend_on_the_order_of_the_rows():
 
 def test_images_of_one_patient_are_resampled_together():
     # Ten copies of each image add rows but no patient: the same spread.
-    labels, probabilities, _ = draw(6)
+    labels, probabilities, _ = draw_cases(6)
     patient_ids = np.arange(len(labels))
     one, ten = (
         bootstrap_measures(
@@ -130,15 +110,6 @@ def test_resamples_without_spread_give_no_interval_and_say_why(
     assert found.reason.startswith(reason)
     assert found.how() == f"none: {found.reason}"
     assert found.undefined == left_out
-
-
-def draw_scores(seed=0, patients=60, images=1):
-    rng = np.random.default_rng(seed)
-    ids = np.repeat(np.arange(patients), images)
-    labels = ids % 2
-    own = np.repeat(rng.normal(size=patients), images)
-    scores = labels * 1.5 + own + rng.normal(size=len(ids))
-    return labels, norm.cdf(scores - 0.75), ids.astype(str)
 
 
 def test_bca_is_that_of_scipy_on_independent_cases():

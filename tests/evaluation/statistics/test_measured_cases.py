@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from tests.evaluation.statistics.oracle import draw_scores
 from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measures import unit_metrics, unit_of
@@ -39,17 +40,8 @@ def metrics_at(rows, threshold, settings):
     return unit_metrics(unit_of(rows, settings), Thresholds.at(threshold), settings)
 
 
-def draw(seed=0, patients=60, images=1):
-    rng = np.random.default_rng(seed)
-    ids = np.repeat(np.arange(patients), images)
-    labels = ids % 2
-    own = np.repeat(rng.normal(size=patients), images)
-    scores = labels * 1.5 + own + rng.normal(size=len(ids))
-    return labels, norm.cdf(scores - 0.75), ids.astype(str)
-
-
 def test_independent_cases_get_intervals_of_proportions_and_delong():
-    labels, probabilities, ids = draw()
+    labels, probabilities, ids = draw_scores()
     found = measures(labels, probabilities, 0.5, patient_ids=ids, resamples=200).T
     assert tuple(found) == MEASURES
     calls = probabilities >= 0.5
@@ -68,7 +60,7 @@ def test_independent_cases_get_intervals_of_proportions_and_delong():
 
 
 def test_images_of_one_patient_are_drawn_together_for_every_figure():
-    labels, probabilities, ids = draw(images=3)
+    labels, probabilities, ids = draw_scores(images=3)
     found = measures(labels, probabilities, 0.5, patient_ids=ids, resamples=200).T
     for _, measure in found.items():
         assert "bootstrap over patients" in measure.method
@@ -93,7 +85,7 @@ def test_perfect_shares_have_a_bound_where_cases_are_independent():
 
 
 def test_one_measure_has_the_bootstrap_interval_that_all_measures_have():
-    labels, probabilities, ids = draw(images=3)
+    labels, probabilities, ids = draw_scores(images=3)
     cases = labels, probabilities, 0.5
     options = {"resamples": 200, "seed": 4, "level": 0.9, "patient_ids": ids}
     for kind in ("percentile", "bca"):
@@ -132,7 +124,7 @@ def test_what_is_not_defined_has_a_reason_instead():
 
 
 def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
-    labels, probabilities, ids = draw(images=2)
+    labels, probabilities, ids = draw_scores(images=2)
     for kind in ("percentile", "bca"):
         settings = settings_of(prevalences=(0.1,), bootstrap=kind)
         rows = pd.DataFrame(
@@ -159,7 +151,7 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
 
 
 def test_independent_patients_get_the_logit_interval_in_the_metrics():
-    labels, probabilities, ids = draw()
+    labels, probabilities, ids = draw_scores()
     rows = pd.DataFrame(
         {"label": labels, "probability": probabilities, "patient_id": ids}
     )

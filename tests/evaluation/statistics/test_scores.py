@@ -1,13 +1,12 @@
 import math
-import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
-from sklearn.exceptions import UndefinedMetricWarning
 
+from tests.evaluation.statistics.oracle import draw_cases, sklearn_measures
 from usgland.evaluation.statistics.roc_curves import roc_points
 from usgland.evaluation.statistics.scores import (
     MEASURES,
@@ -20,57 +19,12 @@ from usgland.evaluation.statistics.scores import (
 )
 
 
-def draw(seed, cases=60, patients=25):
-    """Labels, probabilities with ties, and whose the cases are; unequal clusters."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, cases)
-    noisy = np.clip(labels * 0.3 + rng.uniform(0, 0.8, cases), 0, 1)
-    return labels, noisy.round(1), rng.integers(0, patients, cases).astype(str)
-
-
-def sklearn_figures(labels, probabilities, threshold):
-    predictions = (probabilities >= threshold).astype(int)
-    return {
-        "sensitivity": sklearn_metrics.recall_score(labels, predictions),
-        "specificity": sklearn_metrics.recall_score(labels, predictions, pos_label=0),
-        "ppv": sklearn_metrics.precision_score(labels, predictions),
-        "npv": sklearn_metrics.precision_score(labels, predictions, pos_label=0),
-        "accuracy": sklearn_metrics.accuracy_score(labels, predictions),
-        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(
-            labels, predictions
-        ),
-        "f1": sklearn_metrics.f1_score(labels, predictions),
-        "f1_macro": sklearn_metrics.f1_score(labels, predictions, average="macro"),
-        "mcc": sklearn_metrics.matthews_corrcoef(labels, predictions),
-        "cohen_kappa": sklearn_metrics.cohen_kappa_score(labels, predictions),
-        "jaccard": sklearn_metrics.jaccard_score(labels, predictions),
-        "roc_auc": sklearn_metrics.roc_auc_score(labels, probabilities),
-        "average_precision": sklearn_metrics.average_precision_score(
-            labels, probabilities
-        ),
-        "brier": sklearn_metrics.brier_score_loss(labels, probabilities),
-        **likelihood_ratios(labels, predictions),
-    }
-
-
-def likelihood_ratios(labels, predictions):
-    with warnings.catch_warnings():  # where a resample has no false positive
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        positive, negative = sklearn_metrics.class_likelihood_ratios(
-            labels, predictions
-        )
-    return {
-        "positive_likelihood_ratio": positive,
-        "negative_likelihood_ratio": negative,
-    }
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_every_figure_agrees_with_scikit_learn(seed):
-    labels, probabilities, _ = draw(seed)
+    labels, probabilities, _ = draw_cases(seed)
     found = score(labels, probabilities, 0.6)
     assert tuple(found) == MEASURES
-    expected = sklearn_figures(labels, probabilities, 0.6)
+    expected = sklearn_measures(labels, probabilities, 0.6)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -164,7 +118,7 @@ def test_auc_counts_ties_as_one_half():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_roc_curve_has_the_points_of_scikit_learn(seed):
-    labels, probabilities, _ = draw(seed)
+    labels, probabilities, _ = draw_cases(seed)
     expected = sklearn_metrics.roc_curve(labels, probabilities, drop_intermediate=False)
     found = roc_points(labels, probabilities)
     np.testing.assert_allclose(found, expected, atol=1e-12)
@@ -178,7 +132,7 @@ def test_the_roc_curve_of_one_class_is_refused():
 
 
 def test_weighted_auc_agrees_with_scikit_learn_for_every_weighting():
-    labels, probabilities, _ = draw(3)
+    labels, probabilities, _ = draw_cases(3)
     weights = np.random.default_rng(1).integers(0, 4, (20, len(labels)))
     expected = [
         sklearn_metrics.roc_auc_score(labels, probabilities, sample_weight=one)

@@ -4,7 +4,6 @@ import importlib.util
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.explanation.networks import SIZE, classifier
 from tests.serving.portable_runs import (
@@ -12,9 +11,7 @@ from tests.serving.portable_runs import (
     FORMS,
     REFUSED,
     form,
-    images,
     logits_of,
-    spread,
 )
 from usgland.errors import UserError
 from usgland.models.fusion import FUSIONS
@@ -26,24 +23,6 @@ interpreter = pytest.importorskip(
 )
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SAME = {"slope": 1.0, "intercept": 0.0}
-
-
-@pytest.fixture(scope="module")
-def contents():
-    return np.array(images(8), object)
-
-
-@pytest.fixture(scope="module")
-def pixels(contents):
-    layer = classifier().get_layer("preprocessing")
-    return np.stack([layer.read(tf.constant(content)).numpy() for content in contents])
-
-
-@pytest.fixture(scope="module")
-def model(tiny_network, contents):
-    model = classifier()
-    spread(model, contents)
-    return model
 
 
 @pytest.fixture(scope="module")

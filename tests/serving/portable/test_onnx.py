@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.explanation.networks import SIZE, classifier
 from tests.serving.portable_runs import (
@@ -13,9 +12,7 @@ from tests.serving.portable_runs import (
     FORMS,
     REFUSED,
     form,
-    images,
     logits_of,
-    spread,
 )
 from usgland.errors import UserError
 from usgland.models.fusion import FUSIONS
@@ -26,24 +23,6 @@ onnxruntime = pytest.importorskip("onnxruntime", reason=HOW)
 pytest.importorskip("tf2onnx", reason=HOW)
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SAME = {"slope": 1.0, "intercept": 0.0}
-
-
-@pytest.fixture(scope="module")
-def contents():
-    return np.array(images(8), object)
-
-
-@pytest.fixture(scope="module")
-def pixels(contents):
-    layer = classifier().get_layer("preprocessing")
-    return np.stack([layer.read(tf.constant(content)).numpy() for content in contents])
-
-
-@pytest.fixture(scope="module")
-def model(tiny_network, contents):
-    model = classifier()
-    spread(model, contents)
-    return model
 
 
 def session(content):
