@@ -117,13 +117,15 @@ def test_calls_that_differ_in_no_patient_have_no_clustered_interval_and_say_so()
     assert found.p_value == 1
     assert np.isnan([found.low, found.high, found.non_inferiority.p_value]).all()
     assert found.non_inferiority.shown is None
-    assert found.method.endswith("no interval: no variance between patients")
+    assert found.method.endswith("no patient in whom the two differ)")
+    assert found.reason == "no variance between patients, so no interval"
     all_right = (labels, labels)
     unpaired = unpaired_shares(
         all_right, all_right, patient_ids=(ids, ids), measure="accuracy"
     )
     assert np.isnan(unpaired.p_value)
-    assert unpaired.method.endswith("no interval: no variance between patients")
+    assert unpaired.method == "z, clustered by patient, unpaired"
+    assert unpaired.reason == found.reason
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,7 @@ def _compare_pair(
                 "only_a": share.only_a,
                 "only_b": share.only_b,
                 "method": share.method,
-                "reason": shared,
+                "reason": "; ".join(filter(None, (share.reason, shared))),
                 "non_inferiority": _record(share.non_inferiority),
             }
         )

@@ -31,7 +31,7 @@ from usgland.evaluation.statistics.share_intervals import (
 )
 from usgland.evaluation.statistics.swap_tests import swap_test
 
-NO_VARIANCE = "no variance between patients"
+NO_VARIANCE = "no variance between patients, so no interval"
 # Measure -> the label of the cases it counts; None for all.
 SHARES: dict[str, int | None] = {"sensitivity": 1, "specificity": 0, "accuracy": None}
 
@@ -51,7 +51,7 @@ class ShareTest(NamedTuple):
         high: Upper bound.
         p_value: Two-sided.
         method: The test, and how the interval was made.
-        reason: Why there is no interval; otherwise empty.
+        reason: Why something is NaN; otherwise empty.
         non_inferiority: For the margin asked for, by that interval; None for none.
     """
 
@@ -166,7 +166,7 @@ def mcnemar_test(
         interval.low,
         interval.high,
         p_value,
-        f"{method}; {interval.method}",
+        "; ".join(filter(None, (method, interval.method))),
         interval.reason,
         judged,
     )
@@ -235,7 +235,7 @@ def unpaired_shares(
         interval.low,
         interval.high,
         p_value,
-        f"{method}; {interval.method}",
+        "; ".join(filter(None, (method, interval.method))),
         interval.reason,
         judged,
     )
@@ -251,12 +251,12 @@ def _bounded(
     """The interval, and what it says of the margin."""
     low, high = bounds(level)
     reason = NO_VARIANCE if np.isnan(low) else ""
-    method = f"no interval: {reason}" if reason else f"interval: {how}"
-    interval = Interval(low, high, method, reason)
+    interval = Interval(low, high, "" if reason else f"interval: {how}", reason)
     if margin is None:
         return interval, None
     p_value = p_of_margin(bounds, difference, margin)
-    return interval, judge_non_inferiority(margin, p_value, low, level, method)
+    made = interval.method or reason
+    return interval, judge_non_inferiority(margin, p_value, low, level, made)
 
 
 def _right(measure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:
