@@ -37,7 +37,7 @@ def main() -> None:
         print(
             f"{kind}: {min(seconds):.2f} s of processor time for "
             f"{options.resamples} resamples of {options.rows} rows of "
-            f"{len(set(patients))} patients, all figures"
+            f"{len(set(patients))} patients, all measures"
         )
 
 

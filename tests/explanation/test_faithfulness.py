@@ -101,6 +101,12 @@ def test_the_plot_shows_each_method_and_label_and_nothing_without_masks():
     plot = energy_plot(table, synthetic=False)
     names = [label.get_text() for label in plot.axes[0].get_yticklabels()]
     assert names[:2] == ["gradcam, benign", "gradcam, malignant"]
+    # The first bar has no shares where all its maps are of zeros.
+    rows = cases()
+    rows.loc[rows["label"] == 0, ["inside", "border", "outside", "padding"]] = np.nan
+    (legend,) = energy_plot(summarize(rows, SETTINGS), synthetic=False).legends
+    regions = [text.get_text() for text in legend.get_texts()]
+    assert regions == ["inside the lesion", "border band", "elsewhere", "padding"]
     without = cases()
     without[["pointing", "overlap", "inside", "border", "outside", "padding"]] = np.nan
     table = summarize(without, SETTINGS)

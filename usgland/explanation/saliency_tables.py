@@ -101,6 +101,7 @@ def energy_plot(table: pd.DataFrame, *, synthetic: bool) -> Figure | None:
         for group in ("benign", "malignant")
     ]
     figure, (axes,) = new_plot((6.4, 1.2 + 0.32 * len(bars)), 1, synthetic)
+    legend = {}
     for row, (method, group) in enumerate(bars):
         left = 0.0
         for region, colour in REGION_COLOURS.items():
@@ -111,19 +112,19 @@ def energy_plot(table: pd.DataFrame, *, synthetic: bool) -> Figure | None:
             ]
             share = float(part["value"].iloc[0]) if len(part) else math.nan
             if share == share:
-                axes.barh(
-                    row,
-                    share,
-                    left=left,
-                    color=colour,
-                    edgecolor="white",
-                    label=_region_name(region) if row == 0 else None,
-                )
+                bar = axes.barh(row, share, left=left, color=colour, edgecolor="white")
+                legend[_region_name(region)] = bar.patches[0]
                 left += share
     axes.set_yticks(range(len(bars)), [f"{method}, {group}" for method, group in bars])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="Share of the map's energy, mean over images")
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    figure.legend(
+        list(legend.values()),
+        list(legend),
+        loc="outside upper center",
+        ncols=4,
+        fontsize=8,
+    )
     return figure
 
 
