@@ -354,12 +354,12 @@ def test_words_for_missing_are_these_and_no_others():
 
 
 def test_numbers_may_have_a_decimal_comma():
-    found = to_numbers(pd.Series(["0,5", "0.5", "1e-3", "1,234,567", "x", ""]))
-    np.testing.assert_array_equal(found, [0.5, 0.5, 0.001, *[np.nan] * 3])
+    numbers = to_numbers(pd.Series(["0,5", "0.5", "1e-3", "1,234,567", "x", ""]))
+    np.testing.assert_array_equal(numbers, [0.5, 0.5, 0.001, *[np.nan] * 3])
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("word", "other"),
     [
         (1, "1"),
         (1.0, "1"),
@@ -372,12 +372,12 @@ def test_numbers_may_have_a_decimal_comma():
         ("not  sure", "Not sure"),
     ],
 )
-def test_equal_words_are_equal(one, other):
-    assert normalize_word(one) == normalize_word(other)
+def test_equal_words_are_equal(word, other):
+    assert normalize_word(word) == normalize_word(other)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("1", "10"), ("1", "-1"), ("1.5", "15"), ("0", ""), ("a", "b")]
+    ("word", "other"), [("1", "10"), ("1", "-1"), ("1.5", "15"), ("0", ""), ("a", "b")]
 )
-def test_different_words_differ(one, other):
-    assert normalize_word(one) != normalize_word(other)
+def test_different_words_differ(word, other):
+    assert normalize_word(word) != normalize_word(other)

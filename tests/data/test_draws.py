@@ -23,8 +23,8 @@ def reach(rows, start):
     seen, todo = {start}, [start]
     while todo:
         here = records[todo.pop()]
-        for other, there in enumerate(records):
-            tied = any(here[key] == there[key] != "" for key in here)
+        for other, record in enumerate(records):
+            tied = any(here[key] == record[key] != "" for key in here)
             if tied and other not in seen:
                 seen.add(other)
                 todo.append(other)
@@ -71,12 +71,12 @@ def test_single_patients_are_shared_out_within_one(benign, malignant, shares, se
     counts = single_patients(benign, malignant)
     parts = draw_parts(counts, np.array(shares), np.random.default_rng(seed))
     for label, total in enumerate((benign, malignant)):
-        found = np.array([counts[parts == k, label].sum() for k in range(len(shares))])
+        shared = np.array([counts[parts == k, label].sum() for k in range(len(shares))])
         if total >= len(shares):
-            assert found.min() >= 1
+            assert shared.min() >= 1
         # A seat for every part may cost the largest a few patients.
         if total * min(shares) >= 1:
-            assert np.abs(found - np.array(shares) * total).max() <= 1
+            assert np.abs(shared - np.array(shares) * total).max() <= 1
 
 
 def test_images_are_balanced_as_well_as_patients():

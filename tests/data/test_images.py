@@ -151,9 +151,9 @@ def test_exif_rotation_is_refused(tmp_path, orientation):
     exif[0x0112] = orientation
     data = encode(noise(), "JPEG", exif=exif.tobytes())
     expected = "" if orientation == 1 else f"Received: orientation {orientation}"
-    found = problem(tmp_path, data, "image.jpg")
-    assert (found == "") == (expected == "")
-    assert expected in found
+    message = problem(tmp_path, data, "image.jpg")
+    assert (message == "") == (expected == "")
+    assert expected in message
 
 
 def test_broken_exif_does_not_matter_and_does_not_warn(tmp_path):

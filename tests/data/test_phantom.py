@@ -95,8 +95,8 @@ def test_images_are_grey_bytes_of_many_sizes_and_masks_are_black_or_white(
 
 
 def test_pixels_are_those_of_every_other_machine(manifest):
-    found = {name: digest(read(manifest, name)) for name in DIGESTS}
-    assert found == DIGESTS
+    digests = {name: digest(read(manifest, name)) for name in DIGESTS}
+    assert digests == DIGESTS
 
 
 def test_one_seed_gives_one_set_and_another_seed_another(tmp_path):
@@ -199,8 +199,8 @@ def test_the_cached_set_lies_in_the_cache_of_the_user(small_cache, monkeypatch):
 
 def test_two_at_once_share_one_cached_set(small_cache):
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(cached_phantoms, [small_cache, small_cache]))
-    assert found[0] == found[1] and found[0].exists()
+        made = list(pool.map(cached_phantoms, [small_cache, small_cache]))
+    assert made[0] == made[1] and made[0].exists()
     assert [path.name for path in small_cache.iterdir()] == ["phantoms-v1-0"]
 
 

@@ -12,8 +12,8 @@ def test_the_stream_is_that_of_numpys_default_generator():
 
 def test_uniforms_are_the_doubles_numpy_makes_of_the_same_words():
     expected = np.random.default_rng([1, 2, 3]).random((4, 5))
-    found = draws.uniforms(draws.make_bits(1, 2, 3), (4, 5), 0.0, 1.0)
-    assert np.array_equal(found, expected)
+    values_drawn = draws.uniforms(draws.make_bits(1, 2, 3), (4, 5), 0.0, 1.0)
+    assert np.array_equal(values_drawn, expected)
     bits = draws.make_bits(1, 2, 3)
     assert [draws.uniform(bits) for _ in range(5)] == expected[0].tolist()
 
@@ -56,11 +56,11 @@ def test_convolve_agrees_with_scipy_away_from_the_border(axis):
 
 def test_a_kernel_may_differ_from_row_to_row():
     values = np.random.default_rng(0).random((2, 30))
-    found = draws.convolve(values, draws.bell(np.array([[2.5], [3.5]])), axis=1)
+    values_drawn = draws.convolve(values, draws.bell(np.array([[2.5], [3.5]])), axis=1)
     narrow = draws.convolve(values, draws.bell(2.5), axis=1)
     wide = draws.convolve(values, draws.bell(3.5), axis=1)
-    assert found[0] == pytest.approx(narrow[0, 1:-1])
-    assert found[1] == pytest.approx(wide[1])
+    assert values_drawn[0] == pytest.approx(narrow[0, 1:-1])
+    assert values_drawn[1] == pytest.approx(wide[1])
 
 
 def test_taps_are_scaled_to_unit_energy_and_unit_sum():

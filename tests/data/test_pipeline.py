@@ -106,8 +106,8 @@ def test_an_epoch_is_decided_by_seed_and_number_alone():
 def test_augmentation_repeats_with_the_epoch_and_differs_between_epochs():
     augment = make_augment(AugmentationSettings(noise=0.5))
     first, same, later = (epoch_of(32, augment, epoch=epoch)[1] for epoch in (3, 3, 4))
-    for one, two in zip(first, same, strict=True):
-        for a, b in zip(one, two, strict=True):
+    for batch, again in zip(first, same, strict=True):
+        for a, b in zip(batch, again, strict=True):
             np.testing.assert_array_equal(a, b)
     assert any((a[0] != b[0]).any() for a, b in zip(first, later, strict=True))
 

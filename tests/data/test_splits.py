@@ -82,10 +82,10 @@ def test_no_draw_puts_relatives_into_two_parts(rows, seed):
 
 
 def test_shares_of_patients_are_as_asked_in_each_class():
-    found = count_patients(make_splits(patients(100, 60), SplitSettings()))
-    assert found.loc["test"].to_list() == [20, 12]
-    assert found.loc["val"].to_list() == [15, 9]
-    assert found.loc["train"].to_list() == [65, 39]
+    patient_counts = count_patients(make_splits(patients(100, 60), SplitSettings()))
+    assert patient_counts.loc["test"].to_list() == [20, 12]
+    assert patient_counts.loc["val"].to_list() == [15, 9]
+    assert patient_counts.loc["train"].to_list() == [65, 39]
 
 
 def test_shares_of_images_are_roughly_as_asked():
@@ -106,9 +106,12 @@ def test_the_draw_does_not_depend_on_the_order_of_the_rows():
     rows = patients(40, 30)
     shuffled = rows.sample(frac=1, random_state=1)
     for make, column in ((make_splits, "role"), (make_folds, "fold")):
-        one, other = make(rows, SplitSettings()), make(shuffled, SplitSettings())
-        assert other["image"].equals(shuffled["image"])
-        together = one.merge(other, on="image")
+        drawn, drawn_again = (
+            make(rows, SplitSettings()),
+            make(shuffled, SplitSettings()),
+        )
+        assert drawn_again["image"].equals(shuffled["image"])
+        together = drawn.merge(drawn_again, on="image")
         assert together[f"{column}_x"].equals(together[f"{column}_y"])
 
 
@@ -122,10 +125,10 @@ def test_a_seed_gives_one_draw_and_another_seed_another():
 def test_folds_have_equal_shares_of_each_class():
     for seed in range(5):
         rows = make_folds(patients(98, 52), SplitSettings(seed=seed))
-        found = count_patients(rows, "fold")
-        assert found.index.to_list() == [0, 1, 2, 3, 4]
-        assert found[0].isin([19, 20]).all()
-        assert found[1].isin([10, 11]).all()
+        patient_counts = count_patients(rows, "fold")
+        assert patient_counts.index.to_list() == [0, 1, 2, 3, 4]
+        assert patient_counts[0].isin([19, 20]).all()
+        assert patient_counts[1].isin([10, 11]).all()
         images = rows["fold"].value_counts(normalize=True)
         assert np.abs(images - 0.2).max() < 0.03
 
@@ -135,9 +138,9 @@ def test_validation_of_a_fold_is_its_own_draw_of_the_rest():
     rows = make_folds(patients(100, 50), choice)
     rounds = [fold_roles(rows, fold, choice) for fold in range(5)]
     for round_rows in rounds:
-        found = count_patients(round_rows)
-        assert found.loc["val"].to_list() == [12, 6]
-        assert found.loc["test"].to_list() == [20, 10]
+        patient_counts = count_patients(round_rows)
+        assert patient_counts.loc["val"].to_list() == [12, 6]
+        assert patient_counts.loc["test"].to_list() == [20, 10]
     again = fold_roles(rows, 0, choice)
     assert again["role"].equals(rounds[0]["role"])
     assert not again["role"].equals(fold_roles(rows, 0, SplitSettings(seed=1))["role"])
@@ -152,11 +155,14 @@ def test_a_fold_that_is_not_there_is_a_misuse():
 def test_the_paper_draws_as_many_patients_of_each_class():
     choice = SplitSettings(protocol="balanced")
     rows = make_splits(patients(178, 88), choice)
-    found = count_patients(rows)
-    assert found.loc["test"].to_list() == [21, 20]
-    assert (found.loc["train"] + found.loc["val"]).to_list() == [66, 66]
-    assert found.loc["val"].to_list() == [10, 10]  # 0.15 of 66
-    assert found.loc["unused"].to_list() == [91, 2]
+    patient_counts = count_patients(rows)
+    assert patient_counts.loc["test"].to_list() == [21, 20]
+    assert (patient_counts.loc["train"] + patient_counts.loc["val"]).to_list() == [
+        66,
+        66,
+    ]
+    assert patient_counts.loc["val"].to_list() == [10, 10]  # 0.15 of 66
+    assert patient_counts.loc["unused"].to_list() == [91, 2]
     assert len(splits_table(rows)) == len(rows)
 
 
@@ -173,24 +179,24 @@ def by_patient(rows, name, words):
 
 def test_a_given_split_is_followed():
     rows = by_patient(patients(12, 12), "split", ["train", "valid", "testing"])
-    found = make_splits(rows, SplitSettings(protocol="balanced"))
+    patient_counts = make_splits(rows, SplitSettings(protocol="balanced"))
     words = {"train": "train", "valid": "val", "testing": "test"}
-    assert found["role"].to_list() == [words[word] for word in rows["split"]]
+    assert patient_counts["role"].to_list() == [words[word] for word in rows["split"]]
 
 
 def test_validation_is_drawn_where_a_given_split_has_none():
     rows = by_patient(patients(40, 40), "split", ["train", "test"])
-    found = make_splits(rows, SplitSettings())
-    assert (found["role"] == "test").equals(rows["split"] == "test")
-    assert count_patients(found).loc["val"].to_list() == [3, 3]
-    assert_nothing_is_shared(found)
+    patient_counts = make_splits(rows, SplitSettings())
+    assert (patient_counts["role"] == "test").equals(rows["split"] == "test")
+    assert count_patients(patient_counts).loc["val"].to_list() == [3, 3]
+    assert_nothing_is_shared(patient_counts)
 
 
 def test_an_empty_split_column_is_none():
     rows = patients(20, 20)
     empty = rows.assign(split="")
-    found = make_splits(empty, SplitSettings())["role"]
-    assert found.equals(make_splits(rows, SplitSettings())["role"])
+    patient_counts = make_splits(empty, SplitSettings())["role"]
+    assert patient_counts.equals(make_splits(rows, SplitSettings())["role"])
 
 
 def test_given_folds_are_followed_and_the_first_tests():
@@ -255,8 +261,8 @@ def test_an_earlier_split_is_followed_to_the_letter(tmp_path):
     plain = patients(20, 20).sample(frac=1, random_state=0)
     follow = SplitSettings(file=path)
     for column, make in (("role", make_splits), ("fold", make_folds)):
-        found = make(plain, follow).set_index("image")[column]
-        assert found.to_dict() == rows.set_index("image")[column].to_dict()
+        patient_counts = make(plain, follow).set_index("image")[column]
+        assert patient_counts.to_dict() == rows.set_index("image")[column].to_dict()
 
 
 def test_a_file_without_roles_is_refused(tmp_path):
@@ -335,6 +341,6 @@ def test_public_data_split_evenly(shared, name, choice):
     rows = load_manifest(path, DataSettings(**choice))
     folded = make_folds(rows, SplitSettings())
     assert_nothing_is_shared(folded, "fold")
-    found = count_patients(folded, "fold")
-    assert (found.max() - found.min()).max() <= 2
+    patient_counts = count_patients(folded, "fold")
+    assert (patient_counts.max() - patient_counts.min()).max() <= 2
     assert_nothing_is_shared(make_splits(rows, SplitSettings()))

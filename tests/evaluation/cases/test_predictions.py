@@ -31,17 +31,17 @@ def write(rows, tmp_path):
 
 def test_predictions_are_read_as_they_were_written(tmp_path):
     rows = table()
-    found = read_predictions(write(rows, tmp_path))
-    assert found["patient_id"].tolist() == ["007", "007", "NA"]
-    assert found["label"].tolist() == [0, 0, 1]
-    assert found["fold"].tolist() == ["", "", ""]
-    assert found["probability"].tolist() == rows["probability"].tolist()
-    assert found["logit"].tolist() == rows["logit"].tolist()
+    read = read_predictions(write(rows, tmp_path))
+    assert read["patient_id"].tolist() == ["007", "007", "NA"]
+    assert read["label"].tolist() == [0, 0, 1]
+    assert read["fold"].tolist() == ["", "", ""]
+    assert read["probability"].tolist() == rows["probability"].tolist()
+    assert read["logit"].tolist() == rows["logit"].tolist()
 
 
 def test_folds_are_words_even_where_a_spreadsheet_made_them_numbers(tmp_path):
-    found = read_predictions(write(table().assign(fold=[0.0, 1.0, 10.0]), tmp_path))
-    assert found["fold"].tolist() == ["0", "1", "10"]
+    read = read_predictions(write(table().assign(fold=[0.0, 1.0, 10.0]), tmp_path))
+    assert read["fold"].tolist() == ["0", "1", "10"]
 
 
 def changed(column, values):
@@ -155,8 +155,8 @@ def test_a_spreadsheet_may_have_saved_them(tmp_path):
     table().to_csv(path, sep=";", decimal=",", index=False, encoding="utf-8-sig")
     pd.testing.assert_frame_equal(read_predictions(path), wanted)
     table().to_excel(tmp_path / "other.xlsx", index=False)
-    found = read_predictions(tmp_path / "other.xlsx")
-    pd.testing.assert_frame_equal(found, wanted)
+    read = read_predictions(tmp_path / "other.xlsx")
+    pd.testing.assert_frame_equal(read, wanted)
 
 
 def test_a_line_cut_short_is_named(tmp_path):
@@ -167,20 +167,20 @@ def test_a_line_cut_short_is_named(tmp_path):
 
 
 def test_a_patient_has_the_mean_of_its_logits():
-    found = patient_predictions(table())
-    assert found["patient_id"].tolist() == ["007", "NA"]
-    assert found["images"].tolist() == [2, 1]
-    assert found["label"].tolist() == [0, 1]
-    assert found["role"].tolist() == ["test", "val"]
-    assert found["fold"].tolist() == ["", ""]
-    assert found["logit"].tolist() == [0.5, 0.5]
+    read = patient_predictions(table())
+    assert read["patient_id"].tolist() == ["007", "NA"]
+    assert read["images"].tolist() == [2, 1]
+    assert read["label"].tolist() == [0, 1]
+    assert read["role"].tolist() == ["test", "val"]
+    assert read["fold"].tolist() == ["", ""]
+    assert read["logit"].tolist() == [0.5, 0.5]
     # By hand: (-1 + 2) / 2 = 0.5. The mean of probabilities would be 0.575.
-    assert found["probability"][0] == pytest.approx(1 / (1 + math.exp(-0.5)))
+    assert read["probability"][0] == pytest.approx(1 / (1 + math.exp(-0.5)))
 
 
 def test_a_patient_with_one_malignant_image_counts_as_malignant():
-    found = patient_predictions(table().assign(label=[0, 1, 0]))
-    assert found["label"].tolist() == [1, 0]
+    read = patient_predictions(table().assign(label=[0, 1, 0]))
+    assert read["label"].tolist() == [1, 0]
 
 
 def test_single_precision_logits_are_averaged_in_double_precision():

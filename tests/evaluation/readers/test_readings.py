@@ -41,22 +41,22 @@ def refused(path, match, cases=MODEL, **options):
 def test_calls_stand_by_reader_and_in_the_order_of_the_models_cases(rows, write):
     rows.loc[0, "call"] = "malignant"  # r2 on a, with
     turned = MODEL.iloc[::-1].reset_index(drop=True)
-    found = read_readers(write(rows.sample(frac=1, random_state=0)), turned)
-    assert found.unit == "patient"
-    assert found.readers == ["r1", "r2"]
-    assert found.conditions == ["without", "with"]
-    assert found.calls["without"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0]]
-    assert found.calls["with"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 1]]
-    assert found.scores is None
-    assert found.dropped == []
-    assert not found.synthetic
+    readings = read_readers(write(rows.sample(frac=1, random_state=0)), turned)
+    assert readings.unit == "patient"
+    assert readings.readers == ["r1", "r2"]
+    assert readings.conditions == ["without", "with"]
+    assert readings.calls["without"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0]]
+    assert readings.calls["with"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 1]]
+    assert readings.scores is None
+    assert readings.dropped == []
+    assert not readings.synthetic
 
 
 def test_words_of_either_kind_are_read(rows, write):
     rows["aided"] = rows.pop("clinical").map({"with": "Yes", "without": "no"})
     rows["call"] = rows["call"].map({"benign": "0", "malignant": " Malignant "})
-    found = read_readers(write(rows), MODEL)
-    assert found.calls["with"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+    readings = read_readers(write(rows), MODEL)
+    assert readings.calls["with"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
 
 
 def test_without_the_column_no_clinical_data_were_shown(rows, write):
@@ -67,9 +67,9 @@ def test_without_the_column_no_clinical_data_were_shown(rows, write):
 def test_scores_become_calls_from_the_score_that_is_given(rows, write):
     rows["score"] = rows.pop("call").map({"benign": 2, "malignant": 4})
     path = write(rows)
-    found = read_readers(path, MODEL, malignant_from=4)
-    assert found.calls["with"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
-    assert found.scores["with"].tolist() == [[2, 2, 4, 4], [2, 2, 4, 4]]
+    readings = read_readers(path, MODEL, malignant_from=4)
+    assert readings.calls["with"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+    assert readings.scores["with"].tolist() == [[2, 2, 4, 4], [2, 2, 4, 4]]
     refused(path, "Received: scores only; add --malignant-from")
 
 
@@ -82,8 +82,8 @@ def test_labels_of_the_file_serve_without_a_model(rows, write):
     path = write(rows)
     refused(path, "expected a column label, or --predictions", None)
     rows["label"] = rows["patient_id"].map({"a": 0, "b": 0, "c": 1, "d": 1})
-    found = read_readers(write(rows))
-    assert found.cases["label"].tolist() == [0, 0, 1, 1]
+    readings = read_readers(write(rows))
+    assert readings.cases["label"].tolist() == [0, 0, 1, 1]
     rows.loc[15, "label"] = 0
     refused(write(rows), "row 17: `label` of d: expected 1, as in an earlier row", None)
 
@@ -166,9 +166,9 @@ def test_a_spreadsheet_may_have_saved_it(rows, write, tmp_path):
     rows.to_excel(workbook, index=False)
     for path in (semicolons, workbook):
         assert reader_unit(path) == "patient"
-        found = read_readers(path, MODEL)
-        assert found.readers == wanted.readers
-        assert np.array_equal(found.calls["with"], wanted.calls["with"])
+        readings = read_readers(path, MODEL)
+        assert readings.readers == wanted.readers
+        assert np.array_equal(readings.calls["with"], wanted.calls["with"])
 
 
 def test_what_becomes_of_skipped_cases_is_one_of_two_words(rows, write):
