@@ -3,7 +3,11 @@
 import pandas as pd
 
 from usgland.evaluation.shown.table import Document, Table, rows
-from usgland.evaluation.shown.text import format_interval, format_percent
+from usgland.evaluation.shown.text import (
+    format_interval,
+    format_number,
+    format_percent,
+)
 from usgland.explanation.regions import BAND
 from usgland.explanation.shortcuts import FRAME, NAMES
 
@@ -19,17 +23,15 @@ def verdict(table: pd.DataFrame) -> str:
     if probe not in rows.index:
         probe, what = "frame_only", "From the frame of the image alone"
     left, whole = rows.loc[probe], rows.loc["as_is"]
-    against = f"against {whole['value']:.2f} with the whole image"
+    against = f"against {format_number(whole['value'], 2)} with the whole image"
     if left["value"] != left["value"]:
         return f"{what}: the AUC is not defined, as cases of one label are missing."
-    auc = f"AUC {left['value']:.2f}"
-    if left["low"] == left["low"]:
-        auc += f" ({left['low']:.2f} to {left['high']:.2f})"
-        if left["low"] > 0.5:
-            return (
-                f"{what} the model still reaches {auc}, {against}: a part of what it "
-                "goes by lies elsewhere."
-            )
+    auc = f"AUC {format_interval(left['value'], left['low'], left['high'], digits=2)}"
+    if left["low"] > 0.5:
+        return (
+            f"{what} the model still reaches {auc}, {against}: a part of what it goes "
+            "by lies elsewhere."
+        )
     return f"{what} the model has {auc}, {against}: not shown to be better than chance."
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from usgland.evaluation.shown.names import NAMES, UNITS
 from usgland.evaluation.shown.plot_frame import COLOURS, MARKERS, STYLES, new_plot
-from usgland.evaluation.shown.text import format_measure, format_percent
+from usgland.evaluation.shown.text import format_measure, format_number, format_percent
 
 ROW_INCHES = 0.34  # of a group in the plot of subgroups
 # Of the axis of net benefit, in heights of the curve; the legend stands above it.
@@ -26,6 +26,7 @@ def reliability_plot(metrics: dict[str, Any]) -> Figure:
     level = format_percent(metrics["confidence_level"])
     for axes, unit in zip(both, UNITS, strict=True):
         part = metrics["calibration"][unit]
+        error = part["ece_equal_count"]
         axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.9, linestyle=":")
         _draw_bins(axes, unit, part["curve"])
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
@@ -38,8 +39,8 @@ def reliability_plot(metrics: dict[str, Any]) -> Figure:
             f"{_bins_text(part['curve'])}\n"
             f"slope {format_measure(part['slope'])}\n"
             f"in the large {format_measure(part['intercept_in_the_large'])}\n"
-            f"ECE {part['ece_equal_count']['value']:.3f}, by chance "
-            f"{part['ece_equal_count']['if_calibrated']:.3f}",
+            f"ECE {format_number(error['value'])}, by chance "
+            f"{format_number(error['if_calibrated'])}",
             transform=axes.transAxes,
             fontsize=7.5,
             va="top",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usgland.evaluation.shown.plot_frame import COLOURS, new_plot
+from usgland.evaluation.shown.text import format_number
 from usgland.evaluation.statistics.roc_curves import roc_points
 from usgland.evaluation.statistics.scores import score
 
@@ -84,7 +85,7 @@ def _prepare(axes: Axes, study: dict[str, Any], model: pd.DataFrame | None) -> N
     labels, probabilities = model["label"], model["probability"]
     area = score(labels, probabilities, 0.5)["roc_auc"]
     false, true, _ = roc_points(labels, probabilities)
-    text = f"model, {about['n']} {about['unit']}s: AUC {area:.3f}"
+    text = f"model, {about['n']} {about['unit']}s: AUC {format_number(area)}"
     axes.plot(false, true, color=COLOURS["image"], linewidth=1.4, label=text)
     row = study["tables"][study["conditions"][0]][-1]  # the model stands last
     axes.plot(
