@@ -18,11 +18,11 @@ def verdict(table: pd.DataFrame) -> str:
     Args:
         table: As `probe_shortcuts` gives it. Without masks it judges the frame.
     """
-    rows = table.set_index("probe")
+    probes = {row["probe"]: row for row in table.to_dict("records")}
     probe, what = "no_box", "Without the lesion"
-    if probe not in rows.index:
+    if probe not in probes:
         probe, what = "frame_only", "From the frame of the image alone"
-    left, whole = rows.loc[probe], rows.loc["as_is"]
+    left, whole = probes[probe], probes["as_is"]
     against = f"against {format_number(whole['value'], 2)} with the whole image"
     if left["value"] != left["value"]:
         return f"{what}: the AUC is not defined, as cases of one label are missing."
