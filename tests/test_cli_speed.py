@@ -99,6 +99,13 @@ def test_a_mistake_in_a_manifest_is_said_before_tensorflow_is_loaded(
     assert expected in said
 
 
+@pytest.mark.parametrize(
+    "command", ["predict", "evaluate", "explain", "export", "report"]
+)
+def test_a_missing_run_is_said_before_tensorflow_is_loaded(tmp_path, command):
+    assert "Expected a run directory" in run_to_its_error(command, tmp_path)
+
+
 def test_a_mistake_in_the_forms_or_in_an_earlier_split_is_said_as_early(tmp_path):
     (tmp_path / "a.png").touch()
     manifest, forms = tmp_path / "manifest.csv", tmp_path / "forms.csv"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import show_written
+from usgland.cli.options import run_argument, show_written
 from usgland.explanation.choices import COLOURS, LABELS, METHODS, ExplanationChoices
 from usgland.startup import load_steps, make_console
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),

@@ -17,6 +17,17 @@ def _check_word(_: click.Context, __: click.Parameter, wanted: bool) -> bool:
     return wanted
 
 
+def check_runs(
+    _: click.Context, __: click.Parameter, runs: Path | tuple[Path, ...]
+) -> Path | tuple[Path, ...]:
+    """Finds that a run is missing before TensorFlow is loaded, not after it."""
+    from usgland.runs import find_run
+
+    for run in runs if isinstance(runs, tuple) else (runs,):
+        find_run(run)
+    return runs
+
+
 def show_written(paths: Iterable[Path]) -> None:
     """Names the files that a command wrote; many of a folder on one line."""
     by_folder: dict[Path, list[Path]] = {}
@@ -30,6 +41,9 @@ def show_written(paths: Iterable[Path]) -> None:
             click.echo(f"Wrote {path}")
 
 
+run_argument: Callable = click.argument(
+    "run", type=click.Path(path_type=Path), callback=check_runs
+)
 config_option: Callable = click.option(
     "--config",
     "config_path",

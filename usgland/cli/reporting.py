@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import show_written
+from usgland.cli.options import check_runs, show_written
 from usgland.startup import load_steps, make_console
 
 
@@ -15,6 +15,7 @@ from usgland.startup import load_steps, make_console
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path),
+    callback=check_runs,
 )
 @click.option(
     "--no-images",

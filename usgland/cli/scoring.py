@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import docx_option, full_option, show_written
+from usgland.cli.options import docx_option, full_option, run_argument, show_written
 from usgland.startup import load_steps, make_console
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -52,7 +52,7 @@ def predict(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),

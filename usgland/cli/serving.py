@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from usgland.cli.options import run_argument
 from usgland.errors import UserError
 from usgland.startup import load_steps, make_console
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--name", help="Name of the served model; by default the run's.")
 @click.option(
     "--models-dir",
