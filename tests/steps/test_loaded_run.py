@@ -155,7 +155,8 @@ def test_maps_have_the_sizes_of_their_images(home, table):
 def test_bad_images_get_the_verdict_of_the_manifest(home, table, tmp_path):
     run = usgland.load_run(home / "runs/image")
     Image.new("L", (16, 16)).save(tmp_path / "small.png")
-    images = [table["image"][0], tmp_path / "small.png", tmp_path / "none.png"]
+    (tmp_path / "empty.png").touch()
+    images = [table["image"][0], tmp_path / "small.png", tmp_path / "empty.png"]
     with pytest.raises(UserError) as raised:
         run.predict(images)
     with (tmp_path / "manifest.csv").open("w") as file:
