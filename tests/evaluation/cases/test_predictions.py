@@ -186,3 +186,12 @@ def test_a_patient_with_one_malignant_image_counts_as_malignant():
 def test_single_precision_logits_are_averaged_in_double_precision():
     rows = table().astype({"logit": "float32"})
     assert patient_predictions(rows)["logit"].dtype == "float64"
+
+
+def test_a_patient_without_a_label_is_gathered_and_no_other_label_passes():
+    """`predict` writes -1 where a manifest has no label."""
+    rows = pd.DataFrame({"patient_id": ["a", "a", "b"], "logit": [2.0, 0.0, 1.0]})
+    patients = patient_predictions(rows.assign(label=[-1, -1, 0]))
+    assert patients["label"].tolist() == [-1, 0]
+    with pytest.raises(ValueError, match="must be 0 or 1. Received: 2"):
+        patient_predictions(rows.assign(label=[-1, 2, 0]))

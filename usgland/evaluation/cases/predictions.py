@@ -91,7 +91,8 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         rows: One row an image, as `read_predictions` gives them, or a table of one's
-            own with patient_id, label and probability (or logit).
+            own with patient_id, label (-1 where it is unknown) and probability (or
+            logit).
 
     Returns:
         One row a patient (in cross-validation, a patient, role and fold), sorted:
@@ -112,7 +113,7 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
         0          a  test           1       2    1.0     0.731059
         1          b  test           0       1   -1.0     0.268941
     """
-    rows = complete_predictions(rows)
+    rows = complete_predictions(rows, labelled=False)
     patients = (
         rows.groupby(["patient_id", "role", "fold"], sort=True)
         .agg(label=("label", "max"), images=("label", "size"), logit=("logit", "mean"))
@@ -121,11 +122,12 @@ def patient_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     return patients.assign(probability=expit(patients["logit"].to_numpy()))
 
 
-def complete_predictions(rows: pd.DataFrame) -> pd.DataFrame:
+def complete_predictions(rows: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:
     """Gives a table of one's own the columns that one of ours has.
 
     Args:
         rows: With patient_id, label and probability or logit.
+        labelled: Whether every label must be known; else -1 stands for one that is not.
 
     Returns:
         The rows under a new index, with `fold` and `image` (empty), `role` (test),
@@ -143,7 +145,9 @@ def complete_predictions(rows: pd.DataFrame) -> pd.DataFrame:
             "Predictions must have the columns patient_id, label and probability or "
             f"logit. Received: none named {', '.join(missing)}"
         )
-    rows = rows.assign(label=checked_labels(rows["label"]))
+    labels = rows["label"]
+    checked_labels(labels if labelled else labels[labels != -1])
+    rows = rows.assign(label=labels.astype("int64"))
     for name, value in (("fold", ""), ("role", "test"), ("image", "")):
         if name not in rows:
             rows = rows.assign(**{name: value})
