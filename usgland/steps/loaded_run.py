@@ -206,7 +206,7 @@ def _table_of(images: Images | None, form: pd.DataFrame | None) -> pd.DataFrame:
         table = pd.DataFrame(index=None if form is None else form.index)
     else:
         paths = [images] if isinstance(images, str | os.PathLike) else list(images)
-        wrong = [one for one in paths if not isinstance(one, str | os.PathLike)]
+        wrong = [path for path in paths if not isinstance(path, str | os.PathLike)]
         if wrong:
             raise ValueError(
                 "`images` must be paths of image files, or a table with a column "
