@@ -24,7 +24,7 @@ from usgland.explanation.saliency_tables import (
 from usgland.explanation.shortcut_tables import notes, shortcuts_document
 from usgland.explanation.shortcuts import probe_shortcuts
 from usgland.explanation.subject import Subject
-from usgland.files import write_whole
+from usgland.files import write_text
 from usgland.models.classifier import PREPROCESSING
 from usgland.runs import MODEL, PLOTS, TABLES, find_run
 from usgland.steps.models import load_model
@@ -141,6 +141,5 @@ def probe_run(
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Writes a CSV, whole or not at all; gives its path."""
-    with write_whole(path) as temporary:
-        table.to_csv(temporary, index=False)
+    write_text(path, table.to_csv(index=False))
     return path
