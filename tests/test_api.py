@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import usgland
@@ -213,3 +215,44 @@ def test_the_page_for_notebooks_shows_what_its_code_gives(tmp_path, monkeypatch)
 def test_the_page_for_notebooks_shows_every_name():
     page = (ROOT / "docs/python.md").read_text()
     assert [name for name in ev.__all__ if f"ev.{name}" not in page] == []
+
+
+SCORES = np.array([0.1, 0.3, 0.4, 0.6, 0.35, 0.7, 0.8, 0.9])
+OTHERS = SCORES[[1, 0, 2, 5, 4, 3, 7, 6]]
+CALLS = {
+    "choose_threshold": lambda labels: ev.choose_threshold(labels, SCORES),
+    "measures": lambda labels: ev.measures(labels, SCORES, 0.5, resamples=20),
+    "roc_auc": lambda labels: ev.roc_auc(labels, SCORES),
+    "roc_points": lambda labels: ev.roc_points(labels, SCORES),
+    "auc_interval": lambda labels: ev.auc_interval(labels, SCORES),
+    "bootstrap_interval": lambda labels: ev.bootstrap_interval(labels, SCORES),
+    "calibration": lambda labels: ev.calibration(labels, SCORES, resamples=20),
+    "expected_calibration_error": lambda labels: ev.expected_calibration_error(
+        labels, SCORES
+    ),
+    "net_benefit": lambda labels: ev.net_benefit(labels, SCORES, 0.2),
+    "delong_test": lambda labels: ev.delong_test(labels, SCORES, OTHERS),
+    "unpaired_delong_test": lambda labels: ev.unpaired_delong_test(
+        (labels, SCORES), (labels, OTHERS)
+    ),
+    "permutation_test": lambda labels: ev.permutation_test(labels, SCORES, OTHERS),
+    "mcnemar_test": lambda labels: ev.mcnemar_test(labels, SCORES > 0.5, OTHERS > 0.5),
+    "cohen_kappa": lambda labels: ev.cohen_kappa(labels, SCORES > 0.5),
+    "fleiss_kappa": lambda labels: ev.fleiss_kappa([labels, labels[::-1]]),
+    "mrmc": lambda labels: ev.mrmc(labels, [[SCORES, OTHERS], [OTHERS, SCORES]]),
+}
+
+
+def test_every_function_of_labels_is_tried():
+    takes = [n for n in ev.__all__ if SIGNATURES[n].startswith(("(labels", "(calls"))]
+    assert {*takes, "unpaired_delong_test"} == set(CALLS)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_labels_are_0_and_1_or_bool_and_words_are_refused(name):
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    expected = repr(CALLS[name](labels))
+    assert repr(CALLS[name](labels == 1)) == expected
+    assert repr(CALLS[name](pd.Series(labels, index=range(8, 0, -1)))) == expected
+    with pytest.raises(ValueError, match=r"must be 0 or 1.*'benign'.*mapped first"):
+        CALLS[name](np.where(labels == 1, "malignant", "benign"))

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, fisher_exact, ttest_ind_from_stats
 from usgland.cli.main import cli
 from usgland.errors import UserError
 from usgland.evaluation.audit.claims import Right, mcnemar_bounds
-from usgland.evaluation.audit.findings import find_all
+from usgland.evaluation.audit.findings import audit_published, find_all
 from usgland.evaluation.audit.published_file import paper_path, read_audit_file
 
 ROOT = Path(__file__).parents[3]
@@ -318,3 +318,12 @@ def test_an_installed_package_audits_the_paper(tmp_path):
         check=True,
     )
     assert "45 findings in 74 checks" in done.stdout
+
+
+def test_a_notebook_gets_the_findings_as_a_table():
+    found = audit_published()
+    expected = find_all(read_audit_file(paper_path()))["findings"]
+    assert found["text"].to_list() == [finding["text"] for finding in expected]
+    assert not found["fits"].iloc[0] and found["fits"].iloc[-1]
+    with pytest.raises(UserError, match="none.yaml"):
+        audit_published("none.yaml")

@@ -421,3 +421,16 @@ def test_one_source_is_needed(manifest):
     assert "Expected either a MANIFEST" in call(
         manifest, "--from-counts", manifest, code=2
     )
+
+
+def test_a_table_of_ones_own_may_hold_numbers_and_missing_values():
+    ages = [31, 44, 52, 38, np.nan, 41, 36, 50, 45, 58, 63, 49]
+    own = pd.DataFrame({"label": [0, 1] * 6, "age": ages, "sex": ["f", None, "m"] * 4})
+    texts = own.astype(object).where(own.notna(), "").map(str)
+    found = table_one(own, "label")
+    assert found == table_one(texts, "label", ["age", "sex"])
+    groups = [own.loc[own["label"] == label, "age"].dropna() for label in (0, 1)]
+    assert found.lines[0].p_value == stats.ttest_ind(*groups, equal_var=False).pvalue
+    frame = found.frame()
+    assert frame.loc[0, ["variable", "missing"]].to_list() == ["age", 1]
+    assert "missing" in repr(found).splitlines()[0]

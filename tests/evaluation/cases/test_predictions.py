@@ -6,7 +6,11 @@ import pandas as pd
 import pytest
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import patient_predictions, read_predictions
+from usgland.evaluation.cases.predictions import (
+    complete_predictions,
+    patient_predictions,
+    read_predictions,
+)
 
 
 def table():
@@ -195,3 +199,33 @@ def test_a_patient_without_a_label_is_gathered_and_no_other_label_passes():
     assert patients["label"].tolist() == [-1, 0]
     with pytest.raises(ValueError, match="must be 0 or 1. Received: 2"):
         patient_predictions(rows.assign(label=[-1, 2, 0]))
+
+
+def test_a_table_of_ones_own_gets_what_it_lacks():
+    bare = pd.DataFrame({"patient_id": ["a", "b"], "label": [True, False]})
+    found = complete_predictions(bare.assign(probability=[0.8, 0.5]))
+    assert found["logit"].to_list() == pytest.approx([np.log(4), 0])
+    assert found["label"].to_list() == [1, 0]
+    assert found.loc[0, ["role", "fold", "image"]].to_list() == ["test", "", ""]
+    found = complete_predictions(bare.assign(logit=[np.log(4), 0]))
+    assert found["probability"].to_list() == pytest.approx([0.8, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"patient_id": ["a"], "label": [1]}, "Received: none named probability"),
+        ({"label": [1], "logit": [0.0]}, "Received: none named patient_id"),
+        (
+            {"patient_id": ["a"], "label": [1], "probability": [1.0]},
+            "finite logits, .* Received: a probability of 0 or 1",
+        ),
+        (
+            {"patient_id": ["a"], "label": ["malignant"], "logit": [1.0]},
+            "`labels` must be 0 or 1. Received: 'malignant'; words are mapped first",
+        ),
+    ],
+)
+def test_a_table_of_ones_own_that_cannot_be_used_is_named(columns, message):
+    with pytest.raises(ValueError, match=message):
+        patient_predictions(pd.DataFrame(columns))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
@@ -12,6 +12,7 @@ from usgland.config import EvaluationSettings
 from usgland.evaluation.performance.measures import unit_of
 from usgland.evaluation.performance.reliability import (
     assess_calibration,
+    calibration,
     equal_count_edges,
     expected_calibration_error,
     reliability_curve,
@@ -239,3 +240,25 @@ def test_the_error_and_the_slope_have_no_order_and_the_error_its_bounds(seed, n)
     swapped, other = recalibration(1 - labels, -logits, np.ones((1, n)))
     np.testing.assert_allclose(swapped, slope, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(other, -in_the_large, rtol=1e-6, atol=1e-8)
+
+
+def test_a_notebook_gets_the_same_calibration():
+    random = np.random.default_rng(3)
+    probabilities = random.uniform(0.05, 0.95, 80)
+    labels = random.uniform(size=80) < probabilities
+    ids = np.arange(80) // 2
+    found = calibration(labels, probabilities, patient_ids=ids, resamples=60, seed=2)
+    rows = pd.DataFrame({"patient_id": ids, "label": labels.astype(int)})
+    rows = rows.assign(probability=probabilities, logit=logit(probabilities))
+    expected = assess_calibration(unit_of(rows, SETTINGS), SETTINGS)
+    for name, row in found.measures.iterrows():
+        assert row.to_list()[:3] == [
+            expected[name][k] for k in ("value", "low", "high")
+        ]
+    assert found.curve.to_dict("records") == expected["curve"]
+    assert (
+        expected_calibration_error(labels, probabilities)
+        == (expected["ece_equal_count"]["value"])
+    )
+    with pytest.raises(ValueError, match="finite logits"):
+        calibration([0, 1], [0.0, 0.5])

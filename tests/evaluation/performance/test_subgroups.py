@@ -14,6 +14,7 @@ from usgland.evaluation.performance.subgroups import (
     group_names,
     parse_subgroups,
     subgroup_measures,
+    subgroups,
 )
 from usgland.evaluation.statistics.delong import delong_interval
 
@@ -225,3 +226,35 @@ def test_groups_divide_the_cases_whatever_their_order(seed):
         assert one["group"] == other["group"]
         for name, measure in one["figures"].items():
             np.testing.assert_equal(other["figures"][name]["value"], measure["value"])
+
+
+def test_a_notebook_gets_the_same_measures_as_a_table():
+    rows = drawn(40)
+    groups = group_names(rows["device"])
+    made = subgroup_measures(rows, groups, HALF, SETTINGS)["patient"]
+    options = {"resamples": SETTINGS.bootstrap_resamples, "seed": SETTINGS.seed}
+    found = subgroups(rows, "device", 0.5, **options)
+    own = rows[["patient_id", "label", "probability"]]
+    pd.testing.assert_frame_equal(
+        found, subgroups(own, rows["device"].to_list(), 0.5, **options)
+    )
+    rest = iter(found.to_dict("records"))
+    for part in made["groups"]:
+        for name, measure in part["figures"].items():
+            row = next(rest)
+            assert (row["group"], row["measure"]) == (part["group"], name)
+            for key in ("value", "low", "high"):
+                np.testing.assert_equal(row[key], measure[key])
+            assert row["n"] == part["n"]
+            expected = made["heterogeneity"][name]["p_value"]
+            np.testing.assert_equal(row["p_groups"], expected)
+    by_image = subgroups(rows, "device", 0.5, unit="image", **options)
+    assert by_image["p_groups"].isna().all()
+
+
+def test_what_makes_no_groups_is_named():
+    rows = drawn(40)
+    with pytest.raises(ValueError, match="`unit` must be one of .* Received: 'lesion'"):
+        subgroups(rows, "device", 0.5, unit="lesion")
+    with pytest.raises(ValueError, match="one entry a row, 40. Received: 2"):
+        subgroups(rows, ["A", "B"], 0.5)

@@ -101,6 +101,8 @@ def reader_study(
         # Cases by patient need no image; each row is one then.
         rows = model if "image" in model else model.assign(image=range(len(model)))
         rows = complete_predictions(rows)
+        # As the readers' table has them, in which 7 is text.
+        rows = rows.astype({"image": str, "patient_id": str})
         against = model_cases(
             rows,
             Thresholds.at(threshold),
