@@ -113,8 +113,8 @@ def compare_models(
         ...     "new": pd.DataFrame({**cases, "probability": new}),
         ...     "old": pd.DataFrame({**cases, "probability": old}),
         ... }
-        >>> found = ev.compare_models(models, 0.45)
-        >>> found[["measure", "value_a", "value_b", "p_value", "holm"]].round(3)
+        >>> table = ev.compare_models(models, 0.45)
+        >>> table[["measure", "value_a", "value_b", "p_value", "holm"]].round(3)
                measure  value_a  value_b  p_value  holm
         0      roc_auc    0.938     0.75    0.268   1.0
         1  sensitivity    1.000     0.50    0.500   1.0
@@ -135,18 +135,18 @@ def compare_models(
                 "Predictions compared by image must have the column image. Received: "
                 f"none in {name!r}"
             )
-        given = thresholds[name] if isinstance(thresholds, Mapping) else thresholds
-        points[name] = None if given is None else Thresholds.at(given)
+        threshold = thresholds[name] if isinstance(thresholds, Mapping) else thresholds
+        points[name] = None if threshold is None else Thresholds.at(threshold)
     choices = Choices((unit,), reference, paired, test, margin, level, seed)
     pairs = compare_tables(tables, points, choices)[unit]["pairs"]
-    found = pd.DataFrame(pairs).rename(columns={"figure": "measure"})
+    table = pd.DataFrame(pairs).rename(columns={"figure": "measure"})
     columns = [*COLUMNS]
     if margin is not None:
         judged = [pair["non_inferiority"] for pair in pairs]
-        found["non_inferior"] = [judgement["shown"] for judgement in judged]
-        found["p_margin"] = [judgement["p_value"] for judgement in judged]
+        table["non_inferior"] = [judgement["shown"] for judgement in judged]
+        table["p_margin"] = [judgement["p_value"] for judgement in judged]
         columns += ["non_inferior", "p_margin"]
-    return found[columns]
+    return table[columns]
 
 
 def compare_tables(

@@ -154,8 +154,8 @@ def subgroups(
         >>> of_a, of_b = [0.1, 0.2, 0.6, 0.4, 0.7, 0.9], [0.1, 0.3, 0.4, 0.8, 0.6, 0.7]
         >>> cases = {"patient_id": range(12), "label": [0, 0, 0, 1, 1, 1] * 2}
         >>> rows = pd.DataFrame({**cases, "probability": of_a + of_b})
-        >>> found = ev.subgroups(rows, ["A"] * 6 + ["B"] * 6, 0.5)
-        >>> found[["group", "measure", "value", "low", "high"]].round(3)
+        >>> table = ev.subgroups(rows, ["A"] * 6 + ["B"] * 6, 0.5)
+        >>> table[["group", "measure", "value", "low", "high"]].round(3)
           group      measure  value    low   high
         0     A  sensitivity  0.667  0.208  0.939
         1     A  specificity  0.667  0.208  0.939
@@ -176,10 +176,10 @@ def subgroups(
     settings = EvaluationSettings(
         confidence_level=level, bootstrap_resamples=resamples, seed=seed
     )
-    found = subgroup_measures(
+    parts = subgroup_measures(
         rows, group_names(values, tuple(cuts)), Thresholds.at(threshold), settings
     )[unit]
-    tests = found.get("heterogeneity", {})
+    tests = parts.get("heterogeneity", {})
     return pd.DataFrame(
         {
             "group": part["group"],
@@ -189,7 +189,7 @@ def subgroups(
             "p_groups": tests.get(name, {}).get("p_value", np.nan),
             "reason": measure["reason"],
         }
-        for part in found["groups"]
+        for part in parts["groups"]
         for name, measure in part["figures"].items()
     )
 

@@ -124,19 +124,16 @@ def reader_study(
             columns={"figure": "measure"}
         ),
         pd.DataFrame(
-            {"condition": condition, "readers": " and ".join(one["readers"])}
-            | {key: one[key] for key in OF_AGREEMENT}
-            for condition, found in study["agreement"].items()
-            for one in [
-                *found["pairs"],
-                *([{"readers": ["all"], **found["all"]}] if found["all"] else []),
-            ]
+            {"condition": condition, "readers": names}
+            | {key: agreement[key] for key in OF_AGREEMENT}
+            for condition, agreements in study["agreement"].items()
+            for names, agreement in _agreements(agreements)
         ),
         pd.DataFrame(
             {"question": question, "measure": name}
             | {key: estimate[key] for key in OF_AVERAGES}
-            for name, found in study["averages"].items()
-            for question, estimates in _questions(found)
+            for name, averages in study["averages"].items()
+            for question, estimates in _questions(averages)
             for estimate in estimates
         ),
     )
@@ -160,8 +157,18 @@ def _check_model(readings: Readings, cases: pd.DataFrame) -> None:
         )
 
 
-def _questions(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The estimates of one measure, by what they answer."""
-    for condition, estimates in found["means"].items():
+def _agreements(agreements: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names of readers, and how they agree: each pair, then all."""
+    for pair in agreements["pairs"]:
+        yield " and ".join(pair["readers"]), pair
+    if agreements["all"] is not None:
+        yield "all", agreements["all"]
+
+
+def _questions(
+    averages: dict[str, Any],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The estimates of a measure, by what they answer."""
+    for condition, estimates in averages["means"].items():
         yield f"{condition} clinical data", estimates
-    yield from ((key, part) for key, part in found.items() if isinstance(part, list))
+    yield from ((key, part) for key, part in averages.items() if isinstance(part, list))

@@ -120,8 +120,8 @@ def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
     Example:
         >>> import usgland.evaluation as ev
         >>> calls = [[1, 1, 0, 0, 1, 0], [1, 1, 0, 1, 1, 0], [1, 0, 0, 0, 1, 1]]
-        >>> found = ev.fleiss_kappa(calls)
-        >>> round(found.kappa, 4), round(found.agreement, 4)
+        >>> agreement = ev.fleiss_kappa(calls)
+        >>> round(agreement.kappa, 4), round(agreement.agreement, 4)
         (0.325, 0.6667)
     """
     calls = checked_labels(calls, "calls")

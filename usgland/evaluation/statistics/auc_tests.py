@@ -166,8 +166,8 @@ def unpaired_delong_test(
         >>> import usgland.evaluation as ev
         >>> a = [0, 0, 0, 1, 1, 1], [0.1, 0.3, 0.6, 0.4, 0.7, 0.9]
         >>> b = [0, 0, 0, 0, 1, 1, 1], [0.5, 0.2, 0.6, 0.7, 0.3, 0.4, 0.8]
-        >>> found = ev.unpaired_delong_test(a, b)
-        >>> round(found.difference, 4), round(found.p_value, 4)
+        >>> result = ev.unpaired_delong_test(a, b)
+        >>> round(result.difference, 4), round(result.p_value, 4)
         (0.3889, 0.2812)
     """
     check_level(level)
@@ -229,10 +229,10 @@ def permutation_test(
         >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
         >>> a = [0.1, 0.3, 0.4, 0.6, 0.5, 0.7, 0.8, 0.9]
         >>> b = [0.2, 0.6, 0.1, 0.5, 0.3, 0.4, 0.9, 0.7]
-        >>> found = ev.permutation_test(labels, a, b)
-        >>> found.p_value
+        >>> result = ev.permutation_test(labels, a, b)
+        >>> result.p_value
         0.375
-        >>> found.method
+        >>> result.method
         'permutation within patients (exact, all 2^4 swaps); interval: DeLong, paired'
     """
     result = delong_test(

@@ -266,12 +266,12 @@ def measures(
         >>> import usgland.evaluation as ev
         >>> labels = [1] * 20 + [0] * 21
         >>> probabilities = [0.9] * 17 + [0.2] * 3 + [0.1] * 19 + [0.7] * 2
-        >>> found = ev.measures(labels, probabilities, 0.5)
-        >>> found.loc[["sensitivity", "specificity"], ["value", "low", "high"]].round(3)
+        >>> table = ev.measures(labels, probabilities, 0.5)
+        >>> table.loc[["sensitivity", "specificity"], ["value", "low", "high"]].round(3)
                      value    low   high
         sensitivity  0.850  0.640  0.948
         specificity  0.905  0.711  0.973
-        >>> found.loc["ppv", "method"]
+        >>> table.loc["ppv", "method"]
         'Wilson'
     """
     labels, probabilities = checked_cases(labels, probabilities)

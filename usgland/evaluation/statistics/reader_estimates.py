@@ -110,11 +110,11 @@ def mrmc(
         ...            [4, 3, 2, 4, 3, 1, 2, 2]]
         >>> with_form = [[4, 4, 3, 5, 2, 2, 1, 3], [3, 5, 4, 4, 1, 2, 2, 2],
         ...              [4, 4, 3, 4, 3, 1, 2, 1]]
-        >>> found = ev.mrmc([1, 1, 1, 1, 0, 0, 0, 0], [with_form, without])
-        >>> found.values.round(3)
+        >>> analysis = ev.mrmc([1, 1, 1, 1, 0, 0, 0, 0], [with_form, without])
+        >>> analysis.values.round(3)
         array([[0.969, 1.   , 0.969],
                [0.719, 0.781, 0.844]])
-        >>> found.both_random
+        >>> analysis.both_random
         Estimate(
             scope='readers and cases random',
             value=0.1979,
