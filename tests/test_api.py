@@ -140,6 +140,7 @@ def test_what_a_function_takes_is_what_is_promised(name, expected):
         parameters=bare, return_annotation=inspect.Signature.empty
     )
     assert str(shown) == expected
+    assert "Union" not in str(signature)  # what `help` would show of ArrayLike
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ patients, would rest on the few of the validation part; and the mean of logits s
 on the scale of a single image's logit.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,17 +47,17 @@ class Thresholds:
             raise ValueError(problem)
 
     @classmethod
-    def at(cls, threshold: float) -> "Thresholds":
+    def at(cls, threshold: float) -> Thresholds:
         """One threshold for all cases, of which nothing else is known."""
         return cls({EVERY: {"threshold": threshold}})
 
     @classmethod
-    def of_folds(cls, folds: Mapping[str, "Thresholds"]) -> "Thresholds":
+    def of_folds(cls, folds: Mapping[str, Thresholds]) -> Thresholds:
         """One threshold a fold, from one for all cases of each fold."""
         return cls({fold: part.point for fold, part in folds.items()})
 
     @classmethod
-    def of_content(cls, content: Mapping[str, Any]) -> "Thresholds":
+    def of_content(cls, content: Mapping[str, Any]) -> Thresholds:
         """From what `threshold.json` holds: one point, or `folds` of points."""
         return cls(content.get("folds", {EVERY: content}))
 
@@ -94,7 +96,7 @@ class Thresholds:
         return known if "method" in known else None
 
     @property
-    def further(self) -> list["Thresholds"]:
+    def further(self) -> list[Thresholds]:
         """The further operating points, those that all folds have."""
         by_fold = {
             fold: {other["method"]: other for other in point.get("further", [])}

@@ -1,5 +1,7 @@
 """Net benefit: does acting on the model do more good than acting on all or none?"""
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from typing import Any
 
 import numpy as np

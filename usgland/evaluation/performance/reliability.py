@@ -3,6 +3,8 @@
 Not to be confused with `calibration`, which changes them; this only looks.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from typing import Any, NamedTuple
 
 import numpy as np

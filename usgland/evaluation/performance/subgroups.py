@@ -1,5 +1,7 @@
 """Measures of a model in parts of its cases: by device, sex, age band, lesion size."""
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 import re
 from collections.abc import Sequence
 from itertools import pairwise

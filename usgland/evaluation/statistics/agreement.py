@@ -1,5 +1,7 @@
 """Agreement of readers beyond chance: Cohen's and Fleiss' kappa of calls."""
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from typing import NamedTuple
 
 import numpy as np

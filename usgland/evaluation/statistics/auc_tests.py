@@ -4,6 +4,8 @@ A difference is always that of the first model from the second, a - b. What cann
 computed is NaN, and `reason` says why.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Several tests taken together: a family of P values, the folds of one run."""
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from typing import NamedTuple
 
 import numpy as np

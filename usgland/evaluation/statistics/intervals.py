@@ -4,6 +4,8 @@ Of a share, a likelihood ratio, a predictive value at a given prevalence and an 
 `measured_cases` says which of them a measure gets, or a bootstrap.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm

@@ -6,6 +6,8 @@ logit and the AUC that of DeLong. Where patients have several images, and for al
 measures, patients are drawn with replacement. This is decided here and nowhere else.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,7 +73,7 @@ class Measure(NamedTuple):
         return readable(self)
 
     @classmethod
-    def of(cls, value: float, interval: Interval) -> "Measure":
+    def of(cls, value: float, interval: Interval) -> Measure:
         """A value and its interval."""
         return cls(float(value), *interval)
 

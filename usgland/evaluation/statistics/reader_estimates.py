@@ -3,6 +3,8 @@
 `mrmc` analyses estimates and their covariance; both are made here, from readings.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from collections.abc import Callable
 from typing import NamedTuple
 

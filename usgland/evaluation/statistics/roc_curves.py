@@ -1,5 +1,7 @@
 """The ROC curve, and how far it could lie elsewhere: a pointwise band over patients."""
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from typing import NamedTuple
 
 import numpy as np

@@ -4,6 +4,8 @@ Every measure is computed from counts that may carry leading dimensions, so that
 thousands of resamples cost little more than one.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,6 +4,8 @@ Of two models, two readers, or one of each. Where patients have several cases, w
 calls are not independent, the patient is what is counted in both.
 """
 
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
