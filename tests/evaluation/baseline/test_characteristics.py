@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import docx
@@ -351,7 +352,7 @@ def test_a_variable_has_a_line_with_its_unit_and_its_test_and_categories_below()
         found, synthetic=False, names=ClinicalSettings().shown_names()
     )
     (table,) = document.blocks
-    assert table.heads == ("", "a\nn = 10", "b\nn = 10", "P", "test", "SMD")
+    assert table.heads == ("", "a\nn = 10", "b\nn = 10", "P", "SMD")
     first = {row.cells[0]: row for row in table.rows()}
     assert [(row.cells[0], row.indent) for row in table.rows()] == [
         ("Sex", 0),
@@ -364,14 +365,17 @@ def test_a_variable_has_a_line_with_its_unit_and_its_test_and_categories_below()
         ("left", 1),
         ("right", 1),
     ]
-    assert first["Sex"].cells == ("Sex", "", "", "1.000", "Fisher, exact", "0.00")
-    assert first["f"].cells == ("f", "4 (50.0%)", "4 (50.0%)", "", "", "")
+    assert first["Sex"].cells == ("Sex", "", "", "1.000ᵃ", "0.00")
+    assert first["f"].cells == ("f", "4 (50.0%)", "4 (50.0%)", "", "")
     age = first["Age, years"].cells
-    assert age[1] == "49 ± 6.06" and age[4] == "Welch"
+    assert age[1] == "49 ± 6.06" and age[3].endswith("ᵇ")
+    assert table.footnote == "ᵃ Fisher, exact; ᵇ Welch; ᶜ chi-square"
     missing = [row.cells[1:3] for row in table.rows() if row.cells[0] == "missing"]
     assert missing == [("2", "2"), ("0", "1")]
-    # The CSV keeps the columns' own names, a record a category.
+    # The CSV keeps the columns' own names, a record a category, and a column of tests.
     records = list(csv.DictReader(io.StringIO(document.csv())))
+    tests = [row["test"] for row in records]
+    assert tests == ["Fisher, exact", "", "Welch", "chi-square", ""]
     assert [(row["column"], row["word"], row["missing b"]) for row in records] == [
         ("sex", "f", "2"),
         ("sex", "m", "2"),
@@ -400,6 +404,37 @@ def test_no_word_is_broken_in_80_columns_and_word_has_the_same_cells(tmp_path):
         *("Histology", "mucoepidermoid", "undifferentiated carcinoma"),
         *("Cystic degeneration", "circumscribed", "heterogeneous", "missing"),
     ]
+
+
+def test_three_groups_break_no_word_and_have_no_difference():
+    rows = pd.DataFrame({"label": ["benign", "malignant", "normal"] * 12})
+    rows["tissue"] = [
+        "heterogeneous: predominantly fibroglandular",
+        "lactating;heterogeneous: predominantly fat",
+        "lactating;homogeneous: fat",
+    ] * 12
+    rows["mask_area"] = np.geomspace(0.00012345, 0.9, 36).round(5).astype(str)
+    rows["known_of_two"] = ["a", "b", ""] * 12
+    found = table_one(rows, "label", ["tissue", "mask_area", "known_of_two"])
+    document = table_one_document(found, synthetic=False)
+    (table,) = document.blocks
+    assert table.heads[-1] == "P" and "SMD" not in document.markdown()
+    tests = (
+        "ᵃ Fisher, exact; ᵇ Kruskal-Wallis; ᶜ no test, a group without a known value"
+    )
+    if "drawn" in table.footnote:
+        tests = tests.replace("exact", "100,000 drawn tables")
+    assert table.footnote == tests
+    assert f"- {tests}" in document.markdown()
+    out = io.StringIO()
+    show(document, Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    words = {word for value in rows["tissue"] for word in re.split("[ ;]", value)}
+    shown = {word for line in lines for word in re.split("[ ;]", line)}
+    assert words <= shown
+    # Quartiles stand whole, if need be below their median.
+    assert any(re.search(r"\[[\d.]+-[\d.]+\] +\[[\d.]+-", line) for line in lines)
 
 
 def test_signs_of_markup_stand_as_they_are():

@@ -9,7 +9,7 @@ from usgland.errors import UserError
 from usgland.evaluation.shown.table import Document, Paragraph, Row, Table, rows
 
 SEX = (
-    Row(("Sex", "", "0.034")),
+    Row(("Sex", "", "0.034ᵃ")),
     Row(("female|male", "3 (50.0%)", ""), indent=1),
     Row(("=cmd & 100% _x#$", "1 ± 2", "<0.001")),
 )
@@ -19,6 +19,7 @@ TABLE = Table(
     title="Table 1",
     notes=("Counted: patients.",),
     spans=(("", 1), ("label", 2)),
+    footnote="ᵃ Fisher & co",
 )
 DOCUMENT = Document(
     (
@@ -50,11 +51,12 @@ def test_markdown_has_the_mark_the_title_aligned_cells_and_the_notes():
         "",
         "|  | label<br>benign<br>n = 6 | P |",
         "|---|---:|---:|",
-        "| Sex |  | 0.034 |",
+        "| Sex |  | 0.034ᵃ |",
         r"| &emsp;female\|male | 3 (50.0%) |  |",
         "| =cmd & 100% _x#$ | 1 ± 2 | <0.001 |",
         "| Age | undefined | 1.000 |",
         "",
+        "- ᵃ Fisher & co",
         "- Counted: patients.",
         "",
         "- What holds for all.",
@@ -83,6 +85,12 @@ def test_latex_escapes_its_signs_and_joins_heads():
     assert r" & benign n = 6 & P \\ \hline" in lines
     assert r"\quad female|male & 3 (50.0\%) &  \\" in lines
     assert r"=cmd \& 100\% \_x\#\$ & 1 $\pm$ 2 & $<$0.001 \\" in lines
+    assert r"Sex &  & 0.034$^a$ \\" in lines
+    # The footnote is a part of the table: notes are comments, which nobody would see.
+    assert lines[-4:-2] == [
+        r"\hline \multicolumn{3}{p{\linewidth}}{$^a$ Fisher \& co} \\",
+        r"\end{tabular}",
+    ]
     assert lines[-2:] == ["% Counted: patients.", "% What holds for all."]
 
 

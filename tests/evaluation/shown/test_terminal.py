@@ -66,6 +66,14 @@ def test_words_are_never_broken_where_a_column_can_give_room():
         assert word in text
 
 
+def test_a_name_ends_its_line_between_words_and_after_colons_and_semicolons():
+    name = "breast scar;retraction:of the nipple"
+    shown = Table(("", "P"), (rows([(name, "1.000")]),))
+    lines = printed(Document((shown,), synthetic=False), width=27)
+    names = [line.strip("│").split("│")[0].strip() for line in lines if "│" in line]
+    assert names == ["breast scar;", "retraction:of", "the nipple"]
+
+
 def test_a_column_gives_way_only_where_even_words_do_not_fit():
     assert printed(Document((table(6),), synthetic=False), width=30)
 

@@ -56,6 +56,17 @@ def test_cells_heads_title_and_notes_come_back(tmp_path):
     assert word.sections[0].orientation == WD_ORIENT.PORTRAIT
 
 
+def test_marks_of_footnotes_are_letters_above_the_line(tmp_path):
+    shown = Table(("", "P"), (rows([("Sex", "0.034ᵃ")]),), footnote="ᵃ Fisher")
+    word = saved(Document((shown,), synthetic=False), tmp_path)
+    cell = word.tables[0].rows[1].cells[1].paragraphs[0]
+    (note,) = (line for line in word.paragraphs if line.text)
+    assert [(r.text, bool(r.font.superscript)) for r in (*cell.runs, *note.runs)] == [
+        *[("0.034", False), ("a", True)],
+        *[("a", True), (" Fisher", False)],
+    ]
+
+
 def test_the_heads_stand_on_every_page_between_rules(tmp_path):
     (table,) = saved(Document((TABLE,), synthetic=False), tmp_path).tables
     heads = [row._tr.trPr is not None for row in table.rows]

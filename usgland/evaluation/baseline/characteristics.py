@@ -330,9 +330,11 @@ def _compare_counts(table: NDArray, test: str, seed: int) -> Association:
         "yates": chi_square_yates,
         "fisher": lambda counts: fisher(counts, seed=seed),
     }
+    if not table.sum(axis=1).all():
+        return Association("", np.nan, "a group without a known value")
     if test in chosen:
         return chosen[test](table)
-    if min(table.sum(axis=1)) == 0 or (table.sum(axis=0) > 0).sum() < 2:
+    if (table.sum(axis=0) > 0).sum() < 2:
         return Association("", np.nan, "one value only")
     name = "chi-square" if expected_counts(table).min() >= LEAST_EXPECTED else "fisher"
     return chosen[name](table)

@@ -9,10 +9,8 @@ from usgland.evaluation.baseline.characteristics import (
     Line,
     TableOne,
 )
-from usgland.evaluation.shown.table import Document, Row, Table
-from usgland.evaluation.shown.text import format_number, format_p, known_number
-
-TESTED = ("P", "test", "SMD")  # heads beside the groups
+from usgland.evaluation.shown.table import MARKS, Document, Row, Table
+from usgland.evaluation.shown.text import format_number, format_p
 
 
 def table_one_document(
@@ -28,17 +26,23 @@ def table_one_document(
         synthetic: Whether the rows are phantoms.
         names: Column -> how it is called, with its unit; others by their own names.
     """
+    tests = [_test(line) for line in characteristics.lines if line.test or line.reason]
+    marks = dict(zip(dict.fromkeys(tests), MARKS, strict=False))
+    # More than two groups have no difference.
+    smd = any(line.smd == line.smd for line in characteristics.lines)
     lines = []
     for column, of_column in groupby(characteristics.lines, key=lambda line: line.name):
         shown = (names or {}).get(column) or column.replace("_", " ")
         # Of the first letter alone: BMI stays in capitals.
-        lines += _rows(shown[:1].upper() + shown[1:], list(of_column))
+        name = shown[:1].upper() + shown[1:]
+        lines += _rows(name, list(of_column), marks, smd=smd)
     groups = tuple(zip(characteristics.groups, characteristics.sizes, strict=True))
+    sizes = (f"{group}\nn = {size}" for group, size in groups)
     table = Table(
-        heads=("", *(f"{group}\nn = {size}" for group, size in groups), *TESTED),
+        heads=("", *sizes, "P", *(["SMD"] if smd else [])),
         sections=(tuple(lines),),
-        notes=tuple(_notes(characteristics)),
-        align="l" + "r" * (len(groups) + 1) + "lr",
+        notes=tuple(_notes(characteristics, smd=smd)),
+        footnote="; ".join(f"{mark} {test}" for test, mark in marks.items()),
     )
     heads = [f"{group} (n = {size})" for group, size in groups]
     missing = [f"missing {group}" for group in characteristics.groups]
@@ -66,14 +70,20 @@ def table_one_document(
     )
 
 
-def _rows(name: str, lines: list[Line]) -> list[Row]:
-    """A variable with its test; below, its categories and how many are missing."""
+def _test(line: Line) -> str:
+    """What the mark of a P value stands for."""
+    return f"no test, {line.reason}" if line.reason else line.test
+
+
+def _rows(
+    name: str, lines: list[Line], marks: Mapping[str, str], *, smd: bool
+) -> list[Row]:
+    """A variable with its P; below, its categories and how many are missing."""
     first = lines[0]
-    tested = (
-        "" if first.reason else format_p(first.p_value),
-        first.test or first.reason,
-        "" if known_number(first.smd) is None else format_number(first.smd, 2),
-    )
+    p_value = "none" if first.reason else format_p(first.p_value)
+    tested = [p_value + marks[_test(first)]]
+    if smd:
+        tested += ["" if first.smd != first.smd else format_number(first.smd, 2)]
     empty = ("",) * len(first.cells)
     rows = [Row((name, *(empty if first.word else first.cells), *tested))]
     none = ("",) * len(tested)
@@ -84,7 +94,7 @@ def _rows(name: str, lines: list[Line]) -> list[Row]:
     return rows
 
 
-def _notes(characteristics: TableOne) -> list[str]:
+def _notes(characteristics: TableOne, *, smd: bool) -> list[str]:
     notes = [
         f"Counted: {characteristics.unit}. Numbers: mean ± SD, or median [quartiles]; "
         "words: count (percent of those known).",
@@ -92,10 +102,13 @@ def _notes(characteristics: TableOne) -> list[str]:
         f"skewness passes {SKEWED:g}; words by chi-square without correction if every "
         f"expected count is {LEAST_EXPECTED:g} or more, else by Fisher; more than two "
         "groups of numbers by ANOVA or Kruskal-Wallis.",
-        "SMD: standardized mean difference; above 0.1 is often called an imbalance; "
-        "empty where the groups share no value. P values are not adjusted for "
-        "several columns.",
+        "P values are not adjusted for several columns.",
     ]
+    if smd:
+        notes.append(
+            "SMD: standardized mean difference; above 0.1 is often called an "
+            "imbalance; empty where the groups share no value."
+        )
     if characteristics.left_out:
         listed = "; ".join(characteristics.left_out)
         notes.append(f"Left out, as values differ within a patient: {listed}.")

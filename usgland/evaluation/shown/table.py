@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from usgland.evaluation.shown.text import SYNTHETIC
 from usgland.files import write_text
 
+# Of footnotes, in their order: as they stand in texts, and their letters.
+MARKS = dict(zip("ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ", "abcdefghijklmnop", strict=True))
 FILES = ("md", "csv")  # what a command writes unless it says otherwise
 LATEX = str.maketrans(
     {
@@ -25,6 +27,7 @@ LATEX = str.maketrans(
         "<": "$<$",
         ">": "$>$",
         "\n": " ",
+        **{mark: f"$^{letter}$" for mark, letter in MARKS.items()},
     }
 )
 
@@ -50,6 +53,8 @@ class Table:
         sections: Rows, in parts between which a line may be drawn.
         title: Stands above it; "" for none.
         notes: Stand below it.
+        footnote: What the marks in its cells stand for; "" for none. Stands right
+            below it, and is a part of it in LaTeX, too.
         align: "l" or "r" a column; "" for the first left and all others right.
         spans: Heads above the heads: each with the number of columns it covers. They
             cover all columns, or there are none.
@@ -61,6 +66,7 @@ class Table:
     notes: tuple[str, ...] = ()
     align: str = ""
     spans: tuple[tuple[str, int], ...] = ()
+    footnote: str = ""
 
     def __post_init__(self) -> None:
         counts = {len(row.cells) for row in self.rows()}
@@ -75,6 +81,10 @@ class Table:
     def rows(self) -> list[Row]:
         """All rows, without the sections."""
         return [row for section in self.sections for row in section]
+
+    def lines_below(self) -> list[str]:
+        """The footnote and the notes."""
+        return [*filter(None, [self.footnote]), *self.notes]
 
     def alignment(self) -> str:
         """One letter a column."""
@@ -100,7 +110,8 @@ class Table:
         for row in self.rows():
             name, *cells = row.cells
             lines.append(_markdown_row([f"{'&emsp;' * row.indent}{name}", *cells]))
-        return [*lines, *(["", *_items(self.notes)] if self.notes else [])]
+        below = _items(self.lines_below())
+        return [*lines, *(["", *below] if below else [])]
 
 
 class Paragraph(NamedTuple):
@@ -226,6 +237,9 @@ def _latex_table(table: Table) -> list[str]:
     lines.append(_latex_row(table.heads) + r" \hline")
     for row in table.rows():
         lines.append(r"\quad " * row.indent + _latex_row(row.cells))
+    if table.footnote:
+        width = rf"\multicolumn{{{len(table.heads)}}}{{p{{\linewidth}}}}"
+        lines.append(rf"\hline {width}{{{table.footnote.translate(LATEX)}}} \\")
     return [*lines, r"\end{tabular}", *(f"% {note}" for note in table.notes)]
 
 

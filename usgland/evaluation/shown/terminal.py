@@ -1,6 +1,7 @@
 """Tables and texts on a terminal of 80 columns or more, without a broken word."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from usgland.evaluation.shown.table import Document, Paragraph, Table
@@ -18,7 +19,25 @@ class Layout(NamedTuple):
     gap: int  # characters between columns; 3 hold a line of a frame
     heads_wrapped: bool = True  # between words
     words_wrapped: bool = False  # cells that do not begin with a number, likewise
-    stacked: bool = False  # an interval stands below its value, with two digits
+    # An interval stands below its value, with two digits; so do a percent, a deviation
+    # and quartiles where a column gives them no room.
+    stacked: bool = False
+
+    def parts(self, text: str, *, head: bool, name: bool) -> list[list[str]]:
+        """Lines of a cell, each in the parts between which it may be wrapped.
+
+        Args:
+            text: Of the cell.
+            head: Whether it is the head of its column.
+            name: Whether it is the first of its row.
+        """
+        between = WORDS if self.words_wrapped else NOWHERE
+        if head:
+            between = WORDS if self.heads_wrapped else NOWHERE
+        elif not name and text.lstrip("+-<")[:1].isdigit():
+            between = BRACKETS if self.stacked else NOWHERE
+            text = _stacked(text) if self.stacked else text
+        return [between.split(line) for line in text.split("\n")]
 
     def lost(self, columns: int) -> int:
         """Characters of a line that hold no text."""
@@ -26,6 +45,10 @@ class Layout(NamedTuple):
 
 
 FRAMED = 3
+# Where a line may end: between words and after : and ;, before brackets and ±, nowhere.
+WORDS = re.compile(r"(?<= )(?! )|(?<=[:;])(?=[^ ])")
+BRACKETS = re.compile(r"(?<= )(?=[(\[±])")
+NOWHERE = re.compile(r"(?!)")
 LAYOUTS = (
     Layout(FRAMED, heads_wrapped=False),
     Layout(FRAMED),
@@ -77,7 +100,7 @@ def show_table(table: Table, console: "Console") -> None:
     if table.title:
         _show_paragraph(Paragraph(table.title, bold=True), console)
     console.print(_rich_table(table, console.width))
-    _show_notes(table.notes, console)
+    _show_notes(table.lines_below(), console)
 
 
 def _show_paragraph(paragraph: Paragraph, console: "Console") -> None:
@@ -134,54 +157,79 @@ def _rich_table(table: Table, room: int) -> "RenderableType":
 
 def _choose_layout(
     table: Table, room: int
-) -> tuple[Layout, list[list[str]], Sequence[int | None]]:
-    """The roomiest layout that fits, the heads and cells in it, a width a column."""
+) -> tuple[Layout, list[list[str]], list[int]]:
+    """The roomiest layout that fits, the wrapped heads and cells, a width a column."""
     starts = table.span_starts()
     heads = list(table.heads)
     if table.spans:
         heads = [f"{starts.get(i, '')}\n{head}" for i, head in enumerate(heads)]
     indents = [0, *(INDENT * row.indent for row in table.rows())]
     for layout in LAYOUTS:
-        shown = _stacked if layout.stacked else str
-        texts = [heads, *([shown(cell) for cell in row.cells] for row in table.rows())]
-        least, most = [0] * len(heads), [0] * len(heads)
-        for number, (indent, row) in enumerate(zip(indents, texts, strict=True)):
-            for column, text in enumerate(row):
-                wrapped = layout.words_wrapped and not _is_number(text)
-                wrapped = wrapped if number else layout.heads_wrapped
-                lines, left = text.split("\n"), 0 if column else indent
-                shortest = left + _longest(text.split() if wrapped else lines)
-                least[column] = max(least[column], shortest)
-                most[column] = max(most[column], left + _longest(lines))
+        texts = [
+            [layout.parts(cell, head=not number, name=not column) for column, cell in
+             enumerate(cells)]
+            for number, cells in enumerate([heads, *(r.cells for r in table.rows())])
+        ]  # fmt: skip
+        least = _widths(texts, indents, lambda line: max(map(_length, line)))
         spare = room - sum(least) - layout.lost(len(heads))
         if spare >= 0:
             break
-    else:
-        return layout, texts, [None] * len(heads)
+    widths, most = least, _widths(texts, indents, lambda line: _length("".join(line)))
     for _ in range(spare):
-        lacking = [wanted - width for wanted, width in zip(most, least, strict=True)]
+        lacking = [wanted - width for wanted, width in zip(most, widths, strict=True)]
         if max(lacking) > 0:
-            least[lacking.index(max(lacking))] += 1
-    return layout, texts, least
+            widths[lacking.index(max(lacking))] += 1
+    # A single word is longer than its column can be: the widest columns give way.
+    for _ in range(-spare):
+        widths[widths.index(max(widths))] -= max(widths) > 1
+    wrapped = [
+        ["\n".join(_filled(line, width) for line in cell) for cell, width in
+         zip(row, [widths[0] - indent, *widths[1:]], strict=True)]
+        for row, indent in zip(texts, indents, strict=True)
+    ]  # fmt: skip
+    return layout, wrapped, widths
 
 
-def _longest(parts: Sequence[str]) -> int:
+def _widths(
+    texts: list[list[list[list[str]]]],
+    indents: Sequence[int],
+    measure: Callable[[list[str]], int],
+) -> list[int]:
+    """The largest measure of a line in each column, with what its row is set in."""
+    return [
+        max(
+            measure(line) + (0 if column else indent)
+            for indent, row in zip(indents, texts, strict=True)
+            for line in row[column]
+        )
+        for column in range(len(texts[0]))
+    ]
+
+
+def _filled(parts: Sequence[str], width: int) -> str:
+    """Lines that hold as many parts as fit."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and _length(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(map(str.rstrip, lines))
+
+
+def _length(text: str) -> int:
     from rich.cells import cell_len
 
-    return max(map(cell_len, parts), default=0)
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("+-<")[:1].isdigit()
+    return cell_len(text.rstrip())
 
 
 def _stacked(cell: str) -> str:
     """An interval below its value: six of them stand side by side in 80 columns."""
-    value, bracket, rest = cell.partition(" (")
-    if not bracket or not _is_number(cell):
-        return cell
+    value, _, rest = cell.partition(" (")
     low, between, high = rest.rstrip(")").partition(" to ")
-    if not between:
-        return f"{value}\n({low})"
     dash = " to " if "-" in rest else "-"
-    return f"{value}\n{float(low):.2f}{dash}{float(high):.2f}"
+    if between:
+        return f"{value}\n{float(low):.2f}{dash}{float(high):.2f}"
+    if rest == "no interval)":
+        return f"{value}\n({rest}"
+    quartiles = cell.partition("[")[2]
+    return cell if "-" in quartiles else cell.replace(" to ", "-")

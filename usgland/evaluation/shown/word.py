@@ -1,10 +1,12 @@
 """Tables as a Word file, for a manuscript: three rules, a bold title, notes below."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from usgland.errors import UserError
-from usgland.evaluation.shown.table import Document, Paragraph, Row, Table
+from usgland.evaluation.shown.table import MARKS, Document, Paragraph, Row, Table
 from usgland.evaluation.shown.text import SYNTHETIC
 from usgland.files import write_whole
 
@@ -76,11 +78,21 @@ def _add_paragraph(word: Any, paragraph: Paragraph) -> None:
     word.add_paragraph(style=style).add_run(paragraph.text).bold = paragraph.bold
 
 
-def _add_notes(word: Any, notes: tuple[str, ...]) -> None:
+def _add_notes(word: Any, notes: Sequence[str]) -> None:
     from docx.shared import Pt
 
     for note in notes:
-        word.add_paragraph().add_run(note).font.size = Pt(SMALL)
+        for run in _add_runs(word.add_paragraph(), note):
+            run.font.size = Pt(SMALL)
+
+
+def _add_runs(paragraph: Any, text: str) -> list[Any]:
+    """The text in parts, of which the marks of footnotes are set above the line."""
+    runs = []
+    for part in filter(None, re.split(f"([{''.join(MARKS)}])", text)):
+        runs.append(paragraph.add_run(MARKS.get(part, part)))
+        runs[-1].font.superscript = part in MARKS or None
+    return runs
 
 
 def _add_table(word: Any, table: Table) -> None:
@@ -105,7 +117,7 @@ def _add_table(word: Any, table: Table) -> None:
     if table.rows():
         _draw_rule(drawn.rows[-1], "bottom")
     word.add_paragraph().paragraph_format.space_after = 0
-    _add_notes(word, table.notes)
+    _add_notes(word, table.lines_below())
 
 
 def _set_widths(drawn: Any, table: Table, page: Any) -> None:
@@ -151,8 +163,8 @@ def _write_cell(cell: Any, text: str, letter: str, *, bold: bool) -> None:
         "c": WD_ALIGN_PARAGRAPH.CENTER,
     }[letter]
     paragraph.paragraph_format.space_after = 0
-    if text:
-        paragraph.add_run(text).bold = bold
+    for run in _add_runs(paragraph, text):
+        run.bold = bold
 
 
 def _draw_rule(row: Any, side: str) -> None:
