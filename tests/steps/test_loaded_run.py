@@ -94,7 +94,8 @@ def test_images_get_the_numbers_of_the_command_to_the_bit(home, table):
 
 def test_a_table_keeps_its_index_its_patients_and_its_labels(home, table):
     rows = table.set_index("patient_id", drop=False).iloc[::-1]
-    found = usgland.load_run(home / "runs/image").predict(rows)
+    run = usgland.load_run(home / "runs/image")
+    found = run.predict(rows)
     assert found.index.equals(rows.index)
     assert found["patient_id"].to_list() == rows["patient_id"].to_list()
     assert (
@@ -102,6 +103,13 @@ def test_a_table_keeps_its_index_its_patients_and_its_labels(home, table):
     )
     patients = patient_predictions(found)
     assert len(patients) == 16
+    # What `predict` gave may be handed back, a part of it, too.
+    again = run.predict(found[found["label"] == 1])
+    assert again["label"].to_list() == [1] * len(again) and len(again) > 5
+    assert len(run.explain(found.iloc[:1])) == 1
+    assert set(run.predict(run.predict(table["image"]))["label"]) == {-1}
+    with pytest.raises(UserError, match="row 1: expected a label among .* '2'"):
+        run.predict(found.assign(label=2).iloc[:1])
 
 
 @pytest.mark.parametrize("kind", ["both", "clinical"])

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import Config
+from usgland.data.columns import MADE
+from usgland.data.manifest import UNLABELLED
 from usgland.data.sources import other_rows, takes_images
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.thresholds import (
@@ -154,8 +156,7 @@ class LoadedRun:
                 f"Received: {without!r}, and a model whose inputs are {inputs!r}"
             )
         table = _table_of(images, form)
-        texts = table.astype(object).where(table.notna(), "").astype(str)
-        texts.insert(0, ROW, np.arange(1, len(texts) + 1))
+        texts = self._texts_of(table)
         if not takes_images(self.config) and not {"image", "patient_id"} & set(texts):
             texts["patient_id"] = [f"row {number}" for number in texts[ROW]]
         rows = other_rows(
@@ -164,9 +165,20 @@ class LoadedRun:
             self.config,
             labelled=False,
             without=without,
-            table=texts.reset_index(drop=True),
+            table=texts,
         )
         return rows.set_axis(table.index[rows[ROW].to_numpy() - 1])
+
+    def _texts_of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table as a manifest would hold it, also one that `predict` gave."""
+        known = table.drop(columns=[*MADE, ROW], errors="ignore").reset_index(drop=True)
+        texts = known.astype(object).where(known.notna(), "").astype(str)
+        if "label" in known and pd.api.types.is_numeric_dtype(known["label"]):
+            words = {UNLABELLED: ""}
+            words |= {n: word for word, n in self.config.data.label_words.items()}
+            texts["label"] = [words.get(n, str(n)) for n in known["label"]]
+        texts.insert(0, ROW, np.arange(1, len(texts) + 1))
+        return texts
 
 
 def load_run(path: ImagePath) -> LoadedRun:
