@@ -222,25 +222,43 @@ SCORES = np.array([0.1, 0.3, 0.4, 0.6, 0.35, 0.7, 0.8, 0.9])
 OTHERS = SCORES[[1, 0, 2, 5, 4, 3, 7, 6]]
 CALLS = {
     "choose_threshold": lambda labels: ev.choose_threshold(labels, SCORES),
-    "measures": lambda labels: ev.measures(labels, SCORES, 0.5, resamples=20),
+    "measures": lambda labels, **o: ev.measures(labels, SCORES, 0.5, resamples=9, **o),
     "roc_auc": lambda labels: ev.roc_auc(labels, SCORES),
     "roc_points": lambda labels: ev.roc_points(labels, SCORES),
-    "auc_interval": lambda labels: ev.auc_interval(labels, SCORES),
-    "bootstrap_interval": lambda labels: ev.bootstrap_interval(labels, SCORES),
-    "calibration": lambda labels: ev.calibration(labels, SCORES, resamples=20),
+    "auc_interval": lambda labels, **o: ev.auc_interval(labels, SCORES, **o),
+    "bootstrap_interval": lambda labels, **o: ev.bootstrap_interval(
+        labels, SCORES, resamples=9, **o
+    ),
+    "calibration": lambda labels, **o: ev.calibration(labels, SCORES, resamples=9, **o),
     "expected_calibration_error": lambda labels: ev.expected_calibration_error(
         labels, SCORES
     ),
     "net_benefit": lambda labels: ev.net_benefit(labels, SCORES, 0.2),
-    "delong_test": lambda labels: ev.delong_test(labels, SCORES, OTHERS),
-    "unpaired_delong_test": lambda labels: ev.unpaired_delong_test(
-        (labels, SCORES), (labels, OTHERS)
+    "delong_test": lambda labels, **o: ev.delong_test(labels, SCORES, OTHERS, **o),
+    "unpaired_delong_test": lambda labels, **o: ev.unpaired_delong_test(
+        (labels, SCORES), (labels, OTHERS), **o
     ),
-    "permutation_test": lambda labels: ev.permutation_test(labels, SCORES, OTHERS),
-    "mcnemar_test": lambda labels: ev.mcnemar_test(labels, SCORES > 0.5, OTHERS > 0.5),
-    "cohen_kappa": lambda labels: ev.cohen_kappa(labels, SCORES > 0.5),
-    "fleiss_kappa": lambda labels: ev.fleiss_kappa([labels, labels[::-1]]),
-    "mrmc": lambda labels: ev.mrmc(labels, [[SCORES, OTHERS], [OTHERS, SCORES]]),
+    "permutation_test": lambda labels, **o: ev.permutation_test(
+        labels, SCORES, OTHERS, **o
+    ),
+    "mcnemar_test": lambda labels, **o: ev.mcnemar_test(
+        labels, SCORES > 0.5, OTHERS > 0.5, **o
+    ),
+    "cohen_kappa": lambda labels, **o: ev.cohen_kappa(labels, SCORES > 0.5, **o),
+    "fleiss_kappa": lambda labels, **o: ev.fleiss_kappa([labels, labels[::-1]], **o),
+    "mrmc": lambda labels, **o: ev.mrmc(
+        labels, [[SCORES, OTHERS], [OTHERS, SCORES]], **o
+    ),
+}
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+TABLE = pd.DataFrame({"patient_id": range(8), "label": LABELS, "probability": SCORES})
+LEVELS = {
+    **{name: lambda name=name, **o: CALLS[name](LABELS, **o) for name in CALLS},
+    "proportion_interval": lambda **o: ev.proportion_interval(1, 2, **o),
+    "sample_size_proportion": lambda **o: ev.sample_size_proportion(0.9, 0.1, **o),
+    "sample_size_auc": lambda **o: ev.sample_size_auc(0.9, 0.1, **o),
+    "subgroups": lambda **o: ev.subgroups(TABLE, "label", 0.5, **o),
+    "compare_models": lambda **o: ev.compare_models({"a": TABLE, "b": TABLE}, **o),
 }
 
 
@@ -251,9 +269,34 @@ def test_every_function_of_labels_is_tried():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_labels_are_0_and_1_or_bool_and_words_are_refused(name):
-    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    expected = repr(CALLS[name](labels))
-    assert repr(CALLS[name](labels == 1)) == expected
-    assert repr(CALLS[name](pd.Series(labels, index=range(8, 0, -1)))) == expected
+    expected = repr(CALLS[name](LABELS))
+    assert repr(CALLS[name](LABELS == 1)) == expected
+    assert repr(CALLS[name](pd.Series(LABELS, index=range(8, 0, -1)))) == expected
     with pytest.raises(ValueError, match=r"must be 0 or 1.*'benign'.*mapped first"):
-        CALLS[name](np.where(labels == 1, "malignant", "benign"))
+        CALLS[name](np.where(LABELS == 1, "malignant", "benign"))
+
+
+@pytest.mark.parametrize("name", [n for n in SIGNATURES if "level=" in SIGNATURES[n]])
+def test_a_level_in_percent_is_refused(name):
+    if name == "reader_study":
+        pytest.skip("its readings are a file's")
+    with pytest.raises(ValueError, match="95"):
+        LEVELS[name](level=95)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ev.measures(LABELS, SCORES, 45), r"in \(0, 1\]. Received: 45"),
+        (lambda: ev.subgroups(TABLE, "label", 45), "`threshold` in .* Received: 45"),
+        (lambda: ev.subgroups(TABLE, "device", 0.5), "`groups` .* Received: 'device'"),
+        (
+            lambda: ev.compare_models({"a": TABLE, "b": TABLE}, {"a": 0.5}),
+            "`thresholds` must be of every model. Received: none of b",
+        ),
+        (lambda: ev.table_one(TABLE, "sex"), "columns of the table. Received: 'sex'"),
+    ],
+)
+def test_what_is_easily_mistaken_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -164,6 +164,11 @@ def table_one(
     """
     if columns is None:
         columns = [str(name) for name in rows.columns if name != by]
+    missing = [name for name in (by, *columns) if name not in rows]
+    if missing:
+        raise ValueError(
+            f"`by` and `columns` must be columns of the table. Received: {missing[0]!r}"
+        )
     rows = rows[[by, *columns]].astype(object)
     rows = rows.where(rows.notna(), "").map(str)
     groups = tuple(sorted(set(rows[by]) - {""}))

@@ -127,6 +127,11 @@ def compare_models(
             f"Received: {unit!r} and {test!r}"
         )
     tables = {name: complete_predictions(rows) for name, rows in predictions.items()}
+    if isinstance(thresholds, Mapping) and set(tables) - set(thresholds):
+        raise ValueError(
+            "`thresholds` must be of every model. Received: none of "
+            f"{', '.join(sorted(set(tables) - set(thresholds)))}"
+        )
     points: dict[str, Thresholds | None] = {}
     for name, rows in tables.items():
         check_role(rows)

@@ -170,6 +170,11 @@ def subgroups(
         raise ValueError(f"`unit` must be one of {UNITS}. Received: {unit!r}")
     rows = complete_predictions(predictions)
     check_role(rows)
+    if isinstance(groups, str) and groups not in rows:
+        raise ValueError(
+            f"`groups` must be a column of the predictions, one of {list(rows)}, or "
+            f"an array. Received: {groups!r}"
+        )
     values = rows[groups] if isinstance(groups, str) else pd.Series(np.asarray(groups))
     if len(values) != len(rows):
         raise ValueError(

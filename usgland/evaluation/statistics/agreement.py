@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from usgland.evaluation.statistics.delong import check_level
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import (
     checked_labels,
@@ -79,6 +80,7 @@ def cohen_kappa(
             method='Fleiss, Cohen and Everitt',
         )
     """
+    check_level(level)
     counts = confusion(calls_a, calls_b)
     kappa = float(measures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
     share = counts / max(counts.sum(), 1)
@@ -126,6 +128,7 @@ def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
         >>> round(agreement.kappa, 4), round(agreement.agreement, 4)
         (0.325, 0.6667)
     """
+    check_level(level)
     calls = checked_labels(calls, "calls")
     if calls.ndim != 2 or len(calls) < 2:
         raise ValueError(

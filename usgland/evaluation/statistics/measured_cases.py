@@ -113,6 +113,12 @@ class MeasuredCases:
 
     def __post_init__(self) -> None:
         check_level(self.level)
+        cuts = np.asarray(self.threshold, "float64")
+        if not ((cuts > 0) & (cuts <= 1)).all():
+            raise ValueError(
+                f"`threshold` must be in (0, 1]. Received: {cuts.min():g} to "
+                f"{cuts.max():g}"
+            )
         if self.bootstrap not in BOOTSTRAPS:
             raise ValueError(
                 f"`bootstrap` must be one of {BOOTSTRAPS}. Received: {self.bootstrap!r}"
