@@ -7,75 +7,45 @@ import tensorflow as tf
 
 from usgland.explanation.contributions import contributions_graph
 from usgland.explanation.heatmap_graph import gradcam_of, heatmap_png
-from usgland.models.classifier import (
-    ENCODING,
-    LOGIT,
-    POOLED,
-    PREPROCESSING,
-    PROBABILITY,
-    layer_names,
-    pixels_to_feature_map,
-    pooled_to_logit,
-)
+from usgland.models import classifier
+from usgland.models.classifier import ENCODING, LOGIT, PREPROCESSING, PROBABILITY
 
-LABEL, VERSION, HEATMAP, CONTRIBUTION = (
-    "label",
-    "model_version",
-    "heatmap_bytes",
-    "contribution_",  # and the column
-)
+LABEL = "label"
+VERSION = "model_version"
+HEATMAP = "heatmap_bytes"
+CONTRIBUTION = "contribution_"  # and the column
 LABELS = ("benign", "malignant")
 
 
 class Decision(NamedTuple):
-    """From the network's logit to an answer.
-
-    Attributes:
-        slope: Of the calibration: the served logit is `slope * logit + intercept`.
-        intercept: Likewise.
-        threshold: P(malignant) from which, itself included, the label is malignant.
-    """
+    """From the network's logit to an answer: `slope * logit + intercept` is served."""
 
     slope: float
     intercept: float
-    threshold: float
+    threshold: float  # P(malignant) from which, included, the label is malignant
 
 
 class Case(NamedTuple):
-    """What the network is fed of a batch; None where it does not take that side.
+    """What the network is fed of a batch; None where it does not take that side."""
 
-    Attributes:
-        pixels: Uint8 `(batch, size, size, 1)`.
-        sides: Height and width of the original images, int32 `(batch, 2)`.
-        image_given: 1 or 0, float32 `(batch, 1)`.
-        features: Of the form, `(batch, features)`.
-        form_given: 1 or 0, float32 `(batch, 1)`.
-    """
-
-    pixels: tf.Tensor | None
-    sides: tf.Tensor | None
-    image_given: tf.Tensor | None
-    features: tf.Tensor | None
-    form_given: tf.Tensor | None
+    pixels: tf.Tensor | None  # uint8 (batch, size, size, 1)
+    sides: tf.Tensor | None  # height, width of the originals, int32 (batch, 2)
+    image_given: tf.Tensor | None  # 1 or 0, float32 (batch, 1)
+    features: tf.Tensor | None  # of the form, (batch, features)
+    form_given: tf.Tensor | None  # 1 or 0, float32 (batch, 1)
 
 
 class Network:
-    """A run's network with its calibration and operating point.
-
-    Args:
-        model: A saved classifier.
-        decision: What is made of its logit.
-        version: What `model_version` says.
-    """
+    """A run's network with its calibration, operating point and `model_version`."""
 
     def __init__(self, model: keras.Model, decision: Decision, version: str):
-        names = layer_names(model)
+        names = classifier.layer_names(model)
         self.decision, self.version = decision, version
-        self.head = pooled_to_logit(model)
+        self.head = classifier.pooled_to_logit(model)
         self.has_image, self.has_form = PREPROCESSING in names, ENCODING in names
         if self.has_image:
-            self.to_map = pixels_to_feature_map(model)
-            self.pool = model.get_layer(POOLED)
+            self.to_map = classifier.pixels_to_feature_map(model)
+            self.pool = model.get_layer(classifier.POOLED)
             self.size = model.get_layer(PREPROCESSING).size
         if self.has_form:
             encoding = model.get_layer(ENCODING)
@@ -98,9 +68,7 @@ class Network:
             maps = gradcam_of(feature_map, tape.gradient(logit, feature_map))
             outputs[HEATMAP] = heatmap_png(maps, case.sides, self.size)
         if self.has_form:
-            pooled = None
-            if self.has_image:
-                pooled = tf.cast(self.pool(feature_map), tf.float32)
+            pooled = self._pooled(feature_map) if self.has_image else None
             added = self.shapley(pooled, case.features, case.image_given)
             added = tf.cast(self.decision.slope * added, tf.float32)
             outputs |= {
@@ -114,13 +82,15 @@ class Network:
             return None
         return self.to_map(tf.cast(case.pixels, tf.float32), training=False)
 
+    def _pooled(self, feature_map: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self.pool(feature_map), tf.float32)
+
     def _logit(self, case: Case, feature_map: tf.Tensor | None) -> tf.Tensor:
         inputs = case.features
         if self.has_image:
-            pooled = tf.cast(self.pool(feature_map), tf.float32)
-            inputs = pooled
-            if self.has_form:
-                inputs = (pooled, case.features, case.image_given, case.form_given)
+            inputs = self._pooled(feature_map)
+        if self.has_image and self.has_form:
+            inputs = (inputs, case.features, case.image_given, case.form_given)
         return self.head(inputs, training=False)[:, 0]
 
     def _answer(self, logit: tf.Tensor) -> dict[str, tf.Tensor]:

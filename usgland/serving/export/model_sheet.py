@@ -17,8 +17,7 @@ from usgland.files import write_json
 from usgland.serving.interface.versions import MODEL_SHEET
 
 ROLES = ("train", "val", "test")
-# Of the measures on test patients.
-MEASURES = ("roc_auc", "sensitivity", "specificity")
+MEASURES = ("roc_auc", "sensitivity", "specificity")  # on test patients
 
 
 def make_sheet(
@@ -33,7 +32,7 @@ def make_sheet(
         config: Its settings.
         rows: Its images, with patient_id, role, label and synthetic.
         threshold: The operating point, as `threshold.json` holds it.
-        metrics: Of metrics.json; None: never scored on test patients.
+        metrics: Of metrics.json; None if it was never scored on test patients.
 
     Returns:
         inputs; operating_point: probability, and how it was chosen; form: one dict a
@@ -112,16 +111,10 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _test(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    patient = metrics["patient"]
-    measures = {
-        name: {
-            key: patient["figures"][name].get(key) for key in ("value", "low", "high")
-        }
-        for name in MEASURES
-    }
-    level = metrics["confidence_level"]
-    return {
-        "patients": patient["n"],
-        "images": metrics["image"]["n"],
-        **{name: {**measure, "level": level} for name, measure in measures.items()},
-    }
+    patient, level = metrics["patient"], metrics["confidence_level"]
+    sheet = {"patients": patient["n"], "images": metrics["image"]["n"]}
+    for name in MEASURES:
+        measure = patient["figures"][name]
+        bounds = {key: measure.get(key) for key in ("value", "low", "high")}
+        sheet[name] = {**bounds, "level": level}
+    return sheet

@@ -21,14 +21,9 @@ from usgland.files import write_text, write_whole
 from usgland.models.classifier import INPUT
 from usgland.serving.export.answer_network import HEATMAP
 from usgland.serving.export.signatures import DEFAULT, EXPLAIN, IMAGE_ONLY
+from usgland.serving.interface import versions
 from usgland.serving.interface.inputs import Arrays
 from usgland.serving.interface.rest_json import answer
-from usgland.serving.interface.versions import (
-    WantedModel,
-    find_versions,
-    model_config_text,
-    read_model_config,
-)
 
 TEMPLATES = importlib.resources.files("usgland.serving.export") / "templates"
 FOLDER = "operator"
@@ -48,11 +43,8 @@ def write_operator_files(
 ) -> None:
     """Writes `folder/operator` for a version, over what an earlier export wrote.
 
-    Args:
-        folder: Home of the model's versions; its name is the model's.
-        number: Of the version.
-        example: The inputs of a made-up case, of one row, that `serving_default` takes.
-        outputs: By signature, what it answers.
+    The example is a made-up case, of one row, that `serving_default` takes, and the
+    outputs by signature are what it answers.
 
     Raises:
         UserError: If a file cannot be written.
@@ -69,10 +61,8 @@ def write_operator_files(
     takes = {"image": INPUT in case, "form": bool(case.keys() - {INPUT})}
     for template in sorted(TEMPLATES.iterdir(), key=lambda file: file.name):
         text = template.read_text(encoding="utf-8")
-        if template.name.endswith(".yaml"):
-            text = fill_yaml(text, values)
-        else:
-            text = fill_text(text, values, takes)
+        is_yaml = template.name.endswith(".yaml")
+        text = fill_yaml(text, values) if is_yaml else fill_text(text, values, takes)
         write_text(target / template.name, text)
     write_text(target / "request.json", _request(case, DEFAULT))
     write_text(target / "explain.json", _request(case, EXPLAIN))
@@ -82,13 +72,10 @@ def write_operator_files(
 
 
 def fill_text(text: str, values: Mapping[str, Any], takes: Mapping[str, bool]) -> str:
-    """Puts values into a template.
+    """Puts values into a template, where their names stand behind a `$`.
 
-    Args:
-        text: The template; what stands between `<!-- if form -->` and `<!-- end -->`
-            is for models that take a form, `image` likewise.
-        values: By the names that stand there behind a `$`.
-        takes: Whether the model takes an `image`, and whether a `form`.
+    What stands between `<!-- if form -->` and `<!-- end -->` is for models that take a
+    form, `image` likewise.
     """
     text = OPTIONAL.sub(lambda match: match[2] if takes[match[1]] else "", text)
     return Template(text).substitute(values)
@@ -122,7 +109,7 @@ def _values(
     labels = {STABLE: _stable(folder, number), CANARY: number}
     # If the newest were served, a label could lose its version, or memory grow.
     served = tuple(sorted(set(labels.values())))
-    model = WantedModel(MODELS / name, specific=served, labels=labels)
+    model = versions.WantedModel(MODELS / name, specific=served, labels=labels)
     form = {column: value for column, value in case.items() if column != INPUT}
     reasons = ["a heat map, the brighter the more it speaks for malignant"]
     reasons = reasons * (INPUT in case)
@@ -139,7 +126,7 @@ def _values(
         "image": IMAGE,
         "number": number,
         "stable": labels[STABLE],
-        "models": model_config_text({name: model}).rstrip(),
+        "models": versions.model_config_text({name: model}).rstrip(),
         "picture": ", `example.png`" if INPUT in case else "",
         "answer": json.dumps({"predictions": [answers[DEFAULT]]}),
         "image_answer": json.dumps({"predictions": [answers.get(IMAGE_ONLY)]}),
@@ -154,12 +141,12 @@ def _stable(folder: Path, number: int) -> int:
     """The version that clients of `stable` have; the new one if they have none."""
     path = folder / FOLDER / CONFIG
     try:
-        models = read_model_config(path, folder.parent)
+        models = versions.read_model_config(path, folder.parent)
     except UserError:  # There is no list, or none that it could read.
         return number
     labels = models[folder.name].labels if folder.name in models else {}
     stable = labels.get(STABLE, number)
-    return stable if stable in find_versions(folder) else number
+    return stable if stable in versions.find_versions(folder) else number
 
 
 def _json_row(arrays: Arrays) -> Any:

@@ -34,17 +34,8 @@ def export_model(
 
     Its signatures are those of `make_module`. They hold all preprocessing and need
     TensorFlow alone. Beside the graph stand the sheet and requests to warm up with,
-    beside the versions `operator/`.
-
-    Args:
-        model: A saved classifier.
-        folder: Home of the model's versions, e.g. `saved_models/squeeze`.
-        cases: Inputs, by name, on which both must agree before it is published.
-        decision: Calibration and operating point of the run.
-        sheet: What `write_sheet` keeps beside the graph.
-
-    Returns:
-        The folder of the new version.
+    beside the versions `operator/`. Before it is published, both must agree on `cases`,
+    inputs by name.
 
     Raises:
         UserError: If it cannot be written, or disagrees with the model.
@@ -73,10 +64,7 @@ def export_model(
 
 
 def _check_parity(
-    model: keras.Model,
-    served: Any,
-    cases: Mapping[str, Sequence],
-    decision: Decision,
+    model: keras.Model, served: Any, cases: Mapping[str, Sequence], decision: Decision
 ) -> None:
     batch = {name: tf.constant(values) for name, values in cases.items()}
     inputs = batch if isinstance(model.input, dict) else batch[INPUT]

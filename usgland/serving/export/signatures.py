@@ -8,23 +8,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from usgland.models.classifier import (
-    ENCODING,
-    INPUT,
-    PREPROCESSING,
-    layer_names,
-)
+from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING
 from usgland.models.decoding import AT_ONCE, decode_grey, grey_of_pixels
 from usgland.serving.export.answer_network import Case, Decision, Network
 
 PIXELS = "pixels"
-DEFAULT, IMAGE_ONLY, FROM_PIXELS, EXPLAIN = (
-    "serving_default",
-    "image_only",
-    "from_pixels",
-    "explain",
-)
+DEFAULT = "serving_default"
+IMAGE_ONLY = "image_only"
+FROM_PIXELS = "from_pixels"
+EXPLAIN = "explain"
 
+NEITHER = "Expected an image or a value of the form. Received neither in a case"
 Tensors = Mapping[str, tf.Tensor]
 
 
@@ -46,18 +40,16 @@ def make_module(
       of the image's size, evidence for malignant by Grad-CAM, 255 where it is
       strongest; and `contribution_COLUMN`, what a value of the form adds to `logit`,
       its Shapley value.
-
-    Args:
-        model: A saved classifier.
-        decision: What is made of its logit.
-        version: What `model_version` says.
     """
-    columns = _column_specs(model)
     read = _Reader(model)
+    columns = {
+        column["name"]: tf.TensorSpec([None], _dtype(column), name=column["name"])
+        for column in read.columns
+    }
     network = Network(model, decision, version)
     file = tf.TensorSpec([None], tf.string, name=INPUT)
     pixels = tf.TensorSpec([None, None, None, None], tf.uint8, name=PIXELS)
-    case = ({INPUT: file} if read.has_image else {}) | columns
+    case = ({INPUT: file} if read.preprocessing else {}) | columns
 
     def answer(inputs: Tensors) -> dict[str, tf.Tensor]:
         return network.answer(read.files(inputs))
@@ -81,7 +73,7 @@ def make_module(
         DEFAULT: _signature(answer, case, optional=columns and case),
         EXPLAIN: _signature(explain, case, optional=columns and case),
     }
-    if read.has_image:
+    if read.preprocessing:
         signatures[IMAGE_ONLY] = _signature(image_only, {INPUT: file}, optional={})
         case = {PIXELS: pixels} | columns
         signatures[FROM_PIXELS] = _signature(from_pixels, case, optional=columns)
@@ -94,24 +86,21 @@ class _Reader:
     """From the inputs of a signature to what the network is fed."""
 
     def __init__(self, model: keras.Model):
-        names = layer_names(model)
-        self.has_image = PREPROCESSING in names
-        self.preprocessing: Any = None
-        if self.has_image:
-            self.preprocessing = model.get_layer(PREPROCESSING)
-        self.encoding = model.get_layer(ENCODING) if ENCODING in names else None
+        layers = {layer.name: layer for layer in model.layers}
+        self.preprocessing: Any = layers.get(PREPROCESSING)
+        self.encoding = layers.get(ENCODING)
+        self.columns = self.encoding.columns if self.encoding else []
 
     def empty_form(self) -> dict[str, tf.Tensor]:
         """A form of which every value is missing."""
-        columns = self.encoding.columns if self.encoding else []
-        return {column["name"]: _missing(_dtype(column)) for column in columns}
+        return {column["name"]: _missing(_dtype(column)) for column in self.columns}
 
     def files(self, inputs: Tensors) -> Case:
         if self.encoding is not None:
             rows = tf.reduce_max([tf.size(values) for values in inputs.values()])
             inputs = _of_length(rows, inputs)
         pixels, sides, image_given = None, None, None
-        if self.preprocessing is not None:
+        if self.preprocessing:
             files = inputs[INPUT]
             size = self.preprocessing.size
             pixels, sides = tf.map_fn(
@@ -126,7 +115,9 @@ class _Reader:
             image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
         features, form_given = self._form(inputs)
         if image_given is not None and form_given is not None:
-            with tf.control_dependencies([_assert_some(image_given + form_given)]):
+            # A case of which nothing is known would still get a label.
+            known = tf.reduce_min(image_given + form_given) > 0
+            with tf.control_dependencies([tf.debugging.Assert(known, [NEITHER])]):
                 features = tf.identity(features)
         return Case(pixels, sides, image_given, features, form_given)
 
@@ -138,18 +129,17 @@ class _Reader:
             return layer.normalize(grey), tf.shape(grey)[:2]
 
         def no_image() -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.zeros((layer.size, layer.size, 1), tf.uint8), tf.zeros(
-                2, tf.int32
-            )
+            black = tf.zeros((layer.size, layer.size, 1), tf.uint8)
+            return black, tf.zeros(2, tf.int32)
 
         if not layer.allow_empty:
             return read()
         return tf.cond(tf.strings.length(content) > 0, read, no_image)
 
     def pixels(self, inputs: Tensors) -> Case:
-        pictures = inputs[PIXELS]
+        form = dict(inputs)
+        pictures = form.pop(PIXELS)
         rows = tf.shape(pictures)[0]
-        form = {name: values for name, values in inputs.items() if name != PIXELS}
         layer = self.preprocessing
         pixels = tf.map_fn(
             lambda picture: layer.normalize(grey_of_pixels(picture)),
@@ -158,14 +148,13 @@ class _Reader:
             parallel_iterations=AT_ONCE,
         )
         sides = tf.tile(tf.shape(pictures)[None, 1:3], [rows, 1])
-        form = _of_length(rows, form)
-        return Case(pixels, sides, tf.ones([rows, 1]), *self._form(form))
+        features = self._form(_of_length(rows, form))
+        return Case(pixels, sides, tf.ones([rows, 1]), *features)
 
     def _form(self, inputs: Tensors) -> tuple[tf.Tensor | None, tf.Tensor | None]:
         if self.encoding is None:
             return None, None
-        names = (column["name"] for column in self.encoding.columns)
-        return self.encoding([inputs[name] for name in names])
+        return self.encoding([inputs[column["name"]] for column in self.columns])
 
 
 def _of_length(rows: tf.Tensor, inputs: Tensors) -> dict[str, tf.Tensor]:
@@ -188,21 +177,6 @@ def _is_missing(values: tf.Tensor) -> tf.Tensor:
     return values == "" if values.dtype == tf.string else tf.math.is_nan(values)
 
 
-def _assert_some(sides: tf.Tensor) -> tf.Operation:
-    """Refuses a case of which nothing is known: it would still get a label."""
-    message = "Expected an image or a value of the form. Received neither in a case"
-    return tf.debugging.Assert(tf.reduce_min(sides) > 0, [message])
-
-
-def _column_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
-    if ENCODING not in layer_names(model):
-        return {}
-    return {
-        column["name"]: tf.TensorSpec([None], _dtype(column), name=column["name"])
-        for column in model.get_layer(ENCODING).columns
-    }
-
-
 def _dtype(column: Mapping[str, Any]) -> tf.DType:
     return tf.float32 if column["kind"] == "number" else tf.string
 
@@ -223,18 +197,14 @@ def _signature(
         return function(dict(zip(specs, tensors, strict=True)))
 
     # Names and defaults are read from here: a form's columns may be many.
-    serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=(
-                    _missing(spec.dtype)
-                    if name in optional
-                    else inspect.Parameter.empty
-                ),
-            )
-            for name, spec in specs.items()
-        ]
-    )
+    parameter = inspect.Parameter
+    parameters = [
+        parameter(
+            name,
+            parameter.POSITIONAL_OR_KEYWORD,
+            default=_missing(spec.dtype) if name in optional else parameter.empty,
+        )
+        for name, spec in specs.items()
+    ]
+    serve.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return tf.function(serve, input_signature=list(specs.values()))

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
 from usgland.serving.export.signatures import PIXELS
@@ -53,41 +53,23 @@ def speckle() -> np.ndarray:
 def write_warmup(
     version: Path, name: str, signatures: Mapping[str, Any], case: Arrays
 ) -> None:
-    """Writes one request for every signature into the folder of a version.
-
-    Args:
-        version: The folder.
-        name: Of the model.
-        signatures: As `make_module` gives them.
-        case: As `example_case` gives it.
-    """
+    """Writes one request for every signature into the folder of a version."""
     path = version / WARMUP_REQUESTS
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, function in signatures.items():
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
-            request.CopyFrom(
-                predict_request(name, signature, inputs_of(function, case))
-            )
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for key, values in inputs_of(function, case).items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
             writer.write(log.SerializeToString(deterministic=True))
 
 
 def inputs_of(function: Any, case: Arrays) -> Arrays:
     """Those inputs of a case that a signature takes."""
     return {spec.name: case[spec.name] for spec in function.input_signature}
-
-
-def predict_request(
-    name: str, signature: str, inputs: Arrays
-) -> predict_pb2.PredictRequest:
-    """A request of gRPC."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = name
-    request.model_spec.signature_name = signature
-    for key, values in inputs.items():
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
-    return request
 
 
 def _ordinary(column: Mapping[str, Any]) -> np.ndarray:

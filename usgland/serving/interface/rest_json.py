@@ -145,18 +145,15 @@ def _from_columns(inputs: Any, signature: Any) -> Arrays:
             f"{describe(signature)}"
         )
     return {
-        name: to_array(inputs[name], signature.inputs[name].dtype, f"{name}")
+        name: to_array(inputs[name], signature.inputs[name].dtype, name)
         for name in names
     }
 
 
 def to_array(value: Any, dtype: int, where: str) -> np.ndarray:
-    """Makes one array of nested lists.
+    """Makes one array of a JSON value: a scalar, or lists of equal lengths.
 
-    Args:
-        value: A JSON value: a scalar or lists of equal lengths.
-        dtype: Type of the tensor, a number of `tf.DType`.
-        where: What to call it in an error.
+    The type is a number of `tf.DType`; an error calls the value `where`.
 
     Raises:
         RequestError: INVALID_ARGUMENT if it is ragged or of another type.
@@ -182,6 +179,7 @@ def to_array(value: Any, dtype: int, where: str) -> np.ndarray:
 
 
 def _scalar(item: Any, dtype: tf.DType, where: str) -> Any:
+    fits = None  # Whether a number of JSON has a place in a type of numbers.
     if dtype == tf.string:
         if isinstance(item, str):
             return item.encode("utf-8", "surrogatepass")
@@ -192,15 +190,12 @@ def _scalar(item: Any, dtype: tf.DType, where: str) -> Any:
             return item
     elif isinstance(item, int) and not isinstance(item, bool):
         low, high = (dtype.min, dtype.max) if dtype.is_integer else _exact(dtype)
-        if low <= item <= high:
-            return item
-        raise invalid(
-            f"Cannot convert a value of {where} to {dtype.name} without loss of "
-            "precision"
-        )
+        fits = low <= item <= high
     elif isinstance(item, float) and dtype.is_floating:
-        if abs(item) <= float(dtype.max) or not math.isfinite(item):
-            return item
+        fits = abs(item) <= float(dtype.max) or not math.isfinite(item)
+    if fits:
+        return item
+    if fits is not None:
         raise invalid(
             f"Cannot convert a value of {where} to {dtype.name} without loss of "
             "precision"
@@ -258,25 +253,19 @@ def answer(outputs: Arrays, *, rows: bool) -> dict[str, Any]:
         RequestError: INVALID_ARGUMENT if rows are asked for and are not there.
     """
     columns = {name: _to_json(name, array) for name, array in outputs.items()}
+    only = next(iter(columns.values())) if len(columns) == 1 else None
     if not rows:
-        return {
-            "outputs": columns if len(columns) > 1 else next(iter(columns.values()))
-        }
+        return {"outputs": columns if only is None else only}
     lengths = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if len(lengths) != 1 or None in lengths:
         raise invalid(
             "The outputs of this signature have inconsistent batch sizes: ask in the "
             "column format, with 'inputs'"
         )
-    if len(columns) == 1:
-        return {"predictions": next(iter(columns.values()))}
-    names = list(columns)
-    return {
-        "predictions": [
-            dict(zip(names, row, strict=True))
-            for row in zip(*columns.values(), strict=True)
-        ]
-    }
+    if only is not None:
+        return {"predictions": only}
+    cases = zip(*columns.values(), strict=True)
+    return {"predictions": [dict(zip(columns, case, strict=True)) for case in cases]}
 
 
 def _to_json(name: str, array: np.ndarray) -> Any:

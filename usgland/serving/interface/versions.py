@@ -25,19 +25,12 @@ WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
 
 @dataclass(frozen=True)
 class WantedModel:
-    """A model to serve.
+    """A model to serve."""
 
-    Attributes:
-        path: Folder of its versions.
-        latest: How many of the newest versions are served; None means all.
-        specific: These versions instead, if any.
-        labels: Names of versions, e.g. `{"stable": 3}`.
-    """
-
-    path: Path
-    latest: int | None = 1
-    specific: tuple[int, ...] = ()
-    labels: dict[str, int] = field(default_factory=dict)
+    path: Path  # of its versions
+    latest: int | None = 1  # how many of the newest are served; None: all
+    specific: tuple[int, ...] = ()  # these instead, if any
+    labels: dict[str, int] = field(default_factory=dict)  # e.g. {"stable": 3}
 
 
 def find_models(folder: Path, latest: int | None) -> dict[str, WantedModel]:
@@ -83,14 +76,11 @@ def next_number(home: Path, prefix: str = "") -> int:
 def unpublished(home: Path, *errors: type[Exception]) -> Iterator[Path]:
     """A path for a folder that is written by the block, until `publish` names it.
 
-    What stands there when the block ends is deleted, and so is `home` if it is empty.
-
-    Args:
-        home: Folder of the model, e.g. `saved_models/squeeze`.
-        errors: What the block raises, beside OSError, where it cannot write.
+    What stands there when the block ends is deleted, and so is `home`, the model's
+    folder, if it is empty.
 
     Raises:
-        UserError: If the block cannot write.
+        UserError: If the block cannot write, and so raises OSError or one of `errors`.
     """
     failures: tuple[type[Exception], ...] = (OSError, *errors)
     try:
@@ -108,11 +98,9 @@ def unpublished(home: Path, *errors: type[Exception]) -> Iterator[Path]:
 
 
 def publish(folder: Path, target: Path) -> bool:
-    """Gives a whole folder its name with the number.
+    """Gives a whole folder its name with the number; false if that was taken meanwhile.
 
-    Returns:
-        False if another process took the name meanwhile: the folder is deleted, and is
-        to be written again with the next number.
+    Then the folder is deleted, and is to be written again with the next number.
     """
     try:
         folder.rename(target)
@@ -163,15 +151,12 @@ def _wanted(entry: Any, models_dir: Path) -> WantedModel:
     if not folder.is_dir():
         folder = models_dir / folder.name
     policy = entry.model_version_policy
-    labels = dict(entry.version_labels)
-    kind = policy.WhichOneof("policy_choice")
-    if kind == "all":
-        return WantedModel(folder, None, labels=labels)
-    if kind == "specific":
-        versions = tuple(policy.specific.versions)
-        return WantedModel(folder, None, versions, labels=labels)
     # 0, the default of the format, means 1 to TensorFlow Serving, too.
-    return WantedModel(folder, policy.latest.num_versions or 1, labels=labels)
+    latest = policy.latest.num_versions or 1
+    if policy.WhichOneof("policy_choice") in ("all", "specific"):
+        latest = None
+    specific = tuple(policy.specific.versions)
+    return WantedModel(folder, latest, specific, dict(entry.version_labels))
 
 
 def model_config_text(models: Mapping[str, WantedModel]) -> str:
@@ -188,8 +173,7 @@ def model_config_text(models: Mapping[str, WantedModel]) -> str:
             policy.all.SetInParent()
         else:
             policy.latest.num_versions = model.latest
-        for label, number in model.labels.items():
-            entry.version_labels[label] = number
+        entry.version_labels.update(model.labels)
     return text_format.MessageToString(config)
 
 
@@ -198,13 +182,8 @@ def choose(
 ) -> list[int]:
     """The versions to serve, newest first.
 
-    A broken version does not count as one of the newest: the next older one is
-    served in its place until it is mended.
-
-    Args:
-        model: The policy.
-        present: Numbers of the folders that are there.
-        broken: Those of them that could not be loaded.
+    A broken version, which could not be loaded, does not count as one of the newest:
+    the next older is served in its place until it is mended.
     """
     usable = sorted(set(present) - set(broken), reverse=True)
     if model.specific:

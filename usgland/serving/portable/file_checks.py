@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from usgland.errors import UserError
-from usgland.evaluation.statistics.scores import weighted_auc
+from usgland.evaluation.statistics import scores
 from usgland.serving.portable.graph import Case, Runner
 
 MOST_AUC_LOSS = 0.005
@@ -42,10 +42,7 @@ def check_validation(rows: pd.DataFrame, kind: str) -> None:
 
 def roc_auc(labels: ArrayLike, logits: ArrayLike) -> float:
     """Area under the ROC curve, per image; NaN where a class or a logit is missing."""
-    labels, logits = np.asarray(labels), np.asarray(logits, "float64")
-    if not np.isfinite(logits).all():
-        return math.nan
-    return float(weighted_auc(labels, logits, np.ones((1, len(labels))))[0])
+    return scores.roc_auc(labels, logits) if np.isfinite(logits).all() else math.nan
 
 
 def compare_answers(
@@ -58,12 +55,7 @@ def compare_answers(
 ) -> dict[str, Any]:
     """Compares what a file gives with the calibrated logits of the run's model.
 
-    Args:
-        labels: `(images,)`, 0 or 1, both among them.
-        expected: Logits of the run, `(images,)`.
-        logits: Of the file, `(images,)`; they rank the images.
-        probabilities: Of the file, `(images,)`.
-        quantized: Whether the file may differ by rounding.
+    All are `(images,)`. A quantized file may differ by rounding.
 
     Returns:
         max_difference, of P(malignant); roc_auc; roc_auc_change; refused, why it must
@@ -92,10 +84,6 @@ def median_milliseconds(
     runners: Mapping[Any, Runner], cases: Sequence[Case]
 ) -> dict[Any, float]:
     """Times runners in turns, so that a busy moment hits all of them.
-
-    Args:
-        runners: By any name.
-        cases: Every round takes the next one.
 
     Returns:
         Name -> median milliseconds of one case, after a warm-up.
@@ -126,9 +114,9 @@ def check_files(
     Args:
         make_runner: Of a file's content and a number of threads.
         contents: File name -> content.
-        reference: Runs the network in TensorFlow; it is timed only.
+        reference: Runs the network in TensorFlow; it is only timed.
         cases: The validation cases.
-        labels: Theirs, `(cases,)`, 0 or 1.
+        labels: Of these, `(cases,)`, 0 or 1.
         expected: The calibrated logits of the run's model, `(cases,)`.
 
     Returns:
@@ -170,14 +158,10 @@ def _unusable(content: bytes, error: Exception) -> dict[str, Any]:
 
 
 def sort_out(files: Mapping[str, Mapping[str, Any]], *, force: bool) -> tuple[set, str]:
-    """Which files to write.
-
-    Args:
-        files: As `check_files` gives them.
-        force: Whether all that run.
+    """Which files to write, all that run by force, and which others are not, and why.
 
     Returns:
-        Their names, and which others are left out and why, "" if none is.
+        Names, and a text, "" if none is left out.
     """
     refused = {
         name: file["refused"]

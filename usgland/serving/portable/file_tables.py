@@ -9,11 +9,7 @@ from usgland.serving.portable.file_checks import ALL, MOST_AUC_LOSS, ONE
 
 
 def checks_document(sheet: Mapping[str, Any]) -> Document:
-    """The table of checks.
-
-    Args:
-        sheet: What `model.json` holds.
-    """
+    """The table of checks, of what `model.json` holds."""
     counts, run = sheet["validation"], sheet["run"]
     cells = ("", "", f"{run['roc_auc']:.4f}", "", f"{run[ALL]:.2f}")
     lines = [("run, TensorFlow", *cells)]

@@ -14,15 +14,8 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from usgland.models.classifier import (
-    ENCODING,
-    HAS_IMAGE,
-    LOGIT,
-    PREPROCESSING,
-    PROBABILITY,
-    layer_names,
-    pixels_to_logit,
-)
+from usgland.models import classifier
+from usgland.models.classifier import ENCODING, LOGIT, PREPROCESSING, PROBABILITY
 from usgland.models.clinical import form_values
 from usgland.serving.portable.portable_form import encode_form, form_specs
 
@@ -56,8 +49,8 @@ def portable_module(
         black picture beside a form counts as missing. It fails for pixels of another
         size, and whole bytes keep a picture out that somebody scaled to [0, 1].
     """
-    names = layer_names(model)
-    network = pixels_to_logit(model)
+    names = classifier.layer_names(model)
+    network = classifier.pixels_to_logit(model)
     specs = []
     if PREPROCESSING in names:
         size = model.get_layer(PREPROCESSING).size
@@ -73,7 +66,7 @@ def portable_module(
             form = encode_form(model.get_layer(ENCODING), tensors[-len(columns) :])
             inputs.append(form.features)
             refused = form.refused
-        if HAS_IMAGE in names:
+        if classifier.HAS_IMAGE in names:
             brightest = tf.reduce_max(inputs[0], axis=[1, 2])
             inputs += [tf.cast(brightest > 0, tf.float32), form.is_given]
         fed = tuple(inputs) if len(inputs) > 1 else inputs[0]
@@ -113,15 +106,12 @@ def tensorflow_runner(model: keras.Model, calibration: Mapping[str, Any]) -> Run
 def make_cases(
     model: keras.Model, rows: pd.DataFrame, pixels: NDArray[np.uint8] | None
 ) -> list[Case]:
-    """The inputs of each row, in the order in which `serve` takes them.
+    """The inputs of each checked row, in the order in which `serve` takes them.
 
-    Args:
-        model: A saved classifier.
-        rows: Checked rows.
-        pixels: Their preprocessed images, uint8 `(rows, size, size, 1)`, if any.
+    The preprocessed images, if any, are uint8 `(rows, size, size, 1)`.
     """
     inputs: dict[str, NDArray] = {} if pixels is None else {PIXELS: pixels}
-    if ENCODING in layer_names(model):
+    if ENCODING in classifier.layer_names(model):
         inputs |= form_values(rows, model.get_layer(ENCODING).columns)
     return [
         {name: values[[number]] for name, values in inputs.items()}

@@ -35,9 +35,7 @@ def check_litert() -> None:
 
 
 def convert_litert(
-    model: keras.Model,
-    calibration: Mapping[str, Any],
-    training: Sequence[Case],
+    model: keras.Model, calibration: Mapping[str, Any], training: Sequence[Case]
 ) -> dict[str, bytes]:
     """Converts a network to the three usual precisions.
 
@@ -82,24 +80,16 @@ def _to_int8(
 
     converter.representative_dataset = representative
     # The plain way rounds the head, too: a logit of 256 steps ties patients.
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_HEAD)
     quantizer = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=representative,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(
-            denylisted_ops=_HEAD
-        ),
+        converter=converter, debug_dataset=representative, debug_options=options
     )
     content: bytes | bytearray = quantizer.get_nondebug_quantized_model()
     return content
 
 
 def litert_runner(content: bytes, threads: int) -> Runner:
-    """Runs a `.tflite` file one case at a time.
-
-    Args:
-        content: Of the file.
-        threads: Processor threads.
-    """
+    """Runs a `.tflite` file one case at a time."""
     from ai_edge_litert.interpreter import Interpreter  # An extra; see check_litert.
 
     with native_lines_hidden(*_KNOWN_LINES):

@@ -30,15 +30,9 @@ def check_onnx() -> None:
 
 
 def convert_onnx(model: keras.Model, calibration: Mapping[str, Any]) -> bytes:
-    """Converts a network.
+    """Converts a network to a file that takes any number of cases at a time.
 
-    Args:
-        model: A saved classifier.
-        calibration: Gives `slope` and `intercept`, see `portable_module`.
-
-    Returns:
-        The content of a file that takes any number of cases at a time; its
-        operations are checked against the standard.
+    Its operations are checked against the standard.
     """
     import onnx  # Extras; see check_onnx.
     import tf2onnx
@@ -85,12 +79,7 @@ def _take_words(converted: Any, columns: Sequence[Mapping[str, Any]]) -> None:
 
 
 def onnx_runner(content: bytes, threads: int) -> Runner:
-    """Runs a file one case at a time.
-
-    Args:
-        content: Of the file.
-        threads: Processor threads.
-    """
+    """Runs a file one case at a time."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -43,23 +43,18 @@ def preprocessing_settings(layer: keras.layers.Layer) -> dict[str, Any]:
 
 
 def describe_inputs(model: keras.Model, *, batch: int | None) -> dict[str, Any]:
-    """Every input by its name: type, shape and what it takes.
-
-    Args:
-        model: A saved classifier.
-        batch: Cases at a time; None: any number.
-    """
+    """Every input by its name: type, shape and what it takes."""
     inputs: dict[str, Any] = {}
     names = layer_names(model)
     if PREPROCESSING in names:
         size = model.get_layer(PREPROCESSING).size
-        missing = {"missing": "all 0"} if HAS_IMAGE in names else {}
         inputs[PIXELS] = {
             "dtype": "uint8",
             "shape": [batch, size, size, 1],
             "takes": "grey levels 0 to 255 as preprocess.py makes them of an image",
-            **missing,
         }
+        if HAS_IMAGE in names:
+            inputs[PIXELS]["missing"] = "all 0"
     if ENCODING in names:
         for column in model.get_layer(ENCODING).columns:
             inputs[column["name"]] = _describe_column(column, batch)
@@ -91,20 +86,24 @@ def make_example(
 
     Args:
         settings: See `preprocess.read_pixels`.
-        runners: File name -> what runs it.
-        inputs: As `describe_inputs` gives them.
+        runners: By file name.
+        inputs: See `describe_inputs`.
 
     Returns:
         What `model.json` says of it: its files, and P(malignant) by each file, the
         form being empty. And the files' contents.
     """
     with tempfile.TemporaryDirectory() as folder:
-        manifest = write_phantoms(
-            Path(folder) / "phantoms", patients_per_class=(1, 1), images=2
-        )
+        phantoms = Path(folder) / "phantoms"
+        manifest = write_phantoms(phantoms, patients_per_class=(1, 1), images=2)
         image = (manifest.parent / "images" / "P001_1.png").read_bytes()
     pixels = preprocess.read_pixels(image, settings)
-    case = {PIXELS: pixels, **_empty_form(inputs)}
+    numbers, words = np.array([np.nan], "float32"), np.array([""], object)
+    case = {  # Its form is without any value.
+        name: numbers if described["dtype"] == "float32" else words
+        for name, described in inputs.items()
+    }
+    case[PIXELS] = pixels
     probability = {name: run(case)[1] for name, run in runners.items()}
     buffer = io.BytesIO()
     Image.fromarray(pixels[0, :, :, 0]).save(buffer, "png")
@@ -112,17 +111,6 @@ def make_example(
         {"image": EXAMPLE, "pixels": EXAMPLE_PIXELS, "probability": probability},
         {EXAMPLE: image, EXAMPLE_PIXELS: buffer.getvalue()},
     )
-
-
-def _empty_form(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray]:
-    """A form without any value, of one case, as `describe_inputs` describes it."""
-    return {
-        name: np.array([np.nan], "float32")
-        if described["dtype"] == "float32"
-        else np.array([""], object)
-        for name, described in inputs.items()
-        if name != PIXELS
-    }
 
 
 def compare_pixels(
@@ -177,16 +165,8 @@ def write_folder(
 ) -> Path:
     """Writes `home/KIND-NUMBER`, the next free number, whole or not at all.
 
-    Its name is no number, so that no server takes it for a version.
-
-    Args:
-        home: Folder of the model, e.g. `saved_models/squeeze`.
-        kind: `"litert"` or `"onnx"`.
-        contents: File name -> content.
-        sheet: For `model.json`; the version and the digests are added.
-
-    Returns:
-        The folder.
+    Its name is no number, so that no server takes it for a version. To the sheet,
+    `model.json`, the version and the digests of the contents are added.
 
     Raises:
         UserError: If it cannot be written.

@@ -20,17 +20,11 @@ MISSING, UNKNOWN = -1, -2
 
 
 class Encoded(NamedTuple):
-    """A form as the network takes it.
+    """A form, or a column of it, as the network takes it."""
 
-    Attributes:
-        features: Float32 `(batch, features)`.
-        is_given: 1 where any value is given, else 0, float32 `(batch, 1)`.
-        refused: Where a value cannot be used, bool `(batch,)`.
-    """
-
-    features: tf.Tensor
-    is_given: tf.Tensor
-    refused: tf.Tensor
+    features: tf.Tensor  # float32 (batch, features)
+    is_given: tf.Tensor  # 1 where any value is given, else 0, float32 (batch, 1)
+    refused: tf.Tensor  # where a value cannot be used, bool (batch,)
 
 
 def accepted_texts(column: Mapping[str, Any]) -> dict[str, str]:
@@ -68,10 +62,12 @@ def encode_form(layer: keras.layers.Layer, values: Sequence[tf.Tensor]) -> Encod
         layer: The model's own, from which all constants are taken.
         values: One tensor a column, `(batch,)`: float32, strings or int64 codes.
     """
-    columns = []
-    for column, value in zip(layer.columns, values, strict=True):
-        encode = _encode_number if column["kind"] == "number" else _encode_word
-        columns.append(encode(layer, column, value))
+    columns = [
+        _encode_number(column, value)
+        if column["kind"] == "number"
+        else _encode_word(layer, column, value)
+        for column, value in zip(layer.columns, values, strict=True)
+    ]
     features, is_given, refused = zip(*columns, strict=True)
     return Encoded(
         tf.concat(features, axis=1),
@@ -80,9 +76,7 @@ def encode_form(layer: keras.layers.Layer, values: Sequence[tf.Tensor]) -> Encod
     )
 
 
-def _encode_number(
-    layer: keras.layers.Layer, column: Mapping[str, Any], value: tf.Tensor
-) -> Encoded:
+def _encode_number(column: Mapping[str, Any], value: tf.Tensor) -> Encoded:
     # LiteRT has no test for NaN but this. tf2onnx, too, looks for it: else its choice
     # between two values is a sum of both, times 0 and 1, and NaN times 0 is NaN.
     unknown = tf.not_equal(value, value)

@@ -21,10 +21,6 @@ class Job:
     """Checked inputs of one request, and where its outputs go.
 
     Attributes:
-        servable: The version to run.
-        signature: Name of the signature.
-        outputs: Names of the outputs wanted.
-        inputs: Every input of the signature.
         deadline: In seconds of `time.monotonic`.
         rows: Cases in it; None if the signature cannot run requests together.
         result: The outputs, or a `RequestError`.
@@ -64,11 +60,8 @@ class Batcher:
     A request waits only while all threads are busy. What has gathered by then runs
     as one batch of at most `max_batch_size` rows; a larger request runs in parts, so
     that memory does not grow with it. If a batch fails, its requests run one by one,
-    and only those that fail alone get an error.
-
-    Args:
-        options: Gives the limits.
-        on_batch: Called with the number of rows and the seconds of each run.
+    and only those that fail alone get an error. `on_batch` hears the model, the number
+    of rows and the seconds of each run.
     """
 
     def __init__(
@@ -136,11 +129,9 @@ class Batcher:
             return batch
         rows = first.rows
         for job in list(self.waiting):
-            if (
-                job.rows is not None
-                and rows + job.rows <= self.max_rows
-                and job.joins(first)
-            ):
+            if job.rows is None or rows + job.rows > self.max_rows:
+                continue
+            if job.joins(first):
                 self.waiting.remove(job)
                 batch.append(job)
                 rows += job.rows
@@ -197,10 +188,8 @@ class Batcher:
             }
             parts.append(self._timed(first, part, min(self.max_rows, total - start)))
         outputs = {
-            name: np.concatenate([part[name] for part in parts])
-            if len(parts) > 1
-            else parts[0][name]
-            for name in first.outputs
+            name: np.concatenate([part[name] for part in parts]) if parts[1:] else array
+            for name, array in parts[0].items()
         }
         if len(batch) == 1:
             return [outputs]

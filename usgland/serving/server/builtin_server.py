@@ -60,13 +60,10 @@ async def run_server(
     started: Callable[[int, int, list[str]], None],
     stop: asyncio.Event,
 ) -> None:
-    """Serves until it is told to stop, then finishes what it has begun.
+    """Serves until `stop` is set, then finishes what it has begun.
 
-    Args:
-        options: What to serve, where and within which limits.
-        started: Called with the ports of REST and gRPC and what is served, e.g.
-            `["mine/3"]`, once requests are answered.
-        stop: Ends it when set, e.g. by `stop_on_signals`.
+    Once requests are answered, `started` is called with the ports of REST and gRPC and
+    what is served, e.g. `["mine/3"]`.
 
     Raises:
         UserError: If there is no model, or a port or a file cannot be used.
@@ -97,18 +94,14 @@ async def run_server(
         http.should_exit = True
         # Both end at once: neither takes a new request, both finish the old ones.
         await asyncio.gather(serving, rpc.stop(options.timeout_seconds))
-        await _end(watching, stopping)
+        for task in (watching, stopping):
+            task.cancel()
+        await asyncio.gather(watching, stopping, return_exceptions=True)
         await loader.close()
         core.batcher.close()
         log("info", "stopped")
         if not watching.cancelled():
             watching.result()  # An error there ended the server: show it.
-
-
-async def _end(*tasks: asyncio.Task) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def stop_on_signals() -> asyncio.Event:

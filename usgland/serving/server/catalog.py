@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorflow_serving.apis import get_model_status_pb2, status_pb2
 
-from usgland.serving.interface.status import RequestError
+from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.server.servable import Servable
 
 
@@ -44,12 +44,7 @@ class Catalog:
     def use(
         self, name: str, number: int | None = None, label: str | None = None
     ) -> Iterator[Servable]:
-        """Gives a version that is not dropped before the block ends.
-
-        Args:
-            name: Of the model.
-            number: Of the version; without it and a label, the newest one.
-            label: Name of a version instead.
+        """Gives a version, else the newest, that is not dropped before the block ends.
 
         Raises:
             RequestError: NOT_FOUND, or INVALID_ARGUMENT for a label nobody defined.
@@ -65,35 +60,22 @@ class Catalog:
         self, name: str, number: int | None, label: str | None
     ) -> Servable:
         if not name:
-            raise RequestError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
-        available = {
-            number: version.servable
-            for number, version in self.versions.get(name, {}).items()
-            if version.state == "AVAILABLE" and version.servable is not None
-        }
+            raise invalid("ModelSpec has no name specified.")
+        available = self.available(name)
         if label:
             number = self._labelled(name, label)
         if number is None:
-            number = max(available, default=None)
-            if number is None:
-                raise RequestError(
-                    "NOT_FOUND",
-                    f"Servable not found for request: Latest({name[:100]}). "
-                    f"Expected one of: {self._described()}",
-                )
+            asked, number = f"Latest({name[:100]})", max(available, default=None)
+        else:
+            asked = f"Specific({name[:100]}, {number})"
         if number not in available:
-            raise RequestError(
-                "NOT_FOUND",
-                f"Servable not found for request: Specific({name[:100]}, {number}). "
-                f"Expected one of: {self._described()}",
-            )
+            raise self._not_found(f"Servable not found for request: {asked}")
         return available[number]
 
     def _labelled(self, name: str, label: str) -> int:
         labels = self.labels.get(name, {})
         if label not in labels:
-            raise RequestError(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 f"Unrecognized servable version label: {label[:100]}. Expected one "
                 f"of: {', '.join(sorted(labels)) or 'none is defined'}",
             )
@@ -103,13 +85,21 @@ class Catalog:
         """What can be asked for, e.g. `["mine/3"]`."""
         return [
             f"{name}/{number}"
-            for name, known in sorted(self.versions.items())
-            for number, version in sorted(known.items())
-            if version.state == "AVAILABLE"
+            for name in sorted(self.versions)
+            for number in sorted(self.available(name))
         ]
 
-    def _described(self) -> str:
-        return ", ".join(self.served()[:20]) or "nothing is served now"
+    def available(self, name: str) -> dict[int, Servable]:
+        """The versions of a model that answer, by number."""
+        return {
+            number: version.servable
+            for number, version in self.versions.get(name, {}).items()
+            if version.state == "AVAILABLE" and version.servable is not None
+        }
+
+    def _not_found(self, what: str) -> RequestError:
+        served = ", ".join(self.served()[:20]) or "nothing is served now"
+        return RequestError("NOT_FOUND", f"{what}. Expected one of: {served}")
 
     def status(
         self, name: str, number: int | None = None, label: str | None = None
@@ -123,27 +113,19 @@ class Catalog:
             number = self._labelled(name, label)
         known = self.versions.get(name, {})
         if number is not None and number not in known:
-            raise RequestError(
-                "NOT_FOUND",
-                f"Could not find version {number} of model {name[:100]}. Expected "
-                f"one of: {self._described()}",
+            raise self._not_found(
+                f"Could not find version {number} of model {name[:100]}"
             )
         if not known:
-            raise RequestError(
-                "NOT_FOUND",
-                f"Could not find any versions of model {name[:100]}. Expected one "
-                f"of: {self._described()}",
-            )
+            raise self._not_found(f"Could not find any versions of model {name[:100]}")
         response = get_model_status_pb2.GetModelStatusResponse()
         numbers = sorted(known, reverse=True) if number is None else [number]
         for listed in numbers:
             version = known[listed]
-            status = response.model_version_status.add(
-                version=listed, state=version.state
+            ended = status_pb2.StatusProto(
+                error_code=version.code, error_message=version.message
             )
-            status.status.CopyFrom(
-                status_pb2.StatusProto(
-                    error_code=version.code, error_message=version.message
-                )
+            response.model_version_status.add(
+                version=listed, state=version.state, status=ended
             )
         return response

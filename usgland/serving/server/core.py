@@ -22,21 +22,13 @@ SIGNATURES = "signature_def"  # the one field of metadata that exists
 
 
 class Target(NamedTuple):
-    """What a request asks for.
-
-    Attributes:
-        model: Name of the model.
-        number: Number of its version, or None.
-        label: Name of its version, or None.
-        signature: Name of the signature; "" means `serving_default`.
-        outputs: Outputs wanted; none means all.
-    """
+    """What a request asks for."""
 
     model: str
     number: int | None = None
-    label: str | None = None
-    signature: str = ""
-    outputs: Sequence[str] = ()
+    label: str | None = None  # of a version, in place of its number
+    signature: str = ""  # `serving_default`
+    outputs: Sequence[str] = ()  # all
 
 
 class Answer(NamedTuple):
@@ -48,11 +40,7 @@ class Answer(NamedTuple):
 
 
 class Core:
-    """The parts of a running server that every request needs.
-
-    Args:
-        options: How it was started.
-    """
+    """The parts of a running server that every request needs."""
 
     def __init__(self, options: ServerOptions):
         self.options = options
@@ -66,13 +54,13 @@ class Core:
         self.telemetry.waiting.set_function(lambda: len(self.batcher.waiting))
 
     def check_token(self, header: str) -> None:
-        """Compares a bearer token in constant time.
+        """Refuses another bearer token than ours, compared in constant time.
 
         Args:
             header: What the client sent as `authorization`, or "".
 
         Raises:
-            RequestError: UNAUTHENTICATED if it is not the one expected.
+            RequestError: UNAUTHENTICATED.
         """
         if self.options.token is None:
             return
@@ -87,12 +75,9 @@ class Core:
     async def predict(
         self, target: Target, read: Callable[[Any], Arrays], deadline: float
     ) -> Answer:
-        """Runs a request.
+        """Runs a request, whose inputs `read` makes of the signature.
 
-        Args:
-            target: What it asks for.
-            read: Makes the inputs, once the signature is known.
-            deadline: In seconds of `time.monotonic`.
+        The deadline is in seconds of `time.monotonic`.
 
         Raises:
             RequestError: If it cannot be answered.
@@ -145,15 +130,9 @@ class Core:
             # Any name but those that we know may be a patient's.
             model = target.model if target.model in self.catalog.versions else ""
             self.telemetry.request(model, api, code, seconds)
-            log(
-                "info",
-                "predict",
-                api=api,
-                model=model,
-                code=code,
-                bytes=size,
-                milliseconds=round(1000 * seconds, 1),
-            )
+            took = round(1000 * seconds, 1)
+            fields = {"code": code, "bytes": size, "milliseconds": took}
+            log("info", "predict", api=api, model=model, **fields)
 
 
 def _wanted_outputs(signature: Any, names: Sequence[str]) -> tuple[str, ...]:

@@ -15,24 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from usgland.serving.interface import versions
 from usgland.serving.interface.status import RequestError
-from usgland.serving.interface.versions import (
-    WantedModel,
-    choose,
-    find_models,
-    find_versions,
-    read_model_config,
-)
 from usgland.serving.server.builtin_server import HttpServer, http_config, listen
-from usgland.serving.server.limits import (
-    BODIES,
-    Admission,
-    declared_size,
-    read_body,
-    refuse_too_large,
-)
+from usgland.serving.server.limits import BODIES, Admission, admitted_body
 from usgland.serving.server.page_routes import Served, page_routes
-from usgland.serving.server.rest import error_response, refused
+from usgland.serving.server.rest import METHODS, error_response, refused
 from usgland.serving.server.server_options import ServerOptions
 
 INSIDE = "127.0.0.1"  # where TensorFlow Serving's REST stands then
@@ -40,11 +28,7 @@ INSIDE = "127.0.0.1"  # where TensorFlow Serving's REST stands then
 
 @contextlib.contextmanager
 def front_of(options: ServerOptions, port: int) -> Iterator[None]:
-    """Serves the page, and passes on what is not its own, while the block runs.
-
-    Args:
-        options: Gives the address to listen on and the limits.
-        port: Of TensorFlow Serving's REST, on this machine.
+    """Serves the page, and passes the rest on to `port`, while the block runs.
 
     Raises:
         UserError: If the address cannot be used.
@@ -66,18 +50,14 @@ def build_front(options: ServerOptions, port: int) -> Starlette:
 
     async def pass_on(request: Request) -> Response:
         try:
-            await refuse_too_large(request, options)
-            size = declared_size(request)
-            with admission.admit(options.max_body_bytes if size is None else size):
-                body = await read_body(request, options)
+            async with admitted_body(request, admission, options) as body:
                 return await asyncio.to_thread(_ask, request, body, options, port)
         except RequestError as error:
             return error_response(error)
 
-    methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
     page = page_routes(lambda: _served(options), lambda header: None, options)
     return Starlette(
-        routes=[*page, Route("/{path:path}", pass_on, methods=methods)],
+        routes=[*page, Route("/{path:path}", pass_on, methods=METHODS)],
         exception_handlers={HTTPException: refused},
     )
 
@@ -112,14 +92,14 @@ def _ask(request: Request, body: bytes, options: ServerOptions, port: int) -> Re
 
 def _served(options: ServerOptions) -> Iterator[Served]:
     """The versions that the policy asks for; REST tells whether one is loaded yet."""
-    for name, model in sorted(_wanted(options).items()):
-        with contextlib.suppress(OSError):  # A folder that is away has no version.
-            present = find_versions(model.path)
-            for number in choose(model, present, ()):
-                yield Served(name, number, present[number])
-
-
-def _wanted(options: ServerOptions) -> dict[str, WantedModel]:
     if options.model_config_file is None:
-        return find_models(options.models_dir, options.keep_versions)
-    return read_model_config(options.model_config_file, options.models_dir)
+        wanted = versions.find_models(options.models_dir, options.keep_versions)
+    else:
+        wanted = versions.read_model_config(
+            options.model_config_file, options.models_dir
+        )
+    for name, model in sorted(wanted.items()):
+        with contextlib.suppress(OSError):  # A folder that is away has no version.
+            present = versions.find_versions(model.path)
+            for number in versions.choose(model, present, ()):
+                yield Served(name, number, present[number])

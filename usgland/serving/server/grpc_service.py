@@ -4,8 +4,9 @@ Reference:
     [apis of TensorFlow Serving](https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis)
 """
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -47,17 +48,13 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.core = core
 
     async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async def reply() -> Any:
+        async with _aborting(context):
             return await _predict(self.core, request, context)
 
-        return await _answered(context, reply)
-
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async def reply() -> Any:
+        async with _aborting(context):
             target = _target(request.model_spec)
             return self.core.metadata(target, request.metadata_field)
-
-        return await _answered(context, reply)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -67,17 +64,17 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self.core = core
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async def reply() -> Any:
+        async with _aborting(context):
             if not request.HasField("model_spec"):
                 raise invalid("Missing ModelSpec")
             return self.core.catalog.status(*_target(request.model_spec)[:3])
 
-        return await _answered(context, reply)
 
-
-async def _answered(context: Any, reply: Callable[[], Awaitable[Any]]) -> Any:
+@contextlib.asynccontextmanager
+async def _aborting(context: Any) -> AsyncIterator[None]:
+    """Ends the call with the status of a `RequestError`."""
     try:
-        return await reply()
+        yield
     except RequestError as error:
         await context.abort(error.grpc_status, error.message)
 
@@ -86,9 +83,8 @@ async def _predict(core: Core, request: Any, context: Any) -> Any:
     target = _target(request.model_spec, tuple(request.output_filter))
     size = request.ByteSize()
     remaining = context.time_remaining()  # None without a deadline of the client
-    seconds = core.options.timeout_seconds
-    if remaining is not None:
-        seconds = min(seconds, remaining)
+    longest = core.options.timeout_seconds
+    seconds = longest if remaining is None else min(longest, remaining)
     deadline = time.monotonic() + seconds
     with core.observed(target, "GRPC", size), core.admission.admit(size):
         answer = await core.predict(
@@ -136,10 +132,9 @@ class TokenCheck(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> Any:
         metadata = dict(details.invocation_metadata)
-        if details.method.startswith(HEALTH):
-            return await continuation(details)
         try:
-            self.core.check_token(str(metadata.get("authorization", "")))
+            if not details.method.startswith(HEALTH):
+                self.core.check_token(str(metadata.get("authorization", "")))
         except RequestError as error:
             refusal = error
 

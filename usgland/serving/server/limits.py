@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -21,10 +21,6 @@ class Admission:
 
     Nothing waits here: a request is taken at once or refused at once, so that
     memory has a bound and a client learns early that it should try again.
-
-    Args:
-        max_requests: Most requests at one time.
-        max_bytes: Most bytes of requests at one time.
     """
 
     def __init__(self, max_requests: int, max_bytes: int):
@@ -38,17 +34,15 @@ class Admission:
         Raises:
             RequestError: RESOURCE_EXHAUSTED if there is none.
         """
+        limit = None
         if self.requests >= self.max_requests:
+            limit = f"{self.max_requests} requests"
+        elif self.requests and self.bytes + size > self.max_bytes:
+            limit = f"{self.max_bytes} bytes of requests"
+        if limit is not None:
             raise RequestError(
                 "RESOURCE_EXHAUSTED",
-                f"Expected at most {self.max_requests} requests at one time. "
-                "Try again later",
-            )
-        if self.requests and self.bytes + size > self.max_bytes:
-            raise RequestError(
-                "RESOURCE_EXHAUSTED",
-                f"Expected at most {self.max_bytes} bytes of requests at one time. "
-                "Try again later",
+                f"Expected at most {limit} at one time. Try again later",
             )
         self.requests += 1
         self.bytes += size
@@ -65,31 +59,36 @@ def declared_size(request: Request) -> int | None:
     return int(declared) if declared.isdecimal() and len(declared) < 16 else None
 
 
-async def refuse_too_large(request: Request, options: ServerOptions) -> None:
-    """Turns a body away that says it is too large.
+@contextlib.asynccontextmanager
+async def admitted_body(
+    request: Request, admission: Admission, options: ServerOptions
+) -> AsyncIterator[bytes]:
+    """The whole body, which keeps its place until the block ends.
 
     Raises:
-        RequestError: RESOURCE_EXHAUSTED, with the status 413.
+        RequestError: If it is too large or too slow, its client has gone, or there is
+            no place.
     """
     size = declared_size(request)
     if size is not None and size > options.max_body_bytes:
-        await _discard(request, size, options.timeout_seconds)
-        raise _too_large(options.max_body_bytes)
+        if size <= DISCARDED_BYTES:
+            with contextlib.suppress(TimeoutError, ClientDisconnect):
+                async with asyncio.timeout(options.timeout_seconds):
+                    async for _ in request.stream():
+                        pass
+        raise _too_large(options)
+    with admission.admit(options.max_body_bytes if size is None else size):
+        yield await _read_body(request, options)
 
 
-async def read_body(request: Request, options: ServerOptions) -> bytes:
-    """The whole body.
-
-    Raises:
-        RequestError: If it is too large or too slow, or its client has gone.
-    """
+async def _read_body(request: Request, options: ServerOptions) -> bytes:
     parts, size = [], 0
     try:
         async with asyncio.timeout(options.timeout_seconds):
             async for part in request.stream():
                 size += len(part)
                 if size > options.max_body_bytes:
-                    raise _too_large(options.max_body_bytes)
+                    raise _too_large(options)
                 parts.append(part)
     except TimeoutError as error:
         raise RequestError(
@@ -100,18 +99,6 @@ async def read_body(request: Request, options: ServerOptions) -> bytes:
     return b"".join(parts)
 
 
-async def _discard(request: Request, size: int, seconds: float) -> None:
-    if size > DISCARDED_BYTES:
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            async for _ in request.stream():
-                pass
-    except (TimeoutError, ClientDisconnect):
-        return
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError(
-        "RESOURCE_EXHAUSTED", f"Expected a body of at most {limit} bytes", 413
-    )
+def _too_large(options: ServerOptions) -> RequestError:
+    message = f"Expected a body of at most {options.max_body_bytes} bytes"
+    return RequestError("RESOURCE_EXHAUSTED", message, 413)

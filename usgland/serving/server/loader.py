@@ -7,15 +7,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from usgland.errors import UserError
-from usgland.serving.interface.status import NAMES, RequestError, readable
-from usgland.serving.interface.versions import (
-    WantedModel,
-    choose,
-    find_models,
-    find_versions,
-    fingerprint,
-    read_model_config,
-)
+from usgland.serving.interface import versions
+from usgland.serving.interface.status import RequestError, from_tensorflow
 from usgland.serving.server.catalog import Catalog, Version
 from usgland.serving.server.logs import log
 from usgland.serving.server.servable import Servable
@@ -36,21 +29,19 @@ LOAD_ERRORS = (
 
 
 class Loader:
-    """Watches the folders. It runs in the event loop; loading has its own thread.
+    """Watches the folders and fills the catalog from which requests are answered.
 
-    Args:
-        options: Where models are, and how many versions are kept.
-        catalog: What requests are answered from; it is filled here.
+    It runs in the event loop; loading has its own thread.
     """
 
     def __init__(self, options: ServerOptions, catalog: Catalog):
         self.options, self.catalog = options, catalog
-        self.wanted: dict[str, WantedModel] = {}
+        self.wanted: dict[str, versions.WantedModel] = {}
         self._config_read: tuple[int, int] | None = None
         self._drains: set[asyncio.Task] = set()
 
     async def start(self) -> None:
-        """Loads what is there.
+        """Loads all that is wanted.
 
         Raises:
             UserError: If no model is found, or the configuration cannot be read.
@@ -86,14 +77,14 @@ class Loader:
     def _find(self) -> None:
         path = self.options.model_config_file
         if path is None:
-            self.wanted = find_models(
+            self.wanted = versions.find_models(
                 self.options.models_dir, self.options.keep_versions
             )
             return
         stat = path.stat()
         if self._config_read != (stat.st_mtime_ns, stat.st_size):
             self._config_read = (stat.st_mtime_ns, stat.st_size)
-            self.wanted = read_model_config(path, self.options.models_dir)
+            self.wanted = versions.read_model_config(path, self.options.models_dir)
             self.catalog.labels = {
                 name: model.labels for name, model in self.wanted.items()
             }
@@ -103,26 +94,21 @@ class Loader:
         for name in sorted(set(self.catalog.versions) | set(self.wanted)):
             model = self.wanted.get(name)
             try:
-                present = find_versions(model.path) if model else {}
+                present = versions.find_versions(model.path) if model else {}
             except FileNotFoundError:
                 present = {}
             except OSError as error:
                 log("warning", "versions_not_read", model=name, reason=str(error))
                 continue
             wanted = await self._load_wanted(name, model, present) if model else []
-            known = self.catalog.versions.get(name, {})
-            available = {
-                number
-                for number, version in known.items()
-                if version.state == "AVAILABLE"
-            }
+            available = set(self.catalog.available(name))
             # Something must serve while what replaces it cannot be loaded.
             if not present or (wanted and available.issuperset(wanted)):
                 for version in available.difference(wanted):
                     self._drop(name, version)
 
     async def _load_wanted(
-        self, name: str, model: WantedModel, present: dict[int, Path]
+        self, name: str, model: versions.WantedModel, present: dict[int, Path]
     ) -> list[int]:
         known = self.catalog.versions.setdefault(name, {})
         while True:
@@ -131,9 +117,9 @@ class Loader:
                 for version, path in present.items()
                 if version in known
                 and known[version].failed_files is not None
-                and known[version].failed_files == fingerprint(path)
+                and known[version].failed_files == versions.fingerprint(path)
             }
-            wanted = choose(model, present, broken)
+            wanted = versions.choose(model, present, broken)
             missing = [
                 version
                 for version in wanted
@@ -145,20 +131,16 @@ class Loader:
 
     async def _load(self, name: str, number: int, path: Path) -> None:
         version = self.catalog.versions[name][number] = Version("LOADING")
-        files = fingerprint(path)  # What is written from now on is another try.
+        files = versions.fingerprint(
+            path
+        )  # What is written from now on is another try.
         try:
             servable, warmed = await asyncio.to_thread(self._read, path, name, number)
         except LOAD_ERRORS as error:
             version.state, version.failed_files = "END", files
             version.code, version.message = _reason(error)
-            log(
-                "error",
-                "load_failed",
-                model=name,
-                version=number,
-                code=version.code,
-                reason=version.message,
-            )
+            fields = {"code": version.code, "reason": version.message}
+            log("error", "load_failed", model=name, version=number, **fields)
         else:
             version.state, version.servable = "AVAILABLE", servable
             log("info", "loaded", model=name, version=number, warmed_up=warmed)
@@ -180,8 +162,7 @@ class Loader:
         task.add_done_callback(self._drains.discard)
 
     async def _drain(self, name: str, number: int, version: Version) -> None:
-        servable = version.servable
-        if servable is not None:
+        if (servable := version.servable) is not None:
             while servable.users:
                 await asyncio.sleep(0.02)
             await asyncio.to_thread(servable.close)
@@ -190,19 +171,18 @@ class Loader:
 
     async def close(self) -> None:
         """Drops everything, once nobody uses it."""
-        for name, known in self.catalog.versions.items():
-            for number, version in known.items():
-                if version.state == "AVAILABLE":
-                    self._drop(name, number)
+        for name in self.catalog.versions:
+            for number in self.catalog.available(name):
+                self._drop(name, number)
         await asyncio.gather(*self._drains)
 
 
 def _reason(error: Exception) -> tuple[str, str]:
     """The code of gRPC and one line for what went wrong in loading."""
+    if isinstance(error, tf.errors.OpError):
+        error = from_tensorflow(error)
     if isinstance(error, RequestError):
         return error.code, error.message
-    if isinstance(error, tf.errors.OpError):
-        return NAMES.get(error.error_code, "UNKNOWN"), readable(error)
     missing = isinstance(error, OSError) and "does not exist" in str(error)
     code = "NOT_FOUND" if missing else "DATA_LOSS"
     return code, " ".join(str(error).split())[:500]

@@ -17,13 +17,7 @@ LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERR
 
 
 def log(level: str, event: str, **fields: object) -> None:
-    """Writes one line.
-
-    Args:
-        level: A key of `LEVELS`.
-        event: What happened, as one word.
-        **fields: Facts that hold nothing of a patient.
-    """
+    """Writes one line: what happened, as one word, and facts of no patient."""
     LOGGER.log(LEVELS[level], event, extra={"fields": fields})
 
 

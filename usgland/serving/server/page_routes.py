@@ -106,11 +106,7 @@ class _Sheet(_Part):
 
 
 def page_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
-    """Reads the sheet of a version.
-
-    Returns:
-        The sheet and "", or None and why there is none, in a sentence for the page.
-    """
+    """The sheet of a version and "", or None and why, in a sentence for the page."""
     try:
         content = (folder / MODEL_SHEET).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -177,6 +173,7 @@ def _listed(served: list[Served]) -> list[dict[str, Any]]:
     listed = []
     for name, version, path in served:
         sheet, problem = page_sheet(path)
-        entry = {"name": name, "version": version, "sheet": sheet, "problem": problem}
-        listed.append(entry)
+        listed.append(
+            {"name": name, "version": version, "sheet": sheet, "problem": problem}
+        )
     return listed

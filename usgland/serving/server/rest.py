@@ -20,23 +20,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from usgland.serving.interface import rest_json
 from usgland.serving.interface.inputs import Arrays
-from usgland.serving.interface.rest_json import (
-    answer,
-    parse_json,
-    read_inputs,
-    signature_of,
-)
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.interface.versions import LARGEST_VERSION
 from usgland.serving.server.core import SIGNATURES, Core, Target
-from usgland.serving.server.limits import declared_size, read_body, refuse_too_large
+from usgland.serving.server.limits import admitted_body, declared_size
 from usgland.serving.server.page_routes import Served, page_routes
 from usgland.serving.server.telemetry import CONTENT_TYPE, PATH
 
 MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
 STATUS = re.compile(MODEL + r"(/metadata)?")
+METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
 
@@ -60,12 +56,11 @@ def build_app(core: Core) -> Starlette:
     page = []
     if core.options.page:
         page = page_routes(lambda: _served(core), core.check_token, core.options)
-    methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
     return Starlette(
         routes=[
             *page,
             Route(PATH, endpoint(_telemetry), methods=["GET"]),
-            Route("/{path:path}", endpoint(_models), methods=methods),
+            Route("/{path:path}", endpoint(_models), methods=METHODS),
         ],
         exception_handlers={HTTPException: refused, Exception: _unexpected},
     )
@@ -79,10 +74,11 @@ def error_response(error: RequestError) -> JSONResponse:
 
 def _served(core: Core) -> list[Served]:
     return [
-        Served(name, number, version.servable.path)
-        for name, known in sorted(core.catalog.versions.items())
-        for number, version in sorted(known.items(), reverse=True)
-        if version.state == "AVAILABLE" and version.servable is not None
+        Served(name, number, servable.path)
+        for name in sorted(core.catalog.versions)
+        for number, servable in sorted(
+            core.catalog.available(name).items(), reverse=True
+        )
     ]
 
 
@@ -136,24 +132,20 @@ def _target(name: str, number: str | None, label: str | None) -> Target:
 
 
 async def _predict(core: Core, request: Request, target: Target) -> Response:
-    start = time.monotonic()
-    deadline = start + core.options.timeout_seconds
-    size = declared_size(request)
-    with core.observed(target, "REST", size or 0):
-        await refuse_too_large(request, core.options)
-        most = core.options.max_body_bytes if size is None else size
-        with core.admission.admit(most):
-            document = parse_json(await read_body(request, core.options))
-            target = target._replace(signature=signature_of(document))
+    deadline = time.monotonic() + core.options.timeout_seconds
+    with core.observed(target, "REST", declared_size(request) or 0):
+        async with admitted_body(request, core.admission, core.options) as body:
+            document = rest_json.parse_json(body)
+            target = target._replace(signature=rest_json.signature_of(document))
             as_rows = False
 
             def read(signature: object) -> Arrays:
                 nonlocal as_rows
-                inputs, as_rows = read_inputs(document, signature)
+                inputs, as_rows = rest_json.read_inputs(document, signature)
                 return inputs
 
             reply = await core.predict(target, read, deadline)
-            content = json.dumps(answer(reply.outputs, rows=as_rows))
+            content = json.dumps(rest_json.answer(reply.outputs, rows=as_rows))
     return Response(content, media_type="application/json")
 
 

@@ -10,12 +10,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from usgland.serving.interface.inputs import (
-    DEFAULT_SIGNATURE,
-    Arrays,
-    arrays_of,
-    checked,
-)
+from usgland.serving.interface import inputs as tensors
+from usgland.serving.interface.inputs import DEFAULT_SIGNATURE, Arrays
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.interface.versions import WARMUP_REQUESTS
 
@@ -27,11 +23,6 @@ class Servable:
 
     A session, as in TensorFlow Serving: it ends a run that takes too long, and
     `close` gives its memory back.
-
-    Args:
-        path: Folder of the version.
-        name: Name of the model.
-        version: Number of the version.
 
     Raises:
         tf.errors.OpError, OSError, ValueError, KeyError, RuntimeError: If it is not
@@ -76,32 +67,13 @@ class Servable:
     def run(
         self, signature: str, outputs: Sequence[str], inputs: Arrays, seconds: float
     ) -> Arrays:
-        """Runs checked inputs through a signature.
-
-        Args:
-            signature: Its name.
-            outputs: Names of the outputs to compute.
-            inputs: Every input of the signature by its name.
-            seconds: After which TensorFlow gives up.
-
-        Returns:
-            The outputs by their names.
+        """Runs checked inputs through a signature and gives the outputs asked for.
 
         Raises:
             tf.errors.OpError: What the graph raises; DeadlineExceededError if late.
         """
         names = sorted(inputs)
-        call = self._callable(signature, names, tuple(outputs))
-        options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(1000 * seconds)))
-        values = call(*(inputs[name] for name in names), options=options)
-        return {
-            name: np.asarray(value) for name, value in zip(outputs, values, strict=True)
-        }
-
-    def _callable(
-        self, signature: str, names: list[str], outputs: tuple[str, ...]
-    ) -> Callable:
-        key = (signature, outputs)
+        key = (signature, tuple(outputs))
         with self._lock:
             if key not in self._callables:
                 definition = self.signatures[signature]
@@ -111,13 +83,15 @@ class Servable:
                         [definition.inputs[name].name for name in names],
                         accept_options=True,
                     )
-            return self._callables[key]
+            call = self._callables[key]
+        options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(1000 * seconds)))
+        values = call(*(inputs[name] for name in names), options=options)
+        return {
+            name: np.asarray(value) for name, value in zip(outputs, values, strict=True)
+        }
 
     def warm_up(self, seconds: float) -> int:
-        """Replays the requests that were exported with the model.
-
-        Returns:
-            How many there were.
+        """Replays the requests that were exported with the model, and counts them.
 
         Raises:
             RequestError, tf.errors.OpError: If one fails: the version is not served.
@@ -134,7 +108,7 @@ class Servable:
             request = log.predict_log.request
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = self.signature(name)
-            inputs = checked(signature, arrays_of(request.inputs))
+            inputs = tensors.checked(signature, tensors.arrays_of(request.inputs))
             self.run(name, sorted(signature.outputs), inputs, seconds)
         return number
 

@@ -15,19 +15,15 @@ class ServerOptions:
     Attributes:
         models_dir: Folder of `NAME/VERSION/`.
         model_config_file: A `model_config_list` as TensorFlow Serving reads it.
-        host: Address to listen on.
-        rest_port: Port of REST; 0 takes a free one.
-        grpc_port: Port of gRPC; 0 takes a free one.
+        rest_port, grpc_port: 0 takes a free one.
         keep_versions: How many of the newest versions are served; None means all.
         poll_seconds: Time between two looks at the folders.
-        max_body_megabytes: Largest request.
         max_requests: Requests that are read, wait or run at one time.
         timeout_seconds: Longest time for one request.
         max_batch_size: Most images that run at one time.
         batch_window_milliseconds: How long a request waits for company.
         threads: Batches that run at one time.
-        tls_certificate: PEM file of the certificate chain.
-        tls_key: PEM file of its key.
+        tls_certificate, tls_key: PEM files of the certificate chain and of its key.
         token: What clients must send, if anything.
         page: Whether the reading page stands at the address of REST.
     """

@@ -4,16 +4,11 @@ Its dashboards and alerts work with this server as well. What it has no name for
 starts with `usgland_`.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client import (
-    CollectorRegistry,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
+import prometheus_client
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -41,51 +36,40 @@ class Telemetry:
     """All counts of one server."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        registry = self.registry = prometheus_client.CollectorRegistry()
+        histogram = functools.partial(prometheus_client.Histogram, registry=registry)
+        gauge = functools.partial(prometheus_client.Gauge, registry=registry)
         self.request_count = RequestCount()
-        self.registry.register(self.request_count)
-        self.request_latency = Histogram(
+        registry.register(self.request_count)
+        self.request_latency = histogram(
             ":tensorflow:serving:request_latency",
             "Microseconds from a request to its answer.",
             ("model_name", "API", "entrypoint"),
             buckets=MICROSECONDS,
-            registry=self.registry,
         )
-        self.runtime_latency = Histogram(
+        self.runtime_latency = histogram(
             ":tensorflow:serving:runtime_latency",
             "Microseconds of one run of a model.",
             ("model_name", "API", "runtime"),
             buckets=MICROSECONDS,
-            registry=self.registry,
         )
-        self.batch_rows = Histogram(
+        self.batch_rows = histogram(
             "usgland_batch_rows",
             "Cases in one run of a model.",
             ("model_name",),
             buckets=ROWS,
-            registry=self.registry,
         )
-        self.requests = Gauge(
-            "usgland_requests",
-            "Requests that are read, wait or run now.",
-            registry=self.registry,
+        self.requests = gauge(
+            "usgland_requests", "Requests that are read, wait or run now."
         )
-        self.waiting = Gauge(
-            "usgland_waiting",
-            "Requests that wait for a thread.",
-            registry=self.registry,
-        )
-        ProcessCollector(registry=self.registry)
+        self.waiting = gauge("usgland_waiting", "Requests that wait for a thread.")
+        prometheus_client.ProcessCollector(registry=registry)
 
     def request(self, model: str, api: str, code: str, seconds: float) -> None:
-        """Counts a Predict request.
+        """Counts a Predict request by `REST` or `GRPC`.
 
-        Args:
-            model: Its name, or "" where no such model is known, so that a client
-                cannot make names without end.
-            api: `REST` or `GRPC`.
-            code: How it ended.
-            seconds: How long it took.
+        Where no such model is known its name is "", so that a client cannot make
+        names without end.
         """
         self.request_count.counts[model, code] += 1
         self.request_latency.labels(model, "predict", api).observe(seconds * 1e6)
@@ -97,4 +81,4 @@ class Telemetry:
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+        return prometheus_client.generate_latest(self.registry)

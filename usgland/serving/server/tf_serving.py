@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from usgland.errors import UserError
-from usgland.serving.interface.versions import (
-    find_models,
-    model_config_text,
-    read_model_config,
-)
+from usgland.serving.interface import versions
 from usgland.serving.server.front import INSIDE, front_of
 from usgland.serving.server.server_options import ServerOptions
 
@@ -28,24 +24,21 @@ CONFIG = "models.config"
 
 
 class Choice(NamedTuple):
-    """Which server runs, and why.
+    """Which server runs, and why."""
 
-    Attributes:
-        server: `binary`, an engine of `ENGINES`, or "" for the built-in one.
-        image: Of the engine.
-        reason: One line for whoever starts it.
-    """
-
-    server: str
-    image: str
-    reason: str
+    server: str  # `binary`, an engine of `ENGINES`, or "" for the built-in one
+    image: str  # of the engine
+    reason: str  # one line for whoever starts it
 
 
 def choose_server(options: ServerOptions) -> Choice:
     """Looks for what can serve under these options; nothing is downloaded."""
-    ours = _needs_ours(options)
-    if ours:
-        return Choice("", "", f"Built-in server: {ours}")
+    if options.token is not None:
+        return _builtin("TensorFlow Serving knows no --token-file")
+    if options.tls_certificate is not None:
+        return _builtin("TensorFlow Serving has no TLS for REST")
+    if 0 in (options.rest_port, options.grpc_port):
+        return _builtin("port 0, any free one, is asked for")
     binary = shutil.which(BINARY)
     if binary and options.host in EVERYWHERE:
         return Choice("binary", "", f"TensorFlow Serving: {binary}")
@@ -54,27 +47,14 @@ def choose_server(options: ServerOptions) -> Choice:
         if image:
             return Choice(engine, image, f"TensorFlow Serving: {engine} image {image}")
     if binary:
-        return Choice(
-            "",
-            "",
-            f"Built-in server: {BINARY} listens on every address; --host 0.0.0.0 "
-            "allows that",
+        return _builtin(
+            f"{BINARY} listens on every address; --host 0.0.0.0 allows that"
         )
-    return Choice(
-        "",
-        "",
-        f"Built-in server: no {BINARY} on the path, and no {IMAGE} image here",
-    )
+    return _builtin(f"no {BINARY} on the path, and no {IMAGE} image here")
 
 
-def _needs_ours(options: ServerOptions) -> str:
-    if options.token is not None:
-        return "TensorFlow Serving knows no --token-file"
-    if options.tls_certificate is not None:
-        return "TensorFlow Serving has no TLS for REST"
-    if 0 in (options.rest_port, options.grpc_port):
-        return "port 0, any free one, is asked for"
-    return ""
+def _builtin(reason: str) -> Choice:
+    return Choice("", "", f"Built-in server: {reason}")
 
 
 def _local_image(engine: str) -> str:
@@ -95,7 +75,7 @@ def _local_image(engine: str) -> str:
 
 def write_model_config(options: ServerOptions, path: Path) -> None:
     """Writes the models found in the folder, and the policy, as TF Serving reads it."""
-    models = find_models(options.models_dir, options.keep_versions)
+    models = versions.find_models(options.models_dir, options.keep_versions)
     if not models:
         raise UserError(
             f"Expected a model under {options.models_dir}, as NAME/VERSION/. "
@@ -105,20 +85,16 @@ def write_model_config(options: ServerOptions, path: Path) -> None:
         name: replace(model, path=model.path.resolve())
         for name, model in models.items()
     }
-    path.write_text(model_config_text(here), encoding="utf-8")
+    path.write_text(versions.model_config_text(here), encoding="utf-8")
 
 
 def command_of(
     choice: Choice, options: ServerOptions, config: Path, behind: int | None = None
 ) -> list[str]:
-    """The command that serves the models of a configuration.
+    """The command that serves the models of a `model_config_list`.
 
-    Args:
-        choice: The binary, or an engine and its image.
-        options: Addresses and folders.
-        config: The `model_config_list`.
-        behind: Port of REST on this machine alone, where the reading page has the
-            address of the options; None: there is no page.
+    Where the reading page has the address of the options, REST stands `behind` it, at
+    this port of this machine alone.
     """
     flags = [f"--model_config_file={config.resolve()}"]
     # Labels in a file name versions that are not loaded yet when it starts.
@@ -134,7 +110,8 @@ def command_of(
     command += ["--publish", f"{rest}:8501"]
     folders = {options.models_dir.resolve(), config.resolve()}
     if options.model_config_file is not None:
-        models = read_model_config(options.model_config_file, options.models_dir)
+        file = options.model_config_file
+        models = versions.read_model_config(file, options.models_dir)
         folders |= {model.path.resolve() for model in models.values()}
     for folder in sorted(folders):
         command += ["--volume", f"{folder}:{folder}:ro"]
@@ -146,15 +123,9 @@ def command_of(
 def run_tf_serving(
     choice: Choice, options: ServerOptions, show: Callable[[str], None] = print
 ) -> int:
-    """Runs it until it ends; SIGTERM is passed on.
+    """Runs it until it ends, and gives its exit status; SIGTERM is passed on.
 
-    Args:
-        choice: What to run.
-        options: Addresses and folders.
-        show: Called with the command line, and with the address of the page.
-
-    Returns:
-        Its exit status.
+    The command line, and the address of the page, are shown.
     """
     with tempfile.TemporaryDirectory(prefix="usgland-") as folder:
         config = options.model_config_file
@@ -162,7 +133,7 @@ def run_tf_serving(
             config = Path(folder) / CONFIG
             write_model_config(options, config)
         else:
-            read_model_config(config, options.models_dir)  # It names an error.
+            versions.read_model_config(config, options.models_dir)  # Names an error.
         if not options.page:
             return _run(command_of(choice, options, config), show)
         port = _free_port()
