@@ -20,20 +20,14 @@ IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 
 
 class Backbone(NamedTuple):
-    """A network and how pixels in [0, 255] are scaled for it.
+    """A network and how pixels in [0, 255] are scaled for it."""
 
-    Attributes:
-        build: Maps (scaled pixels `(batch, size, size, 3)`, alpha) to a feature map
-            `(batch, height, width, channels)` whose layers join the caller's graph.
-        scale: Factor for every pixel.
-        offset: Added afterwards, one for each of the three channels.
-        imagenet: Maps alpha to ImageNet weights, `{"layer/variable": array}`, or
-            None if there are none.
-    """
-
+    # Maps (scaled pixels `(batch, size, size, 3)`, alpha) to a feature map
+    # `(batch, height, width, channels)` whose layers join the caller's graph.
     build: Callable[[keras.KerasTensor, float], keras.KerasTensor]
     scale: float
-    offset: tuple[float, float, float]
+    offset: tuple[float, float, float]  # of the channels, added after the scaling
+    # Maps alpha to `{"layer/variable": array}`; None if there are none.
     imagenet: Callable[[float], dict[str, np.ndarray]] | None
 
 
@@ -42,12 +36,8 @@ def _application(
 ) -> dict:
     """The parts of a `Backbone` that wrap one of `keras.applications`.
 
-    Args:
-        network: Of `keras.applications`.
-        file: Its ImageNet weights, see `application_file`; `{alpha}` in it stands for
-            the width.
-        md5: Of that file; None where keras.applications publishes none.
-        has_alpha: Whether it comes in several widths.
+    See `application_file` for the file of its ImageNet weights, in which `{alpha}`
+    stands for the width.
     """
 
     def options(alpha: float) -> dict:
@@ -142,13 +132,8 @@ def load_weights(
 ) -> None:
     """Gives the backbone's layers in `model` the weights asked for.
 
-    Args:
-        model: A model whose layers have the backbone's names.
-        name: Key of `BACKBONES`.
-        weights: `"imagenet"`, a weights file (`.npz` of `layer/variable` arrays,
-            `.keras`, or `.weights.h5` of the backbone without its top), or a run
-            directory.
-        alpha: Width of MobileNetV2.
+    These are `"imagenet"`, a weights file (`.npz` of `layer/variable` arrays, `.keras`,
+    or `.weights.h5` of the backbone without its top), or a run directory.
 
     Raises:
         UserError: If the weights are missing, corrupt or of another network.
@@ -163,60 +148,6 @@ def load_weights(
         arrays, source = imagenet(alpha), f"imagenet weights of {name}"
     else:
         arrays, source = _read(Path(weights), name, alpha), weights
-    _assign(model, name, arrays, source, alpha)
-
-
-def model_arrays(model: keras.Model) -> dict[str, np.ndarray]:
-    """The weights of every layer as `{"layer/variable": array}`."""
-    return {
-        f"{layer.name}/{variable.name}": np.asarray(variable)
-        for layer in model.layers
-        for variable in layer.weights
-    }
-
-
-def backbone_layers(name: BackboneName, alpha: float) -> list[str]:
-    """Names of the backbone's layers that have weights."""
-    pixels = keras.Input((224, 224, 3))
-    network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
-    return [layer.name for layer in network.layers if layer.weights]
-
-
-def _read(path: Path, name: BackboneName, alpha: float) -> dict[str, np.ndarray]:
-    if path.is_dir():
-        path = path / "model.keras"
-    if not path.exists():
-        raise UserError(
-            "`model.weights`: expected 'imagenet', null, a weights file or a run "
-            f"directory with model.keras. Received: {path}"
-        )
-    if path.suffix == ".npz":
-        return read_arrays(path)
-    try:
-        if path.suffix == ".keras":
-            return model_arrays(keras.models.load_model(path, compile=False))
-        pixels = keras.Input((224, 224, 3))
-        network = keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
-        with warnings.catch_warnings():
-            # It warns of every layer of another network, before the error.
-            warnings.filterwarnings("ignore", "Skipping nested container")
-            network.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"`model.weights`: expected weights of {name} without its top in {path}. "
-            f"Received a file that cannot be read as such: {reason}"
-        ) from error
-    return model_arrays(network)
-
-
-def _assign(
-    model: keras.Model,
-    name: BackboneName,
-    arrays: dict[str, np.ndarray],
-    source: str,
-    alpha: float,
-) -> None:
     assignments = []
     for layer in map(model.get_layer, backbone_layers(name, alpha)):
         for variable in layer.weights:
@@ -232,3 +163,49 @@ def _assign(
             assignments.append((variable, array))
     for variable, array in assignments:
         variable.assign(array)
+
+
+def model_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """The weights of every layer as `{"layer/variable": array}`."""
+    return {
+        f"{layer.name}/{variable.name}": np.asarray(variable)
+        for layer in model.layers
+        for variable in layer.weights
+    }
+
+
+def backbone_layers(name: BackboneName, alpha: float) -> list[str]:
+    """Names of the backbone's layers that have weights."""
+    return [layer.name for layer in _network(name, alpha).layers if layer.weights]
+
+
+def _network(name: BackboneName, alpha: float) -> keras.Model:
+    pixels = keras.Input((224, 224, 3))
+    return keras.Model(pixels, BACKBONES[name].build(pixels, alpha))
+
+
+def _read(path: Path, name: BackboneName, alpha: float) -> dict[str, np.ndarray]:
+    if path.is_dir():
+        path = path / "model.keras"
+    if not path.exists():
+        raise UserError(
+            "`model.weights`: expected 'imagenet', null, a weights file or a run "
+            f"directory with model.keras. Received: {path}"
+        )
+    if path.suffix == ".npz":
+        return read_arrays(path)
+    try:
+        if path.suffix == ".keras":
+            return model_arrays(keras.models.load_model(path, compile=False))
+        network = _network(name, alpha)
+        with warnings.catch_warnings():
+            # It warns of every layer of another network, before the error.
+            warnings.filterwarnings("ignore", "Skipping nested container")
+            network.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"`model.weights`: expected weights of {name} without its top in {path}. "
+            f"Received a file that cannot be read as such: {reason}"
+        ) from error
+    return model_arrays(network)

@@ -5,26 +5,19 @@ from typing import Any
 import keras
 
 from usgland.config import Config
-from usgland.models.backbones import (
-    BACKBONES,
-    backbone_layers,
-    load_weights,
-    scale_pixels,
-)
+from usgland.models import backbones
 from usgland.models.clinical import ClinicalEncoding, IsGiven
 from usgland.models.fusion import fuse
 from usgland.models.preprocessing import Preprocessing
 
 # Other parts of the package look for these layers by name.
-INPUT, PREPROCESSING, ENCODING, HAS_IMAGE, POOLED, LOGIT, PROBABILITY = (
-    "image_bytes",
-    "preprocessing",
-    "clinical_encoding",
-    "has_image",
-    "mean",
-    "logit",
-    "probability",
-)
+INPUT = "image_bytes"
+PREPROCESSING = "preprocessing"
+ENCODING = "clinical_encoding"
+HAS_IMAGE = "has_image"
+POOLED = "mean"
+LOGIT = "logit"
+PROBABILITY = "probability"
 # Where a part of a classifier begins: name of its input -> tensor of the graph.
 Cut = dict[str, keras.KerasTensor]
 
@@ -69,31 +62,23 @@ def build_classifier(
         inputs |= columns
         form, form_given = _form_branch(list(columns.values()), encoding, config)
     if settings.inputs == "both":
-        logit = fuse(
-            image,
-            form,
-            IsGiven(name=HAS_IMAGE)(inputs[INPUT]),
-            form_given,
-            fusion=settings.fusion,
-            units=settings.clinical_units,
-            name=LOGIT,
-        )
+        image_given = IsGiven(name=HAS_IMAGE)(inputs[INPUT])
+        sides = (image, form, image_given, form_given)
+        units = settings.clinical_units
+        logit = fuse(*sides, fusion=settings.fusion, units=units, name=LOGIT)
     else:
         # From zero every case starts at one half, and the first step moves this layer
         # alone. Drawn weights on features of this size would start far off.
         logit = keras.layers.Dense(
             1, kernel_initializer="zeros", dtype="float32", name=LOGIT
         )(image if settings.inputs == "image" else form)
-    probability = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)(
-        logit
-    )
-    model = keras.Model(
-        inputs[INPUT] if settings.inputs == "image" else inputs,
-        probability,
-        name="usgland",
-    )
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)
+    taken = inputs[INPUT] if settings.inputs == "image" else inputs
+    model = keras.Model(taken, sigmoid(logit), name="usgland")
     if settings.weights is not None and settings.inputs != "clinical":
-        load_weights(model, settings.backbone, settings.weights, settings.alpha)
+        backbones.load_weights(
+            model, settings.backbone, settings.weights, settings.alpha
+        )
     return model
 
 
@@ -106,12 +91,11 @@ def _image_branch(image_bytes: keras.KerasTensor, config: Config) -> keras.Keras
         allow_empty=settings.inputs == "both",
         name=PREPROCESSING,
     )(image_bytes)
-    x = scale_pixels(pixels, settings.backbone)
-    x = BACKBONES[settings.backbone].build(x, settings.alpha)
+    x = backbones.scale_pixels(pixels, settings.backbone)
+    x = backbones.BACKBONES[settings.backbone].build(x, settings.alpha)
     x = keras.layers.GlobalAveragePooling2D(name=POOLED)(x)
-    return keras.layers.Dropout(
-        settings.dropout, seed=config.train.seed, name="dropout"
-    )(x)
+    seed = config.train.seed
+    return keras.layers.Dropout(settings.dropout, seed=seed, name="dropout")(x)
 
 
 def _form_inputs(encoding: list[dict[str, Any]]) -> dict[str, keras.KerasTensor]:
@@ -128,18 +112,15 @@ def _form_inputs(encoding: list[dict[str, Any]]) -> dict[str, keras.KerasTensor]
 def _form_branch(
     columns: list[keras.KerasTensor], encoding: list[dict[str, Any]], config: Config
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    features, form_given = ClinicalEncoding(encoding, name=ENCODING, dtype="float32")(
-        columns
-    )
+    encode = ClinicalEncoding(encoding, name=ENCODING, dtype="float32")
+    features, form_given = encode(columns)
     x = keras.layers.Dense(
         config.model.clinical_units, activation="relu", name="clinical_units"
     )(features)
-    return (
-        keras.layers.Dropout(
-            config.model.dropout, seed=config.train.seed + 1, name="clinical_dropout"
-        )(x),
-        form_given,
+    dropout = keras.layers.Dropout(
+        config.model.dropout, seed=config.train.seed + 1, name="clinical_dropout"
     )
+    return dropout(x), form_given
 
 
 def pixels_to_logit(model: keras.Model) -> keras.Model:
@@ -163,9 +144,8 @@ def pixels_to_logit(model: keras.Model) -> keras.Model:
 def pooled_to_logit(model: keras.Model) -> keras.Model:
     """The last, small part of a classifier: from what the image branch says.
 
-    Returns:
-        Like `pixels_to_logit`, with the mean of the feature map, `(batch, channels)`,
-        in place of the pixels.
+    Like `pixels_to_logit`, with the mean of the feature map, `(batch, channels)`, in
+    place of the pixels.
     """
     cut = _image_cut(model, POOLED, "pooled") | _form_cut(model)
     return _part(model, cut, "pooled_to_logit")
@@ -193,7 +173,7 @@ def image_layers(model: keras.Model, config: Config) -> list[str]:
     """Names of the layers of the image branch that have weights."""
     if PREPROCESSING not in layer_names(model):
         return []
-    return backbone_layers(config.model.backbone, config.model.alpha)
+    return backbones.backbone_layers(config.model.backbone, config.model.alpha)
 
 
 def _image_cut(model: keras.Model, layer: str, name: str) -> Cut:
@@ -214,10 +194,7 @@ def _form_cut(model: keras.Model) -> Cut:
 
 
 def _part(
-    model: keras.Model,
-    cut: Cut,
-    name: str,
-    output: keras.KerasTensor | None = None,
+    model: keras.Model, cut: Cut, name: str, output: keras.KerasTensor | None = None
 ) -> keras.Model:
     """The graph from a cut to the logit, or to another place, on inputs of its own."""
     tensors = tuple(cut.values())

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from usgland.schema import ClinicalColumn, ClinicalSettings
+from usgland.schema import ClinicalSettings
 
 # No value counts as farther from the mean, in standard deviations: one at the end of
 # the plausible range shall not outweigh the form.
@@ -54,21 +54,15 @@ def learn_encoding(
                 "deviation": deviation if deviation > 0 else 1.0,
             }
         else:
-            learned |= _learn_words(column, values)
+            words = column.choices()
+            counts = [int((values == word).sum()) for word in words]
+            learned |= {
+                "spellings": column.spellings(),
+                "words": words,
+                "shares": [count / max(1, sum(counts)) for count in counts],
+            }
         encoding.append(learned)
     return encoding
-
-
-def _learn_words(column: ClinicalColumn, values: pd.Series) -> dict[str, Any]:
-    words = column.choices()
-    known = values[values != ""]
-    counts = [int((known == word).sum()) for word in words]
-    total = max(1, sum(counts))
-    return {
-        "spellings": column.spellings(),
-        "words": words,
-        "shares": [count / total for count in counts],
-    }
 
 
 @keras.saving.register_keras_serializable(package="usgland")
@@ -101,8 +95,8 @@ class ClinicalEncoding(keras.layers.Layer):
             in its range.
     """
 
-    def __init__(self, columns, name="clinical_encoding", dtype=None):
-        super().__init__(name=name, trainable=False, dtype=dtype)
+    def __init__(self, columns, name="clinical_encoding", trainable=False, dtype=None):
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
         self.columns = [dict(column) for column in columns]
 
     def call(self, values):
@@ -145,10 +139,6 @@ class ClinicalEncoding(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "columns": self.columns}
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{k: v for k, v in config.items() if k != "trainable"})
-
 
 @keras.saving.register_keras_serializable(package="usgland")
 class IsGiven(keras.layers.Layer):
@@ -177,20 +167,13 @@ def form_values(
 def unseen_words(
     rows: pd.DataFrame, columns: list[dict[str, Any]]
 ) -> dict[str, Mapping[str, int]]:
-    """Words that no training patient had, and so count as missing.
-
-    Returns:
-        Column -> word -> number of rows; only where there are any.
-    """
+    """Column -> word that no training patient had, so that it is missing -> rows."""
     counts: dict[str, Mapping[str, int]] = {}
     for column in columns:
         if column["kind"] == "number":
             continue
-        seen = {
-            word
-            for word, share in zip(column["words"], column["shares"], strict=True)
-            if share > 0
-        }
+        shares = zip(column["words"], column["shares"], strict=True)
+        seen = {word for word, share in shares if share > 0}
         values = rows[column["name"]]
         unseen = values[(values != "") & ~values.isin(seen)].value_counts()
         if len(unseen):

@@ -48,10 +48,7 @@ def fuse(
         raise ValueError(f"`fusion` must be one of {FUSIONS}. Received: {fusion!r}")
     is_given = [image_given, form_given]
     if fusion == "late":
-        logits = [
-            _logit("image_logit")(image),
-            _logit("clinical_logit")(form),
-        ]
+        logits = [_logit("image_logit")(image), _logit("clinical_logit")(form)]
         return WeightedMean(name=name, dtype="float32")([*logits, *is_given])
     image = keras.layers.Dense(units, name="image_summary")(image)
     multiply = keras.layers.Multiply

@@ -20,7 +20,8 @@ AUC_THRESHOLDS = tuple(1 / (1 + math.exp(-step / 50)) for step in range(-750, 75
 class ConfusionMetric(keras.metrics.Metric):
     """Counts benign and malignant cases by label and by decision.
 
-    A subclass names itself and computes its score from the four counts.
+    A subclass names itself, computes its score from the four counts and takes the same
+    arguments.
 
     Cases count by their `sample_weight`: one weight a case, `(batch,)` or
     `(batch, 1)`, or one for all. Labels must be exactly 0 or 1. A soft label of
@@ -109,7 +110,7 @@ class ConfusionMetric(keras.metrics.Metric):
 class Sensitivity(ConfusionMetric):
     """Share of the malignant cases called malignant, in [0, 1].
 
-    `tp / (tp + fn)`; NaN without a malignant case. Args: see `ConfusionMetric`.
+    `tp / (tp + fn)`; NaN without a malignant case.
     """
 
     own_name = "sensitivity"
@@ -123,7 +124,7 @@ class Sensitivity(ConfusionMetric):
 class Specificity(ConfusionMetric):
     """Share of the benign cases called benign, in [0, 1].
 
-    `tn / (tn + fp)`; NaN without a benign case. Args: see `ConfusionMetric`.
+    `tn / (tn + fp)`; NaN without a benign case.
     """
 
     own_name = "specificity"
@@ -139,7 +140,6 @@ class Accuracy(ConfusionMetric):
 
     NaN without a case. Unlike `keras.metrics.BinaryAccuracy` it takes logits and
     calls a case at the threshold malignant, as everywhere else in the package.
-    Args: see `ConfusionMetric`.
     """
 
     own_name = "accuracy"
@@ -154,7 +154,6 @@ class F1(ConfusionMetric):
     """Harmonic mean of sensitivity and positive predictive value, in [0, 1].
 
     `2 tp / (2 tp + fp + fn)`; NaN if no case is malignant or called so.
-    Args: see `ConfusionMetric`.
 
     Reference:
         van Rijsbergen, Information Retrieval, 1979, chapter 7.
@@ -172,7 +171,6 @@ class Jaccard(ConfusionMetric):
     """Overlap of the malignant cases and those called so, in [0, 1].
 
     `tp / (tp + fp + fn)`; NaN if no case is malignant or called so.
-    Args: see `ConfusionMetric`.
 
     Reference:
         [Jaccard, 1912](https://doi.org/10.1111/j.1469-8137.1912.tb05611.x)
@@ -191,7 +189,6 @@ class CohenKappa(ConfusionMetric):
 
     `(observed - chance) / (1 - chance)`, written with the counts of two classes;
     NaN where chance is 1: all cases in one class and called so.
-    Args: see `ConfusionMetric`.
 
     Reference:
         [Cohen, 1960](https://doi.org/10.1177/001316446002000104)
@@ -216,14 +213,7 @@ class RocAuc(keras.metrics.AUC):
 
 
 def training_metrics(from_logits: bool) -> list[keras.metrics.Metric]:
-    """The metrics of the training log, decisions at a P(malignant) of 0.5.
-
-    Args:
-        from_logits: Whether the network gives logits.
-
-    Returns:
-        `auc`, `accuracy`, `sensitivity`, `specificity`, `f1`, `cohen_kappa`, `jaccard`.
-    """
+    """The metrics of the training log, decisions at a P(malignant) of 0.5."""
     decisions = (Accuracy, Sensitivity, Specificity, F1, CohenKappa, Jaccard)
     return [
         RocAuc(thresholds=list(AUC_THRESHOLDS), from_logits=from_logits, name="auc"),

@@ -49,9 +49,10 @@ class Preprocessing(keras.layers.Layer):
         speckle_filter="none",
         allow_empty=False,
         name="preprocessing",
+        trainable=False,
         dtype=None,
     ):
-        super().__init__(name=name, trainable=False, dtype=dtype)
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
         if speckle_filter not in SPECKLE_FILTERS:
             raise ValueError(
                 f"`speckle_filter` must be one of {list(SPECKLE_FILTERS)}. "
@@ -102,10 +103,6 @@ class Preprocessing(keras.layers.Layer):
             "allow_empty": self.allow_empty,
         }
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{k: v for k, v in config.items() if k != "trainable"})
-
 
 def shrink_to_fit(image: tf.Tensor, size: int) -> tf.Tensor:
     """Resizes so that the longer side is `size`; the shorter has at least 1 pixel.
@@ -113,12 +110,8 @@ def shrink_to_fit(image: tf.Tensor, size: int) -> tf.Tensor:
     The target is computed in integers: `tf.image.resize_with_pad` rounds
     differently in eager and in graph mode.
 
-    Args:
-        image: `(height, width, 1)`, grey levels in [0, 255].
-        size: Longer side of the result, pixels.
-
-    Returns:
-        Uint8 `(height, width, 1)`; bilinear, antialiased where it shrinks.
+    Maps grey levels `(height, width, 1)` in [0, 255] to uint8 of the same axes;
+    bilinear, antialiased where it shrinks.
     """
     shape = tf.shape(image)[:2]
     longer = tf.reduce_max(shape)
@@ -133,19 +126,10 @@ def stretch_grey(image: tf.Tensor, low: float, high: float) -> tf.Tensor:
     A percentile is the smallest grey level that at least that share of the pixels
     does not exceed (`numpy.percentile(..., method="inverted_cdf")`). Where both
     fall on one level, the darkest and brightest pixel take their place; an image
-    of one grey level becomes black.
-
-    Args:
-        image: Uint8 `(height, width, 1)`.
-        low: Percentile in [0, 100] that becomes black.
-        high: Percentile in [0, 100] that becomes white.
-
-    Returns:
-        Uint8 `(height, width, 1)`.
+    of one grey level becomes black. The image is uint8 `(height, width, 1)`.
     """
     counts = tf.math.bincount(tf.cast(tf.reshape(image, [-1]), tf.int32), minlength=256)
-    counts = tf.cast(counts, tf.int64)
-    cumulative = tf.cumsum(counts)
+    cumulative = tf.cumsum(tf.cast(counts, tf.int64))
     pixels = cumulative[-1]
 
     def level(percentile: float) -> tf.Tensor:

@@ -10,12 +10,7 @@ def median_filter(image: tf.Tensor, side: int) -> tf.Tensor:
     of minima and maxima on shifted copies of the whole image, an order of
     magnitude faster than sorting patches (`scripts/benchmark_median.py`).
 
-    Args:
-        image: `(height, width, 1)`, any numeric type.
-        side: 3 or 5.
-
-    Returns:
-        The filtered image, same shape and type.
+    The image is `(height, width, 1)` of any numeric type, the side 3 or 5.
     """
     if side not in (3, 5):
         raise ValueError(f"`side` must be 3 or 5. Received: side={side}")

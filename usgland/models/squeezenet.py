@@ -1,5 +1,7 @@
 """SqueezeNet 1.0 and 1.1 as a flat graph of Fire modules."""
 
+import functools
+
 import keras
 
 # Fire module -> (squeeze, expand) filters; a pool stands before some of them.
@@ -18,6 +20,9 @@ VERSIONS = {
     "1.0": (96, 7, ("fire2", "fire5", "fire9")),
     "1.1": (64, 3, ("fire2", "fire4", "fire6")),
 }
+_convolution = functools.partial(
+    keras.layers.Conv2D, activation="relu", kernel_initializer="he_uniform"
+)
 SMALLEST_IMAGE = 64  # pixels: what is left after the last pool is 3 x 3
 
 
@@ -53,14 +58,7 @@ def squeezenet(
             f"Received: image.shape={image.shape}"
         )
     filters, size, pooled = VERSIONS[version]
-    x = keras.layers.Conv2D(
-        filters,
-        size,
-        strides=2,
-        activation="relu",
-        kernel_initializer="he_uniform",
-        name="conv1",
-    )(image)
+    x = _convolution(filters, size, strides=2, name="conv1")(image)
     for name, (squeeze, expand) in FIRES.items():
         if name in pooled:
             x = _pool_rounding_up(x, name=f"pool_before_{name}")
@@ -94,14 +92,8 @@ def fire_module(
     """
 
     def conv(inputs, filters, size, part):
-        return keras.layers.Conv2D(
-            filters,
-            size,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_uniform",
-            name=f"{name}_{part}",
-        )(inputs)
+        convolve = _convolution(filters, size, padding="same", name=f"{name}_{part}")
+        return convolve(inputs)
 
     x = conv(x, squeeze, 1, "squeeze1x1")
     return keras.layers.Concatenate(name=f"{name}_concat")(

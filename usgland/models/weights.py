@@ -130,9 +130,6 @@ def application_file(file: str, md5: str | None, cache: Path | None = None) -> P
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Reads an .npz of numeric arrays; runs nothing that a file may hold.
 
-    Args:
-        path: File as `numpy.savez` writes it.
-
     Raises:
         UserError: If the file is missing, corrupt or holds anything else.
     """
@@ -144,8 +141,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         OSError,
         EOFError,
         KeyError,
-        NotImplementedError,  # a way of compression unknown to Python
-        RuntimeError,  # an encrypted archive
+        RuntimeError,  # an encrypted archive, or a compression unknown to Python
         TypeError,  # a single array, .npy
         ValueError,  # pickled objects, or no NumPy file at all
         zipfile.BadZipFile,
