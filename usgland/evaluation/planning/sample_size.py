@@ -129,7 +129,8 @@ def sample_size_auc(
         UserError: If more than ten million cases are needed.
 
     Reference:
-        As `auc_standard_error`.
+        Standard error: [Hanley and McNeil,
+        1982](https://doi.org/10.1148/radiology.143.1.7063747).
 
     Example:
         >>> import usgland.evaluation as ev

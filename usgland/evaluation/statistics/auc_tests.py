@@ -98,7 +98,8 @@ def delong_test(
             score is not finite, or level or margin is out of range.
 
     Reference:
-        As `delong_covariance`.
+        [DeLong et al., 1988](https://doi.org/10.2307/2531595); with patients who have
+        several cases [Obuchowski, 1997](https://doi.org/10.2307/2533958).
 
     Example:
         >>> import usgland.evaluation as ev
@@ -224,7 +225,8 @@ def permutation_test(
         ValueError: As `delong_test`.
 
     Reference:
-        As `auc_swap_test`.
+        [Bandos et al., 2005](https://doi.org/10.1002/sim.2149), which swaps cases;
+        here all cases of a patient are swapped at once.
 
     Example:
         >>> import usgland.evaluation as ev

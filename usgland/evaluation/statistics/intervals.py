@@ -164,7 +164,8 @@ def auc_interval(
         ValueError: As `delong_interval`.
 
     Reference:
-        As `delong_covariance`.
+        [DeLong et al., 1988](https://doi.org/10.2307/2531595); with patients who have
+        several cases [Obuchowski, 1997](https://doi.org/10.2307/2533958).
 
     Example:
         >>> import usgland.evaluation as ev

@@ -265,8 +265,10 @@ def measures(
         ValueError: If the arrays do not fit, or an option is unknown.
 
     Reference:
-        As `score`, `proportion_interval`, `ratio_interval`, `auc_interval` and
-        `bootstrap_interval`.
+        Intervals: of shares as `proportion_interval`, of the AUC as `auc_interval`, of
+        likelihood ratios [Simel et al.,
+        1991](https://doi.org/10.1016/0895-4356(91)90128-V), of all others, and of all
+        where patients have several cases, as `bootstrap_interval`.
 
     Example:
         17 of 20 malignant and 19 of 21 benign cases are called right.

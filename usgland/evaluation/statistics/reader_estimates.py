@@ -102,7 +102,9 @@ def mrmc(
         ValueError: If the arrays do not fit, or an option is unknown.
 
     Reference:
-        As `compare_modalities` and `estimate_measure`.
+        [Obuchowski and Rockette, 1995](https://doi.org/10.1080/03610919508813243);
+        degrees of freedom: [Hillis, 2007](https://doi.org/10.1002/sim.2532); scopes:
+        [Hillis et al., 2008](https://doi.org/10.1016/j.acra.2007.12.015).
 
     Example:
         Three readers grade eight cases from 1 to 5, without and with a form.

@@ -109,7 +109,10 @@ def mcnemar_test(
 
     Reference:
         [McNemar, 1947](https://doi.org/10.1007/BF02295996), by the binomial
-        distribution; intervals as in `newcombe_paired` and `clustered_variance`.
+        distribution; interval: [Newcombe,
+        1998](https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22%3C2635::AID-SIM954%3E3.0.CO;2-C),
+        method 10; of patients with several cases [Obuchowski,
+        1998](https://doi.org/10.1002/(SICI)1097-0258(19980715)17:13%3C1495::AID-SIM863%3E3.0.CO;2-I).
 
     Example:
         Of 20 malignant cases one model alone calls 2 right, the other alone 9.
