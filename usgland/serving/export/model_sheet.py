@@ -28,11 +28,8 @@ def make_sheet(
 ) -> dict[str, Any]:
     """What is known of a run's model.
 
-    Args:
-        config: Its settings.
-        rows: Its images, with patient_id, role, label and synthetic.
-        threshold: The operating point, as `threshold.json` holds it.
-        metrics: Of metrics.json; None if it was never scored on test patients.
+    The rows are its images, with patient_id, role, label and synthetic; the threshold
+    is the operating point, as `threshold.json` holds it; the metrics are metrics.json.
 
     Returns:
         inputs; operating_point: probability, and how it was chosen; form: one dict a

@@ -111,13 +111,9 @@ def check_files(
 ) -> dict[str, Any]:
     """What every file says of the validation cases, and how long it takes.
 
-    Args:
-        make_runner: Of a file's content and a number of threads.
-        contents: File name -> content.
-        reference: Runs the network in TensorFlow; it is only timed.
-        cases: The validation cases.
-        labels: Of these, `(cases,)`, 0 or 1.
-        expected: The calibrated logits of the run's model, `(cases,)`.
+    `make_runner` takes a file's content and a number of threads; `reference` runs the
+    network in TensorFlow, and is only timed; the calibrated logits of the run's model
+    are expected, `(cases,)`.
 
     Returns:
         threads, how many processors there are; run, and files by their names, as

@@ -18,21 +18,15 @@ from usgland.serving.server.server_options import ServerOptions
 
 @dataclass(eq=False)
 class Job:
-    """Checked inputs of one request, and where its outputs go.
-
-    Attributes:
-        deadline: In seconds of `time.monotonic`.
-        rows: Cases in it; None if the signature cannot run requests together.
-        result: The outputs, or a `RequestError`.
-    """
+    """Checked inputs of one request, and where its outputs go."""
 
     servable: Servable
     signature: str
     outputs: tuple[str, ...]
     inputs: Arrays
-    deadline: float
-    rows: int | None = field(init=False)
-    result: asyncio.Future = field(init=False)
+    deadline: float  # in seconds of `time.monotonic`
+    rows: int | None = field(init=False)  # None if requests cannot run together
+    result: asyncio.Future = field(init=False)  # the outputs, or a `RequestError`
 
     def __post_init__(self) -> None:
         self.result = asyncio.get_running_loop().create_future()

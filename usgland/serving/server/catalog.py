@@ -13,20 +13,13 @@ from usgland.serving.server.servable import Servable
 
 @dataclass
 class Version:
-    """What is known of one version.
+    """What is known of one version."""
 
-    Attributes:
-        state: A name of `ModelVersionStatus.State`.
-        code: How loading ended, as gRPC calls it.
-        message: Why, if it failed.
-        servable: The model, while it is there.
-        failed_files: The files that could not be loaded; other ones are tried again.
-    """
-
-    state: str = "START"
-    code: str = "OK"
-    message: str = ""
-    servable: Servable | None = None
+    state: str = "START"  # a name of `ModelVersionStatus.State`
+    code: str = "OK"  # how loading ended, as gRPC calls it
+    message: str = ""  # why, if it failed
+    servable: Servable | None = None  # while it is loaded
+    # Those that could not be loaded; other ones are tried again.
     failed_files: tuple[tuple[str, int, int], ...] | None = None
 
 

@@ -135,11 +135,8 @@ def page_routes(
 ) -> list[Route]:
     """The page at `/`, its files under `/page/`, the sheets at `/page/models.json`.
 
-    Args:
-        served: What can be asked for now.
-        check_token: Raises `RequestError` for a header that does not let in. It guards
-            the sheets; the files are the same in every copy of this package.
-        options: Gives the largest body, so that the page can tell beforehand.
+    `check_token` raises `RequestError` for a header that does not let in. It guards the
+    sheets; the files are the same in every copy of this package.
     """
 
     async def models(request: Request) -> Response:

@@ -10,41 +10,25 @@ MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Addresses, folders and limits of the server.
+    """Addresses, folders and limits of the server."""
 
-    Attributes:
-        models_dir: Folder of `NAME/VERSION/`.
-        model_config_file: A `model_config_list` as TensorFlow Serving reads it.
-        rest_port, grpc_port: 0 takes a free one.
-        keep_versions: How many of the newest versions are served; None means all.
-        poll_seconds: Time between two looks at the folders.
-        max_requests: Requests that are read, wait or run at one time.
-        timeout_seconds: Longest time for one request.
-        max_batch_size: Most images that run at one time.
-        batch_window_milliseconds: How long a request waits for company.
-        threads: Batches that run at one time.
-        tls_certificate, tls_key: PEM files of the certificate chain and of its key.
-        token: What clients must send, if anything.
-        page: Whether the reading page stands at the address of REST.
-    """
-
-    models_dir: Path
-    model_config_file: Path | None = None
+    models_dir: Path  # of NAME/VERSION/
+    model_config_file: Path | None = None  # a model_config_list of TensorFlow Serving
     host: str = "127.0.0.1"
-    rest_port: int = 8501
-    grpc_port: int = 8500
-    keep_versions: int | None = 1
-    poll_seconds: float = 1.0
+    rest_port: int = 8501  # 0 takes a free one
+    grpc_port: int = 8500  # 0 takes a free one
+    keep_versions: int | None = 1  # how many of the newest are served; None: all
+    poll_seconds: float = 1.0  # between two looks at the folders
     max_body_megabytes: float = 64.0
-    max_requests: int = 64
-    timeout_seconds: float = 30.0
-    max_batch_size: int = 8
-    batch_window_milliseconds: float = 0.0
-    threads: int = 2
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    token: str | None = None
-    page: bool = False
+    max_requests: int = 64  # that are read, wait or run at one time
+    timeout_seconds: float = 30.0  # for one request
+    max_batch_size: int = 8  # images that run at one time
+    batch_window_milliseconds: float = 0.0  # for which a request waits for company
+    threads: int = 2  # batches that run at one time
+    tls_certificate: Path | None = None  # PEM file of the certificate chain
+    tls_key: Path | None = None  # PEM file of its key
+    token: str | None = None  # what clients must send, if anything
+    page: bool = False  # whether the reading page stands at the address of REST
 
     @property
     def max_body_bytes(self) -> int:

@@ -133,7 +133,7 @@ def run_tf_serving(
             config = Path(folder) / CONFIG
             write_model_config(options, config)
         else:
-            versions.read_model_config(config, options.models_dir)  # Names an error.
+            versions.read_model_config(config, options.models_dir)  # It names an error.
         if not options.page:
             return _run(command_of(choice, options, config), show)
         port = _free_port()
