@@ -19,6 +19,7 @@ from usgland.evaluation.statistics.bootstrap import (
     no_interval,
     percentile_interval,
 )
+from usgland.evaluation.statistics.delong import check_level
 from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.evaluation.statistics.measured_cases import Measure
 from usgland.evaluation.statistics.readable import readable
@@ -104,6 +105,7 @@ def calibration(
     rows = complete_predictions(
         pd.DataFrame({"patient_id": ids, "label": labels, "probability": probabilities})
     )
+    check_level(level)
     settings = EvaluationSettings(
         confidence_level=level, bootstrap_resamples=resamples, seed=seed
     )

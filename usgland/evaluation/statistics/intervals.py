@@ -11,7 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 
 from usgland.evaluation.statistics.bootstrap import Interval, no_interval
-from usgland.evaluation.statistics.delong import delong_interval, has_clusters
+from usgland.evaluation.statistics.delong import (
+    check_level,
+    delong_interval,
+    has_clusters,
+)
 from usgland.evaluation.statistics.scores import roc_auc
 
 PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
@@ -121,6 +125,7 @@ def proportion_interval(
         >>> ev.proportion_interval(17, 20, method="clopper_pearson")
         Interval(low=0.6211, high=0.9679, method='Clopper-Pearson')
     """
+    check_level(level)
     if method not in PROPORTION_METHODS:
         raise ValueError(
             f"`method` must be one of {list(PROPORTION_METHODS)}. Received: {method!r}"
