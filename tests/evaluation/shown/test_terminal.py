@@ -119,7 +119,7 @@ def test_heads_above_heads_stand_over_the_first_of_theirs():
 def test_tables_need_no_terminal_and_no_word_to_be_made():
     code = (
         "import sys\n"
-        "from usgland.evaluation.shown import table, terminal, text, word\n"
+        "from usgland.evaluation.shown import table, text, word\n"
         "print(sorted({'rich', 'docx', 'matplotlib'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]

@@ -4,6 +4,7 @@ From one row a patient, or from the counts and moments that a paper printed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,8 @@ from usgland.evaluation.statistics.association import (
 # A column of numbers with fewer distinct values is one of categories.
 DISTINCT = 8
 OF_CATEGORIES = ("chi-square", "yates", "fisher")
-OF_NUMBERS = ("welch", "student", "mann-whitney")
+COMPARE_MOMENTS = {"welch": welch, "student": student}
+OF_NUMBERS = (*COMPARE_MOMENTS, "mann-whitney")
 TESTS = (*OF_CATEGORIES, *OF_NUMBERS)
 # Where the skewness of a group passes this, median and quartiles stand for a mean.
 SKEWED = 1.0
@@ -178,16 +180,14 @@ def table_one(
     unknown = [test for test in wanted.values() if test not in TESTS]
     if unknown:
         raise ValueError(f"`tests` must be among {TESTS}. Received: {unknown[0]!r}")
-    check_choices(columns, medians, wanted, len(groups))
+    _check_choices(columns, medians, wanted, len(groups))
     lines: list[Line] = []
     for name in columns:
         values = [rows.loc[rows[by] == group, name] for group in groups]
         numbers = pd.to_numeric(rows[name][rows[name] != ""], errors="coerce")
         test = wanted.get(name, "")
-        is_number = bool(
-            len(numbers) and not numbers.isna().any() and numbers.nunique() >= DISTINCT
-        )
-        check_kind(name, is_number, name in medians, test)
+        is_number = not numbers.isna().any() and numbers.nunique() >= DISTINCT
+        _check_kind(name, is_number, name in medians, test)
         if is_number:
             lines.append(_number_line(name, values, name in medians, test))
         else:
@@ -205,23 +205,15 @@ def table_from_counts(
     tests: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> TableOne:
-    """The same from what a paper printed.
+    """The same from what a paper printed; errors as in `table_one`.
 
-    Args:
-        groups: Their names.
-        sizes: How many are in each.
-        counts: Column -> word -> one count a group.
-        moments: Column -> mean and SD of each group, of all its members.
-        tests: Column -> one of `TESTS` but Mann-Whitney, where another is wanted.
-        seed: Of Monte-Carlo draws.
-
-    Raises:
-        UserError: As `table_one`.
+    `counts` are column -> word -> one count a group, `moments` column -> mean and SD of
+    each group, of all its members. No test can be Mann-Whitney.
     """
     wanted = dict(tests or {})
-    check_choices([*counts, *moments], (), wanted, len(groups))
+    _check_choices([*counts, *moments], (), wanted, len(groups))
     for name, test in wanted.items():
-        check_kind(name, name in moments, False, test)
+        _check_kind(name, name in moments, False, test)
         if test == "mann-whitney":
             raise UserError(
                 f"--test {name}: expected welch or student, as ranks need the values. "
@@ -229,17 +221,16 @@ def table_from_counts(
             )
     lines: list[Line] = []
     for name, words in counts.items():
-        table = np.array([list(counted) for counted in words.values()]).T
-        missing = tuple(int(n) for n in np.asarray(sizes) - table.sum(axis=1))
+        table = np.array(list(words.values())).T
+        missing = tuple((np.asarray(sizes) - table.sum(axis=1)).tolist())
         lines += _lines_of_counts(
             name, list(words), table, missing, wanted.get(name, ""), seed
         )
     for name, pairs in moments.items():
         known = [Moments(m, s, n) for (m, s), n in zip(pairs, sizes, strict=True)]
-        compare = student if wanted.get(name) == "student" else welch
         compared = Association("", np.nan, "more than two groups")
         if len(known) == 2:
-            compared = compare(*known)
+            compared = COMPARE_MOMENTS[wanted.get(name, "welch")](*known)
         cells = tuple(f"{group.mean:g} ± {group.sd:g}" for group in known)
         none = (0,) * len(known)
         lines.append(Line(name, "", cells, none, *compared, number_smd(known)))
@@ -253,37 +244,33 @@ def _number_line(
     missing = tuple(int((group == "").sum()) for group in values)
     skewed = any(abs(skew(group)) > SKEWED for group in known if len(group) > 2)
     by_rank = test == "mann-whitney" or (not test and (median or skewed))
-    if by_rank or median:
-        cells = tuple(
-            "{1:.3g} [{0:.3g} to {2:.3g}]".format(*np.quantile(group, QUARTILES))
-            if len(group)
-            else "none"
-            for group in known
-        )
+    shown = _quartiles if by_rank or median else _mean
+    moments = [_moments(group) for group in known]
+    if min(map(len, known)) < 2:
+        compared = Association("", np.nan, "fewer than two values in a group")
+    elif by_rank or len(known) > 2:
+        choice = (by_rank, len(known) > 2)
+        test_name, compare = {
+            (False, True): ("ANOVA", f_oneway),
+            (True, False): ("Mann-Whitney", mannwhitneyu),
+            (True, True): ("Kruskal-Wallis", kruskal),
+        }[choice]
+        compared = Association(test_name, float(compare(*known).pvalue))
     else:
-        cells = tuple(
-            f"{group.mean():.4g} ± {group.std(ddof=1):.3g}"
-            if len(group) > 1
-            else "none"
-            for group in known
-        )
-    compared = _compare_numbers(known, by_rank=by_rank, test=test)
-    smd = number_smd([_moments(group) for group in known])
-    return Line(name, "", cells, missing, *compared, smd)
+        compared = COMPARE_MOMENTS[test or "welch"](*moments)
+    cells = tuple(map(shown, known))
+    return Line(name, "", cells, missing, *compared, number_smd(moments))
 
 
-def _compare_numbers(
-    known: Sequence[NDArray], *, by_rank: bool, test: str
-) -> Association:
-    if min(len(group) for group in known) < 2:
-        return Association("", np.nan, "fewer than two values in a group")
-    if len(known) > 2:
-        name, compare = ("Kruskal-Wallis", kruskal) if by_rank else ("ANOVA", f_oneway)
-        return Association(name, float(compare(*known).pvalue))
-    if by_rank:
-        return Association("Mann-Whitney", float(mannwhitneyu(*known).pvalue))
-    compare_moments = student if test == "student" else welch
-    return compare_moments(*(_moments(group) for group in known))
+def _quartiles(known: NDArray) -> str:
+    if not len(known):
+        return "none"
+    return "{1:.3g} [{0:.3g} to {2:.3g}]".format(*np.quantile(known, QUARTILES))
+
+
+def _mean(known: NDArray) -> str:
+    moments = _moments(known)
+    return f"{moments.mean:.4g} ± {moments.sd:.3g}" if moments.n > 1 else "none"
 
 
 def _moments(values: NDArray) -> Moments:
@@ -314,49 +301,41 @@ def _lines_of_counts(
     test: str,
     seed: int,
 ) -> list[Line]:
-    compared = _compare_counts(table, test, seed)
-    smd = category_smd(table)
-    totals = table.sum(axis=1)
+    tested = *_compare_counts(table, test, seed), category_smd(table)
     lines = []
-    for number, word in enumerate(words):
+    for word, counts in zip(words, table.T, strict=True):
         cells = tuple(
             f"{count} ({format_percent(count / total, 1)})" if total else "0"
-            for count, total in zip(table[:, number], totals, strict=True)
+            for count, total in zip(counts, table.sum(axis=1), strict=True)
         )
-        first = number == 0
-        shown = compared if first else Association("", np.nan)
-        lines.append(Line(name, word, cells, missing, *shown, smd if first else np.nan))
+        lines.append(Line(name, word, cells, missing, *tested))
+        tested = "", np.nan, "", np.nan
     return lines
 
 
 def _compare_counts(table: NDArray, test: str, seed: int) -> Association:
-    chosen: Mapping[str, Callable[[Any], Association]] = {
+    compare: Mapping[str, Callable[[Any], Association]] = {
         "chi-square": chi_square,
         "yates": chi_square_yates,
-        "fisher": lambda counts: fisher(counts, seed=seed),
+        "fisher": partial(fisher, seed=seed),
     }
     if not table.sum(axis=1).all():
         return Association("", np.nan, "a group without a known value")
-    if test in chosen:
-        return chosen[test](table)
+    if test:
+        return compare[test](table)
     if (table.sum(axis=0) > 0).sum() < 2:
         return Association("", np.nan, "one value only")
     name = "chi-square" if expected_counts(table).min() >= LEAST_EXPECTED else "fisher"
-    return chosen[name](table)
+    return compare[name](table)
 
 
-def check_choices(
+def _check_choices(
     columns: Sequence[str],
     medians: Sequence[str],
     tests: Mapping[str, str],
     groups: int,
 ) -> None:
-    """Refuses what would be passed over in silence.
-
-    Raises:
-        UserError: If a median or a test is of a column that is not shown, or a test of
-            two groups is asked for of more.
-    """
+    """Refuses what would be passed over in silence."""
     for name, test in tests.items():
         if groups > 2 and test in OF_NUMBERS:
             raise UserError(
@@ -372,12 +351,8 @@ def check_choices(
                 )
 
 
-def check_kind(name: str, is_number: bool, median: bool, test: str) -> None:
-    """Refuses a test or a median that a column of its kind does not have.
-
-    Raises:
-        UserError: If there is one.
-    """
+def _check_kind(name: str, is_number: bool, median: bool, test: str) -> None:
+    """Refuses a test or a median that a column of its kind does not have."""
     kind = "numbers" if is_number else "categories"
     fitting = OF_NUMBERS if is_number else OF_CATEGORIES
     if test and test not in fitting:

@@ -12,6 +12,8 @@ from usgland.evaluation.baseline.characteristics import (
 from usgland.evaluation.shown.table import MARKS, Document, Row, Table
 from usgland.evaluation.shown.text import format_number, format_p
 
+TESTED = ("test", "p_value", "smd", "reason")  # columns of the CSV
+
 
 def table_one_document(
     characteristics: TableOne,
@@ -21,10 +23,7 @@ def table_one_document(
 ) -> Document:
     """The table, and a record a line of it in full precision.
 
-    Args:
-        characteristics: The table.
-        synthetic: Whether the rows are phantoms.
-        names: Column -> how it is called, with its unit; others by their own names.
+    `names` are column -> how it is called, with its unit; others have their own names.
     """
     tests = [_test(line) for line in characteristics.lines if line.test or line.reason]
     marks = dict(zip(dict.fromkeys(tests), MARKS, strict=False))
@@ -51,13 +50,9 @@ def table_one_document(
             "synthetic": synthetic,
             "unit": characteristics.unit,
             "column": line.name,
-            "word": line.word,
             **dict(zip(heads, line.cells, strict=True)),
             **dict(zip(missing, line.missing, strict=True)),
-            "test": line.test,
-            "p_value": line.p_value,
-            "smd": line.smd,
-            "reason": line.reason,
+            **{name: getattr(line, name) for name in ("word", *TESTED)},
         }
         for line in characteristics.lines
     ]
@@ -65,7 +60,7 @@ def table_one_document(
     return Document(
         (table,),
         synthetic,
-        columns=(*columns, "test", "p_value", "smd", "reason"),
+        columns=(*columns, *TESTED),
         records=tuple(records),
     )
 

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import describe_validation, parts_of_folds
 from usgland.files import read_json, write_json
 
 METHODS = ("none", "temperature", "platt")
@@ -62,14 +63,8 @@ def fit_calibration(rows: pd.DataFrame, method: str) -> dict[str, Any]:
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}")
-    if rows.empty:
-        raise UserError(
-            "Expected validation images to calibrate. Received: none. "
-            "Raise split.val_fraction"
-        )
-    roles = sorted(rows["role"].unique())
-    if roles != ["val"]:
-        raise ValueError(f"Calibration is fitted on the role val. Received: {roles}")
+    way_out, both = "evaluation.calibration=none", method != "none"
+    described = describe_validation(rows, "calibrate", way_out, both=both)
     labels = rows["label"].to_numpy()
     logits = rows["logit"].to_numpy("float64")
     if not np.isfinite(logits).all():
@@ -81,10 +76,7 @@ def fit_calibration(rows: pd.DataFrame, method: str) -> dict[str, Any]:
         "method": method,
         "slope": slope,
         "intercept": intercept,
-        "unit": "image",
-        "role": "val",
-        "n_images": len(rows),
-        "n_patients": int(rows["patient_id"].nunique()),
+        **described,
         "log_loss_before": log_loss(labels, logits),
         "log_loss_after": log_loss(labels, slope * logits + intercept),
         "limit": {SLOPE_BOUNDS[0]: TOO_FLAT, SLOPE_BOUNDS[1]: TOO_STEEP}.get(slope),
@@ -122,9 +114,7 @@ def apply_calibration(rows: pd.DataFrame, calibration: dict[str, Any]) -> pd.Dat
 def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
     """Mean of -log of the probability given to the true label, in nats.
 
-    Args:
-        labels: `(cases,)`, 0 or 1, or a share of 1 in [0, 1].
-        logits: `(cases,)`, finite.
+    `labels` are 0 or 1, or a share of 1 in [0, 1]; `logits` are finite.
     """
     labels, logits = np.asarray(labels), np.asarray(logits, "float64")
     return float(np.mean(np.logaddexp(0, logits) - labels * logits))
@@ -152,11 +142,7 @@ def describe_calibration(calibration: dict[str, Any]) -> str:
 
 
 def write_calibration(path: Path, calibration: dict[str, Any]) -> None:
-    """Writes `calibration.json` whole: `fit_calibration`'s, or one a fold.
-
-    Args:
-        path: The file.
-        calibration: As described, or `{"folds": {"0": {...}, ...}}`.
+    """Writes one of `fit_calibration`, or `{"folds": {"0": one, ...}}`.
 
     Raises:
         UserError: If it holds no calibration, or the file cannot be written.
@@ -181,12 +167,6 @@ def read_calibration(path: Path) -> dict[str, Any]:
 def _fit(labels: NDArray, logits: NDArray, *, intercept: bool) -> tuple[float, float]:
     """Slope and intercept of the largest likelihood within the bounds."""
     malignant, benign = int((labels == 1).sum()), int((labels == 0).sum())
-    if not malignant or not benign:
-        raise UserError(
-            "Expected benign and malignant validation images to calibrate. Received: "
-            f"{benign} benign and {malignant} malignant. Change the split, or use "
-            "--set evaluation.calibration=none"
-        )
     high, low = (malignant + 1) / (malignant + 2), 1 / (benign + 2)
     targets = np.where(labels == 1, high, low)
 
@@ -210,11 +190,7 @@ def _fit(labels: NDArray, logits: NDArray, *, intercept: bool) -> tuple[float, f
 
 
 def _check(path: Path, calibration: Any) -> None:
-    fits = [calibration]
-    if isinstance(calibration, dict) and "folds" in calibration:
-        folds = calibration["folds"]
-        fits = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
-    for fit in fits:
+    for fit in parts_of_folds(calibration):
         known = fit if isinstance(fit, dict) else {}
         slope, intercept = known.get("slope"), known.get("intercept")
         if not (

@@ -1,6 +1,7 @@
 """The table of predictions: checked when read, and gathered by patient."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,8 +63,10 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     _reject(path, rows, ~rows["role"].isin(ROLES), "role", "train, val or test")
     _check_labels(path, rows)
     _check_probabilities(path, rows)
-    _check_duplicates(path, rows)
-    _check_roles(path, rows)
+    repeated = rows.duplicated(["image", "fold"], keep=False)
+    _reject(path, rows, repeated, "image", "each image once (a fold)")
+    roles = rows.groupby(["patient_id", "fold"])["role"].transform("nunique")
+    _reject(path, rows, roles > 1, "patient_id", "each patient in one role (a fold)")
     return rows.drop(columns=[ROW])
 
 
@@ -179,15 +182,65 @@ def check_role(rows: pd.DataFrame) -> str:
     return str(roles[0])
 
 
+def have_phantoms(rows: pd.DataFrame) -> bool:
+    """Whether a row says that its image is of a phantom."""
+    return "synthetic" in rows and bool((rows["synthetic"] == "1").any())
+
+
+def label_counts(rows: pd.DataFrame) -> tuple[int, int]:
+    """How many are benign and how many malignant."""
+    return int((rows["label"] == 0).sum()), int((rows["label"] == 1).sum())
+
+
+def describe_validation(
+    rows: pd.DataFrame, purpose: str, way_out: str, *, both: bool
+) -> dict[str, Any]:
+    """Checks that rows are images of validation, and says how many there are.
+
+    Args:
+        rows: Predictions, one row an image: patient_id, role and label.
+        purpose: What they are to do, e.g. `calibrate`.
+        way_out: What does without images of both labels.
+        both: Whether images of both labels are needed.
+
+    Raises:
+        UserError: If there is no image, or only one label where both are needed.
+        ValueError: If rows of another role than val are among them.
+    """
+    if rows.empty:
+        raise UserError(
+            f"Expected validation images to {purpose}. Received: none. "
+            "Raise split.val_fraction"
+        )
+    roles = sorted(rows["role"].unique())
+    if roles != ["val"]:
+        raise ValueError(f"To {purpose}, expected the role val. Received: {roles}")
+    benign, malignant = label_counts(rows)
+    if both and not (benign and malignant):
+        raise UserError(
+            f"Expected benign and malignant validation images to {purpose}. Received: "
+            f"{benign} benign and {malignant} malignant. Change the split, or use "
+            f"--set {way_out}"
+        )
+    patients = int(rows["patient_id"].nunique())
+    counts = {"n_images": len(rows), "n_patients": patients}
+    return {"unit": "image", "role": "val", **counts}
+
+
+def parts_of_folds(content: Any) -> list[Any]:
+    """What a file of one choice, or of one for each of `folds`, holds."""
+    if not (isinstance(content, dict) and "folds" in content):
+        return [content]
+    folds = content["folds"]
+    return list(folds.values()) if isinstance(folds, dict) and folds else [folds]
+
+
 def count_cases(rows: pd.DataFrame) -> dict[str, int]:
     """n, n_benign, n_malignant and n_patients of rows with label and patient_id."""
-    labels = rows["label"]
-    return {
-        "n": len(rows),
-        "n_benign": int((labels == 0).sum()),
-        "n_malignant": int((labels == 1).sum()),
-        "n_patients": int(rows["patient_id"].nunique()),
-    }
+    benign, malignant = label_counts(rows)
+    patients = int(rows["patient_id"].nunique())
+    counts = {"n": len(rows), "n_benign": benign, "n_malignant": malignant}
+    return counts | {"n_patients": patients}
 
 
 def _check_labels(path: Path, rows: pd.DataFrame) -> None:
@@ -213,16 +266,6 @@ def _check_probabilities(path: Path, rows: pd.DataFrame) -> None:
     apart = (expit(logits) - probability).abs() > LOGIT_TOLERANCE
     _reject(path, rows, apart, "logit", "the logit of `probability`")
     rows["probability"], rows["logit"] = probability, logits
-
-
-def _check_duplicates(path: Path, rows: pd.DataFrame) -> None:
-    repeated = rows.duplicated(["image", "fold"], keep=False)
-    _reject(path, rows, repeated, "image", "each image once (a fold)")
-
-
-def _check_roles(path: Path, rows: pd.DataFrame) -> None:
-    roles = rows.groupby(["patient_id", "fold"])["role"].transform("nunique")
-    _reject(path, rows, roles > 1, "patient_id", "each patient in one role (a fold)")
 
 
 def _reject(

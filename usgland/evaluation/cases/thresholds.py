@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import describe_validation, parts_of_folds
 from usgland.evaluation.statistics.scores import checked_cases, score
 from usgland.files import read_json, write_json
 
@@ -192,14 +193,7 @@ def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> Threshold
     """Chooses the operating point of the settings, and the further ones.
 
     Where validation has one class only, the further points that need both are left
-    out.
-
-    Args:
-        rows: As in `choose_operating_point`.
-        settings: Which points.
-
-    Raises:
-        UserError: As `choose_operating_point`.
+    out. Errors are those of `choose_operating_point`.
     """
     chosen = choose_operating_point(rows, settings.operating_point, settings)
     both = rows["label"].nunique() == 2
@@ -230,23 +224,8 @@ def choose_operating_point(
         UserError: If there is no image, or only one class for Youden's index.
         ValueError: If rows of another role than val are among them.
     """
-    if rows.empty:
-        raise UserError(
-            "Expected validation images to place the threshold. Received: none. "
-            "Raise split.val_fraction"
-        )
-    roles = sorted(rows["role"].unique())
-    if roles != ["val"]:
-        raise ValueError(
-            f"The operating point is chosen on the role val. Received: {roles}"
-        )
-    benign, malignant = (int((rows["label"] == label).sum()) for label in (0, 1))
-    if method != "half" and not (benign and malignant):
-        raise UserError(
-            "Expected benign and malignant validation images to place the threshold. "
-            f"Received: {benign} benign and {malignant} malignant. Change the split, "
-            "or use --set evaluation.operating_point=half"
-        )
+    way_out, both = "evaluation.operating_point=half", method != "half"
+    described = describe_validation(rows, "place the threshold", way_out, both=both)
     labels = rows["label"].to_numpy()
     probabilities = rows["probability"].to_numpy("float64")
     aim = _aim(method, settings)
@@ -255,10 +234,7 @@ def choose_operating_point(
     return {
         "threshold": threshold,
         "method": method,
-        "unit": "image",
-        "role": "val",
-        "n_images": len(rows),
-        "n_patients": int(rows["patient_id"].nunique()),
+        **described,
         "sensitivity": measures["sensitivity"],
         "specificity": measures["specificity"],
         **aim,
@@ -266,11 +242,7 @@ def choose_operating_point(
 
 
 def write_thresholds(path: Path, thresholds: Thresholds) -> None:
-    """Writes `threshold.json`, whole or not at all.
-
-    Raises:
-        UserError: If the file cannot be written.
-    """
+    """Writes `threshold.json`, whole or not at all."""
     write_json(path, thresholds.content)
 
 
@@ -290,10 +262,7 @@ def read_thresholds(path: Path) -> Thresholds:
 def apply_threshold(rows: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     """Adds `threshold` and `prediction`, 1 where `probability >= threshold`.
 
-    Args:
-        rows: Images or patients, with `probability` and, for thresholds by fold,
-            `fold`.
-        thresholds: One for all rows, or one a fold.
+    `rows` are images or patients, for thresholds by fold with `fold`.
 
     Raises:
         UserError: If a row is of a fold that has no threshold.
@@ -347,11 +316,7 @@ def _aim(method: str, settings: EvaluationSettings) -> dict[str, Any]:
 
 def _problem(content: Any) -> str:
     """What is wrong with the content of `threshold.json`; "" where nothing is."""
-    points = [content]
-    if isinstance(content, dict) and "folds" in content:
-        folds = content["folds"]
-        points = list(folds.values()) if isinstance(folds, dict) and folds else [folds]
-    for point in points:
+    for point in parts_of_folds(content):
         further = point.get("further", []) if isinstance(point, dict) else []
         others = further if isinstance(further, list) else [further]
         for number, part in enumerate([point, *others]):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.predictions import have_phantoms, patient_predictions
 from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_interval, format_p, format_percent
 from usgland.evaluation.statistics.auc_tests import delong_test
@@ -37,11 +37,12 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     Reference:
         [DeLong et al., 1988](https://doi.org/10.2307/2531595), paired.
     """
-    patients = {name: patient_predictions(table) for name, table in tables.items()}
-    names = list(patients)
     keys = ["fold", "patient_id"]
-    aligned = {name: cases.sort_values(keys) for name, cases in patients.items()}
-    first = aligned[names[0]]
+    aligned = {
+        name: patient_predictions(table).sort_values(keys)
+        for name, table in tables.items()
+    }
+    first = next(iter(aligned.values()))
     for name, cases in aligned.items():
         if cases[keys].to_numpy().tolist() != first[keys].to_numpy().tolist():
             raise ValueError(f"`tables` must be of the same patients. Received: {name}")
@@ -51,21 +52,13 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     for name, cases in aligned.items():
         interval = auc_interval(labels, cases["probability"], level=level)
         test = delong_test(labels, both, cases["logit"].to_numpy(), level=level)
-        model = {
-            "name": name,
-            "auc": test.auc_b,
-            "low": interval.low,
-            "high": interval.high,
-            "difference": test.difference,
-            "difference_low": test.low,
-            "difference_high": test.high,
-            "p_value": test.p_value,
-        }
-        if name == BOTH:
-            model |= dict.fromkeys(COMPARED, np.nan)
-        models.append(model)
+        compared = (test.difference, test.low, test.high, test.p_value)
+        model = {"name": name, "auc": test.auc_b}
+        model |= {"low": interval.low, "high": interval.high}
+        against = (np.nan,) * len(COMPARED) if name == BOTH else compared
+        models.append(model | dict(zip(COMPARED, against, strict=True)))
     return {
-        "synthetic": bool((next(iter(tables.values()))["synthetic"] == "1").any()),
+        "synthetic": have_phantoms(next(iter(tables.values()))),
         "n_patients": len(labels),
         "n_benign": int((labels == 0).sum()),
         "n_malignant": int((labels == 1).sum()),
@@ -75,11 +68,7 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
 
 
 def additions_document(sides: dict[str, Any]) -> Document:
-    """The models side by side, as they are shown and written.
-
-    Args:
-        sides: As `additions` gives it.
-    """
+    """The models of `additions` side by side, as they are shown and written."""
     table = Table(
         heads=("", "AUC per patient", "both minus this", "P"),
         sections=(rows(map(_cells, sides["models"])),),
@@ -103,11 +92,7 @@ def additions_document(sides: dict[str, Any]) -> Document:
 
 
 def additions_sentence(sides: dict[str, Any]) -> str:
-    """What both sides add to the better one, in words; "" without a single side.
-
-    Args:
-        sides: As `additions` gives it.
-    """
+    """What both sides add to the better one, in words; "" without a single side."""
     single = [model for model in sides["models"] if model["name"].endswith(ALONE)]
     if not single:
         return ""

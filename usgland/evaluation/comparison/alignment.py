@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.predictions import label_counts, patient_predictions
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 
 SHOWN = 5  # cases that an error names
@@ -18,14 +18,8 @@ def cases_of_models(
 ) -> dict[str, pd.DataFrame]:
     """One table a model, one row a case (and round of a repeated cross-validation).
 
-    Args:
-        tables: Name -> predictions, one row an image.
-        thresholds: Name -> operating point, or None.
-        unit: `"image"` or `"patient"`.
-
-    Returns:
-        As given, with `name`, of the image or patient, and, where there is a
-        threshold, `prediction`.
+    The rows have `name`, of the image or patient, and, where there is a threshold,
+    `prediction`.
 
     Raises:
         UserError: If a model is missing a class, or a fold a threshold.
@@ -36,15 +30,14 @@ def cases_of_models(
         threshold = thresholds[name]
         if threshold is not None:
             rows = apply_threshold(rows, threshold)
-        benign, malignant = (int((rows["label"] == label).sum()) for label in (0, 1))
+        benign, malignant = label_counts(rows)
         if not benign or not malignant:
             raise UserError(
                 f"{name}: expected benign and malignant cases. Received: {benign} "
                 f"benign and {malignant} malignant"
             )
-        cases[name] = rows.assign(
-            name=rows["image" if unit == "image" else "patient_id"]
-        )
+        column = "image" if unit == "image" else "patient_id"
+        cases[name] = rows.assign(name=rows[column])
     return cases
 
 

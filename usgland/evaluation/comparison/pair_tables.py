@@ -1,5 +1,7 @@
 """The tables of a comparison of models."""
 
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from usgland.evaluation.shown.names import NAMES, UNITS
@@ -11,6 +13,7 @@ from usgland.evaluation.shown.text import (
     format_percent,
 )
 
+SHARED = ("synthetic", "level")
 CSV_COLUMNS = (
     *("synthetic", "unit", "a", "b", "n_a", "n_b", "figure", "value_a", "value_b"),
     *("difference", "low", "high", "level", "p_value", "holm", "method", "reason"),
@@ -18,20 +21,13 @@ CSV_COLUMNS = (
 
 
 def comparison_document(comparison: dict[str, Any]) -> Document:
-    """A table a unit and pair, as it is shown and written.
-
-    Args:
-        comparison: As `compare_models` gives it.
-    """
+    """A table a unit and pair of `compare_tables`, as it is shown and written."""
     tables, records = [], []
     for unit in (name for name in UNITS if name in comparison):
-        shared = {
-            "synthetic": comparison["synthetic"],
-            "unit": unit,
-            "level": comparison["level"],
-        }
+        shared = {"unit": unit, **{key: comparison[key] for key in SHARED}}
         cases = comparison[unit]["cases"]
-        for (a, b), pair in _by_pair(comparison[unit]["pairs"]).items():
+        for (a, b), of_pair in groupby(comparison[unit]["pairs"], itemgetter("a", "b")):
+            pair = list(of_pair)
             tables.append(
                 Table(
                     heads=("", "a", "b", "a - b", "P", "Holm"),
@@ -54,15 +50,6 @@ def comparison_document(comparison: dict[str, Any]) -> Document:
         columns=CSV_COLUMNS,
         records=tuple(records),
     )
-
-
-def _by_pair(
-    measures: list[dict[str, Any]],
-) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in measures:
-        pairs.setdefault((row["a"], row["b"]), []).append(row)
-    return pairs
 
 
 def _title(comparison: dict[str, Any], unit: str, a: str, b: str) -> str:
@@ -116,12 +103,12 @@ def _margin_note(row: dict[str, Any]) -> str:
 
 
 def _folds_note(folds: dict[str, Any]) -> str:
-    left_out, used = "", folds["folds"]
+    used = folds["folds"]
     if used < 2:
         known = f"{used} of {used + folds['left_out']}"
         return f"No test over folds: {known} have both classes."
-    if folds["left_out"]:
-        left_out = f" ({folds['left_out']} left out: one class only)"
+    left_out = f" ({folds['left_out']} left out: one class only)"
+    left_out = left_out if folds["left_out"] else ""
     mean = format_number(folds["mean"], signed=True)
     return (
         f"Over {used} folds{left_out} the mean AUC difference is {mean}, P "

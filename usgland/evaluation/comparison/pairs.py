@@ -12,30 +12,31 @@ from usgland.evaluation.cases.predictions import (
     check_role,
     complete_predictions,
     count_cases,
+    have_phantoms,
 )
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.statistics.auc_tests import (
+    AucDifference,
     delong_test,
     permutation_test,
     unpaired_delong_test,
 )
 from usgland.evaluation.statistics.families import corrected_resampled_test, holm
-from usgland.evaluation.statistics.non_inferiority import NonInferiority
 from usgland.evaluation.statistics.scores import roc_auc
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
+    ShareTest,
     mcnemar_test,
     unpaired_shares,
 )
 
 TESTS = ("delong", "permutation")
+RESULT = ("difference", "low", "high", "p_value", "method", "reason")  # of every test
 # Of the table that `compare_models` gives.
-COLUMNS = [
-    *("a", "b", "measure", "value_a", "value_b", "difference", "low", "high"),
-    *("p_value", "holm", "method", "reason"),
-]
+COLUMNS = ["a", "b", "measure", "value_a", "value_b", *RESULT]
+COLUMNS.insert(COLUMNS.index("method"), "holm")
 
 
 class Choices(NamedTuple):
@@ -144,14 +145,12 @@ def compare_models(
         points[name] = None if threshold is None else Thresholds.at(threshold)
     choices = Choices((unit,), reference, paired, test, margin, level, seed)
     pairs = compare_tables(tables, points, choices)[unit]["pairs"]
-    table = pd.DataFrame(pairs).rename(columns={"figure": "measure"})
-    columns = [*COLUMNS]
+    table = pd.DataFrame(pairs).rename(columns={"figure": "measure"})[COLUMNS]
     if margin is not None:
         judged = [pair["non_inferiority"] for pair in pairs]
         table["non_inferior"] = [judgement["shown"] for judgement in judged]
         table["p_margin"] = [judgement["p_value"] for judgement in judged]
-        columns += ["non_inferior", "p_margin"]
-    return table[columns]
+    return table
 
 
 def compare_tables(
@@ -161,10 +160,8 @@ def compare_tables(
 ) -> dict[str, Any]:
     """Compares models by AUC, sensitivity, specificity and accuracy, for files.
 
-    Args:
-        tables: Name -> predictions of one role, as `read_predictions` gives them.
-        thresholds: Name -> operating point, or None: then only the AUC is compared.
-        choices: How.
+    `tables` are predictions of one role, as `read_predictions` gives them; without an
+    operating point of both models, only their AUC is compared.
 
     Returns:
         synthetic, level, paired, test, reference, margin, seed, family and, for each
@@ -181,13 +178,12 @@ def compare_tables(
     if len(tables) < 2:
         raise UserError("Expected two models or more to compare. Received: one")
     comparison: dict[str, Any] = {
-        "synthetic": any(_is_synthetic(table) for table in tables.values()),
-        "level": choices.level,
-        "paired": choices.paired,
-        "test": choices.test,
-        "reference": choices.reference,
-        "margin": choices.margin,
-        "seed": choices.seed,
+        "synthetic": any(map(have_phantoms, tables.values())),
+        **{
+            name: choice
+            for name, choice in choices._asdict().items()
+            if name != "units"
+        },
         "family": "all tests of a unit",
     }
     for unit in choices.units:
@@ -225,55 +221,45 @@ def _compare_pair(
 ) -> list[dict[str, Any]]:
     first, second = cases[a], cases[b]
     shared = "" if choices.paired else _shared(first, second)
-    results = [
-        {"a": a, "b": b, "figure": "roc_auc"}
-        | _compare_auc(first, second, choices, shared)
+    results = {"roc_auc": _compare_auc(first, second, choices)}
+    if "prediction" in first and "prediction" in second:
+        results |= {
+            name: _compare_share(first, second, choices, name) for name in SHARES
+        }
+    return [
+        {"a": a, "b": b, "figure": name}
+        | result
+        | {"reason": "; ".join(filter(None, (result["reason"], shared)))}
+        for name, result in results.items()
     ]
-    if "prediction" not in first or "prediction" not in second:
-        return results
-    for measure in SHARES:
-        if choices.paired:
-            share = mcnemar_test(
-                first["label"],
-                first["prediction"],
-                second["prediction"],
-                patient_ids=first["patient_id"].to_numpy(),
-                level=choices.level,
-                margin=choices.margin,
-                measure=measure,
-            )
-        else:
-            share = unpaired_shares(
-                (first["label"], first["prediction"]),
-                (second["label"], second["prediction"]),
-                patient_ids=(first["patient_id"], second["patient_id"]),
-                level=choices.level,
-                margin=choices.margin,
-                measure=measure,
-            )
-        results.append(
-            {
-                "a": a,
-                "b": b,
-                "figure": measure,
-                "value_a": share.a,
-                "value_b": share.b,
-                "difference": share.difference,
-                "low": share.low,
-                "high": share.high,
-                "p_value": share.p_value,
-                "only_a": share.only_a,
-                "only_b": share.only_b,
-                "method": share.method,
-                "reason": "; ".join(filter(None, (share.reason, shared))),
-                "non_inferiority": _record(share.non_inferiority),
-            }
+
+
+def _compare_share(
+    first: pd.DataFrame, second: pd.DataFrame, choices: Choices, measure: str
+) -> dict[str, Any]:
+    options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
+    options["measure"] = measure
+    if choices.paired:
+        result = mcnemar_test(
+            first["label"],
+            first["prediction"],
+            second["prediction"],
+            patient_ids=first["patient_id"].to_numpy(),
+            **options,
         )
-    return results
+    else:
+        result = unpaired_shares(
+            (first["label"], first["prediction"]),
+            (second["label"], second["prediction"]),
+            patient_ids=(first["patient_id"], second["patient_id"]),
+            **options,
+        )
+    apart = {"only_a": result.only_a, "only_b": result.only_b}
+    return {"value_a": result.a, "value_b": result.b} | _record(result) | apart
 
 
 def _compare_auc(
-    first: pd.DataFrame, second: pd.DataFrame, choices: Choices, shared: str
+    first: pd.DataFrame, second: pd.DataFrame, choices: Choices
 ) -> dict[str, Any]:
     options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
     if not choices.paired:
@@ -293,17 +279,18 @@ def _compare_auc(
     return {
         "value_a": result.auc_a,
         "value_b": result.auc_b,
-        "difference": result.difference,
+        **_record(result),
         "standard_error": result.standard_error,
         "z": result.z,
-        "low": result.low,
-        "high": result.high,
-        "p_value": result.p_value,
-        "method": result.method,
-        "reason": "; ".join(filter(None, (result.reason, shared))),
-        "non_inferiority": _record(result.non_inferiority),
         "folds": _over_folds(first, second) if choices.paired else None,
     }
+
+
+def _record(result: AucDifference | ShareTest) -> dict[str, Any]:
+    """What a test of two AUCs and of two shares have in common."""
+    record = {name: getattr(result, name) for name in RESULT}
+    judged = result.non_inferiority
+    return record | {"non_inferiority": None if judged is None else judged._asdict()}
 
 
 def _shared(first: pd.DataFrame, second: pd.DataFrame) -> str:
@@ -311,10 +298,6 @@ def _shared(first: pd.DataFrame, second: pd.DataFrame) -> str:
     if not both:
         return ""
     return f"{len(both)} patient ids are in a and b, taken for different patients"
-
-
-def _record(judgement: NonInferiority | None) -> dict[str, Any] | None:
-    return None if judgement is None else judgement._asdict()
 
 
 def _over_folds(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any] | None:
@@ -347,7 +330,3 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
     """Cases once each, however often a repeated cross-validation tested them."""
     rounds = int(rows["name"].value_counts().max())
     return {**count_cases(rows.drop_duplicates("name")), "rounds": rounds}
-
-
-def _is_synthetic(table: pd.DataFrame) -> bool:
-    return "synthetic" in table and bool((table["synthetic"] == "1").any())

@@ -26,7 +26,7 @@ def assess(
 
     Args:
         rows: Predictions of one role, as `read_predictions` gives them.
-        thresholds: As in `metrics_of`.
+        thresholds: Of the operating point.
         settings: Resamples, level and seed.
         prevalences: Others, in (0, 1), at which net benefit is given.
         groups: Column -> the group of each row, as `group_names` gives it.

@@ -32,12 +32,7 @@ class Unit(NamedTuple):
 
 
 def units_of(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Unit]:
-    """Gathers predictions by unit: `image` and `patient`.
-
-    Args:
-        rows: Predictions of one role, one row an image.
-        settings: Resamples and seed.
-    """
+    """Gathers predictions of one role, one row an image, by `image` and `patient`."""
     return {
         "image": unit_of(rows, settings),
         "patient": unit_of(patient_predictions(rows), settings),
@@ -45,12 +40,7 @@ def units_of(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Unit
 
 
 def unit_of(rows: pd.DataFrame, settings: EvaluationSettings) -> Unit:
-    """Cases of one unit, with draws of their patients.
-
-    Args:
-        rows: One row a case.
-        settings: Resamples and seed.
-    """
+    """Cases of one unit, one row each, with draws of their patients."""
     ids = rows["patient_id"].to_numpy().astype(str)
     draws = draw_patients(
         ids, resamples=settings.bootstrap_resamples, seed=settings.seed
@@ -68,12 +58,7 @@ def metrics_of(
 ) -> dict[str, Any]:
     """Every measure with its interval, per image and per patient; writes nothing.
 
-    Args:
-        rows: Predictions of one role, as `read_predictions` gives them.
-        thresholds: Chosen per image, used for both units.
-        settings: Resamples, level and seed of the intervals.
-        synthetic: Whether the images are phantoms, which every report shall say.
-        units: What `units_of` makes of the rows, where that was done before.
+    `units` is what `units_of` makes of the rows, where that was done before.
 
     Returns:
         synthetic, role, threshold (a number, or fold -> number), operating_point (its
@@ -87,8 +72,8 @@ def metrics_of(
     """
     role = check_role(rows)
     units = units or units_of(rows, settings)
-    chosen = thresholds.chosen
     points = [point_metrics(units, point, settings) for point in thresholds.further]
+    chosen = thresholds.chosen
     shown = {point["method"] for point in (*points, chosen or {"method": None})}
     return {
         "synthetic": synthetic,
@@ -117,12 +102,6 @@ def unit_metrics(
 ) -> dict[str, Any]:
     """Counts, and measures with their intervals, at one operating point.
 
-    Args:
-        unit: The cases.
-        thresholds: Of the operating point.
-        settings: Of the intervals, and the prevalences asked for.
-        names: Of `MEASURES`.
-
     Returns:
         n, n_benign, n_malignant, n_patients, confusion `[[tn, fp], [fn, tp]]`,
         figures: name -> value, low, high, method, reason, undefined_resamples, NaN
@@ -134,9 +113,9 @@ def unit_metrics(
     return {
         **count_cases(rows),
         "confusion": confusion(labels, rows["prediction"]).tolist(),
-        "figures": _records(cases.measures()),
+        "figures": records_of(cases.measures()),
         "prevalences": {
-            f"{prevalence:g}": _records(cases.predictive_values(prevalence))
+            f"{prevalence:g}": records_of(cases.predictive_values(prevalence))
             for prevalence in settings.prevalences
         },
     }
@@ -145,12 +124,7 @@ def unit_metrics(
 def point_metrics(
     units: Mapping[str, Unit], point: Thresholds, settings: EvaluationSettings
 ) -> dict[str, Any]:
-    """The measures at a further operating point, per image and per patient.
-
-    Args:
-        units: As `units_of` gives them.
-        point: One of `Thresholds.further`.
-        settings: Of the intervals.
+    """The measures at one of `Thresholds.further`, per image and per patient.
 
     Returns:
         method, what it aimed at, threshold (a number, or fold -> number), and image
@@ -175,11 +149,7 @@ def measured_cases(
 ) -> MeasuredCases:
     """Cases whose measures have the intervals of the settings.
 
-    Args:
-        rows: One row a case: label, probability and threshold.
-        draws: Of their patients.
-        settings: Level and methods.
-        names: Of `MEASURES`.
+    `rows` have one a case: label, probability and threshold; `names` are of `MEASURES`.
     """
     return MeasuredCases(
         rows["label"].to_numpy(),
@@ -193,5 +163,5 @@ def measured_cases(
     )
 
 
-def _records(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
+def records_of(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
     return {name: measure.record() for name, measure in measures.items()}

@@ -123,10 +123,6 @@ def calibration(
 def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, Any]:
     """Everything that this module knows of one set of predictions.
 
-    Args:
-        unit: The cases.
-        settings: Level and seed.
-
     Returns:
         n, malignant_share, mean_probability, curve (see `reliability_curve`),
         ece_equal_count and ece_equal_width (value, bins, if_calibrated), slope and

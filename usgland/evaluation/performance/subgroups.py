@@ -23,6 +23,7 @@ from usgland.evaluation.cases.predictions import (
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 from usgland.evaluation.performance.measures import (
     measured_cases,
+    records_of,
     unit_of,
 )
 from usgland.evaluation.shown.names import UNITS
@@ -46,27 +47,24 @@ def parse_subgroups(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """
     columns: dict[str, tuple[float, ...]] = {}
     for text in texts:
-        column, cuts = _parse(text)
+        name, colon, tail = text.rpartition(":") if ":" in text else (text, "", "")
+        column = name.strip()
+        try:
+            cuts = tuple(map(float, tail.split(","))) if colon else ()
+        except ValueError:
+            cuts = (np.nan,)
+        ascending = all(low < high for low, high in pairwise(cuts))
+        if not (column and ascending and np.isfinite(cuts).all()):
+            raise UserError(
+                "--subgroup: expected COLUMN or COLUMN:cut,cut with ascending numbers, "
+                f"e.g. age_years:40,60. Received: {text!r}"
+            )
         if column in columns:
             raise UserError(
                 f"--subgroup: expected each column once. Received: {column!r} twice"
             )
         columns[column] = cuts
     return columns
-
-
-def _parse(text: str) -> tuple[str, tuple[float, ...]]:
-    column, colon, tail = text.rpartition(":") if ":" in text else (text, "", "")
-    try:
-        cuts = tuple(map(float, tail.split(","))) if colon else ()
-    except ValueError:
-        cuts = (np.nan,)
-    if not column.strip() or not (np.isfinite(cuts).all() and _ascends(cuts)):
-        raise UserError(
-            "--subgroup: expected COLUMN or COLUMN:cut,cut with ascending numbers, "
-            f"e.g. age_years:40,60. Received: {text!r}"
-        )
-    return column.strip(), cuts
 
 
 def group_names(values: pd.Series, cuts: tuple[float, ...] = ()) -> pd.Series:
@@ -210,14 +208,8 @@ def subgroup_measures(
 ) -> dict[str, Any]:
     """Sensitivity, specificity and AUC of each group, per image and per patient.
 
-    A patient whose images fall into several groups, as by lesion size, stands in
-    each with the images there.
-
-    Args:
-        rows: Predictions of one role, one row an image.
-        groups: The group of each row, as `group_names` gives it.
-        thresholds: Of the operating point.
-        settings: Resamples, level and seed.
+    `groups` is the group of each row, as `group_names` gives it. A patient whose images
+    fall into several groups, as by lesion size, stands in each with the images there.
 
     Returns:
         shared_patients (who stand in several groups), small_below, and for each of
@@ -233,11 +225,11 @@ def subgroup_measures(
     in_groups = rows["patient_id"].groupby(groups, observed=True).unique()
     patients = in_groups.explode()
     shared = int(patients[patients.duplicated()].nunique())
+    by_image = {name: apply_threshold(part, thresholds) for name, part in parts.items()}
     by_patient = {
         name: apply_threshold(patient_predictions(part), thresholds)
         for name, part in parts.items()
     }
-    by_image = {name: apply_threshold(part, thresholds) for name, part in parts.items()}
     small = {name: bool(_counts(p).min() < SMALL) for name, p in by_patient.items()}
     subgroups: dict[str, Any] = {"shared_patients": shared, "small_below": SMALL}
     for unit, tables in (("image", by_image), ("patient", by_patient)):
@@ -247,20 +239,19 @@ def subgroup_measures(
                 for name, table in tables.items()
             ]
         }
-    known = {name: table for name, table in by_patient.items() if name != MISSING}
-    heterogeneity = _heterogeneity(known, shared, settings.seed)
-    subgroups["patient"]["heterogeneity"] = heterogeneity
+    known = [table for name, table in by_patient.items() if name != MISSING]
+    tests = _heterogeneity(known, shared, settings.seed)
+    subgroups["patient"]["heterogeneity"] = tests
     return subgroups
 
 
 def _measures(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
     cases = measured_cases(*unit_of(rows, settings), settings, MEASURES)
-    measures = {name: measure.record() for name, measure in cases.measures().items()}
-    return {**count_cases(rows), "figures": measures}
+    return {**count_cases(rows), "figures": records_of(cases.measures())}
 
 
 def _heterogeneity(
-    tables: dict[str, pd.DataFrame], shared: int, seed: int
+    tables: Sequence[pd.DataFrame], shared: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Whether the groups may have one value in common; patients must be independent.
 
@@ -276,16 +267,11 @@ def _heterogeneity(
         return {name: _tested(np.nan, reason=reason) for name in MEASURES}
     tests = {}
     for label, name in ((1, "sensitivity"), (0, "specificity")):
-        calls = [
-            table.loc[table["label"] == label, "prediction"]
-            for table in tables.values()
-        ]
-        counts = [
-            [(own == label).sum(), (own != label).sum()] for own in calls if len(own)
-        ]
-        tests[name] = _chi_square(np.array(counts), seed)
-    tests["roc_auc"] = _cochran(tables)
-    return tests
+        calls = [rows.loc[rows["label"] == label, "prediction"] for rows in tables]
+        right = [[(own == label).sum(), (own != label).sum()] for own in calls]
+        counts = np.array([pair for pair in right if sum(pair)])
+        tests[name] = _chi_square(counts, seed)
+    return tests | {"roc_auc": _cochran(tables)}
 
 
 def _chi_square(counts: NDArray, seed: int) -> dict[str, Any]:
@@ -298,9 +284,9 @@ def _chi_square(counts: NDArray, seed: int) -> dict[str, Any]:
     return _tested(p_value, f"chi-square, {RANDOM_TABLES} random tables, seed {seed}")
 
 
-def _cochran(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+def _cochran(tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
     areas, variances = [], []
-    for rows in tables.values():
+    for rows in tables:
         if _counts(rows).min() >= 2:
             area, covariance = delong_covariance(rows["label"], rows["logit"])
             areas.append(float(area[0]))
@@ -317,11 +303,8 @@ def _cochran(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
 
 def _tested(p_value: float, method: str = "", *, reason: str = "") -> dict[str, Any]:
     """A test as files have it, where `method` says `none:` and why in one cell."""
-    return {
-        "p_value": p_value,
-        "method": method or f"none: {reason}",
-        "reason": reason,
-    }
+    method = method or f"none: {reason}"
+    return {"p_value": p_value, "method": method, "reason": reason}
 
 
 def _counts(rows: pd.DataFrame) -> NDArray[np.int64]:
@@ -343,13 +326,8 @@ def _tertiles(numbers: pd.Series) -> tuple[float, ...]:
     known = numbers.dropna().to_numpy("float64")
     cuts = np.quantile(known, np.arange(1, BANDS) / BANDS)
     rounded = {float(f"{cut:.3g}") for cut in cuts}
-    return tuple(
-        sorted(cut for cut in rounded if known.min() < cut <= known.max())
-    ) or (float(np.median(known)),)
-
-
-def _ascends(cuts: tuple[float, ...]) -> bool:
-    return all(low < high for low, high in pairwise(cuts))
+    inside = sorted(cut for cut in rounded if known.min() < cut <= known.max())
+    return tuple(inside or [float(np.median(known))])
 
 
 def _natural(word: str) -> tuple[Any, ...]:

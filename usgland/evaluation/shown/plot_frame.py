@@ -51,10 +51,7 @@ def new_plot(
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure of panels side by side, marked where data are synthetic.
 
-    Args:
-        size: Width and height in inches, without the band that marks it.
-        panels: How many.
-        synthetic: Whether to mark it.
+    `size` is its width and height in inches, without the band that marks it.
     """
     band = BAND_INCHES if synthetic else 0.0
     height = size[1] + band
@@ -76,9 +73,9 @@ def new_plot(
             ha="center",
             va="center_baseline",
         )
-    both = [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
-    for axes in both:
+    axes_of_panels = [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
+    for axes in axes_of_panels:
         axes.tick_params(labelsize=9)
         if synthetic:
             mark_synthetic(axes, fontsize=30, alpha=0.16)
-    return figure, both
+    return figure, axes_of_panels

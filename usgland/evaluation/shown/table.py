@@ -191,9 +191,6 @@ class Document:
             kinds: Of `md`, `csv` and `tex`.
             docx: Whether a Word file is written as well.
 
-        Returns:
-            The files.
-
         Raises:
             UserError: If one cannot be written, or python-docx is missing.
         """

@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import rich.table
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.text import Text
 
 from usgland.evaluation.shown.table import Document, Paragraph, Table
 from usgland.evaluation.shown.text import SYNTHETIC
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
 
 INDENT = 3  # characters
 
@@ -61,14 +66,11 @@ LAYOUTS = (
 )
 
 
-def show(document: Document, console: "Console") -> None:
-    """Prints it all.
-
-    Args:
-        document: To print.
-        console: Where to.
-    """
-    show_synthetic(document.synthetic, console)
+def show(document: Document, console: Console) -> None:
+    """Prints it all."""
+    if document.synthetic:
+        text = Text(SYNTHETIC, justify="center")
+        console.print(Panel(text, style="bold white on red", box=box.HEAVY))
     if document.lead:
         _show_paragraph(Paragraph(document.lead, bold=True), console)
     for number, block in enumerate(document.blocks):
@@ -84,18 +86,7 @@ def show(document: Document, console: "Console") -> None:
     _show_notes(document.notes, console)
 
 
-def show_synthetic(synthetic: bool, console: "Console") -> None:
-    """Says in large letters that measures are of phantoms, where they are."""
-    from rich import box
-    from rich.panel import Panel
-    from rich.text import Text
-
-    if synthetic:
-        text = Text(SYNTHETIC, justify="center")
-        console.print(Panel(text, style="bold white on red", box=box.HEAVY))
-
-
-def show_table(table: Table, console: "Console") -> None:
+def show_table(table: Table, console: Console) -> None:
     """Prints one table, with its title and notes."""
     if table.title:
         _show_paragraph(Paragraph(table.title, bold=True), console)
@@ -103,34 +94,25 @@ def show_table(table: Table, console: "Console") -> None:
     _show_notes(table.lines_below(), console)
 
 
-def _show_paragraph(paragraph: Paragraph, console: "Console") -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
+def _show_paragraph(paragraph: Paragraph, console: Console) -> None:
     text = f"- {paragraph.text}" if paragraph.depth > 1 else paragraph.text
     style = "bold" if paragraph.bold else "dim" if paragraph.depth > 1 else ""
-    shown = Text(text, style=style)
     left = INDENT if paragraph.depth else 0
-    console.print(Padding(shown, (0, 0, 0, left), expand=False))
+    console.print(Padding(Text(text, style=style), (0, 0, 0, left), expand=False))
 
 
-def _show_notes(notes: Sequence[str], console: "Console") -> None:
+def _show_notes(notes: Sequence[str], console: Console) -> None:
     for note in notes:
         console.print(note, highlight=False, markup=False)
 
 
-def _rich_table(table: Table, room: int) -> "RenderableType":
-    from rich import box
-    from rich.padding import Padding
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
+def _rich_table(table: Table, room: int) -> rich.table.Table:
     layout, (heads, *texts), widths = _choose_layout(table, room)
-    drawn = RichTable()
+    drawn = rich.table.Table()
     if layout.gap != FRAMED:
         # The line below the heads has a column of its own between columns.
         padding = (0, layout.gap - 1, 0, 0)
-        drawn = RichTable(
+        drawn = rich.table.Table(
             box=box.SIMPLE_HEAD, padding=padding, show_edge=False, pad_edge=False
         )
     for head, letter, width in zip(heads, table.alignment(), widths, strict=True):
@@ -143,8 +125,7 @@ def _rich_table(table: Table, room: int) -> "RenderableType":
     above = None
     remaining = iter(texts)
     for section in table.sections:
-        for row in section:
-            name, *cells = next(remaining)
+        for row, (name, *cells) in zip(section, remaining, strict=False):
             # What stands above is not said again.
             shown = Text("" if (name, row.indent) == above else name)
             above = name, row.indent
@@ -217,8 +198,6 @@ def _filled(parts: Sequence[str], width: int) -> str:
 
 
 def _length(text: str) -> int:
-    from rich.cells import cell_len
-
     return cell_len(text.rstrip())
 
 

@@ -14,7 +14,7 @@ def format_number(value: float | None, digits: int = 3, *, signed: bool = False)
     """`0.972`, `+0.020`; `undefined` for NaN and None.
 
     Args:
-        value: To show.
+        value: NaN or None where undefined.
         digits: After the point; one where the value is 10 or more, as likelihood
             ratios may be.
         signed: Whether + stands before what is not below 0, as of differences.
@@ -38,12 +38,7 @@ def format_interval(
 ) -> str:
     """`0.972 (0.912 to 1.000)`; `undefined`, or `(no interval)`, where there is none.
 
-    Args:
-        value: To show; NaN or None where undefined.
-        low: Lower bound, likewise.
-        high: Upper bound, likewise.
-        digits: As in `format_number`.
-        signed: As in `format_number`.
+    `digits` and `signed` as in `format_number`.
     """
     first, *bounds = (
         format_number(number, digits, signed=signed) for number in (value, low, high)

@@ -37,10 +37,6 @@ def import_docx() -> Any:
 def save_docx(document: Document, path: Path) -> None:
     """Writes a Word file, whole or not at all.
 
-    Args:
-        document: To write.
-        path: Of the file.
-
     Raises:
         UserError: If it cannot be written, or python-docx is not there.
     """
@@ -96,6 +92,8 @@ def _add_runs(paragraph: Any, text: str) -> list[Any]:
 
 
 def _add_table(word: Any, table: Table) -> None:
+    from docx.oxml import OxmlElement
+
     if table.title:
         title = word.add_paragraph()
         title.add_run(table.title).bold = True
@@ -108,8 +106,8 @@ def _add_table(word: Any, table: Table) -> None:
     for row in table.rows():
         _add_row(drawn, row, table.alignment())
     _set_widths(drawn, table, word.sections[0])
-    for line in (*spans, heads):
-        _repeat_on_every_page(line)
+    for line in (*spans, heads):  # stand on every page
+        line._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))
     for line in spans:
         _merge(line.cells, table)
     _draw_rule(drawn.rows[0], "top")
@@ -157,11 +155,8 @@ def _write_cell(cell: Any, text: str, letter: str, *, bold: bool) -> None:
     from docx.enum.text import WD_ALIGN_PARAGRAPH
 
     paragraph = cell.paragraphs[0]
-    paragraph.alignment = {
-        "l": WD_ALIGN_PARAGRAPH.LEFT,
-        "r": WD_ALIGN_PARAGRAPH.RIGHT,
-        "c": WD_ALIGN_PARAGRAPH.CENTER,
-    }[letter]
+    sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
+    paragraph.alignment = getattr(WD_ALIGN_PARAGRAPH, sides[letter])
     paragraph.paragraph_format.space_after = 0
     for run in _add_runs(paragraph, text):
         run.bold = bold
@@ -182,9 +177,3 @@ def _draw_rule(row: Any, side: str) -> None:
         rule.set(qn("w:val"), "single")
         rule.set(qn("w:sz"), "8")  # eighths of a point
         borders.append(rule)
-
-
-def _repeat_on_every_page(row: Any) -> None:
-    from docx.oxml import OxmlElement
-
-    row._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))
