@@ -1,0 +1,38 @@
+# The public names, each in the module that has it: what type checkers see, and what
+# `__init__.py` reads to import a name when it is asked for.
+from .audit.findings import audit_published as audit_published
+from .baseline.characteristics import table_one as table_one
+from .cases.predictions import patient_predictions as patient_predictions
+from .cases.predictions import read_predictions as read_predictions
+from .cases.thresholds import choose_threshold as choose_threshold
+from .comparison.pairs import compare_models as compare_models
+from .performance.decision_curve import net_benefit as net_benefit
+from .performance.reliability import calibration as calibration
+from .performance.reliability import (
+    expected_calibration_error as expected_calibration_error,
+)
+from .performance.subgroups import subgroups as subgroups
+from .planning.power import sample_size_auc_difference as sample_size_auc_difference
+from .planning.power import (
+    sample_size_auc_noninferiority as sample_size_auc_noninferiority,
+)
+from .planning.power import sample_size_mcnemar as sample_size_mcnemar
+from .planning.power import sample_size_noninferiority as sample_size_noninferiority
+from .planning.sample_size import sample_size_auc as sample_size_auc
+from .planning.sample_size import sample_size_proportion as sample_size_proportion
+from .readers.reader_study import reader_study as reader_study
+from .readers.readings import read_readers as read_readers
+from .statistics.agreement import cohen_kappa as cohen_kappa
+from .statistics.agreement import fleiss_kappa as fleiss_kappa
+from .statistics.auc_tests import delong_test as delong_test
+from .statistics.auc_tests import permutation_test as permutation_test
+from .statistics.auc_tests import unpaired_delong_test as unpaired_delong_test
+from .statistics.families import holm as holm
+from .statistics.intervals import auc_interval as auc_interval
+from .statistics.intervals import proportion_interval as proportion_interval
+from .statistics.measured_cases import bootstrap_interval as bootstrap_interval
+from .statistics.measured_cases import measures as measures
+from .statistics.reader_estimates import mrmc as mrmc
+from .statistics.roc_curves import roc_points as roc_points
+from .statistics.scores import roc_auc as roc_auc
+from .statistics.share_tests import mcnemar_test as mcnemar_test
