@@ -16,7 +16,7 @@ from usgland.evaluation.performance.subgroups import (
     subgroup_measures,
     subgroups,
 )
-from usgland.evaluation.statistics.delong import delong_interval
+from usgland.evaluation.statistics.intervals import auc_interval
 
 SETTINGS = EvaluationSettings(bootstrap_resamples=50, seed=1)
 HALF = Thresholds.at(0.5)
@@ -126,7 +126,7 @@ def test_each_group_has_the_figures_of_its_cases_alone():
                 assert measures[name]["low"] < expected < measures[name]["high"]
             area = roc_auc_score(own["label"], own["logit"])
             assert measures["roc_auc"]["value"] == pytest.approx(area)
-            interval = delong_interval(own["label"], own["logit"], level=0.95)
+            interval = auc_interval(own["label"], own["logit"], level=0.95)
             assert measures["roc_auc"]["low"] == interval.low
             assert (group["n"], group["n_patients"]) == (len(own), len(own))
             assert not group["small"]

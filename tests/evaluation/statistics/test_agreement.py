@@ -90,3 +90,10 @@ def test_fleiss_refuses_one_reader():
         ValueError, match=r"of two readers or more. Received: shape \(1, 2\)"
     ):
         fleiss_kappa([[0, 1]], level=0.95)
+
+
+def test_a_level_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="`level` must be in .* Received: 95"):
+        cohen_kappa([0, 1, 1, 0], [0, 1, 0, 0], level=95)
+    with pytest.raises(ValueError, match="`level` must be in .* Received: 95"):
+        fleiss_kappa([[0, 1, 1], [0, 1, 0]], level=95)

@@ -16,8 +16,9 @@ from usgland.evaluation.statistics.auc_tests import (
     permutation_test,
     unpaired_delong_test,
 )
-from usgland.evaluation.statistics.delong import delong_covariance, delong_interval
+from usgland.evaluation.statistics.delong import delong_covariance
 from usgland.evaluation.statistics.families import corrected_resampled_test, holm
+from usgland.evaluation.statistics.intervals import auc_interval
 from usgland.evaluation.statistics.swap_tests import auc_swap_test, swap_test
 
 # Made by scripts/proc_reference.py.
@@ -41,7 +42,7 @@ def test_areas_variances_and_covariances_are_those_of_proc(cases, proc):
         (proc["variance_a"], proc["variance_b"], proc["covariance"]),
         rtol=1e-9,
     )
-    interval = delong_interval(cases["label"], cases["a"], level=0.95)
+    interval = auc_interval(cases["label"], cases["a"], level=0.95)
     np.testing.assert_allclose(
         (interval.low, interval.high), (proc["low_a"], proc["high_a"]), rtol=1e-9
     )

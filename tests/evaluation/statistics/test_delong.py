@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from usgland.evaluation.statistics.delong import delong_covariance, delong_interval
+from usgland.evaluation.statistics.delong import delong_covariance
+from usgland.evaluation.statistics.intervals import auc_interval
 
 
 def kernel(malignant, benign):
@@ -135,7 +136,7 @@ def test_order_of_rows_scale_of_scores_and_labels_change_nothing(cases, random):
 def test_the_interval_is_cut_at_1_and_says_how_it_was_made():
     # 11 of 12 pairs in order: 0.917 with a standard error of 0.0962 (by hand).
     labels, scores = [1, 1, 1, 0, 0, 0, 0], [0.9, 0.8, 0.4, 0.1, 0.2, 0.3, 0.5]
-    interval = delong_interval(labels, scores, level=0.95)
+    interval = auc_interval(labels, scores, level=0.95)
     area = 11 / 12
     deviation = ((1 / 12 * 2) ** 2 + 2 * (1 / 12) ** 2) / 2 / 3  # V10: 1, 1, 3/4
     deviation += ((1 / 4) ** 2 + 3 * (1 / 12) ** 2) / 3 / 4  # V01: 1, 1, 1, 2/3
@@ -147,7 +148,8 @@ def test_the_interval_is_cut_at_1_and_says_how_it_was_made():
 @pytest.mark.parametrize(
     ("labels", "scores", "ids", "reason"),
     [
-        ([1, 1, 0, 0], [3, 2, 1, 0], None, "DeLong variance is 0"),
+        ([1, 1, 0, 0], [1, 1, 1, 1], None, "DeLong variance is 0"),
+        ([1, 1, 0, 0] * 2, [1, 1, 0, 0] * 2, [1, 2, 3, 4] * 2, "DeLong, clustered by"),
         ([1, 0, 0], [1, 2, 0], None, "a label has one case only"),
         ([1, 1, 0, 0], [1, 3, 2, 0], [1, 1, 2, 3], "a label has one patient"),
     ],
@@ -155,7 +157,7 @@ def test_the_interval_is_cut_at_1_and_says_how_it_was_made():
 def test_an_area_without_variance_has_no_interval_and_says_why(
     labels, scores, ids, reason
 ):
-    interval = delong_interval(labels, scores, level=0.95, patient_ids=ids)
+    interval = auc_interval(labels, scores, level=0.95, patient_ids=ids)
     assert np.isnan([interval.low, interval.high]).all()
     assert interval.reason.startswith(reason)
 
@@ -191,8 +193,8 @@ def test_patient_ids_of_another_length_are_named():
 
 
 def test_an_interval_of_several_models_or_of_no_level_is_refused():
-    with pytest.raises(ValueError, match=r"of one model.* Received: shape \(2, 2\)"):
-        delong_interval([0, 1], [[1, 2], [1, 2]], level=0.95)
-    for level in itertools.chain((0, 1), (95,)):
+    with pytest.raises(ValueError, match=r"of one length.* \(2,\) and \(2, 2\)"):
+        auc_interval([0, 1], [[1, 2], [1, 2]], level=0.95)
+    for level, scores in itertools.product((0, 1, 95), ([1, 2], [1, 1])):
         with pytest.raises(ValueError, match=f"`level` must be .* Received: {level}"):
-            delong_interval([0, 1], [1, 2], level=level)
+            auc_interval([0, 1], scores, level=level)

@@ -51,6 +51,8 @@ def test_shares_that_are_none_are_refused(arguments, expected):
     successes, cases, method = arguments
     with pytest.raises(ValueError, match=expected):
         proportion_interval(successes, cases, level=0.95, method=method)
+    with pytest.raises(ValueError, match="`level` must be in .* Received: 1"):
+        proportion_interval(1, 2, level=1)
 
 
 @pytest.mark.parametrize("one", STATSMODELS["proportions"], ids=str)

@@ -10,7 +10,6 @@ from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measures import unit_metrics, unit_of
 from usgland.evaluation.statistics.bootstrap import draw_patients
-from usgland.evaluation.statistics.delong import delong_interval
 from usgland.evaluation.statistics.intervals import auc_interval, proportion_interval
 from usgland.evaluation.statistics.measured_cases import (
     MeasuredCases,
@@ -50,7 +49,7 @@ def test_independent_cases_get_intervals_of_proportions_and_delong():
     assert found["sensitivity"].low == expected.low
     for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
         assert found[name].method == "Wilson"
-    area = delong_interval(labels, probabilities, level=0.95)
+    area = auc_interval(labels, probabilities, level=0.95)
     assert (found["roc_auc"].low, found["roc_auc"].high) == area[:2]
     assert "bootstrap" in found["f1"].method
     wider = measures(

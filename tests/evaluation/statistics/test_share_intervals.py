@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from usgland.evaluation.statistics.intervals import normal_bounds
 from usgland.evaluation.statistics.share_intervals import (
     clustered_variance,
     newcombe_unpaired,
-    normal_bounds,
     p_of_margin,
 )
 from usgland.evaluation.statistics.share_tests import mcnemar_test, unpaired_shares

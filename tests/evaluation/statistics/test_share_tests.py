@@ -59,6 +59,8 @@ def test_what_cannot_be_compared_is_named():
         mcnemar_test([0, 1], [0, 1], [0], measure="accuracy")
     with pytest.raises(ValueError, match="sensitivity needs cases of label 1"):
         mcnemar_test([0, 0], [0, 1], [0, 1], measure="sensitivity")
+    with pytest.raises(ValueError, match=r"one entry a case, 2. Received: shape \(1,"):
+        mcnemar_test([0, 1], [0, 1], [0, 1], patient_ids=[1])
 
 
 def test_holm_raises_the_least_most_and_never_turns_the_order():

@@ -6,17 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
-from usgland.evaluation.statistics.delong import check_level
+from usgland.evaluation.statistics.intervals import normal_bounds
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import (
+    check_between_0_and_1,
     checked_labels,
     confusion,
     measures_of_counts,
 )
-
-ONE_CALL = "all calls are the same"
 
 
 class Agreement(NamedTuple):
@@ -80,7 +78,6 @@ def cohen_kappa(
             method='Fleiss, Cohen and Everitt',
         )
     """
-    check_level(level)
     counts = confusion(calls_a, calls_b)
     kappa = float(measures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
     share = counts / max(counts.sum(), 1)
@@ -95,14 +92,9 @@ def cohen_kappa(
         variance += (1 - kappa) ** 2 * (apart.sum() - np.trace(apart))
         variance -= (kappa - chance * (1 - kappa)) ** 2
         variance /= counts.sum() * (1 - chance) ** 2
-    return _finished(
-        kappa,
-        variance,
-        float(np.trace(share)),
-        float((first[1] + second[1]) / 2),
-        "Fleiss, Cohen and Everitt",
-        level,
-    )
+    agreement, malignant = np.trace(share), (first[1] + second[1]) / 2
+    method = "Fleiss, Cohen and Everitt"
+    return _finished(kappa, variance, agreement, malignant, method, level)
 
 
 def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
@@ -128,7 +120,6 @@ def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
         >>> round(agreement.kappa, 4), round(agreement.agreement, 4)
         (0.325, 0.6667)
     """
-    check_level(level)
     calls = checked_labels(calls, "calls")
     if calls.ndim != 2 or len(calls) < 2:
         raise ValueError(
@@ -142,23 +133,17 @@ def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
         malignant * (malignant - 1) + (readers - malignant) * (readers - malignant - 1)
     ) / pairs
     kappa, agreement, share = _fleiss(same.sum(), malignant.sum(), cases, readers)
-    without = _fleiss(
+    without, _, _ = _fleiss(
         same.sum() - same, malignant.sum() - malignant, cases - 1, readers
-    )[0]
-    variance = (cases - 1) / cases * ((without - without.mean()) ** 2).sum()
-    return _finished(
-        float(kappa),
-        float(variance),
-        float(agreement),
-        float(share),
-        "jackknife over cases",
-        level,
     )
+    variance = (cases - 1) / cases * ((without - without.mean()) ** 2).sum()
+    return _finished(kappa, variance, agreement, share, "jackknife over cases", level)
 
 
 def _fleiss(
     same: NDArray, malignant: NDArray, cases: int, readers: int
 ) -> tuple[NDArray, NDArray, NDArray]:
+    """Kappa, agreement and malignant share, from their sums over cases."""
     agreement, share = same / max(cases, 1), malignant / max(cases * readers, 1)
     beyond = 2 * share * (1 - share)  # 1 - chance; exactly 0 for one word alone
     known = np.where(beyond > 0, beyond, np.nan)
@@ -166,21 +151,22 @@ def _fleiss(
 
 
 def _finished(
-    kappa: float,
+    kappa: NDArray | float,
     variance: float,
-    agreement: float,
-    malignant: float,
+    agreement: NDArray,
+    malignant: NDArray,
     method: str,
     level: float,
 ) -> Agreement:
+    check_between_0_and_1(level=level)
+    kappa = float(kappa)
     reason = ""
     if np.isnan(kappa):
-        reason = ONE_CALL
+        reason = "all calls are the same"
     elif not variance > 1e-15:  # a rest of 1e-17 is rounding
         reason = "the variance of kappa is 0 or undefined"
-    error = low = high = np.nan
-    if not reason:
-        error = float(variance) ** 0.5
-        half = float(norm.ppf((1 + level) / 2)) * error
-        low, high = max(-1.0, kappa - half), min(1.0, kappa + half)
-    return Agreement(kappa, error, low, high, agreement, malignant, method, reason)
+    if reason:
+        variance = np.nan
+    bounds = normal_bounds(kappa, variance, level)
+    shares = float(agreement), float(malignant)
+    return Agreement(kappa, float(variance) ** 0.5, *bounds, *shares, method, reason)

@@ -4,8 +4,9 @@ From counts, `(groups, categories)`, or from the moments of numbers. The same fu
 serve Table 1 of a manifest and the published tables that are recomputed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from math import comb
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from math import comb, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -118,7 +119,7 @@ def fisher(counts: ArrayLike, *, seed: int = 0) -> Association:
     limit = _log_weight(table) + SAME
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     if _tables_at_most(rows, columns) <= EXACT_TABLES:
-        weights = np.array(list(_enumerate(rows, columns)))
+        weights = _log_weights(rows, columns)
         chances = np.exp(weights - weights.max())
         p_value = chances[weights <= limit].sum() / chances.sum()
         return Association("Fisher, exact", float(p_value))
@@ -136,38 +137,22 @@ def _log_weight(tables: NDArray) -> NDArray[np.float64]:
 def _tables_at_most(rows: NDArray, columns: NDArray) -> int:
     """An upper bound of how many tables have these sums."""
     free = len(rows) - 1
-    bound = 1
-    for total in np.sort(columns)[:-1]:
-        bound *= comb(int(total) + free, free)
-    return bound
+    return prod(comb(int(total) + free, free) for total in np.sort(columns)[:-1])
 
 
-def _enumerate(rows: NDArray, columns: NDArray) -> Iterator[float]:
-    """The log weight of every table, column by column; the largest column last."""
-    order = np.argsort(columns, kind="stable")
-    totals = columns[order].tolist()
-    logs = gammaln(np.arange(int(rows.sum()) + 1) + 1.0)
-
-    def columns_of(left: tuple[int, ...], total: int) -> Iterator[tuple[int, ...]]:
-        if len(left) == 1:
-            if total <= left[0]:
-                yield (total,)
-            return
-        for first in range(min(left[0], total) + 1):
-            for rest in columns_of(left[1:], total - first):
-                yield (first, *rest)
-
-    def walk(left: tuple[int, ...], column: int, weight: float) -> Iterator[float]:
-        if column == len(totals) - 1:  # the last column is what is left
-            yield weight - sum(logs[count] for count in left)
-            return
-        for chosen in columns_of(left, totals[column]):
-            after = tuple(a - b for a, b in zip(left, chosen, strict=True))
-            yield from walk(
-                after, column + 1, weight - sum(logs[count] for count in chosen)
-            )
-
-    return walk(tuple(rows.tolist()), 0, 0.0)
+def _log_weights(rows: NDArray, columns: NDArray) -> NDArray[np.float64]:
+    """`_log_weight` of every table with these sums, column by column."""
+    left, weights = rows[None, :], np.zeros(1)  # of each table that is begun
+    for total in np.sort(columns)[:-1].tolist():  # the last column is what is left
+        # Each way to part a column between rows: stars, and bars between the rows.
+        size = total + len(rows)
+        bars = np.array(list(combinations(range(1, size), len(rows) - 1)))
+        column = np.diff(bars, axis=1, prepend=0, append=size) - 1
+        after = left[:, None, :] - column
+        fits = (after >= 0).all(axis=2)
+        weights = (weights[:, None] + _log_weight(column[:, None, :]))[fits]
+        left = after[fits]
+    return weights + _log_weight(left[:, None, :])
 
 
 def student(a: Moments, b: Moments) -> Association:

@@ -9,26 +9,16 @@ from __future__ import annotations  # `help` shows ArrayLike, not what it unites
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from usgland.evaluation.statistics.delong import (
-    Placements,
-    areas,
-    check_level,
-    covariance_of_areas,
-    delong_covariance,
-    has_clusters,
-    no_variance,
-    placements,
-    variance_name,
-)
+from usgland.evaluation.statistics import delong
 from usgland.evaluation.statistics.non_inferiority import (
     NonInferiority,
-    check_margin,
     judge_non_inferiority,
 )
 from usgland.evaluation.statistics.readable import readable
+from usgland.evaluation.statistics.scores import check_between_0_and_1, checked_patients
 from usgland.evaluation.statistics.swap_tests import RESAMPLES, auc_swap_test
 
 
@@ -121,22 +111,24 @@ def delong_test(
             method='DeLong, paired',
         )
     """
-    check_level(level)
-    check_margin(margin)
-    placed = placements(labels, np.stack(_same_length(scores_a, scores_b)))
-    apart = Placements(*(part[:1] - part[1:] for part in placed))
-    clustered = has_clusters(patient_ids)
-    ((variance,),) = covariance_of_areas(apart, labels, patient_ids=patient_ids)
-    auc_a, auc_b = areas(placed)
+    check_between_0_and_1(level=level, margin=margin)
+    a, b = np.asarray(scores_a, "float64"), np.asarray(scores_b, "float64")
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(
+            "`scores_a` and `scores_b` must be of one length. "
+            f"Received: shapes {a.shape} and {b.shape}"
+        )
+    placed = delong.placements(labels, np.stack([a, b]))
+    apart = delong.Placements(*(part[:1] - part[1:] for part in placed))
+    clustered = delong.has_clusters(patient_ids)
+    ((variance,),) = delong.covariance_of_areas(apart, labels, patient_ids=patient_ids)
     # Of the whole numbers: areas subtracted leave a rest where the two are equal.
-    difference = areas(apart)[0]
-    reason = "" if variance > 0 else no_variance(variance, clustered)
+    values = (*delong.areas(placed).tolist(), float(delong.areas(apart)[0]))
+    reason = "" if variance > 0 else delong.no_variance(variance, clustered)
     if not any(part.any() for part in apart):
         reason = "the two models rank all cases alike"
-    method = f"{variance_name(clustered)}, paired"
-    return _finished(
-        (auc_a, auc_b, difference), variance, np.inf, level, method, reason, margin
-    )
+    method = f"{delong.variance_name(clustered)}, paired"
+    return _finished(values, variance, np.inf, level, method, reason, margin)
 
 
 def unpaired_delong_test(
@@ -173,25 +165,27 @@ def unpaired_delong_test(
         >>> round(result.difference, 4), round(result.p_value, 4)
         (0.3889, 0.2812)
     """
-    check_level(level)
-    check_margin(margin)
-    both, variances, units = [], [], []
+    check_between_0_and_1(level=level, margin=margin)
+    areas, variances, patients = [], [], []
     clustered = False
-    for number, (labels, scores) in enumerate((a, b)):
-        ids = None if patient_ids is None else np.asarray(patient_ids[number])
-        clustered |= has_clusters(ids)
-        area, covariance = delong_covariance(labels, scores, patient_ids=ids)
-        both.append(area[0])
-        variances.append(covariance[0, 0])
-        units.append(len(np.asarray(labels)) if ids is None else len(np.unique(ids)))
+    owners = (None, None) if patient_ids is None else patient_ids
+    for (labels, scores), own in zip((a, b), owners, strict=True):
+        ids = checked_patients(own, len(np.asarray(labels)))
+        clustered |= delong.has_clusters(ids)
+        (area,), ((variance,),) = delong.delong_covariance(
+            labels, scores, patient_ids=ids
+        )
+        areas.append(float(area))
+        variances.append(float(variance))
+        patients.append(len(np.unique(ids)))
     variance = sum(variances)
-    reason = "" if variance > 0 else no_variance(variance, clustered)
+    reason = "" if variance > 0 else delong.no_variance(variance, clustered)
     freedom = np.nan
     if variance > 0:
-        parts = (v**2 / (n - 1) for v, n in zip(variances, units, strict=True))
+        parts = (v**2 / (n - 1) for v, n in zip(variances, patients, strict=True))
         freedom = variance**2 / sum(parts)
-    method = f"{variance_name(clustered)}, unpaired: the cases differ"
-    auc_a, auc_b = both
+    method = f"{delong.variance_name(clustered)}, unpaired: the cases differ"
+    auc_a, auc_b = areas
     values = auc_a, auc_b, auc_a - auc_b
     return _finished(values, variance, freedom, level, method, reason, margin)
 
@@ -247,7 +241,7 @@ def permutation_test(
         patient_ids=patient_ids,
         margin=margin,
     )
-    ids = np.arange(len(np.asarray(labels))) if patient_ids is None else patient_ids
+    ids = checked_patients(patient_ids, len(np.asarray(labels)))
     swapped = auc_swap_test(
         labels, scores_a, scores_b, ids, resamples=resamples, seed=seed
     )
@@ -264,13 +258,13 @@ def _finished(
     reason: str,
     margin: float | None,
 ) -> AucDifference:
-    auc_a, auc_b, difference = map(float, values)
-    error, z, low, high = float(variance) ** 0.5, np.nan, np.nan, np.nan
-    p_value, p_margin = np.nan, np.nan
+    difference, error = values[2], float(variance) ** 0.5
+    z = p_value = p_margin = np.nan
+    bounds = np.nan, np.nan
     if variance > 0:
         z = difference / error
         half = float(student.ppf((1 + level) / 2, freedom)) * error
-        low, high = max(-1.0, difference - half), min(1.0, difference + half)
+        bounds = max(-1.0, difference - half), min(1.0, difference + half)
         p_value = float(2 * student.sf(abs(z), freedom))
         if margin is not None:
             p_margin = float(student.sf((difference + margin) / error, freedom))
@@ -278,29 +272,7 @@ def _finished(
         p_value = 1.0
     judged = None
     if margin is not None:
-        judged = judge_non_inferiority(margin, p_margin, low, level, method)
+        judged = judge_non_inferiority(margin, p_margin, bounds[0], level, method)
     return AucDifference(
-        auc_a,
-        auc_b,
-        difference,
-        error,
-        low,
-        high,
-        level,
-        z,
-        float(freedom),
-        p_value,
-        method,
-        reason,
-        judged,
+        *values, error, *bounds, level, z, freedom, p_value, method, reason, judged
     )
-
-
-def _same_length(scores_a: ArrayLike, scores_b: ArrayLike) -> tuple[NDArray, NDArray]:
-    a, b = np.asarray(scores_a, "float64"), np.asarray(scores_b, "float64")
-    if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(
-            "`scores_a` and `scores_b` must be of one length. "
-            f"Received: shapes {a.shape} and {b.shape}"
-        )
-    return a, b

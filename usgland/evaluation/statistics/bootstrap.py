@@ -85,11 +85,7 @@ class PatientDraws:
         return self.patients < len(self.patient)
 
     def chunks(self, parts: int = 1) -> Iterator[NDArray[np.int64]]:
-        """Rows of `counts`, so many that weights of cases stay below `CHUNK`.
-
-        Args:
-            parts: How many arrays of weights are held at a time.
-        """
+        """Rows of `counts`, so few that `parts` weights of cases stay below `CHUNK`."""
         step = max(1, CHUNK // (parts * len(self.patient)))
         for start in range(0, self.resamples, step):
             yield self.counts[start : start + step]
@@ -105,13 +101,7 @@ class PatientDraws:
 def draw_patients(
     patient_ids: ArrayLike, *, resamples: int = 2000, seed: int = 0
 ) -> PatientDraws:
-    """Makes the draws of one set of cases, for all that is computed of them.
-
-    Args:
-        patient_ids: `(cases,)`: who each case belongs to.
-        resamples: How many.
-        seed: Of the draw.
-    """
+    """Makes the draws of one set of cases: `(cases,)`, who each belongs to."""
     ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
     return PatientDraws(patient, len(ids), resamples, seed)
 
@@ -143,8 +133,8 @@ def bootstrap_measures(
     """Measures in every resample of patients, each with all images.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`, in [0, 1].
+        labels: `(cases,)`.
+        probabilities: `(cases,)`.
         threshold: One, or `(cases,)`.
         draws: Of the patients of these cases, in this order.
         names: Of `MEASURES`.
@@ -152,14 +142,14 @@ def bootstrap_measures(
             at a time: those of `draws.all_but_one()` are the jackknife's.
 
     Returns:
-        Name -> `(resamples,)` or `(sets,)`; NaN where undefined, see `score`.
+        Name -> `(resamples,)` or `(sets,)`; NaN where undefined.
     """
     labels, probabilities = checked_cases(labels, probabilities)
     kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
     counts = np.zeros((draws.patients, 4))
     np.add.at(counts, (draws.patient, kinds), 1)
     ranked = bool(set(names) & set(OF_PROBABILITIES))
-    parts: dict[str, list[NDArray]] = {name: [] for name in names}
+    parts = {name: [np.empty(0)] for name in names}
     for chunk in draws.chunks() if sets is None else sets:
         measures = measures_of_counts(chunk @ counts)
         if ranked:
@@ -167,15 +157,10 @@ def bootstrap_measures(
             measures |= measures_of_probabilities(labels, probabilities, weights)
         for name in names:
             parts[name].append(measures[name])
-    return {
-        name: np.concatenate(part) if part else np.empty(0)
-        for name, part in parts.items()
-    }
+    return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-def percentile_interval(
-    values: NDArray, *, level: float = 0.95, seed: int = 0
-) -> Interval:
+def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval:
     """The percentile bootstrap interval of one measure.
 
     It has no bounds where no resample differs from another: of 21 patients called
@@ -185,7 +170,7 @@ def percentile_interval(
 
     Args:
         values: `(resamples,)`, NaN where undefined, which are left out and counted.
-        level: Confidence level in (0, 1).
+        level: Confidence level.
         seed: Of the draw, for the record.
     """
     if not len(values):
@@ -205,24 +190,13 @@ def percentile_interval(
 
 
 def bca_interval(
-    values: NDArray,
-    value: float,
-    jackknife: NDArray,
-    *,
-    level: float = 0.95,
-    seed: int = 0,
+    values: NDArray, value: float, jackknife: NDArray, *, level: float, seed: int
 ) -> Interval:
     """The bias-corrected and accelerated bootstrap interval of one measure.
 
     Like `percentile_interval`, but its quantiles are moved by how far the resamples
-    lie to one side of the measure and by how its spread changes with its value.
-
-    Args:
-        values: `(resamples,)`, NaN where undefined, which are left out and counted.
-        value: The measure itself.
-        jackknife: `(patients,)`: the measure without each patient; NaN where undefined.
-        level: Confidence level in (0, 1).
-        seed: Of the draw, for the record.
+    lie to one side of the measure, `value`, and by how its spread changes with its
+    value: from `jackknife`, `(patients,)`, the measure without each patient.
 
     Reference:
         [Efron, 1987](https://doi.org/10.1080/01621459.1987.10478410)

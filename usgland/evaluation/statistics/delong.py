@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
-from usgland.evaluation.statistics.bootstrap import Interval, no_interval
-from usgland.evaluation.statistics.scores import checked_labels
+from usgland.evaluation.statistics.scores import checked_labels, checked_patients
 
 
 class Placements(NamedTuple):
@@ -60,50 +59,8 @@ def delong_covariance(
     return areas(placed), covariance_of_areas(placed, labels, patient_ids=patient_ids)
 
 
-def delong_interval(
-    labels: ArrayLike,
-    scores: ArrayLike,
-    *,
-    level: float = 0.95,
-    patient_ids: ArrayLike | None = None,
-) -> Interval:
-    """The DeLong interval of one area under the ROC curve, cut to [0, 1].
-
-    Args:
-        labels: `(cases,)`, 0 or 1.
-        scores: `(cases,)`, higher is more suspicious.
-        level: Confidence level in (0, 1).
-        patient_ids: As in `delong_covariance`.
-
-    Returns:
-        Bounds, and how they were made; NaN with the reason where the variance is 0
-        (an area of 1 is no proof that the next case will be ranked right) or
-        undefined.
-
-    Raises:
-        ValueError: As `delong_covariance`; if there is more than one model.
-    """
-    check_level(level)
-    if np.ndim(scores) != 1:
-        raise ValueError(
-            "`scores` must be of one model, `(cases,)`. "
-            f"Received: shape {np.shape(scores)}"
-        )
-    (area,), ((variance,),) = delong_covariance(labels, scores, patient_ids=patient_ids)
-    clustered = has_clusters(patient_ids)
-    if not variance > 0:
-        return no_interval(no_variance(variance, clustered))
-    half = float(norm.ppf((1 + level) / 2)) * variance**0.5
-    low, high = max(0.0, float(area - half)), min(1.0, float(area + half))
-    return Interval(low, high, variance_name(clustered))
-
-
 def placements(labels: ArrayLike, scores: ArrayLike) -> Placements:
-    """Ranks each case among those of the other label; see `Placements`.
-
-    Raises:
-        ValueError: As `delong_covariance`.
-    """
+    """Ranks each case among those of the other label, and checks the arguments."""
     labels, scores = _checked(labels, scores)
     malignant = labels == 1
     ranks = rankdata(scores, axis=1)
@@ -132,23 +89,14 @@ def covariance_of_areas(
 
     Args:
         placed: Of `models` models, or differences between such.
-        labels: `(cases,)`, 0 or 1, in the order of the scores.
+        labels: `(cases,)`, in the order of the scores.
         patient_ids: As in `delong_covariance`.
 
     Returns:
         `(models, models)`.
-
-    Raises:
-        ValueError: If `patient_ids` has another length than `labels`.
     """
     labels = np.asarray(labels)
-    cases = len(labels)
-    ids = np.arange(cases) if patient_ids is None else np.asarray(patient_ids)
-    if ids.shape != (cases,):
-        raise ValueError(
-            f"`patient_ids` must have one entry a case, {cases}. "
-            f"Received: shape {ids.shape}"
-        )
+    ids = checked_patients(patient_ids, len(labels))
     _, patient = np.unique(ids, return_inverse=True)
     malignant, owners = _sums(placed.malignant, patient, labels == 1)
     benign, owners_of_benign = _sums(placed.benign, patient, labels == 0)
@@ -176,16 +124,6 @@ def no_variance(variance: float, clustered: bool) -> str:
     if variance == 0:
         return f"{variance_name(clustered)} variance is 0"
     return f"a label has one {'patient' if clustered else 'case'} only"
-
-
-def check_level(level: float) -> None:
-    """Refuses what is no confidence level.
-
-    Raises:
-        ValueError: If it is not in (0, 1).
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be in (0, 1). Received: {level}")
 
 
 def _sums(

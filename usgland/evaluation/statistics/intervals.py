@@ -10,22 +10,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 
+from usgland.evaluation.statistics import delong
 from usgland.evaluation.statistics.bootstrap import Interval, no_interval
-from usgland.evaluation.statistics.delong import (
-    check_level,
-    delong_interval,
-    has_clusters,
-)
-from usgland.evaluation.statistics.scores import roc_auc
+from usgland.evaluation.statistics.scores import check_between_0_and_1, roc_auc
 
 PROPORTION_METHODS = {"wilson": "Wilson", "clopper_pearson": "Clopper-Pearson"}
+CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
 # Column of the confusion matrix, and what its cases are called.
 RATIOS = {
     "positive_likelihood_ratio": (1, "malignant"),
     "negative_likelihood_ratio": (0, "benign"),
 }
 CALLED = {"npv": 0, "ppv": 1}  # column of the confusion matrix
-CENTILES = {"wilson": "wilson", "clopper_pearson": "exact"}  # SciPy's names
+
+
+def normal_bounds(
+    value: float, variance: float, level: float, *, lowest: float = -1.0
+) -> tuple[float, float]:
+    """Bounds by the normal distribution, in [lowest, 1]; NaN without a variance."""
+    if not variance > 0:
+        return np.nan, np.nan
+    half = float(norm.ppf((1 + level) / 2)) * float(variance) ** 0.5
+    return max(lowest, float(value) - half), min(1.0, float(value) + half)
 
 
 def ratio_interval(name: str, counts: NDArray, *, level: float = 0.95) -> Interval:
@@ -34,11 +40,10 @@ def ratio_interval(name: str, counts: NDArray, *, level: float = 0.95) -> Interv
     Args:
         name: Of `RATIOS`.
         counts: `[[tn, fp], [fn, tp]]`, both labels among them.
-        level: Confidence level in (0, 1).
+        level: Confidence level.
 
     Returns:
-        Bounds; NaN with the reason where the ratio is 0, as its logarithm is not
-        defined.
+        NaN with the reason where the ratio is 0, whose logarithm is not defined.
 
     Reference:
         [Simel et al., 1991](https://doi.org/10.1016/0895-4356(91)90128-V)
@@ -68,10 +73,7 @@ def predictive_interval(
         name: `"ppv"` or `"npv"`.
         counts: `[[tn, fp], [fn, tp]]`: both labels, and a case that is called so.
         prevalence: Share of malignant cases, in (0, 1).
-        level: Confidence level in (0, 1).
-
-    Raises:
-        ValueError: If `name` is neither.
+        level: Confidence level.
 
     Reference:
         [Mercaldo et al., 2007](https://doi.org/10.1002/sim.2677), standard and
@@ -125,7 +127,7 @@ def proportion_interval(
         >>> ev.proportion_interval(17, 20, method="clopper_pearson")
         Interval(low=0.6211, high=0.9679, method='Clopper-Pearson')
     """
-    check_level(level)
+    check_between_0_and_1(level=level)
     if method not in PROPORTION_METHODS:
         raise ValueError(
             f"`method` must be one of {list(PROPORTION_METHODS)}. Received: {method!r}"
@@ -166,7 +168,7 @@ def auc_interval(
         Bounds in [0, 1]; NaN with the reason where a label has one case only.
 
     Raises:
-        ValueError: As `delong_interval`.
+        ValueError: As `delong_test`.
 
     Reference:
         [DeLong et al., 1988](https://doi.org/10.2307/2531595); with patients who have
@@ -185,9 +187,17 @@ def auc_interval(
             method="exact, of 4 disjoint pairs, as DeLong's variance is 0",
         )
     """
+    check_between_0_and_1(level=level)
     labels, area = np.asarray(labels), roc_auc(labels, scores)
-    if area not in (0.0, 1.0) or has_clusters(patient_ids):
-        return delong_interval(labels, scores, level=level, patient_ids=patient_ids)
+    clustered = delong.has_clusters(patient_ids)
+    if area not in (0.0, 1.0) or clustered:
+        (area,), ((variance,),) = delong.delong_covariance(
+            labels, scores, patient_ids=patient_ids
+        )
+        if not variance > 0:
+            return no_interval(delong.no_variance(variance, clustered))
+        bounds = normal_bounds(area, variance, level, lowest=0.0)
+        return Interval(*bounds, delong.variance_name(clustered))
     pairs = int(min((labels == 1).sum(), (labels == 0).sum()))
     bound = ((1 - level) / 2) ** (1 / pairs)
     method = f"exact, of {pairs} disjoint pairs, as DeLong's variance is 0"

@@ -8,7 +8,7 @@ measures, patients are drawn with replacement. This is decided here and nowhere 
 
 from __future__ import annotations  # `help` shows ArrayLike, not what it unites
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from usgland.evaluation.statistics import intervals, scores
 from usgland.evaluation.statistics.bootstrap import (
     Interval,
     PatientDraws,
@@ -26,25 +27,8 @@ from usgland.evaluation.statistics.bootstrap import (
     no_interval,
     percentile_interval,
 )
-from usgland.evaluation.statistics.delong import check_level
-from usgland.evaluation.statistics.intervals import (
-    RATIOS,
-    auc_interval,
-    predictive_interval,
-    proportion_interval,
-    ratio_interval,
-)
 from usgland.evaluation.statistics.readable import readable
-from usgland.evaluation.statistics.scores import (
-    MEASURES,
-    OF_PROBABILITIES,
-    UNDEFINED,
-    checked_cases,
-    confusion,
-    predictive_values,
-    score,
-    undefined_reason,
-)
+from usgland.evaluation.statistics.scores import MEASURES
 
 BOOTSTRAPS = ("percentile", "bca")
 CALL_RATES = ("sensitivity", "specificity")
@@ -96,10 +80,6 @@ class MeasuredCases:
         level: Confidence level in (0, 1).
         proportions: Interval of a share, of `PROPORTION_METHODS`.
         bootstrap: Interval of resamples, of `BOOTSTRAPS`.
-
-    Raises:
-        ValueError: If an option is unknown or out of range; when a measure is asked
-            for, if the arrays do not fit.
     """
 
     labels: NDArray
@@ -112,7 +92,7 @@ class MeasuredCases:
     bootstrap: str = "percentile"
 
     def __post_init__(self) -> None:
-        check_level(self.level)
+        scores.check_between_0_and_1(level=self.level)
         cuts = np.asarray(self.threshold, "float64")
         if not ((cuts > 0) & (cuts <= 1)).all():
             raise ValueError(
@@ -128,7 +108,7 @@ class MeasuredCases:
     def values(self) -> dict[str, float]:
         """Name -> value, each of `names`, and sensitivity and specificity."""
         cases = self.labels, self.probabilities, self.threshold
-        return score(*cases, self._all_names)
+        return scores.score(*cases, self._all_names)
 
     def measures(self) -> dict[str, Measure]:
         """Name -> measure, each of `names`."""
@@ -138,11 +118,7 @@ class MeasuredCases:
         }
 
     def predictive_values(self, prevalence: float) -> dict[str, Measure]:
-        """PPV and NPV where other shares are malignant.
-
-        Args:
-            prevalence: Share of malignant cases, in (0, 1).
-        """
+        """PPV and NPV where another share of cases, in (0, 1), is malignant."""
         values = _at_prevalence(self.values, prevalence)
         return {
             name: Measure.of(value, self._predictive_interval(name, value, prevalence))
@@ -166,18 +142,19 @@ class MeasuredCases:
 
     def _interval(self, name: str) -> Interval:
         value = self.values[name]
-        reason = undefined_reason(name, self.labels, value)
+        level, reason = self.level, scores.undefined_reason(name, self.labels, value)
         if reason:
             return no_interval(reason)
         if not self.draws.clustered:
             if name in self._shares:
-                return proportion_interval(
-                    *self._shares[name], level=self.level, method=self.proportions
+                return intervals.proportion_interval(
+                    *self._shares[name], level=level, method=self.proportions
                 )
             if name == "roc_auc":
-                return auc_interval(self.labels, self.probabilities, level=self.level)
-            if name in RATIOS:
-                return ratio_interval(name, self._counts, level=self.level)
+                cases = self.labels, self.probabilities
+                return intervals.auc_interval(*cases, level=level)
+            if name in intervals.RATIOS:
+                return intervals.ratio_interval(name, self._counts, level=level)
         return self.resampled_interval(value, lambda measures: measures[name])
 
     def _predictive_interval(
@@ -185,12 +162,14 @@ class MeasuredCases:
     ) -> Interval:
         if value != value:
             lacking = (
-                undefined_reason(other, self.labels, self.values[other])
+                scores.undefined_reason(other, self.labels, self.values[other])
                 for other in CALL_RATES
             )
-            return no_interval(next(filter(None, lacking), UNDEFINED[name][0]))
+            return no_interval(next(filter(None, lacking), scores.UNDEFINED[name][0]))
         if not self.draws.clustered:
-            return predictive_interval(name, self._counts, prevalence, level=self.level)
+            return intervals.predictive_interval(
+                name, self._counts, prevalence, level=self.level
+            )
         return self.resampled_interval(
             value, lambda measures: _at_prevalence(measures, prevalence)[name]
         )
@@ -202,7 +181,9 @@ class MeasuredCases:
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
         probabilities = np.asarray(self.probabilities, "float64")
-        return confusion(self.labels, probabilities >= np.asarray(self.threshold))
+        return scores.confusion(
+            self.labels, probabilities >= np.asarray(self.threshold)
+        )
 
     @cached_property
     def _shares(self) -> dict[str, tuple[int, int]]:
@@ -218,13 +199,14 @@ class MeasuredCases:
 
     @cached_property
     def _resampled(self) -> dict[str, NDArray[np.float64]]:
-        cases = self.labels, self.probabilities, self.threshold
-        return bootstrap_measures(*cases, self.draws, self._all_names)
+        return self._of_sets(None)
 
     @cached_property
     def _left_out(self) -> dict[str, NDArray[np.float64]]:
+        return self._of_sets(self.draws.all_but_one())
+
+    def _of_sets(self, sets: Iterator[NDArray] | None) -> dict[str, NDArray]:
         cases = self.labels, self.probabilities, self.threshold
-        sets = self.draws.all_but_one()
         return bootstrap_measures(*cases, self.draws, self._all_names, sets=sets)
 
 
@@ -284,8 +266,9 @@ def measures(
         >>> table.loc["ppv", "method"]
         'Wilson'
     """
-    labels, probabilities = checked_cases(labels, probabilities)
-    draws = _draws_of(labels, patient_ids, resamples, seed)
+    labels, probabilities = scores.checked_cases(labels, probabilities)
+    ids = scores.checked_patients(patient_ids, len(labels))
+    draws = draw_patients(ids, resamples=resamples, seed=seed)
     cases = MeasuredCases(
         labels, probabilities, threshold, draws, names, level, proportions, bootstrap
     )
@@ -345,34 +328,23 @@ def bootstrap_interval(
         )
     """
     if threshold is None:
-        if measure not in OF_PROBABILITIES:
+        if measure not in scores.OF_PROBABILITIES:
             raise ValueError(
                 f"`threshold` must be in (0, 1) for {measure!r}. Received: None; only "
-                f"{', '.join(OF_PROBABILITIES)} need none"
+                f"{', '.join(scores.OF_PROBABILITIES)} need none"
             )
         threshold = 0.5
-    labels, probabilities = checked_cases(labels, probabilities)
-    draws = _draws_of(labels, patient_ids, resamples, seed)
+    labels, probabilities = scores.checked_cases(labels, probabilities)
+    ids = scores.checked_patients(patient_ids, len(labels))
+    draws = draw_patients(ids, resamples=resamples, seed=seed)
     cases = MeasuredCases(
         labels, probabilities, threshold, draws, (measure,), level, bootstrap=method
     )
     return cases.resampled_interval(cases.values[measure], lambda of: of[measure])
 
 
-def _draws_of(
-    labels: NDArray, patient_ids: ArrayLike | None, resamples: int, seed: int
-) -> PatientDraws:
-    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
-    if ids.shape != labels.shape:
-        raise ValueError(
-            f"`patient_ids` must have one entry a case, {len(labels)}. "
-            f"Received: shape {ids.shape}"
-        )
-    return draw_patients(ids, resamples=resamples, seed=seed)
-
-
 def _at_prevalence(measures: Mapping[str, Any], prevalence: float) -> dict[str, Any]:
     """PPV and NPV of measures of one set, or of many."""
     sensitivity, specificity = (measures[name] for name in CALL_RATES)
-    pair = predictive_values(sensitivity, specificity, prevalence)
+    pair = scores.predictive_values(sensitivity, specificity, prevalence)
     return dict(zip(("ppv", "npv"), pair, strict=True))

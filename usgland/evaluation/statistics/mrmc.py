@@ -21,8 +21,6 @@ from usgland.evaluation.statistics.readable import readable
 
 # In the order in which tables show them.
 SCOPES = ("readers and cases random", "readers fixed", "cases fixed")
-ONE_READER = "one reader says nothing of other readers"
-NO_VARIATION = "no variation to judge it by"
 ROUNDING = 1e-15  # a variance below this is what rounding leaves of 0
 
 
@@ -106,22 +104,13 @@ def compare_modalities(
         three scopes: [Hillis et al., 2008](https://doi.org/10.1016/j.acra.2007.12.015).
     """
     estimates, covariance = _checked(estimates, covariance, modalities=2)
-    readers = estimates.shape[1]
     parts = _components(estimates, covariance)
     value = float(estimates[0].mean() - estimates[1].mean())
-    shared = max(parts.covariance_same_modality - parts.covariance_neither, 0.0)
-    if readers == 1:
-        shared = 0.0  # there is no second reader to share cases with
-    interaction = parts.ms_interaction
-    both = interaction + readers * shared
-    cases = parts.variance - parts.covariance_same_reader + (readers - 1) * shared
-    differences = [
-        _hillis(SCOPES[0], value, interaction, both, 2 / readers, readers - 1, level),
-        _estimate(SCOPES[1], value, 2 / readers * cases, np.inf, level),
-        _hillis(
-            SCOPES[2], value, interaction, interaction, 2 / readers, readers - 1, level
-        ),
-    ]
+    variance = parts.variance - parts.covariance_same_reader
+    shared = parts.covariance_same_modality - parts.covariance_neither
+    differences = _in_each_scope(
+        value, estimates.shape, parts.ms_interaction, variance, shared, level
+    )
     return parts, differences
 
 
@@ -134,9 +123,6 @@ def mean_of_readers(
         estimates: `(readers,)`.
         covariance: `(readers, readers)`: of the estimates due to cases.
         level: Confidence level in (0, 1).
-
-    Raises:
-        ValueError: If the shapes do not fit.
 
     Reference:
         [Hillis, 2007](https://doi.org/10.1002/sim.2532), single modality.
@@ -162,9 +148,6 @@ def compare_with_model(
         covariance: `(readers + 1, readers + 1)`: the model last.
         level: Confidence level in (0, 1).
 
-    Raises:
-        ValueError: If the shapes do not fit.
-
     Reference:
         Hillis' single-modality analysis
         ([2007](https://doi.org/10.1002/sim.2532)) of differences from the model, as
@@ -183,40 +166,62 @@ def _single(
 ) -> list[Estimate]:
     estimates = np.asarray(estimates, "float64").reshape(1, -1)
     estimates, covariance = _checked(estimates, covariance, modalities=1)
-    readers = estimates.shape[1]
+    ms_reader, variance = _mean_square(estimates[0]), float(np.diag(covariance).mean())
+    shared = _off_diagonal(covariance)
     value = float(estimates.mean())
-    ms_reader = float(estimates[0].var(ddof=1)) if readers > 1 else np.nan
-    variance = float(np.diag(covariance).mean())
-    shared = max(_off_diagonal(covariance), 0.0) if readers > 1 else 0.0
-    both = ms_reader + readers * shared
+    return _in_each_scope(value, estimates.shape, ms_reader, variance, shared, level)
+
+
+def _in_each_scope(
+    value: float,
+    shape: tuple[int, ...],
+    mean_square: float,
+    variance: float,
+    shared: float,
+    level: float,
+) -> list[Estimate]:
+    """Estimates in the order of `SCOPES`.
+
+    Args:
+        value: The mean or the difference.
+        shape: Modalities, readers.
+        mean_square: Of readers, or of modality by reader.
+        variance: Of one reader's value, or half that of a difference, due to cases.
+        shared: Their covariance between readers, at least 0; NaN for one reader.
+        level: Confidence level.
+    """
+    modalities, readers = shape
+    share, freedom = modalities / readers, float(readers - 1)
+    shared = max(shared, 0.0) if readers > 1 else 0.0
+    both = mean_square + readers * shared
+    hillis = np.inf if freedom else 0.0  # readers alike: only the cases vary
+    if mean_square > ROUNDING:
+        hillis = freedom * both**2 / mean_square**2
     cases = variance + (readers - 1) * shared
-    freedom = readers - 1
+    parts = zip((both, cases, mean_square), (hillis, np.inf, freedom), strict=True)
     return [
-        _hillis(SCOPES[0], value, ms_reader, both, 1 / readers, freedom, level),
-        _estimate(SCOPES[1], value, cases / readers, np.inf, level),
-        _hillis(SCOPES[2], value, ms_reader, ms_reader, 1 / readers, freedom, level),
+        _estimate(scope, value, share * part, part_freedom, level)
+        for scope, (part, part_freedom) in zip(SCOPES, parts, strict=True)
     ]
 
 
 def _components(estimates: NDArray, covariance: NDArray) -> Components:
     readers = estimates.shape[1]
-    mean = estimates.mean()
-    of_modality = estimates.mean(axis=1, keepdims=True)
-    of_reader = estimates.mean(axis=0, keepdims=True)
-    rest = estimates - of_modality - of_reader + mean
-    between = max(readers - 1, 1)
     first, second = covariance[:readers, :readers], covariance[readers:, readers:]
     across = covariance[:readers, readers:]
-    undefined = readers == 1
     return Components(
-        readers * float(((of_modality - mean) ** 2).sum()),
-        np.nan if undefined else 2 * float(((of_reader - mean) ** 2).sum()) / between,
-        np.nan if undefined else float((rest**2).sum()) / between,
+        readers * _mean_square(estimates.mean(axis=1)),
+        2 * _mean_square(estimates.mean(axis=0)),
+        _mean_square(estimates[0] - estimates[1]) / 2,
         float(np.diag(covariance).mean()),
         float(np.diag(across).mean()),
         (_off_diagonal(first) + _off_diagonal(second)) / 2,
         _off_diagonal(across),
     )
+
+
+def _mean_square(values: NDArray) -> float:
+    return float(values.var(ddof=1)) if len(values) > 1 else np.nan
 
 
 def _off_diagonal(square: NDArray) -> float:
@@ -226,51 +231,21 @@ def _off_diagonal(square: NDArray) -> float:
     return float((square.sum() - np.trace(square)) / (size * (size - 1)))
 
 
-def _hillis(
-    scope: str,
-    value: float,
-    mean_square: float,
-    denominator: float,
-    share: float,
-    freedom: int,
-    level: float,
-) -> Estimate:
-    """A t statistic with Hillis' degrees of freedom."""
-    if not freedom:
-        return _undefined(scope, value, ONE_READER)
-    if mean_square > ROUNDING:
-        freedom_hillis = freedom * denominator**2 / mean_square**2
-    else:
-        freedom_hillis = np.inf  # readers alike: only the cases vary
-    return _estimate(scope, value, share * denominator, freedom_hillis, level)
-
-
 def _estimate(
     scope: str, value: float, variance: float, freedom: float, level: float
 ) -> Estimate:
-    if not variance > ROUNDING:
-        return _undefined(scope, value, NO_VARIATION)
+    reason = "" if variance > ROUNDING else "no variation to judge it by"
+    if not freedom:
+        reason = "one reader says nothing of other readers"
+    if reason:
+        nan = np.nan
+        return Estimate(scope, value, nan, nan, nan, nan, nan, nan, reason)
     error = variance**0.5
     spread = norm if np.isinf(freedom) else student(freedom)
     half = float(spread.ppf((1 + level) / 2)) * error
-    statistic = value / error
-    p_value = float(2 * spread.sf(abs(statistic)))
-    return Estimate(
-        scope,
-        value,
-        error,
-        float(freedom),
-        value - half,
-        value + half,
-        statistic,
-        p_value,
-        "",
-    )
-
-
-def _undefined(scope: str, value: float, reason: str) -> Estimate:
-    nan = np.nan
-    return Estimate(scope, value, nan, nan, nan, nan, nan, nan, reason)
+    bounds = value - half, value + half
+    p_value = float(2 * spread.sf(abs(value / error)))
+    return Estimate(scope, value, error, freedom, *bounds, value / error, p_value, "")
 
 
 def _checked(

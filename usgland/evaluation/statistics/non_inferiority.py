@@ -30,26 +30,16 @@ class NonInferiority(NamedTuple):
         return readable(self)
 
 
-def check_margin(margin: float | None) -> None:
-    """Refuses what is no margin of non-inferiority.
-
-    Raises:
-        ValueError: If it is not in (0, 1).
-    """
-    if margin is not None and not 0 < margin < 1:
-        raise ValueError(f"`margin` must be in (0, 1). Received: {margin}")
-
-
 def judge_non_inferiority(
     margin: float, p_value: float, low: float, level: float, method: str
 ) -> NonInferiority:
-    """Reads a lower bound and a margin together.
+    """Reads a margin and the lower bound of a two-sided interval of a - b together.
 
     Args:
         margin: By how much a may fall behind.
         p_value: One-sided.
-        low: Lower bound of the two-sided interval of a - b.
-        level: Of that interval.
+        low: The lower bound.
+        level: Of the two-sided interval.
         method: How they were made.
     """
     shown = None if np.isnan(low) else bool(low > -margin)

@@ -11,35 +11,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from usgland.evaluation.statistics.delong import check_level, delong_covariance
-from usgland.evaluation.statistics.mrmc import (
-    Components,
-    Estimate,
-    compare_modalities,
-)
+from usgland.evaluation.statistics import scores
+from usgland.evaluation.statistics.delong import delong_covariance
+from usgland.evaluation.statistics.mrmc import Components, Estimate, compare_modalities
 from usgland.evaluation.statistics.readable import readable
-from usgland.evaluation.statistics.scores import (
-    kinds_of_cases,
-    measures_of_counts,
-    weighted_auc,
-)
 
 
 def _rate(name: str) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
     """A measure of calls, for many weightings."""
 
     def rate(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
-        counts = weights @ np.eye(4)[kinds_of_cases(labels, calls)]
-        return measures_of_counts(counts)[name]
+        counts = weights @ np.eye(4)[scores.kinds_of_cases(labels, calls)]
+        return scores.measures_of_counts(counts)[name]
 
     return rate
 
 
-METHODS = ("delong", "jackknife")
 # Name -> (measure of labels, one reading and weights; the label it rests on, if one).
 MEASURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
-    "roc_auc": (weighted_auc, None),
-    "balanced_accuracy": (weighted_auc, None),  # of calls, both are one number
+    "roc_auc": (scores.weighted_auc, None),
+    "balanced_accuracy": (scores.weighted_auc, None),  # of calls, both are one number
     "sensitivity": (_rate("sensitivity"), 1),
     "specificity": (_rate("specificity"), 0),
 }
@@ -130,7 +121,7 @@ def mrmc(
             p_value=0.01614,
         )
     """
-    check_level(level)
+    scores.check_between_0_and_1(level=level)
     readings = np.asarray(readings)
     if readings.ndim != 3 or len(readings) != 2:
         raise ValueError(
@@ -139,17 +130,13 @@ def mrmc(
         )
     if method is None:
         method = "delong" if MEASURES.get(measure, (0, 0))[1] is None else "jackknife"
+    stacked = readings.reshape(-1, readings.shape[2])
     values, covariance = estimate_measure(
-        measure,
-        labels,
-        readings.reshape(-1, readings.shape[2]),
-        method=method,
-        patient_ids=patient_ids,
+        measure, labels, stacked, method=method, patient_ids=patient_ids
     )
     values = values.reshape(2, -1)
-    components, (random, readers_fixed, cases_fixed) = compare_modalities(
-        values, covariance, level=level
-    )
+    components, differences = compare_modalities(values, covariance, level=level)
+    random, readers_fixed, cases_fixed = differences
     return Mrmc(values, random, readers_fixed, cases_fixed, components)
 
 
@@ -171,16 +158,14 @@ def estimate_measure(
         method: `"delong"`, for areas; `"jackknife"`: leave out one patient at a
             time; for sensitivity and specificity of those with such cases, which
             makes it the usual s²/n.
-        patient_ids: `(cases,)`: who each case belongs to, where patients have
-            several; None where every case is independent.
+        patient_ids: As in `mrmc`.
 
     Returns:
         `(readings,)` and `(readings, readings)`; the covariance is NaN where one
         patient carries a label alone.
 
     Raises:
-        ValueError: If the name or the method is unknown, DeLong's method is asked
-            for what is no area, or the arguments do not fit.
+        ValueError: If the name or the method is unknown, or the arrays do not fit.
 
     Reference:
         DeLong: see `delong_covariance`. Jackknife: Efron and Tibshirani, An
@@ -189,7 +174,9 @@ def estimate_measure(
     if name not in MEASURES:
         raise ValueError(f"`name` must be one of {list(MEASURES)}. Received: {name!r}")
     measure, label = MEASURES[name]
-    if method not in METHODS or (method == "delong" and label is not None):
+    if method not in ("delong", "jackknife") or (
+        method == "delong" and label is not None
+    ):
         raise ValueError(
             "`method` must be 'delong' (for areas) or 'jackknife'. "
             f"Received: {method!r} for {name}"
@@ -206,20 +193,10 @@ def estimate_measure(
         return areas, covariance
     whole = np.ones((1, len(labels)))
     values = np.array([measure(labels, own, whole)[0] for own in readings])
-    return values, _jackknife(measure, label, labels, readings, patient_ids)
-
-
-def _jackknife(
-    measure: Callable[..., NDArray],
-    label: int | None,
-    labels: NDArray,
-    readings: NDArray,
-    patient_ids: ArrayLike | None,
-) -> NDArray[np.float64]:
-    ids = np.arange(len(labels)) if patient_ids is None else np.asarray(patient_ids)
+    ids = scores.checked_patients(patient_ids, len(labels))
     left_out = np.unique(ids if label is None else ids[labels == label])
     weights = (ids[None, :] != left_out[:, None]).astype("float64")
-    measures = np.stack([measure(labels, own, weights) for own in readings])
-    apart = measures - measures.mean(axis=1, keepdims=True)
+    without = np.stack([measure(labels, own, weights) for own in readings])
+    apart = without - without.mean(axis=1, keepdims=True)
     patients = len(left_out)
-    return np.asarray((patients - 1) / patients * apart @ apart.T)
+    return values, np.asarray((patients - 1) / patients * apart @ apart.T)

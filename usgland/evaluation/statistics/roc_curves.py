@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from usgland.evaluation.statistics.bootstrap import resample_patients
+from usgland.evaluation.statistics.bootstrap import draw_patients
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import checked_cases, checked_scores
 
@@ -83,14 +83,6 @@ def roc_band(
     Patients are drawn with replacement, each with all cases; the sensitivity between
     two points of a curve is that of the line between them.
 
-    Args:
-        labels: `(cases,)`, 0 or 1, both among them.
-        probabilities: `(cases,)`.
-        patient_ids: `(cases,)`: who each case belongs to.
-        resamples: How many; 1 or more.
-        level: Of the interval, in (0, 1).
-        seed: Of the draw.
-
     Returns:
         False positive rates, lower and upper bounds, `(BAND_POINTS,)` each.
 
@@ -99,8 +91,8 @@ def roc_band(
         et al., 2005](https://doi.org/10.1145/1102351.1102419).
     """
     labels, probabilities = checked_cases(labels, probabilities)
-    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
-    drawn = resample_patients(len(ids), resamples, seed)[:, patient]
+    draws = draw_patients(patient_ids, resamples=resamples, seed=seed)
+    drawn = draws.counts[:, draws.patient]
     order = np.argsort(-probabilities, kind="stable")
     last = np.r_[np.diff(probabilities[order]) != 0, True]  # of equal probabilities
     weights, malignant = drawn[:, order], labels[order] == 1

@@ -33,7 +33,6 @@ MEASURES = (
 # Those that need probabilities, not only decisions.
 OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
 
-SHOWN = 5  # values that an error names
 NO_BENIGN, NO_MALIGNANT = "no benign case", "no malignant case"
 # Why a measure is not defined, in the order in which a reason is looked for.
 UNDEFINED = {
@@ -65,18 +64,13 @@ UNDEFINED = {
 def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     """Counts cases by label and decision.
 
-    Args:
-        labels: `(cases,)`, 0 benign or 1 malignant.
-        predictions: `(cases,)`, likewise.
-
     Returns:
         `[[tn, fp], [fn, tp]]`: rows are labels, columns predictions.
 
     Raises:
-        ValueError: If the two differ in length or hold anything but 0 and 1.
+        ValueError: As `kinds_of_cases`.
     """
-    kinds = kinds_of_cases(labels, predictions)
-    return np.bincount(kinds, minlength=4).reshape(2, 2)
+    return np.bincount(kinds_of_cases(labels, predictions), minlength=4).reshape(2, 2)
 
 
 def score(
@@ -98,8 +92,7 @@ def score(
         Name -> value, NaN where undefined; `undefined_reason` says why.
 
     Raises:
-        ValueError: If the arguments differ in length or are out of range, or a name
-            is unknown.
+        ValueError: As `checked_cases`, or if a name is unknown.
 
     Reference:
         Jaccard, accuracy and F1: equations 1 to 3 of the paper, F1 of the malignant
@@ -108,10 +101,11 @@ def score(
         1975](https://doi.org/10.1016/0005-2795(75)90109-9). Brier score: [Brier,
         1950](https://doi.org/10.1175/1520-0493(1950)078%3C0001:VOFEIT%3E2.0.CO;2).
     """
-    check_names(names)
+    if unknown := [name for name in names if name not in MEASURES]:
+        raise ValueError(f"Expected names of {list(MEASURES)}. Received: {unknown}")
     labels, probabilities = checked_cases(labels, probabilities)
-    kinds = kinds_of_cases(labels, probabilities >= np.asarray(threshold, "float64"))
-    measures = measures_of_counts(np.bincount(kinds, minlength=4).reshape(1, 4))
+    calls = probabilities >= np.asarray(threshold, "float64")
+    measures = measures_of_counts(confusion(labels, calls).reshape(1, 4))
     if set(names) & set(OF_PROBABILITIES):
         once = np.ones((1, len(labels)))
         measures |= measures_of_probabilities(labels, probabilities, once)
@@ -192,21 +186,17 @@ def predictive_values(
     """Positive and negative predictive value where other shares are malignant.
 
     Args:
-        sensitivity: `(sets,)`, in [0, 1].
-        specificity: `(sets,)`, in [0, 1].
+        sensitivity: `(sets,)`.
+        specificity: `(sets,)`.
         prevalence: Share of malignant cases, in (0, 1).
 
     Returns:
         Both, `(sets,)`; NaN where nothing is called so.
 
-    Raises:
-        ValueError: If the prevalence is out of range.
-
     Reference:
         [Altman and Bland, 1994](https://doi.org/10.1136/bmj.309.6947.102)
     """
-    if not 0 < prevalence < 1:
-        raise ValueError(f"`prevalence` must be in (0, 1). Received: {prevalence}")
+    check_between_0_and_1(prevalence=prevalence)
     sensitivity, specificity = np.asarray(sensitivity), np.asarray(specificity)
     tp, fn = prevalence * sensitivity, prevalence * (1 - sensitivity)
     tn, fp = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
@@ -220,12 +210,12 @@ def measures_of_probabilities(
     """The measures of `OF_PROBABILITIES`, for many weightings of the same cases.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
+        labels: `(cases,)`.
         probabilities: `(cases,)`.
         weights: `(sets, cases)`: how often each case stands in each set.
 
     Returns:
-        Name -> `(sets,)`; NaN where a set lacks a class that the measure needs.
+        Name -> `(sets,)`; NaN where a set lacks a label that the measure needs.
 
     Reference:
         Average precision as in scikit-learn: precision at each threshold, weighted by
@@ -251,16 +241,7 @@ def weighted_auc(
 ) -> NDArray[np.float64]:
     """Area under the ROC curve, for many weightings of the same cases at once.
 
-    The share of pairs of a malignant and a benign case in which the malignant one
-    has the higher probability, ties counting one half; by mid-ranks.
-
-    Args:
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`.
-        weights: `(sets, cases)`: how often each case stands in each set.
-
-    Returns:
-        `(sets,)`; NaN where a set lacks one class.
+    As in `measures_of_probabilities`: `(sets,)`, NaN where a set lacks a label.
     """
     return _areas(*_sums_by_threshold(labels, probabilities, weights))
 
@@ -291,18 +272,14 @@ def _areas(benign: NDArray, malignant: NDArray) -> NDArray[np.float64]:
 def checked_labels(values: ArrayLike, name: str = "labels") -> NDArray[np.int64]:
     """Labels or calls as whole numbers, 0 benign and 1 malignant; bool is taken, too.
 
-    Args:
-        values: Of any shape.
-        name: What an error calls them.
-
     Raises:
-        ValueError: If one is anything else, such as a word or a missing value.
+        ValueError: If a value is anything else, such as a word or a missing one.
     """
     received = np.asarray(values)
     numbers = received.ravel().tolist()
     wrong = [x for x in numbers if not (isinstance(x, int | float) and x in (0, 1))]
     if wrong:
-        shown = list(dict.fromkeys(map(repr, wrong)))[:SHOWN]
+        shown = list(dict.fromkeys(map(repr, wrong)))[:5]
         hint = "; words are mapped first: labels == 'malignant'"
         raise ValueError(
             f"`{name}` must be 0 or 1. Received: {', '.join(shown)}"
@@ -314,11 +291,7 @@ def checked_labels(values: ArrayLike, name: str = "labels") -> NDArray[np.int64]
 def checked_scores(
     labels: ArrayLike, scores: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels and scores of any scale as arrays, `(cases,)`.
-
-    Raises:
-        ValueError: If they differ in length, or a score is not finite.
-    """
+    """Labels and scores of any scale as arrays, `(cases,)`."""
     labels, scores = checked_labels(labels), np.asarray(scores, "float64")
     finite = np.isfinite(scores)
     if labels.shape != scores.shape or labels.ndim != 1 or not finite.all():
@@ -351,19 +324,30 @@ def checked_cases(
     return labels, probabilities
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuses names that are not of `MEASURES`.
+def checked_patients(patient_ids: ArrayLike | None, cases: int) -> NDArray:
+    """Who each case belongs to, `(cases,)`; None where every case is independent."""
+    ids = np.arange(cases) if patient_ids is None else np.asarray(patient_ids)
+    if ids.shape != (cases,):
+        raise ValueError(
+            f"`patient_ids` must have one entry a case, {cases}. "
+            f"Received: shape {ids.shape}"
+        )
+    return ids
 
-    Raises:
-        ValueError: If there is such a name.
-    """
-    unknown = [name for name in names if name not in MEASURES]
-    if unknown:
-        raise ValueError(f"Expected names of {list(MEASURES)}. Received: {unknown}")
+
+def check_between_0_and_1(**options: float | None) -> None:
+    """Refuses options, such as a confidence level, that are not in (0, 1) or None."""
+    for name, value in options.items():
+        if value is not None and not 0 < value < 1:
+            raise ValueError(f"`{name}` must be in (0, 1). Received: {value}")
 
 
 def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
-    """0 true negative, 1 false positive, 2 false negative, 3 true positive."""
+    """0 true negative, 1 false positive, 2 false negative, 3 true positive.
+
+    Raises:
+        ValueError: If the two differ in length or hold anything but 0 and 1.
+    """
     labels = checked_labels(labels)
     predictions = checked_labels(predictions, "predictions")
     if labels.shape != predictions.shape or labels.ndim != 1:
@@ -375,13 +359,7 @@ def kinds_of_cases(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int6
 
 
 def undefined_reason(name: str, labels: ArrayLike, value: float) -> str:
-    """Why a measure is NaN; "" where it is not.
-
-    Args:
-        name: Of `MEASURES`.
-        labels: `(cases,)`, 0 or 1, that it was computed of.
-        value: Of the measure.
-    """
+    """Why a measure of cases with these labels is NaN; "" where it is not."""
     if value == value:
         return ""
     lacking = {NO_BENIGN: 0, NO_MALIGNANT: 1}

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
 
 from usgland.evaluation.statistics.intervals import proportion_interval
+from usgland.evaluation.statistics.scores import confusion
 
 Bounds = tuple[float, float]
 
@@ -21,10 +21,7 @@ def newcombe_paired(
         [Newcombe, 1998](https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22%3C2635::AID-SIM954%3E3.0.CO;2-C),
         method 10.
     """
-    cases = len(right_a)
-    both = int((right_a & right_b).sum())
-    neither = int((~right_a & ~right_b).sum())
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    (neither, only_b), (only_a, both) = confusion(right_a, right_b).tolist()
     product = (
         (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     )
@@ -32,21 +29,36 @@ def newcombe_paired(
     if product > 0:
         cross = float(both * neither - only_a * only_b)
         # Continuity correction, for a positive association only.
-        cross = max(cross - cases / 2, 0) if cross > 0 else cross
+        cross = max(cross - len(right_a) / 2, 0) if cross > 0 else cross
         phi = cross / product**0.5
-    return _from_wilson(right_a, right_b, phi, level)
+    return newcombe_unpaired(right_a, right_b, level, phi=phi)
 
 
 def newcombe_unpaired(
-    right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], level: float
+    right_a: NDArray[np.bool_],
+    right_b: NDArray[np.bool_],
+    level: float,
+    *,
+    phi: float = 0.0,
 ) -> Bounds:
     """Interval of the difference of two independent shares, from two Wilson intervals.
+
+    Of paired ones with their correlation `phi`.
 
     Reference:
         [Newcombe, 1998](https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I),
         method 10.
     """
-    return _from_wilson(right_a, right_b, 0.0, level)
+    (a, low_a, high_a), (b, low_b, high_b) = (
+        (right.mean(), *proportion_interval(right.sum(), len(right), level=level)[:2])
+        for right in (right_a, right_b)
+    )
+
+    def reach(of_a: float, of_b: float) -> float:
+        return max(0.0, of_a**2 - 2 * phi * of_a * of_b + of_b**2) ** 0.5
+
+    low = a - b - reach(a - low_a, high_b - b)
+    return float(low), float(a - b + reach(high_a - a, b - low_b))
 
 
 def clustered_variance(values: ArrayLike, patient_ids: ArrayLike) -> float:
@@ -68,17 +80,9 @@ def clustered_variance(values: ArrayLike, patient_ids: ArrayLike) -> float:
     _, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
     patients, cases = int(patient.max()) + 1, len(values)
     if patients < 2:
-        return float("nan")
+        return np.nan
     apart = np.bincount(patient, values - values.sum() / cases)
     return float(patients / (patients - 1) * (apart**2).sum() / cases**2)
-
-
-def normal_bounds(difference: float, variance: float, level: float) -> Bounds:
-    """Bounds by the normal distribution, in [-1, 1]; NaN without a variance."""
-    if not variance > 0:
-        return float("nan"), float("nan")
-    half = float(norm.ppf((1 + level) / 2)) * variance**0.5
-    return max(-1.0, difference - half), min(1.0, difference + half)
 
 
 def p_of_margin(
@@ -105,26 +109,9 @@ def p_of_margin(
 
     narrow, wide = 1e-9, 1 - 1e-9
     if np.isnan(beyond(wide)):
-        return float("nan")
+        return np.nan
     if beyond(narrow) * beyond(wide) >= 0:
         level = narrow if abs(difference + margin) < 1e-6 else 1.0
     else:
         level = float(brentq(beyond, narrow, wide))
     return (1 - level) / 2 if side == 0 else (1 + level) / 2
-
-
-def _from_wilson(
-    right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], phi: float, level: float
-) -> Bounds:
-    shares, bounds = [], []
-    for right in (right_a, right_b):
-        wilson = proportion_interval(int(right.sum()), len(right), level=level)
-        shares.append(float(right.mean()))
-        bounds.append((wilson.low, wilson.high))
-    (a, b), ((low_a, high_a), (low_b, high_b)) = shares, bounds
-
-    def reach(of_a: float, of_b: float) -> float:
-        return max(0.0, of_a**2 - 2 * phi * of_a * of_b + of_b**2) ** 0.5
-
-    low = a - b - reach(a - low_a, high_b - b)
-    return float(low), float(a - b + reach(high_a - a, b - low_b))

@@ -14,26 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, fisher_exact, norm
 
-from usgland.evaluation.statistics.bootstrap import Interval
-from usgland.evaluation.statistics.delong import check_level, has_clusters
+from usgland.evaluation.statistics import scores, share_intervals
+from usgland.evaluation.statistics.delong import has_clusters
+from usgland.evaluation.statistics.intervals import normal_bounds
 from usgland.evaluation.statistics.non_inferiority import (
     NonInferiority,
-    check_margin,
     judge_non_inferiority,
 )
 from usgland.evaluation.statistics.readable import readable
-from usgland.evaluation.statistics.scores import checked_labels
-from usgland.evaluation.statistics.share_intervals import (
-    Bounds,
-    clustered_variance,
-    newcombe_paired,
-    newcombe_unpaired,
-    normal_bounds,
-    p_of_margin,
-)
 from usgland.evaluation.statistics.swap_tests import swap_test
 
-NO_VARIANCE = "no variance between patients, so no interval"
 # Measure -> the label of the cases it counts; None for all.
 SHARES: dict[str, int | None] = {"sensitivity": 1, "specificity": 0, "accuracy": None}
 
@@ -135,45 +125,33 @@ def mcnemar_test(
             method='McNemar, exact, paired; interval: Newcombe, paired',
         )
     """
-    check_level(level)
-    check_margin(margin)
-    right_a, right_b = (
-        _right(measure, labels, calls_a),
-        _right(measure, labels, calls_b),
-    )
+    scores.check_between_0_and_1(level=level, margin=margin)
+    right_a, ids = _right(measure, labels, calls_a, patient_ids)
+    right_b, _ = _right(measure, labels, calls_b, patient_ids)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    differing, cases = only_a + only_b, len(right_a)
-    difference = (only_a - only_b) / cases
-    ids = None
-    if patient_ids is not None:
-        ids = np.asarray(patient_ids)[_counted(measure, labels)]
-    if ids is not None and has_clusters(ids):
+    difference = (only_a - only_b) / len(right_a)
+    if has_clusters(ids):
         _, patient = np.unique(ids, return_inverse=True)
         apart = right_a.astype(float) - right_b
         swapped = swap_test(np.bincount(patient, weights=apart))
         p_value = swapped.p_value
-        bounds = partial(normal_bounds, difference, clustered_variance(apart, ids))
         method = f"swaps within patients, paired ({swapped.method})"
+        variance = share_intervals.clustered_variance(apart, ids)
+        bounds = partial(normal_bounds, difference, variance)
         how = "normal, clustered by patient"
     else:
+        differing = only_a + only_b
         p_value = float(binomtest(only_a, differing).pvalue) if differing else 1.0
-        bounds = partial(newcombe_paired, right_a, right_b)
+        bounds = partial(share_intervals.newcombe_paired, right_a, right_b)
         method, how = "McNemar, exact, paired", "Newcombe, paired"
-    interval, judged = _bounded(bounds, difference, level, margin, how)
-    return ShareTest(
-        float(right_a.mean()),
-        float(right_b.mean()),
+    return _finished(
+        (right_a, right_b),
         difference,
-        only_a,
-        only_b,
-        cases,
-        cases,
-        interval.low,
-        interval.high,
-        p_value,
-        "; ".join(filter(None, (method, interval.method))),
-        interval.reason,
-        judged,
+        (only_a, only_b),
+        (p_value, method),
+        (bounds, how),
+        level,
+        margin,
     )
 
 
@@ -207,17 +185,14 @@ def unpaired_shares(
     Reference:
         As `newcombe_unpaired` and `clustered_variance`.
     """
-    check_level(level)
-    check_margin(margin)
-    right_a, right_b = _right(measure, *a), _right(measure, *b)
+    scores.check_between_0_and_1(level=level, margin=margin)
+    ids_a, ids_b = (None, None) if patient_ids is None else patient_ids
+    right_a, ids_a = _right(measure, *a, ids_a)
+    right_b, ids_b = _right(measure, *b, ids_b)
     difference = float(right_a.mean() - right_b.mean())
-    ids = []
-    if patient_ids is not None:
-        both = zip(patient_ids, (a[0], b[0]), strict=True)
-        ids = [np.asarray(own)[_counted(measure, labels)] for own, labels in both]
-    if any(has_clusters(own) for own in ids):
-        pairs = zip((right_a, right_b), ids, strict=True)
-        variance = sum((clustered_variance(*pair) for pair in pairs), 0.0)
+    if has_clusters(ids_a) or has_clusters(ids_b):
+        variance = share_intervals.clustered_variance(right_a, ids_a)
+        variance += share_intervals.clustered_variance(right_b, ids_b)
         p_value = np.nan
         if variance > 0:
             p_value = float(2 * norm.sf(abs(difference) / variance**0.5))
@@ -226,60 +201,59 @@ def unpaired_shares(
     else:
         table = [[int(own.sum()), int((~own).sum())] for own in (right_a, right_b)]
         p_value = float(fisher_exact(table).pvalue)
-        bounds = partial(newcombe_unpaired, right_a, right_b)
+        bounds = partial(share_intervals.newcombe_unpaired, right_a, right_b)
         method, how = "Fisher, exact, unpaired", "Newcombe, unpaired"
-    interval, judged = _bounded(bounds, difference, level, margin, how)
-    return ShareTest(
-        float(right_a.mean()),
-        float(right_b.mean()),
+    return _finished(
+        (right_a, right_b),
         difference,
-        None,
-        None,
-        len(right_a),
-        len(right_b),
-        interval.low,
-        interval.high,
-        p_value,
-        "; ".join(filter(None, (method, interval.method))),
-        interval.reason,
-        judged,
+        (None, None),
+        (p_value, method),
+        (bounds, how),
+        level,
+        margin,
     )
 
 
-def _bounded(
-    bounds: Callable[[float], Bounds],
+def _finished(
+    right: tuple[NDArray, NDArray],
     difference: float,
+    only: tuple[int | None, int | None],
+    test: tuple[float, str],
+    interval: tuple[Callable[[float], tuple[float, float]], str],
     level: float,
     margin: float | None,
-    how: str,
-) -> tuple[Interval, NonInferiority | None]:
-    """The interval, and what it says of the margin."""
+) -> ShareTest:
+    """Adds the interval by a function of the level, and what it says of the margin."""
+    (p_value, method), (bounds, how) = test, interval
     low, high = bounds(level)
-    reason = NO_VARIANCE if np.isnan(low) else ""
-    interval = Interval(low, high, "" if reason else f"interval: {how}", reason)
-    if margin is None:
-        return interval, None
-    p_value = p_of_margin(bounds, difference, margin)
-    made = interval.method or reason
-    return interval, judge_non_inferiority(margin, p_value, low, level, made)
+    reason, made = "", f"interval: {how}"
+    if np.isnan(low):
+        reason = made = "no variance between patients, so no interval"
+    else:
+        method = f"{method}; {made}"
+    judged = None
+    if margin is not None:
+        p_margin = share_intervals.p_of_margin(bounds, difference, margin)
+        judged = judge_non_inferiority(margin, p_margin, low, level, made)
+    a, b = (float(own.mean()) for own in right)
+    sizes = len(right[0]), len(right[1])
+    return ShareTest(
+        a, b, difference, *only, *sizes, low, high, p_value, method, reason, judged
+    )
 
 
-def _right(measure: str, labels: ArrayLike, calls: ArrayLike) -> NDArray[np.bool_]:
-    """Which of the cases that count were called right."""
-    labels, calls = checked_labels(labels), checked_labels(calls, "calls")
+def _right(
+    measure: str, labels: ArrayLike, calls: ArrayLike, patient_ids: ArrayLike | None
+) -> tuple[NDArray[np.bool_], NDArray]:
+    """Which of the cases that count were called right, and whose they are."""
+    labels, calls = scores.checked_labels(labels), scores.checked_labels(calls, "calls")
     if measure not in SHARES or labels.shape != calls.shape or labels.ndim != 1:
         raise ValueError(
             f"`measure` must be one of {list(SHARES)}, labels and calls of one length. "
             f"Received: {measure!r}, shapes {labels.shape} and {calls.shape}"
         )
-    chosen = _counted(measure, labels)
+    ids, label = scores.checked_patients(patient_ids, len(labels)), SHARES[measure]
+    chosen = np.full(len(labels), True) if label is None else labels == label
     if not chosen.any():
-        raise ValueError(
-            f"{measure} needs cases of label {SHARES[measure]}. Received: none"
-        )
-    return np.asarray((labels == calls)[chosen])
-
-
-def _counted(measure: str, labels: ArrayLike) -> NDArray[np.bool_]:
-    labels, label = np.asarray(labels), SHARES[measure]
-    return np.full(len(labels), True) if label is None else labels == label
+        raise ValueError(f"{measure} needs cases of label {label}. Received: none")
+    return np.asarray((labels == calls)[chosen]), ids[chosen]
