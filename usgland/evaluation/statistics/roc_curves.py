@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from usgland.evaluation.statistics.bootstrap import draw_patients
+from usgland.evaluation.statistics.bootstrap import resample_patients
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import checked_cases, checked_scores
 
@@ -91,8 +91,8 @@ def roc_band(
         et al., 2005](https://doi.org/10.1145/1102351.1102419).
     """
     labels, probabilities = checked_cases(labels, probabilities)
-    draws = draw_patients(patient_ids, resamples=resamples, seed=seed)
-    drawn = draws.counts[:, draws.patient]
+    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
+    drawn = resample_patients(len(ids), resamples, seed)[:, patient]
     order = np.argsort(-probabilities, kind="stable")
     last = np.r_[np.diff(probabilities[order]) != 0, True]  # of equal probabilities
     weights, malignant = drawn[:, order], labels[order] == 1
