@@ -19,12 +19,11 @@ from usgland.evaluation.statistics.bootstrap import (
     no_interval,
     percentile_interval,
 )
-from usgland.evaluation.statistics.delong import check_level
 from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.evaluation.statistics.measured_cases import Measure
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.recalibration import recalibration
-from usgland.evaluation.statistics.scores import checked_cases
+from usgland.evaluation.statistics.scores import check_between_0_and_1, checked_cases
 
 BINS = 10  # at most
 CASES_A_BIN = 10  # at least, of equal-count bins; of fewer, a share says little
@@ -105,7 +104,7 @@ def calibration(
     rows = complete_predictions(
         pd.DataFrame({"patient_id": ids, "label": labels, "probability": probabilities})
     )
-    check_level(level)
+    check_between_0_and_1(level=level)
     settings = EvaluationSettings(
         confidence_level=level, bootstrap_resamples=resamples, seed=seed
     )

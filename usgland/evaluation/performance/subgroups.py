@@ -27,7 +27,8 @@ from usgland.evaluation.performance.measures import (
     unit_of,
 )
 from usgland.evaluation.shown.names import UNITS
-from usgland.evaluation.statistics.delong import check_level, delong_covariance
+from usgland.evaluation.statistics.delong import delong_covariance
+from usgland.evaluation.statistics.scores import check_between_0_and_1
 from usgland.table_files import missing_cells
 
 MEASURES = ("sensitivity", "specificity", "roc_auc")
@@ -178,7 +179,7 @@ def subgroups(
         raise ValueError(
             f"`groups` must have one entry a row, {len(rows)}. Received: {len(values)}"
         )
-    check_level(level)
+    check_between_0_and_1(level=level)
     settings = EvaluationSettings(
         confidence_level=level, bootstrap_resamples=resamples, seed=seed
     )

@@ -12,7 +12,7 @@ from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.readers.model_beside import model_cases
 from usgland.evaluation.readers.readings import Readings
 from usgland.evaluation.readers.study import MEASURES, study_readers
-from usgland.evaluation.statistics.delong import check_level
+from usgland.evaluation.statistics.scores import check_between_0_and_1
 
 # Columns of the tables of `ReaderStudy`.
 OF_MEASURES = ("value", "low", "high", "method", "reason")
@@ -94,7 +94,7 @@ def reader_study(
         0  A and B    0.5       0.75
         1      all    0.5       0.75
     """
-    check_level(level)
+    check_between_0_and_1(level=level)
     settings = EvaluationSettings(
         confidence_level=level, bootstrap_resamples=resamples, seed=seed
     )
