@@ -14,23 +14,13 @@ from scipy.stats import f_oneway, kruskal, mannwhitneyu, skew
 
 from usgland.errors import UserError
 from usgland.evaluation.shown.text import format_p, format_percent
-from usgland.evaluation.statistics.association import (
-    Association,
-    Moments,
-    category_smd,
-    chi_square,
-    chi_square_yates,
-    expected_counts,
-    fisher,
-    number_smd,
-    student,
-    welch,
-)
+from usgland.evaluation.statistics import association
+from usgland.evaluation.statistics.association import Association, Moments
 
 # A column of numbers with fewer distinct values is one of categories.
 DISTINCT = 8
 OF_CATEGORIES = ("chi-square", "yates", "fisher")
-COMPARE_MOMENTS = {"welch": welch, "student": student}
+COMPARE_MOMENTS = {"welch": association.welch, "student": association.student}
 OF_NUMBERS = (*COMPARE_MOMENTS, "mann-whitney")
 TESTS = (*OF_CATEGORIES, *OF_NUMBERS)
 # Where the skewness of a group passes this, median and quartiles stand for a mean.
@@ -233,7 +223,9 @@ def table_from_counts(
             compared = COMPARE_MOMENTS[wanted.get(name, "welch")](*known)
         cells = tuple(f"{group.mean:g} ± {group.sd:g}" for group in known)
         none = (0,) * len(known)
-        lines.append(Line(name, "", cells, none, *compared, number_smd(known)))
+        lines.append(
+            Line(name, "", cells, none, *compared, association.number_smd(known))
+        )
     return TableOne("patients", tuple(groups), tuple(sizes), tuple(lines))
 
 
@@ -259,7 +251,7 @@ def _number_line(
     else:
         compared = COMPARE_MOMENTS[test or "welch"](*moments)
     cells = tuple(map(shown, known))
-    return Line(name, "", cells, missing, *compared, number_smd(moments))
+    return Line(name, "", cells, missing, *compared, association.number_smd(moments))
 
 
 def _quartiles(known: NDArray) -> str:
@@ -301,7 +293,7 @@ def _lines_of_counts(
     test: str,
     seed: int,
 ) -> list[Line]:
-    tested = *_compare_counts(table, test, seed), category_smd(table)
+    tested = *_compare_counts(table, test, seed), association.category_smd(table)
     lines = []
     for word, counts in zip(words, table.T, strict=True):
         cells = tuple(
@@ -315,9 +307,9 @@ def _lines_of_counts(
 
 def _compare_counts(table: NDArray, test: str, seed: int) -> Association:
     compare: Mapping[str, Callable[[Any], Association]] = {
-        "chi-square": chi_square,
-        "yates": chi_square_yates,
-        "fisher": partial(fisher, seed=seed),
+        "chi-square": association.chi_square,
+        "yates": association.chi_square_yates,
+        "fisher": partial(association.fisher, seed=seed),
     }
     if not table.sum(axis=1).all():
         return Association("", np.nan, "a group without a known value")
@@ -325,8 +317,8 @@ def _compare_counts(table: NDArray, test: str, seed: int) -> Association:
         return compare[test](table)
     if (table.sum(axis=0) > 0).sum() < 2:
         return Association("", np.nan, "one value only")
-    name = "chi-square" if expected_counts(table).min() >= LEAST_EXPECTED else "fisher"
-    return compare[name](table)
+    few = association.expected_counts(table).min() < LEAST_EXPECTED
+    return compare["fisher" if few else "chi-square"](table)
 
 
 def _check_choices(

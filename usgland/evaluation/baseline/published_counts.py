@@ -49,24 +49,12 @@ class PublishedCounts(Settings):
 def read_published_counts(
     path: Path, *, tests: Mapping[str, str] | None = None, seed: int = 0
 ) -> TableOne:
-    """The table of a YAML file of published counts.
-
-    Raises:
-        UserError: If it is no such file.
-    """
+    """The table of a YAML file of published counts."""
     try:
         published = PublishedCounts.model_validate(read_yaml(path))
     except pydantic.ValidationError as error:
         names = list(PublishedCounts.model_fields)
-        wrong = "; ".join(
-            describe_problem(problem, names) for problem in error.errors()
-        )
+        wrong = "; ".join(describe_problem(each, names) for each in error.errors())
         raise UserError(f"{path}: {wrong}") from error
-    return table_from_counts(
-        published.groups,
-        published.n,
-        published.counts,
-        published.moments,
-        tests=tests,
-        seed=seed,
-    )
+    counted = (published.groups, published.n, published.counts, published.moments)
+    return table_from_counts(*counted, tests=tests, seed=seed)

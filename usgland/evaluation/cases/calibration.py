@@ -70,7 +70,7 @@ def fit_calibration(rows: pd.DataFrame, method: str) -> dict[str, Any]:
     if not np.isfinite(logits).all():
         raise ValueError("`logit` must be finite. Received: NaN or infinity")
     slope, intercept = 1.0, 0.0
-    if method != "none":
+    if both:
         slope, intercept = _fit(labels, logits, intercept=method == "platt")
     return {
         "method": method,
@@ -124,13 +124,10 @@ def describe_calibration(calibration: dict[str, Any]) -> str:
     """One line on what `fit_calibration` found."""
     if calibration["method"] == "none":
         return "Not calibrated: evaluation.calibration=none"
-    if calibration["method"] == "temperature":
-        what = f"temperature {1 / calibration['slope']:.3f}"
-    else:
-        what = (
-            f"Platt scaling, slope {calibration['slope']:.3f}, "
-            f"intercept {calibration['intercept']:+.3f}"
-        )
+    what = f"temperature {1 / calibration['slope']:.3f}"
+    if calibration["method"] == "platt":
+        what = f"Platt scaling, slope {calibration['slope']:.3f}, intercept "
+        what += f"{calibration['intercept']:+.3f}"
     limit = f"; {calibration['limit']}" if calibration["limit"] else ""
     if calibration["log_loss_after"] - calibration["log_loss_before"] >= 0.0005:
         limit += "; higher on purpose, as so few images cannot promise more"
@@ -177,14 +174,10 @@ def _fit(labels: NDArray, logits: NDArray, *, intercept: bool) -> tuple[float, f
 
     # The loss is convex: any start leads to the one minimum.
     start = [1.0, float(logit(targets.mean())) if intercept else 0.0]
-    limits = (None, None) if intercept else (0.0, 0.0)
+    bounds = [SLOPE_BOUNDS, (None, None) if intercept else (0.0, 0.0)]
+    options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
     fitted = minimize(
-        loss,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[SLOPE_BOUNDS, limits],
-        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     )
     return float(fitted.x[0]), float(fitted.x[1])
 

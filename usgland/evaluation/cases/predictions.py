@@ -71,11 +71,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def read_role(path: Path, role: str) -> pd.DataFrame:
-    """Reads the predictions of one role: train, val or test.
-
-    Raises:
-        UserError: As `read_predictions`, or if there is no row of that role.
-    """
+    """Reads the predictions of one role: train, val or test; errors if it has none."""
     rows = read_predictions(path)
     part = rows[rows["role"] == role].reset_index(drop=True)
     if part.empty:

@@ -305,13 +305,13 @@ def _called(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 def _aim(method: str, settings: EvaluationSettings) -> dict[str, Any]:
     """What `choose_threshold` aims at by a method."""
-    if method == "sensitivity":
-        return {"target": settings.target_sensitivity}
-    if method == "specificity":
-        return {"target": settings.target_specificity}
     if method == "cost":
         return {"cost_ratio": settings.cost_ratio, "prevalence": settings.prevalence}
-    return {}
+    targets = {
+        "sensitivity": settings.target_sensitivity,
+        "specificity": settings.target_specificity,
+    }
+    return {"target": targets[method]} if method in targets else {}
 
 
 def _problem(content: Any) -> str:

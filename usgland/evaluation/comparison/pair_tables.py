@@ -4,14 +4,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from usgland.evaluation.shown import text
 from usgland.evaluation.shown.names import NAMES, UNITS
 from usgland.evaluation.shown.table import Document, Table, rows
-from usgland.evaluation.shown.text import (
-    format_interval,
-    format_number,
-    format_p,
-    format_percent,
-)
 
 SHARED = ("synthetic", "level")
 CSV_COLUMNS = (
@@ -39,9 +34,9 @@ def comparison_document(comparison: dict[str, Any]) -> Document:
             counts = {"n_a": cases[a]["n"], "n_b": cases[b]["n"]}
             records += [shared | counts | row for row in pair]
     note = (
-        f"{format_percent(comparison['level'])} intervals. Holm: adjusted over all "
-        "tests of a unit in this output. Images, and rounds of cross-validation, are "
-        "clustered by patient."
+        f"{text.format_percent(comparison['level'])} intervals. Holm: adjusted over "
+        "all tests of a unit in this output. Images, and rounds of cross-validation, "
+        "are clustered by patient."
     )
     return Document(
         tuple(tables),
@@ -55,34 +50,34 @@ def comparison_document(comparison: dict[str, Any]) -> Document:
 def _title(comparison: dict[str, Any], unit: str, a: str, b: str) -> str:
     """What was compared: the cases of both, and their count once where it is one."""
     counts = [comparison[unit]["cases"][name] for name in (a, b)]
-    texts = []
+    shown = []
     for part in counts:
-        text = f"n = {part['n']} ({part['n_benign']} benign, "
-        text += f"{part['n_malignant']} malignant)"
+        count = f"n = {part['n']} ({part['n_benign']} benign, "
+        count += f"{part['n_malignant']} malignant)"
         rounds = part["rounds"]
-        texts.append(text + (f", each in {rounds} rounds" if rounds > 1 else ""))
+        shown.append(count + (f", each in {rounds} rounds" if rounds > 1 else ""))
     if comparison["paired"]:
-        return f"Per {unit}, {texts[0]}: a = {a}, b = {b}"
-    return f"Per {unit}, UNPAIRED: a = {a}, {texts[0]}; b = {b}, {texts[1]}"
+        return f"Per {unit}, {shown[0]}: a = {a}, b = {b}"
+    return f"Per {unit}, UNPAIRED: a = {a}, {shown[0]}; b = {b}, {shown[1]}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         NAMES[row["figure"]],
-        format_number(row["value_a"]),
-        format_number(row["value_b"]),
-        format_interval(row["difference"], row["low"], row["high"], signed=True),
-        format_p(row["p_value"]),
-        format_p(row["holm"]),
+        text.format_number(row["value_a"]),
+        text.format_number(row["value_b"]),
+        text.format_interval(row["difference"], row["low"], row["high"], signed=True),
+        text.format_p(row["p_value"]),
+        text.format_p(row["holm"]),
     )
 
 
 def _notes(pair: list[dict[str, Any]]) -> list[str]:
     notes = []
     for key in ("method", "reason"):
-        for text in dict.fromkeys(row[key] for row in pair if row[key]):
-            measures = [NAMES[row["figure"]] for row in pair if row[key] == text]
-            notes.append(f"{', '.join(measures)}: {text}.")
+        for said in dict.fromkeys(row[key] for row in pair if row[key]):
+            measures = [NAMES[row["figure"]] for row in pair if row[key] == said]
+            notes.append(f"{', '.join(measures)}: {said}.")
     notes += [_margin_note(row) for row in pair if row["non_inferiority"]]
     return [*notes, *(_folds_note(row["folds"]) for row in pair if row.get("folds"))]
 
@@ -97,8 +92,8 @@ def _margin_note(row: dict[str, Any]) -> str:
         return f"{start}cannot be said, there is no interval."
     return (
         f"{start}{'shown' if judged['shown'] else 'not shown'} (one-sided P "
-        f"{format_p(judged['p_value'])}, lower bound "
-        f"{format_number(judged['low'], signed=True)})."
+        f"{text.format_p(judged['p_value'])}, lower bound "
+        f"{text.format_number(judged['low'], signed=True)})."
     )
 
 
@@ -109,9 +104,9 @@ def _folds_note(folds: dict[str, Any]) -> str:
         return f"No test over folds: {known} have both classes."
     left_out = f" ({folds['left_out']} left out: one class only)"
     left_out = left_out if folds["left_out"] else ""
-    mean = format_number(folds["mean"], signed=True)
+    mean = text.format_number(folds["mean"], signed=True)
     return (
         f"Over {used} folds{left_out} the mean AUC difference is {mean}, P "
-        f"{format_p(folds['p_value'])} (t test corrected for shared training cases, "
-        "Nadeau and Bengio)."
+        f"{text.format_p(folds['p_value'])} (t test corrected for shared training "
+        "cases, Nadeau and Bengio)."
     )

@@ -1,6 +1,7 @@
 """Several models on the same cases: every pair, per image and per patient."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -17,20 +18,9 @@ from usgland.evaluation.cases.predictions import (
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
 from usgland.evaluation.shown.names import UNITS
-from usgland.evaluation.statistics.auc_tests import (
-    AucDifference,
-    delong_test,
-    permutation_test,
-    unpaired_delong_test,
-)
+from usgland.evaluation.statistics import auc_tests, share_tests
 from usgland.evaluation.statistics.families import corrected_resampled_test, holm
 from usgland.evaluation.statistics.scores import roc_auc
-from usgland.evaluation.statistics.share_tests import (
-    SHARES,
-    ShareTest,
-    mcnemar_test,
-    unpaired_shares,
-)
 
 TESTS = ("delong", "permutation")
 RESULT = ("difference", "low", "high", "p_value", "method", "reason")  # of every test
@@ -224,7 +214,8 @@ def _compare_pair(
     results = {"roc_auc": _compare_auc(first, second, choices)}
     if "prediction" in first and "prediction" in second:
         results |= {
-            name: _compare_share(first, second, choices, name) for name in SHARES
+            name: _compare_share(first, second, choices, name)
+            for name in share_tests.SHARES
         }
     return [
         {"a": a, "b": b, "figure": name}
@@ -237,23 +228,9 @@ def _compare_pair(
 def _compare_share(
     first: pd.DataFrame, second: pd.DataFrame, choices: Choices, measure: str
 ) -> dict[str, Any]:
-    options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
-    options["measure"] = measure
-    if choices.paired:
-        result = mcnemar_test(
-            first["label"],
-            first["prediction"],
-            second["prediction"],
-            patient_ids=first["patient_id"].to_numpy(),
-            **options,
-        )
-    else:
-        result = unpaired_shares(
-            (first["label"], first["prediction"]),
-            (second["label"], second["prediction"]),
-            patient_ids=(first["patient_id"], second["patient_id"]),
-            **options,
-        )
+    paired, unpaired = share_tests.mcnemar_test, share_tests.unpaired_shares
+    test = partial(paired if choices.paired else unpaired, measure=measure)
+    result = _tested(test, first, second, "prediction", choices)
     apart = {"only_a": result.only_a, "only_b": result.only_b}
     return {"value_a": result.a, "value_b": result.b} | _record(result) | apart
 
@@ -261,21 +238,12 @@ def _compare_share(
 def _compare_auc(
     first: pd.DataFrame, second: pd.DataFrame, choices: Choices
 ) -> dict[str, Any]:
-    options: dict[str, Any] = {"level": choices.level, "margin": choices.margin}
+    test: Callable[..., auc_tests.AucDifference] = auc_tests.delong_test
     if not choices.paired:
-        result = unpaired_delong_test(
-            (first["label"], first["logit"]),
-            (second["label"], second["logit"]),
-            patient_ids=(first["patient_id"], second["patient_id"]),
-            **options,
-        )
-    else:
-        cases = first["label"].to_numpy(), first["logit"].to_numpy(), second["logit"]
-        options["patient_ids"] = first["patient_id"].to_numpy()
-        if choices.test == "permutation":
-            result = permutation_test(*cases, seed=choices.seed, **options)
-        else:
-            result = delong_test(*cases, **options)
+        test = auc_tests.unpaired_delong_test
+    elif choices.test == "permutation":
+        test = partial(auc_tests.permutation_test, seed=choices.seed)
+    result = _tested(test, first, second, "logit", choices)
     return {
         "value_a": result.auc_a,
         "value_b": result.auc_b,
@@ -286,7 +254,27 @@ def _compare_auc(
     }
 
 
-def _record(result: AucDifference | ShareTest) -> dict[str, Any]:
+def _tested(
+    test: Callable[..., Any],
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    column: str,
+    choices: Choices,
+) -> Any:
+    """The result of a test of paired or of unpaired cases."""
+    both = (first, second)
+    labels, values, ids = (
+        [rows[name].to_numpy() for rows in both]
+        for name in ("label", column, "patient_id")
+    )
+    options = {"level": choices.level, "margin": choices.margin}
+    if choices.paired:
+        return test(labels[0], *values, patient_ids=ids[0], **options)
+    cases = zip(labels, values, strict=True)
+    return test(*cases, patient_ids=tuple(ids), **options)
+
+
+def _record(result: auc_tests.AucDifference | share_tests.ShareTest) -> dict[str, Any]:
     """What a test of two AUCs and of two shares have in common."""
     record = {name: getattr(result, name) for name in RESULT}
     judged = result.non_inferiority

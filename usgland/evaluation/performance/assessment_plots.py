@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,12 +17,7 @@ LOW, HIGH = 0.12, 1.75
 
 
 def reliability_plot(metrics: dict[str, Any]) -> Figure:
-    """Share of malignant cases against the mean probability, bin by bin.
-
-    Args:
-        metrics: synthetic, role, confidence_level, and calibration as
-            `assess_calibration` gives it for each unit.
-    """
+    """Share of malignant cases against the mean probability, bin by bin."""
     figure, both = new_plot((8.2, 4.5), 2, metrics["synthetic"])
     level = format_percent(metrics["confidence_level"])
     for axes, unit in zip(both, UNITS, strict=True):
@@ -58,9 +54,7 @@ def reliability_plot(metrics: dict[str, Any]) -> Figure:
 def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figure:
     """Net benefit of the model, of acting on all and on none, per image and patient.
 
-    Args:
-        metrics: synthetic, role, confidence_level.
-        curves: Unit -> what `decision_curve` gives.
+    `curves` are unit -> what `decision_curve` gives.
     """
     figure, both = new_plot((8.2, 4.6), 2, metrics["synthetic"])
     level = format_percent(metrics["confidence_level"])
@@ -74,12 +68,9 @@ def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figu
             label=f"{level} band",
         )  # fmt: skip
         axes.plot(threshold, curve["model"], color=colour, label="by the model")
-        axes.plot(
-            threshold, curve["treat_all"], color="0.25", linestyle="--", label="all"
-        )
-        axes.plot(
-            threshold, curve["treat_none"], color="0.25", linestyle=":", label="none"
-        )
+        for who, style in (("all", "--"), ("none", ":")):
+            act = curve[f"treat_{who}"]
+            axes.plot(threshold, act, color="0.25", linestyle=style, label=who)
         known = [value for value in curve["model"] if value == value]
         top = max(curve["prevalence"], 0.01, *known)
         axes.set(xlim=(0, 1), ylim=(-LOW * top, HIGH * top))
@@ -99,13 +90,7 @@ def decision_curve_plot(metrics: dict[str, Any], curves: dict[str, Any]) -> Figu
 
 
 def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
-    """Measures of each group with their intervals, per patient.
-
-    Args:
-        metrics: synthetic, role, confidence_level, and subgroups: column -> what
-            `subgroup_measures` gives.
-        column: Which.
-    """
+    """Measures of each group of a column with their intervals, per patient."""
     groups = metrics["subgroups"][column]["patient"]["groups"]
     names = tuple(groups[0]["figures"])
     height = 1.6 + ROW_INCHES * len(groups)
@@ -114,10 +99,10 @@ def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
         for row, group in enumerate(groups):
             _draw_row(axes, row, group["figures"][name], group["small"])
         axes.set(xlim=(-0.03, 1.03), ylim=(len(groups) - 0.5, -0.5))
-        axes.set_yticks(
-            range(len(groups)), [_group_label(group) for group in groups] if not number
-            else [""] * len(groups),
-        )  # fmt: skip
+        labels = [
+            f"{g['group']} ({g['n_benign']} + {g['n_malignant']})" for g in groups
+        ]
+        axes.set_yticks(range(len(groups)), [""] * len(groups) if number else labels)
         axes.set_title(NAMES[name], fontsize=10)
         axes.grid(axis="x", color="0.9", linewidth=0.6)
     level = format_percent(metrics["confidence_level"])
@@ -131,13 +116,11 @@ def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
 
 
 def _draw_bins(axes: Axes, unit: str, curve: list[dict[str, Any]]) -> None:
-    mean = np.array([part["mean_probability"] for part in curve])
-    share = np.array([part["share"] for part in curve])
-    below = share - np.array([part["low"] for part in curve])
-    above = np.array([part["high"] for part in curve]) - share
+    bins = pd.DataFrame(curve)
+    below, above = bins["share"] - bins["low"], bins["high"] - bins["share"]
     axes.errorbar(
-        mean,
-        share,
+        bins["mean_probability"],
+        bins["share"],
         yerr=np.maximum([below, above], 0),
         color=COLOURS[unit],
         linestyle=STYLES[unit],
@@ -172,7 +155,3 @@ def _draw_row(axes: Axes, row: int, measure: dict[str, Any], small: bool) -> Non
         zorder=6,
         clip_on=False,
     )
-
-
-def _group_label(group: dict[str, Any]) -> str:
-    return f"{group['group']} ({group['n_benign']} + {group['n_malignant']})"

@@ -1,20 +1,14 @@
 """The tables of calibration, net benefit and subgroups."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from usgland.evaluation.performance.subgroups import MEASURES as SHOWN
+from usgland.evaluation.shown import text
 from usgland.evaluation.shown.names import NAMES, UNITS
 from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
-from usgland.evaluation.shown.text import (
-    format_interval,
-    format_measure,
-    format_number,
-    format_p,
-    format_percent,
-    known_number,
-)
 
 # Of the thresholds, in the table that people read; the CSV has all.
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -30,23 +24,19 @@ SHARED = ("synthetic", "role", "confidence_level")  # columns of every CSV
 
 
 def calibration_table(metrics: dict[str, Any]) -> Table:
-    """Slope, calibration in the large and errors, per image and per patient.
-
-    Args:
-        metrics: With calibration as `assess` adds it.
-    """
+    """Slope, calibration in the large and errors, per image and per patient."""
     parts = [metrics["calibration"][unit] for unit in UNITS]
     lines = [
-        (text, *(format_measure(part[name]) for part in parts))
-        for name, text in RIGHT.items()
+        (words, *(text.format_measure(part[name]) for part in parts))
+        for name, words in RIGHT.items()
     ]
-    for name, text in ERRORS.items():
+    for name, words in ERRORS.items():
         cells = [
-            f"{format_number(error['value'])} in {error['bins']}, by chance "
-            f"{format_number(error['if_calibrated'])}"
+            f"{text.format_number(error['value'])} in {error['bins']}, by chance "
+            f"{text.format_number(error['if_calibrated'])}"
             for error in (part[name] for part in parts)
         ]
-        lines.append((text, *cells))
+        lines.append((words, *cells))
     return Table(
         heads=("", *(f"per {unit}" for unit in UNITS)),
         sections=(rows(lines),),
@@ -61,24 +51,15 @@ def calibration_document(metrics: dict[str, Any]) -> Document:
         lines = [
             (
                 str(part["n"]),
-                format_number(part["mean_probability"]),
+                text.format_number(part["mean_probability"]),
                 str(part["malignant"]),
-                format_interval(part["share"], part["low"], part["high"]),
+                text.format_interval(part["share"], part["low"], part["high"]),
             )
             for part in metrics["calibration"][unit]["curve"]
         ]
-        tables.append(
-            Table(
-                heads=(
-                    "n",
-                    "mean P(malignant)",
-                    "malignant",
-                    "share (Wilson interval)",
-                ),
-                sections=(rows(lines),),
-                title=f"Bins of equal counts, per {unit}",
-            )
-        )
+        heads = ("n", "mean P(malignant)", "malignant", "share (Wilson interval)")
+        title = f"Bins of equal counts, per {unit}"
+        tables.append(Table(heads=heads, sections=(rows(lines),), title=title))
     notes = [
         f"Interval, {RIGHT[name].partition(' (')[0].lower()} per {unit}: "
         f"{metrics['calibration'][unit][name]['method']}."
@@ -111,32 +92,25 @@ def decision_curve_document(metrics: dict[str, Any]) -> Document:
         for unit in UNITS:
             curve = curves[unit]
             whose = "given" if curve["given"] else "of these cases"
-            points = [
-                dict(zip(names, values, strict=True))
-                for values in zip(*(curve[name] for name in names), strict=True)
-            ]
-            records += [
-                {"unit": unit} | {key: curve[key] for key in shared} | point
-                for point in points
-            ]
+            points = pd.DataFrame({name: curve[name] for name in names}).to_dict(
+                "records"
+            )
+            whole = {"unit": unit} | {key: curve[key] for key in shared}
+            records += [whole | point for point in points]
             lines = [
                 (
                     f"{point['threshold']:g}",
-                    format_interval(point["model"], point["low"], point["high"]),
-                    format_number(point["treat_all"]),
-                    format_number(point["treat_none"]),
+                    text.format_interval(point["model"], point["low"], point["high"]),
+                    text.format_number(point["treat_all"]),
+                    text.format_number(point["treat_none"]),
                 )
                 for point in points
                 if point["threshold"] in SHOWN_THRESHOLDS
             ]
-            blocks.append(
-                Table(
-                    heads=("act from", "by the model", "on all", "on none"),
-                    sections=(rows(lines),),
-                    title=f"Per {unit}, n = {curve['n']}, prevalence "
-                    f"{curve['prevalence']:.3g} ({whose})",
-                )
-            )
+            heads = ("act from", "by the model", "on all", "on none")
+            title = f"Per {unit}, n = {curve['n']}, prevalence "
+            title += f"{curve['prevalence']:.3g} ({whose})"
+            blocks.append(Table(heads, (rows(lines),), title))
     note = (
         "True positives a case, less false positives weighed by the odds of the "
         "threshold. At a given prevalence sensitivity and specificity stay as they "
@@ -146,12 +120,7 @@ def decision_curve_document(metrics: dict[str, Any]) -> Document:
 
 
 def subgroup_tables(metrics: dict[str, Any], units: Sequence[str]) -> list[Table]:
-    """The groups of every column, a table a unit.
-
-    Args:
-        metrics: With subgroups as `assess` adds them.
-        units: Which, in their order; what holds for all stands below the last.
-    """
+    """The groups of every column, a table a unit; notes stand below the last."""
     tables = []
     for column, part in metrics["subgroups"].items():
         for unit in units:
@@ -159,19 +128,15 @@ def subgroup_tables(metrics: dict[str, Any], units: Sequence[str]) -> list[Table
                 (
                     f"{group['group']}{' (!)' if group['small'] else ''}",
                     *(str(group[key]) for key in ("n", "n_benign", "n_malignant")),
-                    *(format_measure(group["figures"][name]) for name in SHOWN),
+                    *(text.format_measure(group["figures"][name]) for name in SHOWN),
                 )
                 for group in part[unit]["groups"]
             ]
-            heads = ("", f"{unit}s", "benign", "malignant")
-            tables.append(
-                Table(
-                    heads=(*heads, *(NAMES[name] for name in SHOWN)),
-                    sections=(rows(lines),),
-                    title=f"By {column}, per {unit}",
-                )
-            )
-        tables[-1] = dataclasses.replace(tables[-1], notes=_subgroup_notes(part))
+            counts = ("", f"{unit}s", "benign", "malignant")
+            heads = (*counts, *(NAMES[name] for name in SHOWN))
+            notes = _subgroup_notes(part) if unit == units[-1] else ()
+            title = f"By {column}, per {unit}"
+            tables.append(Table(heads, (rows(lines),), title, notes))
     return tables
 
 
@@ -210,7 +175,7 @@ def _document(
 
 
 def _title(metrics: dict[str, Any], what: str, bounds: str) -> str:
-    level = format_percent(metrics["confidence_level"])
+    level = text.format_percent(metrics["confidence_level"])
     return f"{what}, role {metrics['role']}, {level} {bounds}"
 
 
@@ -236,9 +201,9 @@ def _subgroup_notes(part: dict[str, Any]) -> tuple[str, ...]:
         )
     tests = []
     for name, test in part["patient"]["heterogeneity"].items():
-        known = known_number(test["p_value"]) is not None
-        text = f"P {format_p(test['p_value'])}" if known else "no test"
-        tests.append(f"{NAMES[name]} {text} ({test['method']})")
+        known = text.known_number(test["p_value"]) is not None
+        p_value = f"P {text.format_p(test['p_value'])}" if known else "no test"
+        tests.append(f"{NAMES[name]} {p_value} ({test['method']})")
     notes.append(
         f"Do the groups differ, per patient, without `missing`: {'; '.join(tests)}. "
         "Not adjusted for several tests."

@@ -21,32 +21,20 @@ def decision_curve(
 ) -> dict[str, Any]:
     """Net benefit of the model, of acting on all and on none, with a bootstrap band.
 
-    Args:
-        unit: The cases.
-        settings: Level.
-        prevalence: Share of malignant cases where the model is to be used, in (0, 1);
-            None for that of the cases. Sensitivity and specificity at each threshold
-            are taken as they are, probabilities are not shifted.
+    Prevalence and its errors are as in `net_benefit`.
 
     Returns:
         n, prevalence, given (whether it was), method of the band, and lists of one
         number a threshold: threshold, model, low, high, treat_all, treat_none (0).
         The band is pointwise; NaN where a bound is undefined.
-
-    Raises:
-        ValueError: If `prevalence` is not in (0, 1).
-
-    Reference:
-        [Vickers and Elkin, 2006](https://doi.org/10.1177/0272989X06295361).
     """
-    labels = unit.rows["label"].to_numpy()
-    probabilities = unit.rows["probability"].to_numpy("float64")
-    model = net_benefit(labels, probabilities, THRESHOLDS, prevalence=prevalence)
+    rows, draws = unit
+    labels = rows["label"].to_numpy()
+    cases = labels, rows["probability"].to_numpy("float64")
+    model = net_benefit(*cases, THRESHOLDS, prevalence=prevalence)
+    drawn = _net_benefit(*cases, draws.patient, draws.counts, THRESHOLDS, prevalence)
     level, seed = settings.confidence_level, settings.seed
-    bounds = [
-        percentile_interval(values, level=level, seed=seed)
-        for values in _resampled(unit, prevalence).T
-    ]
+    bounds = [percentile_interval(x, level=level, seed=seed) for x in drawn.T]
     made = [interval.how() for interval in bounds if not interval.reason]
     used = float(labels.mean()) if prevalence is None else prevalence
     return {
@@ -58,7 +46,7 @@ def decision_curve(
         "model": model.tolist(),
         "low": [interval.low for interval in bounds],
         "high": [interval.high for interval in bounds],
-        "treat_all": _treat_all(used, THRESHOLDS).tolist(),
+        "treat_all": (used - (1 - used) * THRESHOLDS / (1 - THRESHOLDS)).tolist(),
         "treat_none": [0.0] * len(THRESHOLDS),
     }
 
@@ -108,53 +96,37 @@ def net_benefit(
     _check_inside("thresholds", thresholds)
     if prevalence is not None:
         _check_inside("prevalence", np.asarray(prevalence))
-    called = probabilities[:, None] >= thresholds
-    true = called[labels == 1].sum(axis=0)
-    false = called[labels == 0].sum(axis=0)
-    malignant = np.array([(labels == 1).sum()])
-    return _net_benefit(
-        true[None], false[None], malignant, len(labels), thresholds, prevalence
-    )[0]
+    everybody, once = np.zeros(len(labels), int), np.ones((1, 1))
+    return _net_benefit(labels, probabilities, everybody, once, thresholds, prevalence)[
+        0
+    ]
 
 
 def _net_benefit(
-    true: NDArray,
-    false: NDArray,
-    malignant: NDArray,
-    cases: NDArray | int,
+    labels: NDArray,
+    probabilities: NDArray,
+    patient: NDArray,
+    drawn: NDArray,
     thresholds: NDArray,
     prevalence: float | None,
 ) -> NDArray[np.float64]:
-    """Of counts `(sets, thresholds)` and totals `(sets,)`."""
+    """Of resamples, `(resamples, thresholds)`.
+
+    `patient` is whose each case is, `drawn` how often each patient is, `(resamples,
+    patients)`.
+    """
+    # From 0 on, all are called: this counts the cases.
+    called = probabilities[:, None] >= np.r_[0.0, thresholds]
+    counts = np.zeros((drawn.shape[1], 2, len(thresholds) + 1))
+    np.add.at(counts, (patient, labels), called)
+    benign, false = np.split(drawn @ counts[:, 0], [1], axis=1)
+    malignant, true = np.split(drawn @ counts[:, 1], [1], axis=1)
     weight = thresholds / (1 - thresholds)
     if prevalence is None:
-        return (true - false * weight) / np.reshape(cases, (-1, 1))
-    benign = cases - malignant
+        return (true - false * weight) / (benign + malignant)
     with np.errstate(invalid="ignore"):
-        sensitivity = true / malignant[:, None]
-        reached = false / np.reshape(benign, (-1, 1))
+        sensitivity, reached = true / malignant, false / benign
     return sensitivity * prevalence - reached * (1 - prevalence) * weight
-
-
-def _resampled(unit: Unit, prevalence: float | None) -> NDArray[np.float64]:
-    """Net benefit in resamples of patients, `(resamples, thresholds)`."""
-    rows, draws = unit
-    labels = rows["label"].to_numpy()
-    called = rows["probability"].to_numpy("float64")[:, None] >= THRESHOLDS
-    counts = np.zeros((draws.patients, 2, len(THRESHOLDS)))
-    np.add.at(counts, (draws.patient, labels), called)
-    totals = np.zeros((draws.patients, 2))
-    np.add.at(totals, (draws.patient, labels), 1)
-    drawn = draws.counts
-    false, true = drawn @ counts[:, 0], drawn @ counts[:, 1]
-    benign, malignant = (drawn @ totals).T
-    return _net_benefit(
-        true, false, malignant, benign + malignant, THRESHOLDS, prevalence
-    )
-
-
-def _treat_all(prevalence: float, thresholds: NDArray) -> NDArray[np.float64]:
-    return prevalence - (1 - prevalence) * thresholds / (1 - thresholds)
 
 
 def _check_inside(name: str, values: NDArray) -> None:

@@ -8,10 +8,7 @@ import pandas as pd
 
 from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_interval, format_number
-from usgland.evaluation.statistics.bootstrap import (
-    percentile_interval,
-    resample_patients,
-)
+from usgland.evaluation.statistics import bootstrap
 from usgland.evaluation.statistics.scores import roc_auc, weighted_auc
 
 AS_IT_IS = "as it is"
@@ -33,12 +30,8 @@ def importance_table(
     holds both chances. A fall near 0 says that this model does without the column, as
     where another says the same; it does not say that the column knows nothing.
 
-    Args:
-        cases: Held-out cases: patient_id, label and, of cross-validation, fold.
-        logits: Name -> `(permutations, cases)`, with the name `as it is`.
-        resamples: Bootstrap resamples.
-        level: Of the intervals, in (0, 1).
-        seed: Of the resamples.
+    `cases` are held out: patient_id, label and, of cross-validation, fold. `logits` are
+    name -> `(permutations, cases)`, with the name `as it is`.
 
     Returns:
         One dict a name but the first, largest fall first: name, what (column, side or
@@ -51,12 +44,11 @@ def importance_table(
     keys = cases["patient_id"].astype(str)
     if "fold" in cases:
         keys = cases["fold"].astype(str) + "\0" + keys
-    _, first, patient = np.unique(keys, return_index=True, return_inverse=True)
-    labels = np.zeros(len(first), int)
-    np.maximum.at(labels, patient, cases["label"].to_numpy())
+    by_patient = cases["label"].groupby(keys.to_numpy())
+    labels, patient = by_patient.max().to_numpy(), by_patient.ngroup().to_numpy()
     means = {name: _patient_means(values, patient) for name, values in logits.items()}
     (baseline,) = means.pop(AS_IT_IS)
-    drawn = resample_patients(len(labels), resamples, seed)
+    drawn = bootstrap.resample_patients(len(labels), resamples, seed)
     auc = roc_auc(labels, baseline)
     drawn_auc = weighted_auc(labels, baseline, drawn)
     table = []
@@ -66,27 +58,21 @@ def importance_table(
         for number, scores in enumerate(permuted):
             mine = np.arange(resamples) % len(permuted) == number
             falls[mine] = drawn_auc[mine] - weighted_auc(labels, scores, drawn[mine])
-        interval = percentile_interval(falls, level=level, seed=seed)
+        interval = bootstrap.percentile_interval(falls, level=level, seed=seed)
+        several = f", {len(permuted)} permutations" if len(permuted) > 1 else ""
+        what = "side" if name in ("image", "whole form") else "column"
         table.append(
             {
                 "name": name,
-                "what": _kind(name),
+                "what": WITHHELD if name.endswith(WITHHELD) else what,
                 "auc": permuted_auc,
                 "fall": auc - permuted_auc,
                 "low": interval.low,
                 "high": interval.high,
-                "method": f"{interval.how()}, {len(permuted)} permutations"
-                if len(permuted) > 1
-                else interval.how(),
+                "method": interval.how() + several,
             }
         )
     return sorted(table, key=lambda row: -row["fall"])
-
-
-def _kind(name: str) -> str:
-    if name.endswith(WITHHELD):
-        return "withheld"
-    return "side" if name in ("image", "whole form") else "column"
 
 
 def _patient_means(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
@@ -99,12 +85,7 @@ def _patient_means(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
 def importance_document(
     table: Sequence[dict[str, Any]], *, synthetic: bool
 ) -> Document:
-    """The table as it is shown and written.
-
-    Args:
-        table: As `importance_table` gives it.
-        synthetic: Whether the cases are phantoms.
-    """
+    """What `importance_table` gives, as it is shown and written."""
     lines = [
         (
             row["name"],

@@ -28,12 +28,7 @@ HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
 
 
 def roc_plot(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
-    """ROC curves per image and per patient, each with its operating point.
-
-    Args:
-        rows: The predictions that `metrics` was made of, one row an image.
-        metrics: As `metrics_of` gives it.
-    """
+    """ROC curves of `metrics_of` rows, each unit with its operating point."""
     figure, (axes,) = new_plot((5.2, 5.3), 1, metrics["synthetic"])
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
     patients = patient_predictions(rows)
@@ -78,10 +73,7 @@ def history_plot(
 ) -> Figure:
     """Loss and accuracy of training and validation, epoch by epoch.
 
-    Args:
-        history: As `read_history` gives it; epochs count from 0.
-        synthetic: Whether the images are phantoms.
-        kept_epoch: The epoch whose weights were kept, from 0; None if not known.
+    Epochs count from 0 in `history`, and in `kept_epoch`, whose weights were kept.
 
     Reference:
         Figure 5 of the paper.
@@ -91,29 +83,15 @@ def history_plot(
     # A dot where one epoch makes no line.
     marker = "o" if len(history) == 1 else None
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
-        axes.plot(
-            epochs,
-            history[name],
-            color=COLOURS["image"],
-            label="training",
-            marker=marker,
-        )
-        axes.plot(
-            epochs,
-            history[f"val_{name}"],
-            color=COLOURS["patient"],
-            linestyle="--",
-            label="validation",
-            marker=marker,
-        )
+        for column, label, unit in (
+            (name, "training", "image"),
+            (f"val_{name}", "validation", "patient"),
+        ):
+            look: dict[str, Any] = {"color": COLOURS[unit], "linestyle": STYLES[unit]}
+            axes.plot(epochs, history[column], label=label, marker=marker, **look)
         if kept_epoch is not None:
-            axes.axvline(
-                kept_epoch + 1,
-                color="0.4",
-                linewidth=0.9,
-                linestyle=":",
-                label=f"kept: epoch {kept_epoch + 1}",
-            )
+            label = f"kept: epoch {kept_epoch + 1}"
+            axes.axvline(kept_epoch + 1, color="0.4", lw=0.9, ls=":", label=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
         axes.set(xlabel="Epoch", ylabel=f"{name.capitalize()} per image")
@@ -156,14 +134,9 @@ def _draw_band(axes: Axes, patients: pd.DataFrame, metrics: dict[str, Any]) -> N
     part = metrics["patient"]
     if not part["n_benign"] or not part["n_malignant"]:
         return
-    rates, low, high = roc_band(
-        patients["label"],
-        patients["probability"],
-        patients["patient_id"],
-        resamples=BAND_RESAMPLES,
-        level=metrics["confidence_level"],
-        seed=0,
-    )
+    cases = (patients[name] for name in ("label", "probability", "patient_id"))
+    level = metrics["confidence_level"]
+    rates, low, high = roc_band(*cases, resamples=BAND_RESAMPLES, level=level, seed=0)
     # The edge, as a shade alone is lost on a bad printer.
     axes.fill_between(rates, low, high, facecolor="0.88", edgecolor="0.6", lw=0.7)
 
@@ -201,20 +174,18 @@ def _draw_confusion(axes: Axes, counts: np.ndarray) -> None:
     axes.imshow(
         np.nan_to_num(shares), cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="equal"
     )
-    for row in range(2):
-        for column in range(2):
-            share = shares[row, column]
-            percent = "no cases" if np.isnan(share) else format_percent(share, 1)
-            axes.text(
-                column,
-                row,
-                f"{counts[row, column]}\n{percent}",
-                ha="center",
-                va="center",
-                fontsize=13,
-                color="white" if share > 0.55 else "black",
-                zorder=6,
-            )
+    for (row, column), share in np.ndenumerate(shares):
+        percent = "no cases" if np.isnan(share) else format_percent(share, 1)
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]}\n{percent}",
+            ha="center",
+            va="center",
+            fontsize=13,
+            color="white" if share > 0.55 else "black",
+            zorder=6,
+        )
     axes.set_xticks([0, 1], [f"called\n{word}" for word in WORDS])
     axes.set_yticks([0, 1], WORDS, rotation=90, va="center")
     axes.set_ylabel("Label")

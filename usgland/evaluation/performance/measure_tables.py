@@ -1,16 +1,11 @@
 """The tables of measures: the few that are read first, and all of them."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from usgland.evaluation.performance.table_notes import headline_warnings, metrics_notes
-from usgland.evaluation.shown.names import (
-    HEADLINE,
-    NAMES,
-    POINT_MEASURES,
-    UNITS,
-    point_name,
-)
+from usgland.evaluation.shown import names
 from usgland.evaluation.shown.table import Document, Paragraph, Row, Table, rows
 from usgland.evaluation.shown.text import format_measure, format_percent
 from usgland.evaluation.statistics.scores import MEASURES
@@ -27,25 +22,19 @@ def headline(metrics: dict[str, Any], whole: str) -> Document:
     """What is read first: four measures per patient, and what must be known of them.
 
     The same per image stands beside it where images and patients differ in number.
-
-    Args:
-        metrics: As `metrics_of` gives it, or as read back from metrics.json.
-        whole: Name of the file of all measures.
+    `whole` is the name of the file of all measures.
     """
     units = ["patient"]
     if metrics["image"]["n"] != metrics["patient"]["n"]:
         units.append("image")
     lines = [
-        (
-            NAMES[name],
-            *(cell for unit in units for cell in _headline(metrics, unit, name)),
-        )
-        for name in HEADLINE
+        (names.NAMES[name], *chain(*(_headline(metrics, unit, name) for unit in units)))
+        for name in names.HEADLINE
     ]
     table = Table(
         title=f"{ROLES.get(metrics['role'], metrics['role'])}: measures with "
         f"{format_percent(metrics['confidence_level'])} intervals",
-        heads=("", *(head for _ in units for head in ("", "n"))),
+        heads=("", *("", "n") * len(units)),
         spans=(("", 1), *((f"per {unit}", 2) for unit in units)),
         sections=(rows(lines),),
     )
@@ -56,15 +45,11 @@ def headline(metrics: dict[str, Any], whole: str) -> Document:
 
 
 def metrics_document(metrics: dict[str, Any]) -> Document:
-    """All measures per image and per patient, readable in 80 columns.
-
-    Args:
-        metrics: As `metrics_of` gives it, or as read back from metrics.json.
-    """
+    """All measures per image and per patient, readable in 80 columns."""
     level = format_percent(metrics["confidence_level"])
     table = Table(
         title=f"Role {metrics['role']}: measures with {level} intervals",
-        heads=("", *(_heading(metrics, unit) for unit in UNITS)),
+        heads=("", *(_heading(metrics, unit) for unit in names.UNITS)),
         sections=_sections(metrics),
         notes=tuple(metrics_notes(metrics)),
     )
@@ -99,52 +84,47 @@ def _heading(metrics: dict[str, Any], unit: str) -> str:
 
 def _sections(metrics: dict[str, Any]) -> tuple[tuple[Row, ...], ...]:
     """Rows of the table, in parts: measures, predictive values, further points."""
-    both = [metrics[unit] for unit in UNITS]
-    first = [_row(both, name) for name in MEASURES]
+    both = [metrics[unit] for unit in names.UNITS]
+    first = [_row(metrics, name) for name in MEASURES]
     for label, word in enumerate(("Benign", "Malignant")):
-        image, patient = (_called(part["confusion"], label) for part in both)
-        first.append((f"{word}, called right", image, patient))
+        counts = [part["confusion"][label] for part in both]
+        right = (f"{count[label]} of {sum(count)}" for count in counts)
+        first.append((f"{word}, called right", *right))
+    at_prevalences = [
+        (
+            f"{names.NAMES[name]} if {format_percent(float(prevalence))} malignant",
+            *(format_measure(part["prevalences"][prevalence][name]) for part in both),
+        )
+        for prevalence in both[0].get("prevalences", {})
+        for name in ("ppv", "npv")
+    ]
     points = [_point_rows(point) for point in metrics.get("points", [])]
-    return tuple(map(rows, (first, _prevalence_rows(both), *points)))
+    return tuple(map(rows, (first, at_prevalences, *points)))
 
 
-def _row(parts: list[dict[str, Any]], name: str) -> tuple[str, str, str]:
-    image, patient = (format_measure(part["figures"][name]) for part in parts)
-    return NAMES[name], image, patient
+def _row(point: dict[str, Any], name: str) -> tuple[str, ...]:
+    cells = (format_measure(point[unit]["figures"][name]) for unit in names.UNITS)
+    return names.NAMES[name], *cells
 
 
-def _prevalence_rows(parts: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    lines = []
-    for prevalence in parts[0].get("prevalences", {}):
-        for name in ("ppv", "npv"):
-            image, patient = (
-                format_measure(part["prevalences"][prevalence][name]) for part in parts
-            )
-            percent = format_percent(float(prevalence))
-            lines.append((f"{NAMES[name]} if {percent} malignant", image, patient))
-    return lines
-
-
-def _point_rows(point: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _point_rows(point: dict[str, Any]) -> list[tuple[str, ...]]:
     """A line that names the point and its threshold, and its measures."""
     threshold = "one threshold a fold"
     if not isinstance(point["threshold"], dict):
         threshold = f"threshold {point['threshold']:.4f}"
-    parts = [point[unit] for unit in UNITS]
-    return [(f"At {point_name(point)}:", threshold, threshold)] + [
-        _row(parts, name) for name in POINT_MEASURES
-    ]
+    title = (f"At {names.point_name(point)}:", threshold, threshold)
+    return [title, *(_row(point, name) for name in names.POINT_MEASURES)]
 
 
 def _records(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """One a point, unit and measure."""
-    chosen = {"threshold": metrics["threshold"], **{u: metrics[u] for u in UNITS}}
+    chosen = {"threshold": metrics["threshold"], **{u: metrics[u] for u in names.UNITS}}
     points = [chosen | (metrics.get("operating_point") or {})]
     shared = {key: metrics[key] for key in ("synthetic", "role", "confidence_level")}
     return [
         shared | record
         for point in [*points, *metrics.get("points", [])]
-        for unit in UNITS
+        for unit in names.UNITS
         for record in _point_records(point, unit)
     ]
 
@@ -155,7 +135,7 @@ def _point_records(point: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
     if isinstance(threshold, dict):
         threshold = " ".join(f"{fold}:{cut}" for fold, cut in threshold.items())
     shared = {
-        "operating_point": point_name(point) if "method" in point else "",
+        "operating_point": names.point_name(point) if "method" in point else "",
         "unit": unit,
         "threshold": threshold,
         **{key: part[key] for key in CSV_COLUMNS if key.startswith("n")},
@@ -167,7 +147,3 @@ def _point_records(point: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
         shared | {"figure": name, "prevalence": prevalence} | measure
         for prevalence, name, measure in measures
     ]
-
-
-def _called(counts: list[list[int]], label: int) -> str:
-    return f"{counts[label][label]} of {sum(counts[label])}"

@@ -42,10 +42,8 @@ def units_of(rows: pd.DataFrame, settings: EvaluationSettings) -> dict[str, Unit
 def unit_of(rows: pd.DataFrame, settings: EvaluationSettings) -> Unit:
     """Cases of one unit, one row each, with draws of their patients."""
     ids = rows["patient_id"].to_numpy().astype(str)
-    draws = draw_patients(
-        ids, resamples=settings.bootstrap_resamples, seed=settings.seed
-    )
-    return Unit(rows, draws)
+    resamples, seed = settings.bootstrap_resamples, settings.seed
+    return Unit(rows, draw_patients(ids, resamples=resamples, seed=seed))
 
 
 def metrics_of(

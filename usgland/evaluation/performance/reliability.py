@@ -13,12 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import complete_predictions
-from usgland.evaluation.performance.measures import Unit, unit_of
-from usgland.evaluation.statistics.bootstrap import (
-    Interval,
-    no_interval,
-    percentile_interval,
-)
+from usgland.evaluation.performance.measures import Unit, records_of, unit_of
+from usgland.evaluation.statistics import bootstrap
 from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.evaluation.statistics.measured_cases import Measure
 from usgland.evaluation.statistics.readable import readable
@@ -130,21 +126,16 @@ def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, An
     """
     labels = unit.rows["label"].to_numpy()
     probabilities = unit.rows["probability"].to_numpy("float64")
-    edges = equal_count_edges(probabilities)
-    widths = np.linspace(0, 1, BINS + 1)
+    edges, widths = equal_count_edges(probabilities), np.linspace(0, 1, BINS + 1)
+    level, seed = settings.confidence_level, settings.seed
     return {
         "n": len(labels),
         "malignant_share": float(labels.mean()),
         "mean_probability": float(probabilities.mean()),
-        "curve": reliability_curve(
-            labels, probabilities, edges, level=settings.confidence_level
-        ),
-        "ece_equal_count": _error(labels, probabilities, edges, settings.seed),
-        "ece_equal_width": _error(labels, probabilities, widths, settings.seed),
-        **{
-            name: measure.record()
-            for name, measure in _recalibration(unit, settings).items()
-        },
+        "curve": reliability_curve(labels, probabilities, edges, level=level),
+        "ece_equal_count": _error(labels, probabilities, edges, seed),
+        "ece_equal_width": _error(labels, probabilities, widths, seed),
+        **records_of(_recalibration(unit, settings)),
     }
 
 
@@ -163,12 +154,8 @@ def reliability_curve(
 ) -> list[dict[str, Any]]:
     """The share of malignant cases beside the mean probability, bin by bin.
 
-    Args:
-        labels: `(cases,)`, 0 or 1.
-        probabilities: `(cases,)`, in [0, 1].
-        edges: `(bins + 1,)`, ascending; a bin holds its upper edge, the first one
-            also its lower.
-        level: Of the Wilson intervals, which take cases for independent.
+    `edges` are as in `expected_calibration_error`; the intervals are Wilson's, which
+    take cases for independent.
 
     Returns:
         One dict a bin that holds cases: n, malignant, mean_probability, share, low,
@@ -181,16 +168,10 @@ def reliability_curve(
         inside = bins == number
         malignant, n = int(labels[inside].sum()), int(inside.sum())
         interval = proportion_interval(malignant, n, level=level)
-        curve.append(
-            {
-                "n": n,
-                "malignant": malignant,
-                "mean_probability": float(probabilities[inside].mean()),
-                "share": malignant / n,
-                "low": interval.low,
-                "high": interval.high,
-            }
-        )
+        mean = float(probabilities[inside].mean())
+        counts = {"n": n, "malignant": malignant, "mean_probability": mean}
+        bounds = {"low": interval.low, "high": interval.high}
+        curve.append({**counts, "share": malignant / n, **bounds})
     return curve
 
 
@@ -249,12 +230,12 @@ def _recalibration(unit: Unit, settings: EvaluationSettings) -> dict[str, Measur
         interval = _interval(draws, settings)
         if not np.isfinite(value):
             reason = "undefined" if np.isnan(value) else SEPARATED
-            value, interval = np.nan, no_interval(reason, interval.undefined)
+            value, interval = np.nan, bootstrap.no_interval(reason, interval.undefined)
         measures[name] = Measure.of(value, interval)
     return measures
 
 
-def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
+def _interval(values: NDArray, settings: EvaluationSettings) -> bootstrap.Interval:
     """A percentile interval, if it is not of resamples that are separated."""
     level = settings.confidence_level
     infinite, finite = np.isinf(values), values[np.isfinite(values)]
@@ -264,10 +245,11 @@ def _interval(values: NDArray, settings: EvaluationSettings) -> Interval:
         # Half of what a bound leaves outside: then the bound itself is finite.
         if most > (1 - level) / 4 * len(values) or not len(finite):
             count = f"{infinite.sum()} of {len(values)} resamples"
-            return no_interval(f"the labels are separated in {count}", undefined)
+            reason = f"the labels are separated in {count}"
+            return bootstrap.no_interval(reason, undefined)
         # So few lie outside both bounds, wherever they are.
         values = np.clip(values, finite.min(), finite.max())
-    return percentile_interval(values, level=level, seed=settings.seed)
+    return bootstrap.percentile_interval(values, level=level, seed=settings.seed)
 
 
 def _bins(probabilities: NDArray, edges: ArrayLike) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from usgland.evaluation.cases.predictions import (
     check_role,
     complete_predictions,
     count_cases,
+    label_counts,
     patient_predictions,
 )
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
@@ -221,25 +222,22 @@ def subgroup_measures(
     """
     groups = groups.reset_index(drop=True)
     rows = rows.reset_index(drop=True)
-    names = [name for name in groups.cat.categories if (groups == name).any()]
-    parts = {name: rows[groups == name] for name in names}
-    in_groups = rows["patient_id"].groupby(groups, observed=True).unique()
-    patients = in_groups.explode()
-    shared = int(patients[patients.duplicated()].nunique())
+    parts = dict(list(rows.groupby(groups, observed=True)))
+    in_groups = rows["patient_id"].groupby(groups, observed=True).unique().explode()
+    shared = int(in_groups[in_groups.duplicated()].nunique())
     by_image = {name: apply_threshold(part, thresholds) for name, part in parts.items()}
     by_patient = {
         name: apply_threshold(patient_predictions(part), thresholds)
         for name, part in parts.items()
     }
-    small = {name: bool(_counts(p).min() < SMALL) for name, p in by_patient.items()}
+    small = {name: min(label_counts(p)) < SMALL for name, p in by_patient.items()}
     subgroups: dict[str, Any] = {"shared_patients": shared, "small_below": SMALL}
     for unit, tables in (("image", by_image), ("patient", by_patient)):
-        subgroups[unit] = {
-            "groups": [
-                {"group": name, "small": small[name], **_measures(table, settings)}
-                for name, table in tables.items()
-            ]
-        }
+        measured = [
+            {"group": name, "small": small[name], **_measures(table, settings)}
+            for name, table in tables.items()
+        ]
+        subgroups[unit] = {"groups": measured}
     known = [table for name, table in by_patient.items() if name != MISSING]
     tests = _heterogeneity(known, shared, settings.seed)
     subgroups["patient"]["heterogeneity"] = tests
@@ -288,7 +286,7 @@ def _chi_square(counts: NDArray, seed: int) -> dict[str, Any]:
 def _cochran(tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
     areas, variances = [], []
     for rows in tables:
-        if _counts(rows).min() >= 2:
+        if min(label_counts(rows)) >= 2:
             area, covariance = delong_covariance(rows["label"], rows["logit"])
             areas.append(float(area[0]))
             variances.append(float(covariance[0, 0]))
@@ -306,10 +304,6 @@ def _tested(p_value: float, method: str = "", *, reason: str = "") -> dict[str, 
     """A test as files have it, where `method` says `none:` and why in one cell."""
     method = method or f"none: {reason}"
     return {"p_value": p_value, "method": method, "reason": reason}
-
-
-def _counts(rows: pd.DataFrame) -> NDArray[np.int64]:
-    return np.bincount(rows["label"], minlength=2)
 
 
 def _bands(numbers: pd.Series, cuts: tuple[float, ...]) -> tuple[pd.Series, list[str]]:

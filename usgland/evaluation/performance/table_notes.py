@@ -26,8 +26,7 @@ Measures = Sequence[tuple[str, dict[str, Any]]]
 def metrics_notes(metrics: dict[str, Any]) -> list[str]:
     """What a reader needs to take the measures for what they are, one line each.
 
-    Args:
-        metrics: As `metrics_of` gives it, or as read back from metrics.json.
+    `metrics` are of `metrics_of`, or read back from metrics.json.
     """
     images, patients = metrics["image"], metrics["patient"]
     notes = [
@@ -68,11 +67,7 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
 
 
 def headline_warnings(metrics: dict[str, Any]) -> list[str]:
-    """What must be known before the few measures of a headline are believed.
-
-    Args:
-        metrics: As in `metrics_notes`.
-    """
+    """What must be known before the few measures of a headline are believed."""
     part = metrics["patient"]
     warnings = _leaks(metrics)
     if min(part["n_benign"], part["n_malignant"]) < FEW:
@@ -80,11 +75,8 @@ def headline_warnings(metrics: dict[str, Any]) -> list[str]:
             f"Only {part['n_benign']} benign and {part['n_malignant']} malignant "
             "patients: the intervals say how little that tells."
         )
-    undefined = [
-        NAMES[name]
-        for name in HEADLINE
-        if known_number(part["figures"][name]["value"]) is None
-    ]
+    values = {NAMES[name]: part["figures"][name]["value"] for name in HEADLINE}
+    undefined = [name for name in values if known_number(values[name]) is None]
     if undefined:
         warnings.append(f"Undefined per patient: {', '.join(undefined)}.")
     return warnings

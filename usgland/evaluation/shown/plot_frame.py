@@ -37,11 +37,7 @@ def mark_synthetic(axes: Axes, *, fontsize: float, alpha: float) -> None:
 
 
 def save_plot(figure: Figure, path: Path) -> None:
-    """Writes a PNG of 300 dots an inch, whole or not at all.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Writes a PNG of 300 dots an inch, whole or not at all."""
     with write_whole(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 

@@ -93,9 +93,7 @@ class Table:
     def span_starts(self) -> dict[int, str]:
         """First column of a head above the heads -> its text."""
         starts = accumulate((count for _, count in self.spans), initial=0)
-        return {
-            start: text for start, (text, _) in zip(starts, self.spans, strict=False)
-        }
+        return dict(zip(starts, (text for text, _ in self.spans), strict=False))
 
     def markdown(self) -> list[str]:
         """Its lines, with the title and the notes."""
