@@ -437,6 +437,14 @@ def test_three_groups_break_no_word_and_have_no_difference():
     assert any(re.search(r"\[[\d.]+-[\d.]+\] +\[[\d.]+-", line) for line in lines)
 
 
+def test_no_group_is_left_out_of_a_test_that_was_asked_for():
+    rows = pd.DataFrame({"label": [*"abc"] * 8, "x": ["u", "v", "", "v", "u", ""] * 4})
+    for tests in ({}, {"x": "fisher"}):
+        line = table_one(rows, "label", ["x"], tests=tests).lines[0]
+        assert np.isnan(line.p_value)
+        assert line.reason == "a group without a known value"
+
+
 def test_signs_of_markup_stand_as_they_are():
     rows = pd.DataFrame({"label": ["a", "b"] * 3, "x": ["|[bold]$", "{~^\\}", ">"] * 2})
     found = table_one(rows, "label", ["x"])
