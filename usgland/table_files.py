@@ -70,9 +70,6 @@ def read_table(path: str | Path, hint: str = "") -> pd.DataFrame:
         path: CSV in UTF-8 with or without a byte order mark, any line ends, separated
             by commas, semicolons or tabs; or .xlsx.
         hint: The end of the message where there is no such file.
-
-    Raises:
-        UserError: If the file is no such table.
     """
     path = Path(path)
     data = _read_bytes(path, hint)
@@ -106,14 +103,7 @@ def check_columns(
 ) -> None:
     """Checks that a table has its columns; the error names the nearest that it has.
 
-    Args:
-        path: The table.
-        wanted: Columns it must have.
-        columns: Columns it has.
-        hint: What to do.
-
-    Raises:
-        UserError: If any is missing.
+    It ends with `hint`, which says what to do.
     """
     by_lower = {name.lower(): name for name in columns}
     missing = []
@@ -130,14 +120,9 @@ def check_columns(
 
 
 def raise_problems(source: str, problems: Sequence[Problem]) -> None:
-    """Raises one error that names every problem, in the order of their rows.
+    """Raises one error that names every problem, if any, in the order of their rows.
 
-    Args:
-        source: What was checked, e.g. the path of the manifest.
-        problems: Rows and texts.
-
-    Raises:
-        UserError: If there are any.
+    It begins with `source`: what was checked, e.g. the path of the manifest.
     """
     lines = [f"row {row}: {text}" if row else text for row, text in sorted(problems)]
     if len(lines) == 1:
@@ -145,6 +130,16 @@ def raise_problems(source: str, problems: Sequence[Problem]) -> None:
     if lines:
         listed = "".join(f"\n  {line}" for line in lines)
         raise UserError(f"{source}: {len(lines)} problems:{listed}")
+
+
+def wrong_cells(
+    rows: pd.DataFrame, column: str, wrong: pd.Series, expected: str, hint: str = ""
+) -> list[Problem]:
+    """What was expected in the cells of a column that are wrong, bool `(rows,)`."""
+    return [
+        (row, f"expected {expected}. Received: {cell!r}{hint}")
+        for row, cell in rows.loc[wrong, [ROW, column]].itertuples(index=False)
+    ]
 
 
 def show_rows(numbers: Iterable[int]) -> str:
@@ -236,27 +231,22 @@ def _other_archive(data: bytes) -> str:
 
 
 def _csv(path: Path, data: bytes) -> Iterator[list[str]]:
+    received = "a file with zero bytes" if b"\0" in data else ""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        received = f"byte 0x{data[error.start]:02x} at position {error.start}"
+    if received:
         raise UserError(
-            f"{path}: expected a CSV file in UTF-8. Received: byte "
-            f"0x{data[error.start]:02x} at position {error.start}; save it as "
+            f"{path}: expected a CSV file in UTF-8. Received: {received}; save it as "
             '"CSV UTF-8"'
-        ) from error
-    if "\0" in text:
-        raise UserError(
-            f"{path}: expected a CSV file in UTF-8. Received: a file with zero "
-            'bytes; save it as "CSV UTF-8"'
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    first_line = text.split("\n", 1)[0]
-
-    def pieces(separator: str) -> int:
-        return len(next(csv.reader([first_line], delimiter=separator), ()))
-
+    first_line = text.split("\n", 1)[:1]
     # The separator that cuts the header into most pieces; a comma if none does.
-    separator = max(",;\t", key=pieces)
+    separator = max(
+        ",;\t", key=lambda cut: len(next(csv.reader(first_line, delimiter=cut), ()))
+    )
     try:
         # Not strict, an open quote would swallow the rest of the file in silence.
         yield from csv.reader(io.StringIO(text), delimiter=separator, strict=True)

@@ -16,31 +16,12 @@ from usgland.table_files import (
     read_table,
 )
 
+# Columns that new images may lack even where the settings of a run map them.
+OF_TRAINING = ("patient_id", "group_id", "label", "mask", "split", "fold", "histology")
 # Names that mean something here; a column that only resembles one is an error.
-KNOWN = (
-    "image",
-    "patient_id",
-    "group_id",
-    "label",
-    "mask",
-    "split",
-    "fold",
-    "histology",
-    "exclusion",
-    "synthetic",
-)
+KNOWN = ("image", *OF_TRAINING, "exclusion", "synthetic")
 # Columns that are made here and in `splits`.
 MADE = ("image_path", "mask_path", "sha256", "role")
-# Columns that new images may lack even where the settings of a run map them.
-TRAINING_ONLY = (
-    "patient_id",
-    "group_id",
-    "label",
-    "mask",
-    "split",
-    "fold",
-    "histology",
-)
 
 
 def choose_columns(
@@ -57,7 +38,7 @@ def choose_columns(
     mapped = {
         ours: theirs
         for ours, theirs in settings.columns.items()
-        if labelled or theirs in present or ours not in TRAINING_ONLY
+        if labelled or theirs in present or ours not in OF_TRAINING
     }
     check_columns(
         path,
@@ -76,22 +57,14 @@ def choose_columns(
     if labelled:
         hint = "data.where asks for that column"
         check_columns(path, settings.where, list(rows.columns), hint)
-    if "image" not in rows:
-        rows["image"] = rows["patient_id"]
-    if "patient_id" not in rows:
-        rows["patient_id"] = rows["image"]
-    for name in ("label", "group_id"):
-        if name not in rows:
-            rows[name] = ""
-    return rows
+    # A row without a name of its own is named after its patient, or the reverse.
+    both = {"image": rows.get("patient_id"), "patient_id": rows.get("image")}
+    defaults = {**both, "label": "", "group_id": ""}
+    return rows.assign(**{k: v for k, v in defaults.items() if k not in rows})
 
 
 def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.DataFrame:
-    """Leaves out what `exclusion_reasons` names.
-
-    Raises:
-        UserError: If no row is left, or a filter asks for a value that no row has.
-    """
+    """Leaves out what `exclusion_reasons` names; some rows must remain."""
     for column, value in settings.where.items():
         words = {normalize_word(cell) for cell in rows.get(column, ())}
         # An absent column means other images than those the filter was made for.
@@ -116,9 +89,7 @@ def exclusion_reasons(rows: pd.DataFrame, settings: DataSettings) -> pd.Series:
     The first of these counts: the manifest's own column `exclusion`; a filter of
     `data.where` on a column that is there; a label of `data.ignore_labels`.
 
-    Args:
-        rows: The manifest under our names, `label` as text.
-        settings: The filters.
+    `label` is still text.
     """
     reasons = pd.Series("", index=rows.index, dtype=object)
     if "exclusion" in rows:

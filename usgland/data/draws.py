@@ -41,14 +41,12 @@ def find_components(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         if component.equals(before):
             break
     codes = pd.factorize(component, sort=True)[0]
-    labels = rows["label"].to_numpy()
-    counts = np.zeros((codes.max() + 1, 4), dtype="int64")
-    np.add.at(counts, (codes, 2 + labels), 1)
-    images = pd.DataFrame({"patient": patients, "code": codes, "label": labels})
-    by_patient = images.groupby("patient").max()
-    owner = by_patient["code"].to_numpy(), by_patient["label"].to_numpy()
-    np.add.at(counts, owner, 1)
-    return codes, counts
+    images = pd.DataFrame({"code": codes, "label": rows["label"].to_numpy()})
+    tables = [
+        pd.crosstab(units["code"], units["label"]).reindex(columns=[0, 1], fill_value=0)
+        for units in (images.groupby(patients).max(), images)
+    ]
+    return codes, np.hstack(tables)
 
 
 def draw_parts(
@@ -104,14 +102,8 @@ def draw_quotas(
 ) -> np.ndarray:
     """Fills parts with fixed numbers of patients of each class.
 
-    Args:
-        counts: As for `draw_parts`.
-        quotas: Benign and malignant patients of each part, `(parts, 2)`.
-        rng: Source of randomness.
-
-    Returns:
-        The part of each component, int from 0, `(components,)`; the number of parts
-        where a component is left over.
+    As `draw_parts`, but `quotas` has the benign and malignant patients of each part,
+    `(parts, 2)`, and a component that is left over gets the number of parts.
 
     Raises:
         UserError: If there are too few patients, or no whole components that fill
@@ -138,6 +130,6 @@ def draw_quotas(
             return parts
     raise UserError(
         f"Expected groups that add up to exactly {text}=balanced. Received: "
-        f"{len(counts)} groups of {counts[:, :2].sum(axis=1).max()} patients at most, "
+        f"{len(counts)} groups of {patients.sum(axis=1).max()} patients at most, "
         "and no draw fits; change split.balanced_… a little"
     )

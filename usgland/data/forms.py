@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from usgland import table_files
 from usgland.errors import UserError
 from usgland.schema import ClinicalColumn
-from usgland.table_files import (
-    MISSING,
-    ROW,
-    Problem,
-    check_columns,
-    normalize_word,
-    show_rows,
-)
+from usgland.table_files import ROW, Problem, normalize_word, show_rows
 
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
@@ -28,33 +22,24 @@ NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 def check_form_columns(
     rows: pd.DataFrame, columns: Mapping[str, ClinicalColumn], path: Path
 ) -> None:
-    """Checks that a table has every column of the form.
-
-    Raises:
-        UserError: If one is missing; it names the nearest.
-    """
-    check_columns(
-        path,
-        columns,
-        [name for name in rows.columns if name != ROW],
+    """Checks that a table has every column of the form."""
+    hint = (
         "Add it (its cells may be empty), map another to it in data.columns, or name "
-        "it in clinical.leave_out",
+        "it in clinical.leave_out"
     )
+    present = [name for name in rows.columns if name != ROW]
+    table_files.check_columns(path, columns, present, hint)
 
 
 def read_forms(
     rows: pd.DataFrame, columns: Mapping[str, ClinicalColumn], *, training: bool
 ) -> list[Problem]:
-    """Normalizes the form's columns of a table, in place.
-
-    Args:
-        rows: Manifest rows, with `csv_row`, `patient_id` and the columns as text.
-        columns: The schema.
-        training: Whether a column without any value is a problem.
+    """Normalizes the form's columns of manifest rows, in place.
 
     Returns:
         What is wrong: unknown words, numbers out of range, values that must not be
-        missing, values that differ between the images of a patient.
+        missing, values that differ between the images of a patient, and in `training`
+        columns without any value.
     """
     problems: list[Problem] = []
     for name, column in columns.items():
@@ -63,49 +48,36 @@ def read_forms(
             for spelling, word in column.spellings().items()
         }
         values = []
+        expected = f"{name}: expected {column.expected()}. Received:"
         for row, cell in zip(rows[ROW], rows[name], strict=True):
             value = _read_cell(str(cell), column, spellings)
             if value is None:
                 value = _missing(column)
-                problems.append(
-                    (
-                        row,
-                        f"{name}: expected {column.expected()}. Received: {cell!r}",
-                    )
-                )
+                problems.append((row, f"{expected} {cell!r}"))
             elif _is_missing(value) and not column.may_be_missing:
-                problems.append(
-                    (row, f"{name}: expected {column.expected()}. Received: no value")
-                )
+                problems.append((row, f"{expected} no value"))
             values.append(value)
         kind = "float64" if column.kind == "number" else object
         rows[name] = pd.Series(values, index=rows.index, dtype=kind)
         if training and len(rows) and all(map(_is_missing, values)):
-            problems.append(
-                (
-                    0,
-                    f"{name}: expected a value in some row. Received: none; name it in "
-                    "clinical.leave_out",
-                )
-            )
+            received = "none; name it in clinical.leave_out"
+            text = f"{name}: expected a value in some row. Received: {received}"
+            problems.append((0, text))
         if column.level == "patient":
             problems += _find_two_values(rows, name)
     return problems
 
 
 def join_forms(rows: pd.DataFrame, forms: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Adds the columns of a table of patients to the rows of their images.
-
-    Args:
-        rows: One row an image.
-        forms: One row a patient, with `patient_id` and `csv_row`.
-        path: Where `forms` comes from.
+    """Adds the columns of a table of patients, at `path`, to the rows of their images.
 
     Raises:
         UserError: If a patient has two forms, a form no image or an image no form,
             or a column stands in both tables.
     """
-    check_columns(path, ["patient_id"], list(forms.columns), "One row a patient")
+    table_files.check_columns(
+        path, ["patient_id"], list(forms.columns), "One row a patient"
+    )
     both = [str(name) for name in forms if name in rows and name != "patient_id"]
     both.remove(ROW)
     if both:
@@ -113,19 +85,13 @@ def join_forms(rows: pd.DataFrame, forms: pd.DataFrame, path: Path) -> pd.DataFr
             f"{path}: expected columns that the manifest does not have. Received: "
             f"{', '.join(both)} in both"
         )
-    wrong = [
-        ("one form a patient", forms.loc[forms["patient_id"].duplicated(), ROW], ""),
-        (
-            "a patient of the manifest",
-            forms.loc[~forms["patient_id"].isin(rows["patient_id"]), ROW],
-            "forms without an image",
-        ),
-    ]
-    lines = [
-        f"expected {what}. Received: {received or 'a second one'} ({show_rows(rows)})"
-        for what, rows, received in wrong
-        if len(rows)
-    ]
+    again = forms.loc[forms["patient_id"].duplicated(), ROW]
+    strange = forms.loc[~forms["patient_id"].isin(rows["patient_id"]), ROW]
+    wrong = (
+        ("one form a patient. Received: a second one", again),
+        ("a patient of the manifest. Received: forms without an image", strange),
+    )
+    lines = [f"expected {what} ({show_rows(at)})" for what, at in wrong if len(at)]
     without = rows.loc[~rows["patient_id"].isin(forms["patient_id"]), "patient_id"]
     if len(without):
         named = ", ".join(dict.fromkeys(without.head(5)))
@@ -145,13 +111,13 @@ def _read_cell(
     word = normalize_word(cell)
     if word in spellings:
         return spellings[word]
-    if word in MISSING:  # A word of the schema goes before.
+    if word in table_files.MISSING:  # A word of the schema goes before.
         return _missing(column)
     if column.kind != "number" or not NUMBER.fullmatch(cell.strip()):
         return None
     number = float(cell.strip().replace(",", "."))
-    low, high = column.low, column.high
-    inside = low is not None and high is not None and low <= number <= high
+    # A number has both, as the schema checks.
+    inside = (column.low or 0) <= number <= (column.high or 0)
     return number if inside else None
 
 
@@ -173,11 +139,9 @@ def _find_two_values(rows: pd.DataFrame, name: str) -> list[Problem]:
             f"{value!r} ({show_rows(part[ROW])})"
             for value, part in same.groupby(name, dropna=False)
         )
-        problems.append(
-            (
-                int(same[ROW].min()),
-                f"patient {patient!r}: {name}: expected one value for all images (or "
-                f"level: image in its schema). Received: {received}",
-            )
+        text = (
+            f"patient {patient!r}: {name}: expected one value for all images (or "
+            f"level: image in its schema). Received: {received}"
         )
+        problems.append((int(same[ROW].min()), text))
     return problems

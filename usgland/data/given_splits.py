@@ -5,28 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from usgland import table_files
 from usgland.errors import UserError
-from usgland.table_files import (
-    ROW,
-    Problem,
-    check_columns,
-    normalize_word,
-    raise_problems,
-    read_table,
-    show_some,
-)
+from usgland.table_files import ROW, normalize_word, raise_problems, wrong_cells
 
 ROLES = ("train", "val", "test")
 UNUSED = "unused"  # patients that the balanced draw leaves over
 ROLE_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
     UNUSED: UNUSED,
 }
 
@@ -39,116 +27,60 @@ def is_given(rows: pd.DataFrame, column: str) -> bool:
 def follow_file(path: Path, rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Reads a column of an earlier `splits.csv` in the order of `rows`.
 
-    Args:
-        path: CSV file with `image`, `patient_id` and the column.
-        rows: Manifest rows.
-        column: `role` or `fold`.
-
     Returns:
         The file's rows as text, with its own row numbers.
 
     Raises:
         UserError: If its images or patients are not those of the manifest.
     """
-    table = read_table(path)
-    check_columns(
-        path,
-        ("image", "patient_id", column),
-        list(table.columns),
-        "Set split.file to the splits.csv of an earlier run",
-    )
+    table = table_files.read_table(path)
+    hint = "Set split.file to the splits.csv of an earlier run"
+    wanted = ("image", "patient_id", column)
+    table_files.check_columns(path, wanted, list(table.columns), hint)
     repeated = table[table["image"].duplicated()]
-    problems: list[Problem] = [
+    problems = [
         (row, f"{image}: expected each image once. Received: it again")
         for row, image in zip(repeated[ROW], repeated["image"], strict=True)
     ]
     ours, theirs = set(rows["image"]), set(table["image"])
     for images, what in ((ours - theirs, "lacks"), (theirs - ours, "adds")):
         if images:
-            problems.append(
-                (
-                    0,
-                    "expected exactly the images of the manifest. Received: a file "
-                    f"that {what} {len(images)}: {show_some(sorted(images))}",
-                )
-            )
+            received = f"{len(images)}: {table_files.show_some(sorted(images))}"
+            text = "expected exactly the images of the manifest. Received: a file that"
+            problems.append((0, f"{text} {what} {received}"))
     raise_problems(str(path), problems)
     followed = table.set_index("image").loc[rows["image"]].reset_index()
     # Digests tell other pixels under the same name.
-    compared = [
-        name
-        for name in ("patient_id", "label", "sha256")
-        if name in followed and name in rows
-    ]
-    raise_problems(
-        str(path),
-        [
-            (row, f"{image}: expected the {name} {ours!r}. Received: {theirs!r}")
-            for name in compared
-            for row, image, ours, theirs in zip(
-                followed[ROW],
-                followed["image"],
-                rows[name].astype(str),
-                followed[name],
-                strict=True,
-            )
-            if theirs and ours != theirs
-        ],
-    )
+    for name in ("patient_id", "label", "sha256"):
+        if name not in followed or name not in rows:
+            continue
+        known = rows[name].astype(str).to_numpy()
+        wrong = followed[(followed[name] != "") & (followed[name] != known)]
+        problems += [
+            (row, f"{image}: expected the {name} {known[at]!r}. Received: {text!r}")
+            for at, row, image, text in wrong[[ROW, "image", name]].itertuples()
+        ]
+    raise_problems(str(path), problems)
     return followed
-
-
-def _numbered(rows: pd.DataFrame, column: str) -> list[tuple[int, str]]:
-    """The cells of a column with their row numbers."""
-    numbers = rows[ROW] if ROW in rows else range(2, len(rows) + 2)
-    return list(zip(numbers, map(str, rows[column]), strict=True))
 
 
 def read_roles(rows: pd.DataFrame, column: str, source: str) -> np.ndarray:
     """Turns the words of a column into train, val, test and unused.
 
-    Args:
-        rows: Rows with the column, and `csv_row` where known.
-        column: Where the words stand.
-        source: What the error names.
-
-    Raises:
-        UserError: If a cell is empty or no such word.
+    An error calls the table `source`.
     """
-    cells = _numbered(rows, column)
-    raise_problems(
-        source,
-        [
-            (row, f"expected train, val or test. Received: {text!r}")
-            for row, text in cells
-            if normalize_word(text) not in ROLE_WORDS
-        ],
-    )
-    return np.array([ROLE_WORDS[normalize_word(text)] for _, text in cells])
+    words = rows[column].map(normalize_word)
+    wrong = ~words.isin(ROLE_WORDS)
+    raise_problems(source, wrong_cells(rows, column, wrong, "train, val or test"))
+    return np.array([ROLE_WORDS[word] for word in words])
 
 
 def read_folds(rows: pd.DataFrame, source: str) -> np.ndarray:
-    """Numbers the folds of the column `fold` anew from 0, in their order.
-
-    Args:
-        rows: Rows with `fold`, and `csv_row` where known.
-        source: What the error names.
-
-    Raises:
-        UserError: If a cell is no whole number, or all are the same.
-    """
-    cells = _numbered(rows, "fold")
-    raise_problems(
-        source,
-        [
-            (row, f"expected a whole number as fold. Received: {text!r}")
-            for row, text in cells
-            if not normalize_word(text).isdecimal()
-        ],
-    )
-    numbers, folds = np.unique(
-        [int(normalize_word(text)) for _, text in cells], return_inverse=True
-    )
+    """Numbers the folds of the column `fold` anew from 0, in their order."""
+    words = rows["fold"].map(normalize_word)
+    wrong = ~words.str.isdecimal()
+    raise_problems(source, wrong_cells(rows, "fold", wrong, "a whole number as fold"))
+    numbers, folds = np.unique(words.astype(int), return_inverse=True)
     if len(numbers) < 2:
         raise UserError(f"{source}: expected two folds or more. Received: {numbers[0]}")
     return folds

@@ -4,6 +4,7 @@ Stricter than Pillow where the decoder in the graph is: one bad file would fail 
 whole batch in the middle of a run.
 """
 
+import functools
 import hashlib
 import io
 import os
@@ -35,6 +36,7 @@ OTHER_FORMATS = {
     b"PK\3\4": "ZIP or Office",
     b"\x1f\x8b": "gzip",
     b"<": "HTML, SVG or XML",
+    b"DICM": "DICOM",  # behind 128 bytes of anything
     b"\0\0\0\x0cjP": "JPEG 2000",
 }
 # What Pillow raises on files that are broken.
@@ -57,57 +59,39 @@ class _UnusableError(Exception):
     """Ends the check of one file with its problem."""
 
 
-def check_images(paths: Iterable[str | Path]) -> list[ImageCheck]:
+def check_images(
+    paths: Iterable[str | Path], *, pixels: bool = True
+) -> list[ImageCheck]:
     """Reads and decodes every file once, several at a time.
 
-    Args:
-        paths: Image files.
-
-    Returns:
-        One check a path, in their order.
+    Without `pixels` only what is known before a file is opened; no digests.
     """
+    check = functools.partial(_check_image, pixels=pixels)
     with warnings.catch_warnings():
         # Pillow warns of odd metadata and large headers; both are judged below.
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(_check_image, paths))
+            return list(pool.map(check, paths))
 
 
-def find_images(paths: Iterable[str | Path]) -> list[ImageCheck]:
-    """As `check_images`, of what is known before a file is opened; no digests."""
-    checks = []
-    for path in paths:
-        try:
-            _find(path)
-            checks.append(ImageCheck("", ""))
-        except _UnusableError as error:
-            checks.append(ImageCheck("", str(error)))
-    return checks
-
-
-def _check_image(path: str | Path) -> ImageCheck:
+def _check_image(path: str | Path, *, pixels: bool) -> ImageCheck:
+    digest = problem = ""
     try:
-        data = _read(path)
+        if not os.path.exists(path):
+            raise _UnusableError(f"expected an image file. Received: no file at {path}")
+        if not os.path.isfile(path):
+            raise _UnusableError("expected an image file. Received: a folder or device")
+        if pixels:
+            data = _read(path)
+            digest = hashlib.sha256(data).hexdigest()
+            _check_bytes(data)
     except _UnusableError as error:
-        return ImageCheck("", str(error))
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        _check_bytes(data)
-    except _UnusableError as error:
-        return ImageCheck(digest, str(error))
-    return ImageCheck(digest, "")
-
-
-def _find(path: str | Path) -> None:
-    if not os.path.exists(path):
-        raise _UnusableError(f"expected an image file. Received: no file at {path}")
-    if not os.path.isfile(path):
-        raise _UnusableError("expected an image file. Received: a folder or device")
+        problem = str(error)
+    return ImageCheck(digest, problem)
 
 
 def _read(path: str | Path) -> bytes:
     """The bytes of a file of plausible size."""
-    _find(path)
     try:
         size = os.path.getsize(path)
         if size > LARGEST_FILE:
@@ -149,20 +133,15 @@ def _open(data: bytes) -> Image.Image:
         raise _UnusableError(
             f"expected at most {LARGEST_AREA} pixels. Received: {_one_line(error)}"
         ) from error
-    except Image.UnidentifiedImageError as error:
-        known = [
-            name for start, name in OTHER_FORMATS.items() if data.startswith(start)
-        ]
-        if data[128:132] == b"DICM":
-            known = ["DICOM"]
-        what = f"a {known[0]} file" if known else "no image, or a damaged one"
-        raise _UnusableError(
-            f"expected a PNG, JPEG or BMP image. Received: {what}"
-        ) from error
     except BROKEN as error:
+        received = f"a damaged file ({_one_line(error)})"
+        if isinstance(error, Image.UnidentifiedImageError):
+            received = "no image, or a damaged one"
+            for start, name in OTHER_FORMATS.items():
+                if data.startswith(start, 128 if name == "DICOM" else 0):
+                    received = f"a {name} file"
         raise _UnusableError(
-            "expected a PNG, JPEG or BMP image. Received: a damaged file "
-            f"({_one_line(error)})"
+            f"expected a PNG, JPEG or BMP image. Received: {received}"
         ) from error
 
 

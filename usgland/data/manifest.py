@@ -14,23 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from usgland import table_files
 from usgland.config import DataSettings
 from usgland.data.columns import choose_columns, choose_rows
 from usgland.data.conflicts import find_given_conflicts
 from usgland.data.forms import check_form_columns, join_forms, read_forms
-from usgland.data.images import check_images, find_images
+from usgland.data.images import check_images
 from usgland.schema import ClinicalColumn
-from usgland.table_files import (
-    ROW,
-    Problem,
-    is_missing,
-    names_nobody,
-    normalize_name,
-    normalize_word,
-    raise_problems,
-    read_table,
-    show_rows,
-)
+from usgland.table_files import ROW, Problem, names_nobody
 
 UNLABELLED = -1
 CLASSES = ("benign", "malignant")
@@ -75,13 +66,13 @@ def load_manifest(
     Raises:
         UserError: With all problems at once, each with its row.
     """
-    table = read_table(path) if table is None else table
+    table = table_files.read_table(path) if table is None else table
     images = images or settings.columns.get("image", "image") in table
     rows = choose_columns(table, settings, path, labelled, images)
     rows = choose_rows(rows, settings, path)
     form = form or {}
     if form and settings.forms is not None and labelled:
-        rows = join_forms(rows, read_table(settings.forms), settings.forms)
+        rows = join_forms(rows, table_files.read_table(settings.forms), settings.forms)
     check_form_columns(rows, form, path)
     problems = _read_labels(rows, settings, labelled)
     problems += _check_names(rows)
@@ -90,16 +81,13 @@ def load_manifest(
     else:
         problems += _check_forms_alone(rows)
     if not settings.allow_patients_with_two_labels:
-        problems += _find_two_labels(
-            rows,
-            "patient_id",
-            "one label, or data.allow_patients_with_two_labels=true",
-        )
+        hint = "one label, or data.allow_patients_with_two_labels=true"
+        problems += _find_two_labels(rows, "patient_id", hint)
     if "sha256" in rows:
         problems += _find_two_labels(rows, "sha256", "one label for identical files")
     problems += find_given_conflicts(rows, parts)
     problems += read_forms(rows, form, training=labelled)
-    raise_problems(str(path), problems)
+    table_files.raise_problems(str(path), problems)
     return rows
 
 
@@ -107,21 +95,17 @@ def _read_labels(
     rows: pd.DataFrame, settings: DataSettings, labelled: bool
 ) -> list[Problem]:
     """Turns the words in `label` into numbers, in place."""
-    words = {
-        normalize_word(word): label for word, label in settings.label_words.items()
-    }
-    texts = rows["label"].to_list()
-    labels = [words.get(normalize_word(text), UNLABELLED) for text in texts]
+    normalize = table_files.normalize_word
+    words = {normalize(word): label for word, label in settings.label_words.items()}
+    labels = [words.get(normalize(text), UNLABELLED) for text in rows["label"]]
+    wrong = pd.Series(labels, index=rows.index, dtype="int64") == UNLABELLED
+    if not labelled:
+        wrong &= ~table_files.missing_cells(rows["label"])
+    expected = f"a label among {', '.join(settings.label_words)}"
+    hint = "; map it in data.label_words or name it in data.ignore_labels"
+    problems = table_files.wrong_cells(rows, "label", wrong, expected, hint)
     rows["label"] = pd.Series(labels, index=rows.index, dtype="int64")
-    return [
-        (
-            row,
-            f"expected a label among {', '.join(settings.label_words)}. Received: "
-            f"{text!r}; map it in data.label_words or name it in data.ignore_labels",
-        )
-        for row, text, label in zip(rows[ROW], texts, labels, strict=True)
-        if label == UNLABELLED and (labelled or not is_missing(text))
-    ]
+    return problems
 
 
 def _check_names(rows: pd.DataFrame) -> list[Problem]:
@@ -130,11 +114,8 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
     A patient whose name is written in two ways would stand in two roles unseen.
     Empties the groups that name nobody, in place.
     """
-    problems: list[Problem] = [
-        (row, f"expected a patient_id. Received: {patient!r}")
-        for row, patient in zip(rows[ROW], rows["patient_id"], strict=True)
-        if names_nobody(patient)
-    ]
+    nobody = rows["patient_id"].map(names_nobody).astype(bool)
+    problems = table_files.wrong_cells(rows, "patient_id", nobody, "a patient_id")
     for column in ("patient_id", "group_id"):
         if rows[column].equals(rows["image"]):  # names of files may differ in case
             continue
@@ -158,14 +139,14 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
 
 def _name_key(name: str) -> str:
     """A spreadsheet makes 1 of 001 and 1.0 of 1; but 1.1 and 1.10 may be two."""
-    key = normalize_name(name)
+    key = table_files.normalize_name(name)
     return re.sub(r"^0*(\d+)(\.0*)?$", r"\1", key)
 
 
 def _check_files(rows: pd.DataFrame, folder: Path, *, pixels: bool) -> list[Problem]:
     """Checks images and masks; adds their paths and digests, in place."""
     paths = [_resolve(folder, text) for text in rows["image"]]
-    checks = check_images(paths) if pixels else find_images(paths)
+    checks = check_images(paths, pixels=pixels)
     rows["image_path"] = paths
     if pixels:
         rows["sha256"] = [check.sha256 for check in checks]
@@ -177,13 +158,9 @@ def _check_files(rows: pd.DataFrame, folder: Path, *, pixels: bool) -> list[Prob
         if not image:
             problems.append((row, "expected the path of an image. Received: ''"))
         elif path in first_rows:
-            problems.append(
-                (
-                    row,
-                    f"{image}: expected each image once. Received: the image of row "
-                    f"{first_rows[path]}",
-                )
-            )
+            received = f"the image of row {first_rows[path]}"
+            text = f"{image}: expected each image once. Received: {received}"
+            problems.append((row, text))
         elif check.problem:
             problems.append((row, f"{image}: {check.problem}"))
         first_rows.setdefault(path, row)
@@ -222,10 +199,9 @@ def _find_two_labels(rows: pd.DataFrame, column: str, expected: str) -> list[Pro
     problems: list[Problem] = []
     for name, same in known.groupby(column):
         if same["label"].nunique() > 1:
-            received = " and ".join(
-                f"{CLASSES[label]} ({show_rows(same.loc[same['label'] == label, ROW])})"
-                for label in (0, 1)
-            )
+            by_class = same[ROW].groupby(same["label"].map(CLASSES.__getitem__))
+            shown = by_class.agg(table_files.show_rows)
+            received = " and ".join(f"{word} ({at})" for word, at in shown.items())
             who = f"patient {name!r}: " if column == "patient_id" else ""
             row = int(same[ROW].min())
             problems.append((row, f"{who}expected {expected}. Received: {received}"))

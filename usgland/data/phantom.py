@@ -57,7 +57,6 @@ def write_phantoms(
 
     Raises:
         UserError: If the folder holds something or cannot be written.
-        ValueError: If the numbers cannot be met.
     """
     _check_numbers(patients_per_class, images, seed)
     with _whole_folder(folder) as temporary:
@@ -66,15 +65,7 @@ def write_phantoms(
 
 
 def cached_phantoms(cache: Path | None = None, *, seed: int = 0) -> Path:
-    """The manifest of the default set, made on first use (under a minute).
-
-    Args:
-        cache: The cache folder; None: the user's (`usgland.cache.cache_folder`).
-        seed: Of the set.
-
-    Raises:
-        UserError: If the folder cannot be written, or is there without a manifest.
-    """
+    """The manifest of the default set, made on first use (under a minute)."""
     folder = (cache or cache_folder()) / f"phantoms-{VERSION}-{seed}"
     manifest = folder / MANIFEST
     if manifest.exists():
@@ -88,16 +79,10 @@ def cached_phantoms(cache: Path | None = None, *, seed: int = 0) -> Path:
 
 
 def is_synthetic(manifest: Path, rows: pd.DataFrame) -> bool:
-    """Whether the rows of a manifest hold phantoms: so says a marker or a column.
-
-    Args:
-        manifest: The file, beside which the marker stands.
-        rows: Its rows; `synthetic` in them is 1 or true for a phantom.
-    """
-    if (manifest.parent / MARKER).exists():
-        return True
-    words = map(normalize_word, rows.get("synthetic", pd.Series(dtype=str)).unique())
-    return not {"1", "true", "yes"}.isdisjoint(words)
+    """Whether a manifest holds phantoms: so says a marker beside it, or a column."""
+    words = set(map(normalize_word, set(rows.get("synthetic", ()))))
+    marked = (manifest.parent / MARKER).exists()
+    return marked or not words.isdisjoint(("1", "true", "yes"))
 
 
 def _check_numbers(patients_per_class: tuple[int, int], images: int, seed: int) -> None:
@@ -139,15 +124,13 @@ def _write_set(
                     "image": f"images/{name}",
                     "mask": f"masks/{name}",
                     "patient_id": f"P{number:03d}",
-                    "label": values["label"],
-                    "histology": values["histology"],
+                    **{name: values[name] for name in ("label", "histology")},
                     "device": device.name,
-                    **{column: values[column] for column in CLINICAL},
+                    **{name: values[name] for name in CLINICAL},
                     "synthetic": 1,
                 }
             )
-    rows = pd.DataFrame(lines)
-    rows.to_csv(folder / MANIFEST, index=False, lineterminator="\n")
+    pd.DataFrame(lines).to_csv(folder / MANIFEST, index=False, lineterminator="\n")
     (folder / MARKER).write_text(NOTICE, encoding="utf-8")
 
 

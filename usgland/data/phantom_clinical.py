@@ -19,10 +19,7 @@ WORDS: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "distribution": ({"single": 79, "bilateral": 8}, {"single": 79, "bilateral": 7}),
     "shape": ({"round": 85, "not round": 2}, {"round": 37, "not round": 49}),
     "capsule": ({"present": 87, "absent": 0}, {"present": 39, "absent": 47}),
-    "regularity": (
-        {"regular": 77, "irregular": 10},
-        {"regular": 32, "irregular": 54},
-    ),
+    "regularity": ({"regular": 77, "irregular": 10}, {"regular": 32, "irregular": 54}),
     "margin": ({"clear": 86, "unclear": 1}, {"clear": 41, "unclear": 45}),
     "density": (
         {"low": 57, "middle": 2, "high": 1, "mixture": 22, "cystic": 5},
@@ -57,20 +54,9 @@ HISTOLOGY = (
 
 # The columns stand in the order of Table 4.
 CLINICAL = (
-    "gender",
-    "age_years",
-    "bmi_kg_m2",
-    "smoking",
-    "drinking",
-    "location",
-    "distribution",
-    "shape",
-    "capsule",
-    "regularity",
-    "margin",
-    "density",
-    "cystic_degeneration",
-    "calcification",
+    *("gender", "age_years", "bmi_kg_m2", "smoking", "drinking", "location"),
+    *("distribution", "shape", "capsule", "regularity", "margin", "density"),
+    *("cystic_degeneration", "calcification"),
 )
 
 
@@ -82,20 +68,12 @@ def draw_patients(
     Within a class each column is a random order of the exact counts, independent of
     the other columns, but for cystic degeneration, which follows the density.
 
-    Args:
-        bits: Where the random numbers come from.
-        patients_per_class: Benign and malignant patients, each at least 1.
-
     Returns:
         One row a patient: label (benign or malignant), histology and `CLINICAL`.
     """
-    classes = [
-        _draw_class(bits, label, count)
-        for label, count in enumerate(patients_per_class)
-    ]
+    classes = (_draw_class(bits, *part) for part in enumerate(patients_per_class))
     patients = pd.concat(classes, ignore_index=True)
-    order = permutation(bits, len(patients))
-    return patients.iloc[order].reset_index(drop=True)
+    return patients.iloc[permutation(bits, len(patients))].reset_index(drop=True)
 
 
 def _draw_class(bits: np.random.PCG64, label: int, count: int) -> pd.DataFrame:

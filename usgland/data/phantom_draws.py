@@ -94,17 +94,9 @@ def value_noise(
     cell_height: float,
     cell_width: float,
 ) -> np.ndarray:
-    """A smooth random field in [-1, 1] with bumps of about one cell.
+    """A smooth random field in [-1, 1], float64 `(height, width)`.
 
-    Args:
-        bits: Where the random numbers come from.
-        height: Rows; 1 for a random curve.
-        width: Columns.
-        cell_height: Distance between the random values, in pixels.
-        cell_width: The same across.
-
-    Returns:
-        float64 `(height, width)`.
+    It has bumps of about one cell, whose sides are pixels. Height 1 makes a curve.
     """
     shape = (int(height / cell_height) + 3, int(width / cell_width) + 3)
     grid = uniforms(bits, shape, -1.0, 1.0)
@@ -138,10 +130,9 @@ def log10(value: np.ndarray) -> np.ndarray:
 
 
 def bell(radius: float | np.ndarray) -> list[np.ndarray]:
-    """Taps of a bell-shaped kernel that reaches zero at `radius` pixels.
+    """Taps of a bell-shaped kernel that reaches zero at `radius` pixels, above 1.
 
-    Args:
-        radius: Above 1; or one for each row, `(rows, 1)`, and so is each tap then.
+    With a radius for each row, `(rows, 1)`, so is each tap.
     """
     reach = math.ceil(float(np.max(radius))) - 1
     taps = []

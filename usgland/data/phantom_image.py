@@ -54,16 +54,10 @@ def draw_patient(
 def draw_image(
     device: Device, anatomy: Anatomy, lesion: Lesion, bits: np.random.PCG64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Makes one image of a patient, and the mask of the lesion.
-
-    Args:
-        device: From `draw_patient`.
-        anatomy: Likewise.
-        lesion: Likewise; it is varied a little here.
-        bits: The image's random numbers.
+    """Makes one image of a patient, in which the lesion is varied a little.
 
     Returns:
-        Grey levels uint8 `(height, width)`, and the mask, 0 or 255, likewise.
+        Grey levels uint8 `(height, width)`, and the lesion's mask, 0 or 255, likewise.
     """
     height = device.height + draws.integer(bits, -10, 10)
     width = device.width + draws.integer(bits, -14, 14)

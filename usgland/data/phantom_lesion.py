@@ -52,12 +52,7 @@ class LesionMaps(NamedTuple):
 
 
 def draw_lesion(values: Mapping[str, Any], bits: np.random.PCG64) -> Lesion:
-    """Draws what all images of a patient share.
-
-    Args:
-        values: The clinical words of Table 4.
-        bits: The patient's random numbers.
-    """
+    """Draws what all images of a patient share; `values` are the words of Table 4."""
     is_round = values["shape"] == "round"
     waves = _draw_waves(is_round, values["regularity"] == "regular", bits)
     if is_round:
@@ -92,10 +87,8 @@ def _draw_waves(
     is_round: bool, regular: bool, bits: np.random.PCG64
 ) -> tuple[tuple[float, float], ...]:
     lobe, jag = (0.015 if is_round else 0.075), (0.0 if regular else 0.030)
-    waves = []
-    for count in range(2, 15):
-        size = lobe if count <= 5 else jag
-        waves.append((uniform(bits, -size, size), uniform(bits, -size, size)))
+    sizes = [lobe] * 4 + [jag] * 9
+    waves = [(uniform(bits, -s, s), uniform(bits, -s, s)) for s in sizes]
     return tuple(waves if not regular else waves[:4])
 
 
@@ -163,14 +156,9 @@ def map_lesion(
     pixels_per_mm: float,
     bits: np.random.PCG64,
 ) -> LesionMaps:
-    """Puts a lesion on the grid.
+    """Puts a lesion on the grid of distances right of its centre and below it.
 
-    Args:
-        lesion: The lesion of this image.
-        right_mm: Distance right of its centre, `(1, width)`.
-        down_mm: Distance below its centre, `(height, 1)`.
-        pixels_per_mm: For the size of the random patches.
-        bits: The image's random numbers.
+    They are `(1, width)` and `(height, 1)`; the scale is for the random patches.
     """
     height, width = down_mm.shape[0], right_mm.shape[1]
     x, y, outside_mm, steep = _outline(lesion, right_mm, down_mm)

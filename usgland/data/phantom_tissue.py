@@ -30,12 +30,8 @@ class Tissue(NamedTuple):
 
 
 def draw_anatomy(bmi_kg_m2: float, bits: np.random.PCG64) -> Anatomy:
-    """Draws what all images of a patient share besides the lesion.
-
-    Args:
-        bmi_kg_m2: Shows in the thickness of the fat under the skin.
-        bits: The patient's random numbers.
-    """
+    """Draws what all images of a patient share besides the lesion."""
+    # The BMI shows in the fat under the skin.
     fat_mm = 3.2 + 0.12 * (bmi_kg_m2 - 23.0)
     return Anatomy(
         skin_mm=draws.uniform(bits, 1.4, 2.0),
@@ -55,15 +51,7 @@ def draw_tissue(
     scale: float,
     bits: np.random.PCG64,
 ) -> tuple[Tissue, np.ndarray]:
-    """Lays out skin, fat, gland, muscle, bone, vein and lesion.
-
-    Args:
-        anatomy: Of the patient.
-        lesion: Of this image.
-        height: Rows of the image.
-        width: Columns.
-        scale: Pixels a mm.
-        bits: The image's random numbers.
+    """Lays out skin, fat, gland, muscle, bone, vein and lesion, `scale` pixels a mm.
 
     Returns:
         The tissue, and the mask of the lesion, bool `(height, width)`.

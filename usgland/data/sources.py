@@ -3,19 +3,24 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from rich.console import Console
 
 from usgland.config import Config, load_config
 from usgland.data.given_splits import is_given
-from usgland.data.leaks import check_unseen, stored_roles
 from usgland.data.manifest import UNLABELLED, load_manifest
 from usgland.data.phantom import cached_phantoms, is_synthetic
 from usgland.data.splits import make_folds, make_splits
 from usgland.errors import UserError
 from usgland.runs import CONFIG, SPLITS, find_run
 from usgland.schema import ClinicalColumn
+from usgland.table_files import check_columns, read_table, show_some
+
+if TYPE_CHECKING:  # What checks a table before a run answers sooner without.
+    from rich.console import Console
+
+LEARNED_FROM = ("train", "val")
 
 
 def form_of(config: Config) -> dict[str, ClinicalColumn]:
@@ -73,8 +78,37 @@ def other_rows(
     if labelled:
         check_unseen(rows, run / SPLITS, str(manifest))
     roles = stored_roles(rows, run / SPLITS).replace("", "test")
-    rows = rows.drop(columns=["fold"], errors="ignore").assign(role=roles)
-    return _mark_synthetic(rows, manifest)
+    rows = rows.drop(columns=["fold"], errors="ignore")
+    return rows.assign(role=roles, synthetic=str(int(is_synthetic(manifest, rows))))
+
+
+def stored_roles(rows: pd.DataFrame, splits: Path) -> pd.Series:
+    """The role that each image, known by its bytes, has in the splits.csv of a run.
+
+    It is train, val, test or unused; "" for images that are not in it.
+    """
+    table = read_table(splits)
+    hint = "Fit the run again: images are known by their digests"
+    check_columns(splits, ("role", "sha256"), list(table.columns), hint)
+    roles = dict(zip(table["sha256"], table["role"], strict=True))
+    return rows["sha256"].map(roles).fillna("")
+
+
+def check_unseen(rows: pd.DataFrame, splits: Path, purpose: str) -> None:
+    """Refuses to score a model on images that it has learned from.
+
+    Args:
+        rows: Manifest rows with `sha256` that are to be scored.
+        splits: The splits.csv of the run that trained the model.
+        purpose: What the rows are for, as the subject of the error.
+    """
+    seen = rows.loc[stored_roles(rows, splits).isin(LEARNED_FROM), "image"]
+    if len(seen):
+        raise UserError(
+            f"{purpose}: expected images that {splits.parent} has not learned from. "
+            f"Received {len(seen)} that are in its "
+            f"train or val part: {show_some(seen.to_list())}"
+        )
 
 
 def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
@@ -84,30 +118,24 @@ def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
         check_unseen(rows, splits, "model.weights: validation and test images")
 
 
-def _mark_synthetic(rows: pd.DataFrame, manifest: Path) -> pd.DataFrame:
-    return rows.assign(synthetic="1" if is_synthetic(manifest, rows) else "0")
-
-
 def manifest_rows(
     config: Config,
-    console: Console,
+    console: "Console | None",
     parts: Sequence[str] = (),
     *,
     pixels: bool = True,
 ) -> pd.DataFrame:
     """The checked rows of the manifest, or of the phantoms, marked as such.
 
-    Args:
-        config: Names the manifest.
-        console: Told that the phantoms are synthetic.
-        parts: See `load_manifest`; a split that is followed instead goes before.
-        pixels: See `load_manifest`.
+    Of `parts` and `pixels`, see `load_manifest`; a split that is followed goes before
+    the former.
     """
     if config.split.file is not None:
         parts = ()
     manifest = config.data.manifest
     if manifest is None:
-        console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
+        if console is not None:
+            console.print("No --manifest: the embedded SYNTHETIC phantoms, no patients")
         manifest = cached_phantoms()
     rows = load_manifest(
         manifest,
@@ -117,22 +145,15 @@ def manifest_rows(
         images=takes_images(config),
         pixels=pixels,
     )
-    return _mark_synthetic(rows, manifest)
+    return rows.assign(synthetic=str(int(is_synthetic(manifest, rows))))
 
 
 def run_rows(
-    run: Path,
-    config: Config,
-    console: Console,
-    checked: pd.DataFrame | None = None,
+    run: Path, config: Config, console: "Console", checked: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """The rows of a run with the roles that its splits.csv gave them.
 
-    Args:
-        run: The run directory.
-        config: Its settings.
-        console: As for `manifest_rows`.
-        checked: What `manifest_rows` gave this command earlier; None: it is asked.
+    `checked` is what `manifest_rows` gave this command earlier, if it did.
     """
     rows = manifest_rows(config, console) if checked is None else checked
     stored = config.split.model_copy(update={"file": run / SPLITS})
@@ -142,18 +163,13 @@ def run_rows(
 def check_table(config: Config, *, folds: bool) -> None:
     """Checks what can be known before TensorFlow is loaded and an image is read.
 
-    Args:
-        config: Of a new run; nothing is to be checked without a manifest.
-        folds: Whether it is cross-validated.
-
-    Raises:
-        UserError: If the table or the forms cannot be used, or the split in them or in
-            `split.file` cannot be followed.
+    That is the manifest of a new run and its forms, and the split in them or in
+    `split.file`, or `folds` where it is cross-validated.
     """
     if config.data.manifest is None:
         return
     parts = ("fold",) if folds else ("split", "fold")
-    rows = manifest_rows(config, Console(quiet=True), parts, pixels=False)
+    rows = manifest_rows(config, None, parts, pixels=False)
     if config.split.file is not None or any(is_given(rows, name) for name in parts):
         (make_folds if folds else make_splits)(rows, config.split)
 
@@ -161,10 +177,6 @@ def check_table(config: Config, *, folds: bool) -> None:
 def check_other_table(
     run: Path, manifest: Path, *, labelled: bool, without: str | None = None
 ) -> None:
-    """The same for other images than the run's; see `other_rows`.
-
-    Raises:
-        UserError: If there is no such run or the table cannot be used.
-    """
+    """The same for other images than the run's; see `other_rows`."""
     config = load_config(find_run(run) / CONFIG)
     other_rows(run, manifest, config, labelled=labelled, without=without, pixels=False)

@@ -11,16 +11,10 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import SplitSettings
+from usgland.data import given_splits
 from usgland.data.conflicts import find_conflicts
 from usgland.data.draws import draw_parts, draw_quotas, find_components
-from usgland.data.given_splits import (
-    ROLES,
-    UNUSED,
-    follow_file,
-    is_given,
-    read_folds,
-    read_roles,
-)
+from usgland.data.given_splits import ROLES, UNUSED, is_given
 from usgland.data.manifest import CLASSES
 from usgland.errors import UserError
 from usgland.table_files import Problem, raise_problems
@@ -38,11 +32,6 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     first fold tests; a draw by `settings.protocol`. The draw does not depend on the
     order of the rows.
 
-    Args:
-        rows: Manifest rows with `image`, `patient_id`, `group_id`, `label` and,
-            where known, `sha256` and `csv_row`.
-        settings: Source, fractions, protocol and seed.
-
     Returns:
         The rows in their order with `role`: train, val, test, or unused for
         patients that the balanced draw leaves over.
@@ -53,15 +42,14 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """
     _check_rows(rows)
     if settings.file is not None:
-        roles = read_roles(
-            follow_file(settings.file, rows, "role"), "role", str(settings.file)
-        )
+        followed = given_splits.follow_file(settings.file, rows, "role")
+        roles = given_splits.read_roles(followed, "role", str(settings.file))
     elif is_given(rows, "split"):
-        roles = read_roles(rows, "split", "The column `split`")
+        roles = given_splits.read_roles(rows, "split", "The column `split`")
         if "val" not in set(roles) and settings.val_fraction > 0:
             # A conflict may not hide behind the draw from the training patients.
             raise_problems("The column `split`", find_conflicts(rows, roles))
-            roles = _take_val(rows, roles, settings, (VAL_DRAW,))
+            roles = _take_val(rows, roles, settings)
     elif is_given(rows, "fold"):
         return fold_roles(make_folds(rows, settings), 0, settings)
     else:
@@ -78,10 +66,6 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     in their order, or else a draw of `settings.folds` folds with as equal shares of
     each class as whole components allow. A column `split` has no part in it.
 
-    Args:
-        rows: As for `make_splits`.
-        settings: Source, number of folds and seed.
-
     Returns:
         The rows in their order with `fold`, int from 0.
 
@@ -91,34 +75,26 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """
     _check_rows(rows)
     if settings.file is not None:
-        followed = follow_file(settings.file, rows, "fold")
-        folds = read_folds(followed, str(settings.file))
+        followed = given_splits.follow_file(settings.file, rows, "fold")
+        folds = given_splits.read_folds(followed, str(settings.file))
     elif is_given(rows, "fold"):
-        folds = read_folds(rows, "The column `fold`")
+        folds = given_splits.read_folds(rows, "The column `fold`")
     else:
         components, counts = find_components(rows)
         shares = np.full(settings.folds, 1 / settings.folds)
         rng = np.random.default_rng((settings.seed, FOLD_DRAW))
         folds = draw_parts(counts, shares, rng)[components]
     names = [f"fold {fold}" for fold in folds]
-    problems = find_conflicts(rows, names)
-    problems += _find_empty_classes(
-        rows, names, sorted(set(names)), "lower split.folds or add patients"
-    )
-    raise_problems("Folds", problems)
+    hint = "lower split.folds or add patients"
+    empty = _find_empty_classes(rows, names, sorted(set(names)), hint)
+    raise_problems("Folds", find_conflicts(rows, names) + empty)
     return rows.assign(fold=folds)
 
 
 def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.DataFrame:
-    """Gives the roles of one round of cross-validation.
+    """Gives the roles of one round of cross-validation, whose test part is `fold`.
 
-    Args:
-        rows: The result of `make_folds`.
-        fold: The fold that tests, from 0.
-        settings: `val_fraction` of the other patients choose; `seed`.
-
-    Returns:
-        The rows in their order with `role`.
+    `val_fraction` of the other patients choose.
 
     Raises:
         ValueError: If there is no such fold.
@@ -129,7 +105,7 @@ def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.Dat
             f"`fold` must be one of {sorted(set(rows['fold']))}. Received: {fold}"
         )
     roles = np.where(rows["fold"] == fold, "test", "train")
-    result = rows.assign(role=_take_val(rows, roles, settings, (VAL_DRAW, fold)))
+    result = rows.assign(role=_take_val(rows, roles, settings, fold))
     check_splits(result)
     return result
 
@@ -145,24 +121,17 @@ def splits_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_splits(rows: pd.DataFrame, *, test_needed: bool = True) -> None:
-    """Checks that the parts share nobody and hold both classes.
+    """Checks that the roles share nobody and hold both classes.
 
-    Args:
-        rows: Rows with `role`; the unused may belong to anybody.
-        test_needed: If false, there may be no test images at all.
-
-    Raises:
-        UserError: With every patient, group and identical image in two roles, and
-            every part that lacks a class.
+    The unused may belong to anybody. Without `test_needed` there may be no test images.
     """
     roles = rows["role"].to_list()
     needed = ROLES if test_needed or "test" in roles else ROLES[:2]
     hint = "add patients or change the settings of `split`"
     if "test" not in roles:
         hint += " (split.test_fraction=0 does without a test part)"
-    problems = find_conflicts(rows, roles)
-    problems += _find_empty_classes(rows, roles, needed, hint)
-    raise_problems("Split", problems)
+    empty = _find_empty_classes(rows, roles, needed, hint)
+    raise_problems("Split", find_conflicts(rows, roles) + empty)
 
 
 def _check_rows(rows: pd.DataFrame) -> None:
@@ -179,7 +148,7 @@ def _draw_roles(rows: pd.DataFrame, settings: SplitSettings) -> np.ndarray:
         test = (settings.balanced_test_benign, settings.balanced_test_malignant)
         parts = draw_quotas(counts, np.array([test, (train, train)]), rng)
         roles = np.array(["test", "train", UNUSED])[parts][components]
-        return _take_val(rows, roles, settings, (VAL_DRAW,))
+        return _take_val(rows, roles, settings)
     train_share = 1 - settings.test_fraction - settings.val_fraction
     if train_share <= 0:
         raise UserError(
@@ -191,10 +160,7 @@ def _draw_roles(rows: pd.DataFrame, settings: SplitSettings) -> np.ndarray:
 
 
 def _take_val(
-    rows: pd.DataFrame,
-    roles: np.ndarray,
-    settings: SplitSettings,
-    seed: tuple[int, ...],
+    rows: pd.DataFrame, roles: np.ndarray, settings: SplitSettings, *fold: int
 ) -> np.ndarray:
     """Makes val of `val_fraction` of the training patients."""
     train = roles == "train"
@@ -202,7 +168,7 @@ def _take_val(
     if train.any():
         components, counts = find_components(rows[train])
         shares = np.array([1 - settings.val_fraction, settings.val_fraction])
-        rng = np.random.default_rng((settings.seed, *seed))
+        rng = np.random.default_rng((settings.seed, VAL_DRAW, *fold))
         parts = draw_parts(counts, shares, rng)[components]
         result[train] = np.array(["train", "val"])[parts]
     return result
@@ -211,19 +177,14 @@ def _take_val(
 def _find_empty_classes(
     rows: pd.DataFrame, parts: Iterable[str], needed: Iterable[str], hint: str
 ) -> list[Problem]:
-    labels, part_of = rows["label"].to_numpy(), np.array(list(parts))
-    problems: list[Problem] = []
-    for part in needed:
-        counts = [np.sum((part_of == part) & (labels == label)) for label in (0, 1)]
-        if min(counts) == 0:
-            received = " and ".join(
-                f"{count} {name}" for count, name in zip(counts, CLASSES, strict=True)
-            )
-            problems.append(
-                (
-                    0,
-                    f"{part}: expected benign and malignant images. "
-                    f"Received: {received}; {hint}",
-                )
-            )
-    return problems
+    counts = pd.crosstab(np.array(list(parts)), rows["label"].to_numpy())
+    counts = counts.reindex(list(needed), columns=[0, 1], fill_value=0)
+    return [
+        (
+            0,
+            f"{part}: expected benign and malignant images. Received: {benign} "
+            f"{CLASSES[0]} and {malignant} {CLASSES[1]}; {hint}",
+        )
+        for part, benign, malignant in counts.itertuples()
+        if not benign or not malignant
+    ]

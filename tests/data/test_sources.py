@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from usgland.data.leaks import check_unseen, stored_roles
+from usgland.data.sources import check_unseen, stored_roles
 from usgland.errors import UserError
 
 ROWS = pd.DataFrame({"image": ["new.png", "b.png", "c.png"], "sha256": ["9", "2", "3"]})
