@@ -7,12 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from usgland.evaluation.readers.readings import Readings
-from usgland.evaluation.statistics.mrmc import (
-    Estimate,
-    compare_modalities,
-    compare_with_model,
-    mean_of_readers,
-)
+from usgland.evaluation.statistics import mrmc
 from usgland.evaluation.statistics.reader_estimates import estimate_measure
 
 # Measure -> how its covariance is made, in the order in which tables show them.
@@ -29,11 +24,7 @@ def average_readers(
 ) -> dict[str, Any]:
     """Means of the readers, their difference, and their distance from the model.
 
-    Args:
-        readings: As `read_readers` gives them.
-        model: The model's `probability` and `prediction` of the same cases in the
-            same order; None where there is none to compare with case by case.
-        level: Confidence level in (0, 1).
+    The model has the same cases in the same order; None where it has not.
 
     Returns:
         Measure (`roc_auc` only where there are scores) -> covariance (its method),
@@ -44,12 +35,11 @@ def average_readers(
     """
     averages = {}
     for measure, method in METHODS.items():
+        tables, column = readings.calls, "prediction"
         if measure == "roc_auc":
             if readings.scores is None:
                 continue  # the area of a single call is the balanced accuracy
             tables, column = readings.scores, "probability"
-        else:
-            tables, column = readings.calls, "prediction"
         stacked = [tables[condition] for condition in readings.conditions]
         if model is not None:
             stacked.append(model[[column]].to_numpy().T)
@@ -79,41 +69,36 @@ def _contrasts(
         condition: list(range(index * readers, (index + 1) * readers))
         for index, condition in enumerate(readings.conditions)
     }
-    answers: dict[str, Any] = {
-        "readers": {condition: values[at].tolist() for condition, at in places.items()},
-        "means": {
-            condition: _records(
-                mean_of_readers(values[at], covariance[np.ix_(at, at)], level=level),
-                lowest=0.0,
-            )
-            for condition, at in places.items()
-        },
-    }
+    answers: dict[str, Any] = {"readers": {}, "means": {}}
+    for condition, at in places.items():
+        answers["readers"][condition] = values[at].tolist()
+        means = mrmc.mean_of_readers(
+            values[at], covariance[np.ix_(at, at)], level=level
+        )
+        answers["means"][condition] = _records(means, lowest=0.0)
     if len(places) == 2:
         order = places["with"] + places["without"]
-        parts, differences = compare_modalities(
+        parts, differences = mrmc.compare_modalities(
             values[order].reshape(2, readers),
             covariance[np.ix_(order, order)],
             level=level,
         )
         answers["components"] = parts._asdict()
-        answers["with against without clinical data"] = _records(
-            differences, lowest=-1.0
-        )
+        question = "with against without clinical data"
+        answers[question] = _records(differences, lowest=-1.0)
     if has_model:
         answers["model"] = float(values[-1])
         for condition, at in places.items():
             order = [*at, len(values) - 1]
-            distance = compare_with_model(
+            distance = mrmc.compare_with_model(
                 values[at], values[-1], covariance[np.ix_(order, order)], level=level
             )
-            answers[f"{condition} clinical data against the model"] = _records(
-                distance, lowest=-1.0
-            )
+            question = f"{condition} clinical data against the model"
+            answers[question] = _records(distance, lowest=-1.0)
     return answers
 
 
-def _records(estimates: list[Estimate], *, lowest: float) -> list[dict[str, Any]]:
+def _records(estimates: list[mrmc.Estimate], *, lowest: float) -> list[dict[str, Any]]:
     """Bounds cut to the range of the measure, or of a difference of two."""
     records = []
     for estimate in estimates:

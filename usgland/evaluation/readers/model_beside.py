@@ -39,16 +39,8 @@ def model_cases(
 ) -> ModelCases:
     """Calls each image and each patient at the model's operating point.
 
-    Args:
-        rows: Predictions of one role, as `read_predictions` gives them.
-        thresholds: Of the operating point.
-        source: The file of the rows.
-        role: Of the rows.
-        synthetic: Whether the images are known to be phantoms; a column `synthetic`
-            of "1" says so as well.
-
-    Raises:
-        UserError: If a case stands twice.
+    A case may not stand twice. That the images are phantoms, a column `synthetic` of
+    "1" says as well.
     """
     patients = patient_predictions(rows)
     by_unit = {

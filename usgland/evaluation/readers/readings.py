@@ -1,25 +1,28 @@
 """The table of readers' calls: checked when read, and laid beside the model's cases."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from usgland import table_files
 from usgland.errors import UserError
-from usgland.evaluation.readers.reading_checks import (
-    CALL_WORDS,
-    CONDITION_WORDS,
-    CONDITIONS,
-    duplicate_problems,
-    label_problems,
-    skipped_cases,
-    skipped_problems,
-    unknown_problems,
-    value_problems,
-)
-from usgland.table_files import ROW, raise_problems, read_table, to_numbers
+from usgland.table_files import ROW, Problem, raise_problems, read_table
 
+# Without clinical data comes first: it is what clinical data are compared with.
+CONDITIONS = ("without", "with")
+CALL_WORDS = {"benign": 0, "0": 0, "malignant": 1, "1": 1}
+CONDITION_WORDS = {
+    **dict.fromkeys(("without", "no", "0", "unaided"), "without"),
+    **dict.fromkeys(("with", "yes", "1", "aided"), "with"),
+}
+# Column -> its words, and how an error lists them.
+CALLS = (CALL_WORDS, "benign or malignant, or 0 or 1")
+AIDS = (CONDITION_WORDS, "with or without")
+WORDS: dict[str, tuple[Mapping[str, object], str]]
+WORDS = {"call": CALLS, "label": CALLS, "clinical": AIDS, "aided": AIDS}
 CASE_COLUMNS = ("image", "patient_id")
 SKIPPED = ("error", "drop-case")
 HINT = ". It holds the readers' calls, one row a reader and case"  # of a missing file
@@ -99,18 +102,16 @@ def read_readers(
         raise ValueError(f"`skipped` must be one of {SKIPPED}. Received: {skipped!r}")
     rows = read_table(path, HINT)
     name = _check_columns(path, rows, cases, malignant_from)
-    problems = list(value_problems(rows, name))
+    problems = _value_problems(rows, name)
     rows = _parsed(rows, name, malignant_from)
-    problems += [*duplicate_problems(rows), *label_problems(rows, cases)]
-    if cases is not None:
-        problems += unknown_problems(rows, cases)
+    problems += _call_problems(rows, cases)
     raise_problems(str(path), problems)
     known = _own_cases(rows) if cases is None else cases
     read = set(rows["condition"])
     conditions = [condition for condition in CONDITIONS if condition in read]
-    missing = skipped_cases(rows, known, conditions)
-    if missing and skipped == "error":
-        raise_problems(str(path), list(skipped_problems(missing, len(known))))
+    missing = _skipped_cases(rows, known)
+    if skipped == "error":
+        raise_problems(str(path), _skipped_problems(missing, len(known)))
     dropped = sorted({case for cases in missing.values() for case in cases})
     kept = known[~known["case"].isin(dropped)].reset_index(drop=True)
     if kept.empty or kept["label"].nunique() < 2:
@@ -118,17 +119,29 @@ def read_readers(
             f"{path}: expected benign and malignant cases that every reader has read. "
             f"Received: {len(kept)} such cases, {len(dropped)} dropped"
         )
-    return _crossed(rows, kept, name, conditions, dropped)
+    wide = rows.pivot(index=["condition", "reader"], columns="case")
+    readers = sorted(set(rows["reader"]))
+
+    def crossed(column: str, kind: str) -> dict[str, np.ndarray]:
+        """Condition -> `(readers, cases)`."""
+        table = wide[column][kept["case"]]
+        return {key: table.loc[key].loc[readers].to_numpy(kind) for key in conditions}
+
+    return Readings(
+        name.removesuffix("_id"),
+        kept.assign(label=kept["label"].astype(int)),
+        readers,
+        conditions,
+        crossed("call", "int64"),
+        crossed("score", "float64") if "score" in rows else None,
+        dropped,
+        "synthetic" in rows and bool((rows["synthetic"] == "1").any()),
+    )
 
 
 def reader_unit(path: Path) -> str:
-    """`image` or `patient`: by which of the two a file names its cases.
-
-    Raises:
-        UserError: If the file cannot be read, or has both columns or neither.
-    """
-    rows = read_table(path, HINT)
-    return "image" if _case_column(path, rows) == "image" else "patient"
+    """`image` or `patient`: by which of the two a file names its cases."""
+    return _case_column(path, read_table(path, HINT)).removesuffix("_id")
 
 
 def _case_column(path: Path, rows: pd.DataFrame) -> str:
@@ -188,7 +201,7 @@ def _parsed(
         words = rows[column].str.casefold() if column in rows else words
     rows = rows.assign(case=rows[name], condition=words.map(CONDITION_WORDS))
     if "score" in rows:
-        rows["score"] = to_numbers(rows["score"])
+        rows["score"] = table_files.to_numbers(rows["score"])
     if "call" in rows:
         rows["call"] = rows["call"].str.casefold().map(CALL_WORDS)
     else:
@@ -206,36 +219,92 @@ def _own_cases(rows: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _crossed(
-    rows: pd.DataFrame,
-    cases: pd.DataFrame,
-    name: str,
-    conditions: list[str],
-    dropped: list[str],
-) -> Readings:
-    readers = sorted(set(rows["reader"]))
-
-    def table(column: str, condition: str) -> np.ndarray:
-        part = rows[rows["condition"] == condition]
-        wide = part.pivot(index="reader", columns="case", values=column)
-        return wide.loc[readers, cases["case"]].to_numpy()
-
-    scores = None
+def _value_problems(rows: pd.DataFrame, name: str) -> list[Problem]:
+    """Cells that cannot be read."""
+    checks = [(column, rows[column] == "", "a value") for column in ("reader", name)]
+    checks += [
+        (column, ~rows[column].str.casefold().isin(words), expected)
+        for column, (words, expected) in WORDS.items()
+        if column in rows
+    ]
     if "score" in rows:
-        scores = {
-            condition: table("score", condition).astype("float64")
-            for condition in conditions
-        }
-    return Readings(
-        "image" if name == "image" else "patient",
-        cases.assign(label=cases["label"].astype(int)),
-        readers,
-        conditions,
-        {
-            condition: table("call", condition).astype("int64")
-            for condition in conditions
-        },
-        scores,
-        dropped,
-        "synthetic" in rows and bool((rows["synthetic"] == "1").any()),
+        finite = np.isfinite(table_files.to_numbers(rows["score"]))
+        checks.append(("score", ~finite, "a finite number"))
+    return [
+        (row, f"`{column}`: {text}")
+        for column, wrong, expected in checks
+        for row, text in table_files.wrong_cells(rows, column, wrong, expected)
+    ]
+
+
+def _call_problems(rows: pd.DataFrame, cases: pd.DataFrame | None) -> list[Problem]:
+    """Calls given again, of unknown cases, and with labels that contradict others."""
+    keys = ["reader", "case", "condition"]
+    known = rows.dropna(subset=keys)
+    first = known.groupby(keys)[ROW].transform("first")
+    again = known.assign(first=first).loc[known.duplicated(keys), [ROW, *keys, "first"]]
+    problems: list[Problem] = [
+        (
+            row,
+            "expected one call of each reader, case and condition. Received: "
+            f"{reader} on {case}, {condition} clinical data, again (first in row "
+            f"{first_row})",
+        )
+        for row, reader, case, condition, first_row in again.itertuples(index=False)
+    ]
+    if cases is not None:
+        unknown = rows.loc[~rows["case"].isin(cases["case"]), [ROW, "case"]]
+        text = "expected a case that the predictions have. Received:"
+        problems += [(row, f"{text} {case}") for row, case in unknown.to_numpy()]
+    if "label" in rows:
+        earlier = rows.drop_duplicates("case") if cases is None else cases
+        source = "an earlier row" if cases is None else "the predictions"
+        true = rows["case"].map(
+            dict(zip(earlier["case"], earlier["label"], strict=True))
+        )
+        apart = true.notna() & rows["label"].notna() & (true != rows["label"])
+        problems += [
+            (
+                row,
+                f"`label` of {case}: expected {int(expected)}, as in {source}. "
+                f"Received: {int(label)}",
+            )
+            for row, case, label, expected in rows.assign(true=true)
+            .loc[apart, [ROW, "case", "label", "true"]]
+            .itertuples(index=False)
+        ]
+    return problems
+
+
+def _skipped_cases(
+    rows: pd.DataFrame, cases: pd.DataFrame
+) -> dict[tuple[str, str], list[str]]:
+    """Reader and condition -> cases without a call."""
+    read = rows.groupby(["reader", "condition"])["case"].agg(set)
+    return {
+        (reader, condition): left
+        for reader in sorted(set(rows["reader"]))
+        for condition in set(rows["condition"])
+        if (
+            left := [
+                c for c in cases["case"] if c not in read.get((reader, condition), ())
+            ]
+        )
+    }
+
+
+def _skipped_problems(
+    missing: dict[tuple[str, str], list[str]], total: int
+) -> list[Problem]:
+    """One a reader and condition, with the cases and what to do."""
+    hint = (
+        "Add the calls, or --skipped drop-case to leave these cases out for all readers"
     )
+    return [
+        (
+            0,
+            f"expected a call of {reader} on all {total} cases, {condition} clinical "
+            f"data. Received: none on {table_files.show_some(left)}. {hint}",
+        )
+        for (reader, condition), left in missing.items()
+    ]

@@ -1,5 +1,6 @@
 """A reader study: readers without and with clinical data, and against the model."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,8 @@ def study_readers(
 ) -> dict[str, Any]:
     """Everything that the readers' calls tell; writes nothing.
 
-    Args:
-        readings: As `read_readers` gives them.
-        model: The model's cases; None for the readers alone.
-        settings: Level and methods of the intervals; resamples and seed.
-        model_unit: `image` or `patient`; None for the readers' unit. In another unit
-            than theirs, readers and model are compared as if their cases were
-            independent, which they are not.
+    With a `model_unit` other than the readers', `image` or `patient`, readers and model
+    are compared as if their cases were independent, which they are not.
 
     Returns:
         synthetic, confidence_level, unit, n, n_benign, n_malignant, n_patients,
@@ -66,6 +62,10 @@ def study_readers(
     if against is not None and unit == readings.unit:
         # In the readers' order, without the cases that were dropped.
         against = against.set_index("case").loc[cases["case"]].reset_index()
+    about = None
+    if model is not None and against is not None:
+        about = {"unit": unit, "n": len(against), "role": model.role}
+        about |= {"threshold": model.threshold, "source": str(model.source)}
     return {
         "synthetic": readings.synthetic or (model is not None and model.synthetic),
         "confidence_level": settings.confidence_level,
@@ -74,7 +74,7 @@ def study_readers(
         "readers": readings.readers,
         "conditions": readings.conditions,
         "dropped": readings.dropped,
-        "model": _about_model(model, unit, against),
+        "model": about,
         "tables": _tables(readings, unit, against, settings),
         "tests": _tests(readings, unit, against, settings.confidence_level),
         "agreement": _agreement(readings, settings.confidence_level),
@@ -86,43 +86,25 @@ def study_readers(
     }
 
 
-def _about_model(
-    model: ModelCases | None, unit: str, against: pd.DataFrame | None
-) -> dict[str, Any] | None:
-    if model is None or against is None:
-        return None
-    return {
-        "unit": unit,
-        "n": len(against),
-        "role": model.role,
-        "threshold": model.threshold,
-        "source": str(model.source),
-    }
-
-
 def _tables(
     readings: Readings,
     unit: str,
     against: pd.DataFrame | None,
     settings: EvaluationSettings,
 ) -> dict[str, list[dict[str, Any]]]:
-    cases = readings.cases
-    draws = _draws(cases, settings)
+    draws = _draws(readings.cases, settings)
     last = []
     if against is not None:
         said = against["prediction"].to_numpy()
         own = _draws(against, settings)
         last = [_row(MODEL, unit, against, said, own, settings)]
-    return {
-        condition: [
-            _row(reader, readings.unit, cases, calls, draws, settings)
-            for reader, calls in zip(
-                readings.readers, readings.calls[condition], strict=True
-            )
-        ]
-        + last
-        for condition in readings.conditions
-    }
+    tables = {}
+    for condition in readings.conditions:
+        pairs = zip(readings.readers, readings.calls[condition], strict=True)
+        about = readings.unit, readings.cases
+        rows = [_row(name, *about, calls, draws, settings) for name, calls in pairs]
+        tables[condition] = rows + last
+    return tables
 
 
 def _draws(cases: pd.DataFrame, settings: EvaluationSettings) -> PatientDraws:
@@ -173,15 +155,14 @@ def _tests(
     labels = readings.cases["label"].to_numpy()
     ids = readings.cases["patient_id"].to_numpy()
     tests: list[dict[str, Any]] = []
+
+    def paired(measure: str, a: NDArray, b: NDArray) -> ShareTest:
+        return mcnemar_test(labels, a, b, measure=measure, patient_ids=ids, level=level)
+
     for measure in SHARES:
         if len(readings.conditions) == 2:
             pairs = zip(readings.calls["with"], readings.calls["without"], strict=True)
-            results = [
-                mcnemar_test(
-                    labels, a, b, measure=measure, patient_ids=ids, level=level
-                )
-                for a, b in pairs
-            ]
+            results = [paired(measure, a, b) for a, b in pairs]
             question = "with against without clinical data"
             tests += _family(question, measure, readings.readers, results)
         if against is None:
@@ -189,14 +170,7 @@ def _tests(
         true, said = against["label"].to_numpy(), against["prediction"].to_numpy()
         for condition in readings.conditions:
             results = [
-                mcnemar_test(
-                    labels,
-                    calls,
-                    said,
-                    measure=measure,
-                    patient_ids=ids,
-                    level=level,
-                )
+                paired(measure, calls, said)
                 if unit == readings.unit
                 else unpaired_shares(
                     (labels, calls),
@@ -242,8 +216,7 @@ def _agreement(readings: Readings, level: float) -> dict[str, Any]:
                 "readers": [names[a], names[b]],
                 **cohen_kappa(calls[a], calls[b], level=level)._asdict(),
             }
-            for a in range(len(names))
-            for b in range(a + 1, len(names))
+            for a, b in itertools.combinations(range(len(names)), 2)
         ]
         every = None
         if len(names) > 1:

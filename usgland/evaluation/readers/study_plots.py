@@ -18,15 +18,15 @@ from usgland.evaluation.statistics.scores import score
 # Okabe and Ito's bluish green and vermilion; a cross and a filled square.
 READER_COLOURS = {"without": "#009E73", "with": "#D55E00"}
 READER_MARKERS = {"without": "X", "with": "s"}
+# What all points share.
+MARKER: dict[str, Any] = {"markersize": 7, "linestyle": "none", "clip_on": False}
 PANEL_INCHES = 3.3
 
 
 def readers_plot(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
     """One panel a reader: both points, with crosses for their intervals.
 
-    Args:
-        study: As `study_readers` gives it.
-        model: The model's `label` and `probability`, one row a case; None for none.
+    The model has its `label` and `probability`, one row a case.
 
     Reference:
         Figure 4A to C of the paper.
@@ -45,27 +45,15 @@ def readers_plot(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
 
 
 def overview_plot(study: dict[str, Any], model: pd.DataFrame | None) -> Figure:
-    """All readers in one panel, numbered in the order of the tables.
-
-    Args:
-        study: As `study_readers` gives it.
-        model: As in `readers_plot`.
-    """
+    """All readers in one panel, numbered in the order of the tables."""
     figure, (axes,) = new_plot((5.2, 6.1), 1, study["synthetic"])
     _prepare(axes, study, model)
     for index in range(len(study["readers"])):
         for condition in study["conditions"]:
             row = study["tables"][condition][index]
             _draw_point(axes, row, condition, crosses=False)
-            false, true = _point(row)
-            axes.annotate(
-                str(index + 1),
-                (false, true),
-                xytext=(6, 5),
-                textcoords="offset points",
-                fontsize=8,
-                zorder=7,
-            )
+            place: Any = {"xytext": (6, 5), "textcoords": "offset points", "zorder": 7}
+            axes.annotate(str(index + 1), _point(row), fontsize=8, **place)
         _draw_arrow(axes, study, index)
     names = ", ".join(f"{i + 1} {name}" for i, name in enumerate(study["readers"]))
     axes.set_title(f"Readers: {names}", fontsize=9, wrap=True)
@@ -90,15 +78,11 @@ def _prepare(axes: Axes, study: dict[str, Any], model: pd.DataFrame | None) -> N
     row = study["tables"][study["conditions"][0]][-1]  # the model stands last
     axes.plot(
         *_point(row),
+        **MARKER | {"markeredgewidth": 1.6, "zorder": 4},
         marker="o",
-        markersize=7,
         markerfacecolor="white",
         markeredgecolor=COLOURS["image"],
-        markeredgewidth=1.6,
-        linestyle="none",
         label="model, operating point",
-        zorder=4,
-        clip_on=False,
     )
 
 
@@ -110,23 +94,13 @@ def _point(row: dict[str, Any]) -> tuple[float, float]:
 def _draw_point(
     axes: Axes, row: dict[str, Any], condition: str, *, crosses: bool = True
 ) -> None:
-    false, true = _point(row)
-    specificity, sensitivity = (
-        row["figures"][name] for name in ("specificity", "sensitivity")
-    )
     colour = READER_COLOURS[condition]
     if crosses:
+        low_x, high_x = _reach(row["figures"]["specificity"])
         axes.errorbar(
-            false,
-            true,
-            xerr=[
-                [specificity["high"] - specificity["value"]],
-                [specificity["value"] - specificity["low"]],
-            ],
-            yerr=[
-                [sensitivity["value"] - sensitivity["low"]],
-                [sensitivity["high"] - sensitivity["value"]],
-            ],
+            *_point(row),
+            xerr=[high_x, low_x],  # 1 - specificity
+            yerr=_reach(row["figures"]["sensitivity"]),
             color=colour,
             linewidth=1.1,
             linestyle="none",
@@ -134,52 +108,34 @@ def _draw_point(
             zorder=4,
         )
     axes.plot(
-        false,
-        true,
+        *_point(row),
+        **MARKER | {"markeredgewidth": 1.3, "zorder": 6},
         marker=READER_MARKERS[condition],
-        markersize=7,
         markerfacecolor="white" if condition == "without" else colour,
         markeredgecolor=colour,
-        markeredgewidth=1.3,
-        linestyle="none",
         label=f"reader, {condition} clinical data",
-        zorder=6,
-        clip_on=False,
     )
+
+
+def _reach(measure: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """How far its interval goes below and above the value."""
+    value = measure["value"]
+    return [value - measure["low"]], [measure["high"] - value]
 
 
 def _draw_arrow(axes: Axes, study: dict[str, Any], index: int) -> None:
     """From the point without to the point with clinical data."""
     if len(study["conditions"]) < 2:
         return
-    start, end = (
-        _point(study["tables"][condition][index]) for condition in ("without", "with")
-    )
-    if start == end:
-        return
-    axes.annotate(
-        "",
-        end,
-        xytext=start,
-        arrowprops={
-            "arrowstyle": "->",
-            "color": "0.25",
-            "shrinkA": 5,
-            "shrinkB": 5,
-            "linewidth": 1.1,
-        },
-        zorder=5,
-    )
+    start, end = (_point(study["tables"][key][index]) for key in ("without", "with"))
+    if start != end:
+        arrow = {"arrowstyle": "->", "color": "0.25", "linewidth": 1.1}
+        arrow |= {"shrinkA": 5, "shrinkB": 5}
+        axes.annotate("", end, xytext=start, arrowprops=arrow, zorder=5)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        once.values(),
-        once.keys(),
-        loc="outside lower center",
-        ncols=2,
-        fontsize=7.5,
-        frameon=False,
-    )
+    place: Any = {"loc": "outside lower center", "ncols": 2, "fontsize": 7.5}
+    figure.legend(once.values(), once.keys(), frameon=False, **place)

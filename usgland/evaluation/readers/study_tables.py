@@ -3,16 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from usgland.evaluation.shown import names
+from usgland.evaluation.shown import names, text
 from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
-from usgland.evaluation.shown.text import (
-    format_interval,
-    format_measure,
-    format_number,
-    format_p,
-    format_percent,
-    known_number,
-)
+from usgland.evaluation.shown.text import format_number, format_p, format_percent
 from usgland.evaluation.statistics.mrmc import SCOPES
 
 NAMES = names.NAMES | {"f1": "F1, malignant", "f1_macro": "F1, macro"}
@@ -25,11 +18,7 @@ CSV_COLUMNS = (
 
 
 def study_document(study: dict[str, Any]) -> Document:
-    """All tables of a study, as they are shown and written.
-
-    Args:
-        study: As `study_readers` gives it, or as read back from readers.json.
-    """
+    """All tables of a study, as `study_readers` gives it or readers.json holds it."""
     tables = [_measures(study, condition) for condition in study["conditions"]]
     questions = dict.fromkeys(test["question"] for test in study["tests"])
     tables += [_tests(study, question) for question in questions]
@@ -105,7 +94,9 @@ def _measures(study: dict[str, Any], condition: str) -> Table:
         name = reader["name"]
         if reader["unit"] != study["unit"]:
             name += f", {reader['n']} {reader['unit']}s"
-        shown = (format_measure(reader["figures"][measure]) for measure in measures)
+        shown = (
+            text.format_measure(reader["figures"][measure]) for measure in measures
+        )
         lines.append([name, *shown])
     figures = [figure for reader in readers for figure in reader["figures"].values()]
     made = sorted({figure["method"] for figure in figures if not figure["reason"]})
@@ -162,7 +153,7 @@ def _agreement(study: dict[str, Any]) -> Table:
 
 def _agreed(kappa: dict[str, Any]) -> list[str]:
     return [
-        format_interval(kappa["kappa"], kappa["low"], kappa["high"]),
+        text.format_interval(kappa["kappa"], kappa["low"], kappa["high"]),
         format_number(kappa["standard_error"]),
         format_percent(kappa["agreement"], 1),
         format_percent(kappa["malignant"], 1),
@@ -175,12 +166,12 @@ def _average(measure: str, part: dict[str, Any]) -> Table:
         by_scope = {estimate["scope"]: estimate for estimate in estimates}
         random, *fixed = (by_scope[scope] for scope in SCOPES)
         reasons |= {estimate["reason"] for estimate in estimates} - {""}
-        statistic = known_number(random["statistic"])
+        statistic = text.known_number(random["statistic"])
         is_test = "against" in question
         lines.append(
             [
                 question,
-                format_measure(random),
+                text.format_measure(random),
                 "" if statistic is None else format_number(statistic, 2),
                 _freedom(random),
                 *(
@@ -204,9 +195,9 @@ def _average(measure: str, part: dict[str, Any]) -> Table:
 
 
 def _freedom(estimate: dict[str, Any]) -> str:
-    if known_number(estimate["standard_error"]) is None:
+    if text.known_number(estimate["standard_error"]) is None:
         return ""
-    freedom = known_number(estimate["degrees_of_freedom"])
+    freedom = text.known_number(estimate["degrees_of_freedom"])
     return "normal" if freedom is None else f"{freedom:.1f}"
 
 
