@@ -102,9 +102,9 @@ def checked(monkeypatch) -> collections.Counter:
     counts = collections.Counter()
     check = images._check_image
 
-    def counted(path):
-        counts[path] += 1
-        return check(path)
+    def counted(path, *, pixels):
+        counts.update([path] if pixels else [])
+        return check(path, pixels=pixels)
 
     monkeypatch.setattr(images, "_check_image", counted)
     return counts
