@@ -1,5 +1,7 @@
 """CSV files and Excel workbooks as text, row by row; errors that name the rows."""
 
+from __future__ import annotations
+
 import csv
 import datetime
 import difflib
@@ -11,11 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from usgland.errors import UserError
+
+if TYPE_CHECKING:  # pandas takes half a second to load, and a header needs none.
+    import pandas as pd
 
 ROW = "csv_row"  # column: the row as a spreadsheet numbers it; the header is row 1
 SHOWN = 5  # names or rows in one message
@@ -71,11 +74,12 @@ def read_table(path: str | Path, hint: str = "") -> pd.DataFrame:
             by commas, semicolons or tabs; or .xlsx.
         hint: The end of the message where there is no such file.
     """
+    import pandas as pd
+
     path = Path(path)
     data = _read_bytes(path, hint)
     records = iter(_workbook(path, data)) if data.startswith(ZIP) else _csv(path, data)
-    header = [cell.strip() for cell in next(records, [])]
-    _check_header(path, header)
+    header = _read_header(path, records)
     width = len(header)
     # One list of all cells: a list a row takes Python's collector twice the time.
     cells: list[str] = []
@@ -96,6 +100,13 @@ def read_table(path: str | Path, hint: str = "") -> pd.DataFrame:
         if name
     }
     return pd.DataFrame({**columns, ROW: pd.Series(numbers, dtype="int64")})
+
+
+def peek_columns(path: Path) -> list[str]:
+    """The columns of a CSV; none of a workbook, where they take as long as all."""
+    data = _read_bytes(path, "")
+    names = [] if data.startswith(ZIP) else _read_header(path, _csv(path, data))
+    return [name for name in names if name]
 
 
 def check_columns(
@@ -171,6 +182,8 @@ def names_nobody(value: object) -> bool:
 
 def to_numbers(cells: pd.Series) -> pd.Series:
     """Reads cells as float64, with a decimal point or comma; others are NaN."""
+    import pandas as pd
+
     points = cells.astype(str).str.replace(",", ".", regex=False)
     return pd.to_numeric(points, errors="coerce").astype("float64")
 
@@ -353,7 +366,8 @@ def _check_sheet(path: Path, records: Sequence[list[str]], xml: bytes) -> None:
         )
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
+def _read_header(path: Path, records: Iterator[list[str]]) -> list[str]:
+    header = [cell.strip() for cell in next(records, [])]
     if not any(header):
         raise UserError(
             f"{path}: expected a header with the names of the columns. "
@@ -370,3 +384,4 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             f"{path}: expected columns of other names than ours. Received: `{ROW}`; "
             "rename it"
         )
+    return header

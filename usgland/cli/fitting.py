@@ -147,7 +147,10 @@ def _choose_run(
 def _check_table(config: Any, *, folds: bool) -> None:
     """Finds mistakes in the tables of a new run before TensorFlow is loaded."""
     if config is not None:
-        from usgland.data.sources import check_table
+        from usgland.data.columns import check_header
+
+        check_header(config)
+        from usgland.data.sources import check_table  # It loads pandas.
 
         check_table(config, folds=folds)
 

@@ -1,20 +1,20 @@
 """The columns of a manifest under our names, and which of its rows are used."""
 
+from __future__ import annotations
+
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from usgland.config import DataSettings
+from usgland import table_files
+from usgland.config import Config, DataSettings
 from usgland.errors import UserError
-from usgland.table_files import (
-    ROW,
-    check_columns,
-    names_nobody,
-    normalize_word,
-    read_table,
-)
+from usgland.table_files import ROW, check_columns, normalize_word
+
+if TYPE_CHECKING:  # `check_header` does without.
+    import pandas as pd
 
 # Columns that new images may lack even where the settings of a run map them.
 OF_TRAINING = ("patient_id", "group_id", "label", "mask", "split", "fold", "histology")
@@ -33,6 +33,39 @@ def choose_columns(
 ) -> pd.DataFrame:
     """Gives columns our names, and the optional ones their defaults."""
     present = [name for name in table.columns if name != ROW]
+    mapped = map_columns(present, settings, path, labelled, images)
+    rows = table.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
+    if labelled:
+        hint = "data.where asks for that column"
+        check_columns(path, settings.where, list(rows.columns), hint)
+    if "image" not in rows:
+        rows["image"] = rows["patient_id"]
+    if "patient_id" not in rows:
+        rows["patient_id"] = rows["image"]
+    for name in ("label", "group_id"):
+        if name not in rows:
+            rows[name] = ""
+    return rows
+
+
+def check_header(config: Config) -> None:
+    """Checks the columns of a CSV to train on, before pandas is loaded."""
+    path, settings = config.data.manifest, config.data
+    present = [] if path is None else table_files.peek_columns(path)
+    if path is not None and present:
+        images = settings.columns.get("image", "image") in present
+        images = images or config.model.inputs != "clinical"
+        map_columns(present, settings, path, True, images)
+
+
+def map_columns(
+    present: Sequence[str],
+    settings: DataSettings,
+    path: Path,
+    labelled: bool,
+    images: bool,
+) -> dict[str, str]:
+    """Our name -> the table's, of the columns that `data.columns` maps; all checked."""
     key = "image" if images else "patient_id"
     needed = (key, "patient_id", "label") if labelled else (key,)
     mapped = {
@@ -53,14 +86,7 @@ def choose_columns(
             f"{path}: expected columns of other names than ours. Received: "
             f"`{taken[0]}`; rename it (train, val and test stand in `split`)"
         )
-    rows = table.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
-    if labelled:
-        hint = "data.where asks for that column"
-        check_columns(path, settings.where, list(rows.columns), hint)
-    # A row without a name of its own is named after its patient, or the reverse.
-    both = {"image": rows.get("patient_id"), "patient_id": rows.get("image")}
-    defaults = {**both, "label": "", "group_id": ""}
-    return rows.assign(**{k: v for k, v in defaults.items() if k not in rows})
+    return mapped
 
 
 def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.DataFrame:
@@ -91,10 +117,9 @@ def exclusion_reasons(rows: pd.DataFrame, settings: DataSettings) -> pd.Series:
 
     `label` is still text.
     """
-    reasons = pd.Series("", index=rows.index, dtype=object)
-    if "exclusion" in rows:
-        reasons = rows["exclusion"].astype(object)
-        reasons = reasons.mask(reasons.map(names_nobody).astype(bool), "")
+    reasons = rows.assign(exclusion=rows.get("exclusion", ""))["exclusion"]
+    reasons = reasons.astype(object)
+    reasons = reasons.mask(reasons.map(table_files.names_nobody).astype(bool), "")
     for column, value in settings.where.items():
         if column in rows:
             differs = rows[column].map(normalize_word) != normalize_word(value)
@@ -108,13 +133,13 @@ def exclusion_reasons(rows: pd.DataFrame, settings: DataSettings) -> pd.Series:
 
 def excluded_rows(path: Path, settings: DataSettings) -> pd.DataFrame:
     """The rows that a run leaves out: `patient_id` and `reason`, one row an image."""
-    rows = choose_columns(read_table(path), settings, path, labelled=False)
+    rows = choose_columns(table_files.read_table(path), settings, path, labelled=False)
     reasons = exclusion_reasons(rows, settings)
     left_out = rows.loc[reasons != "", ["patient_id"]]
     return left_out.assign(reason=reasons[reasons != ""])
 
 
-def _check_meaning(present: list[str], columns: dict[str, str], path: Path) -> None:
+def _check_meaning(present: Sequence[str], columns: dict[str, str], path: Path) -> None:
     """Refuses a `Split` or a `patient-id` that would be passed over in silence."""
     for name in set(columns) - set(KNOWN):
         nearest = difflib.get_close_matches(name, KNOWN, n=1)
