@@ -115,15 +115,9 @@ def _category(role: Role, **words: tuple[str, ...]) -> ClinicalColumn:
     return ClinicalColumn(kind="category", role=role, words=spaced)
 
 
-def _present_or_absent() -> ClinicalColumn:
-    return ClinicalColumn(
-        kind="category",
-        role="image_read",
-        words={
-            "present": ("yes", "y", "true", "1"),
-            "absent": ("no", "n", "false", "0"),
-        },
-    )
+def _sign() -> ClinicalColumn:
+    present, absent = ("yes", "y", "true", "1"), ("no", "n", "false", "0")
+    return _category("image_read", present=present, absent=absent)
 
 
 # The fourteen of Table 4 of the paper. An age in months or a BMI from pounds and
@@ -139,7 +133,7 @@ TABLE_4: dict[str, ClinicalColumn] = {
         "image_read", single=("unilateral", "solitary"), bilateral=("both sides",)
     ),
     "shape": _category("image_read", round=(), not_round=()),
-    "capsule": _present_or_absent(),
+    "capsule": _sign(),
     "regularity": _category("image_read", regular=(), irregular=()),
     "margin": _category(
         "image_read", clear=("well defined",), unclear=("ill defined",)
@@ -152,8 +146,8 @@ TABLE_4: dict[str, ClinicalColumn] = {
         mixture=("mixed",),
         cystic=("anechoic",),
     ),
-    "cystic_degeneration": _present_or_absent(),
-    "calcification": _present_or_absent(),
+    "cystic_degeneration": _sign(),
+    "calcification": _sign(),
 }
 
 

@@ -351,8 +351,7 @@ def _check_sheet(path: Path, records: Sequence[list[str]], xml: bytes) -> None:
             f"has a value. Received: {show_some(merged)}; unmerge and fill them"
         )
     hidden = [int(match) for match in HIDDEN_ROW.findall(xml)]
-    filled = {number for number, record in enumerate(records, start=1) if record}
-    hidden = [number for number in hidden if number in filled]
+    hidden = [row for row in hidden if row <= len(records) and records[row - 1]]
     if hidden:
         raise UserError(
             f"{path}: expected a table without hidden or filtered rows, which would "

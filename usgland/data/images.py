@@ -44,15 +44,10 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 
 
 class ImageCheck(NamedTuple):
-    """What one file is.
+    """What one file is."""
 
-    Attributes:
-        sha256: Digest of its bytes; "" if it could not be read.
-        problem: What is wrong, as "expected …. Received: …"; "" if nothing.
-    """
-
-    sha256: str
-    problem: str
+    sha256: str  # digest of its bytes; "" if it could not be read
+    problem: str  # as "expected …. Received: …"; "" if nothing is wrong
 
 
 class _UnusableError(Exception):

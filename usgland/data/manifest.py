@@ -119,19 +119,13 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
     for column in ("patient_id", "group_id"):
         if rows[column].equals(rows["image"]):  # names of files may differ in case
             continue
-        spellings: dict[str, dict[str, int]] = {}
-        for row, name in zip(rows[ROW], rows[column], strict=True):
-            if not names_nobody(name):
-                spellings.setdefault(_name_key(name), {}).setdefault(name, row)
-        problems += [
-            (
-                max(first_rows.values()),
-                f"expected one spelling of each {column}. "
-                f"Received: {', '.join(map(repr, first_rows))}",
-            )
-            for first_rows in spellings.values()
-            if len(first_rows) > 1
-        ]
+        spelled = rows.loc[~rows[column].map(names_nobody).astype(bool), [ROW, column]]
+        spelled = spelled.drop_duplicates(column)
+        for _, same in spelled.groupby(spelled[column].map(_name_key)):
+            if len(same) > 1:
+                received = ", ".join(map(repr, same[column]))
+                text = f"expected one spelling of each {column}. Received: {received}"
+                problems.append((int(same[ROW].max()), text))
     ungrouped = rows["group_id"].map(names_nobody).astype(bool)
     rows["group_id"] = rows["group_id"].mask(ungrouped, "")
     return problems

@@ -145,17 +145,14 @@ def bell(radius: float | np.ndarray) -> list[np.ndarray]:
 
 def unit_energy(taps: list[np.ndarray]) -> list[np.ndarray]:
     """Scales taps so that filtered white noise keeps its variance."""
-    energy = taps[0] * 0.0
-    for tap in taps:
-        energy = energy + tap * tap
+    # Python's `sum` adds in the order of the taps, unlike NumPy's.
+    energy = sum((tap * tap for tap in taps), taps[0] * 0.0)
     return [tap / np.sqrt(energy) for tap in taps]
 
 
 def unit_sum(taps: list[np.ndarray]) -> list[np.ndarray]:
     """Scales taps so that a filtered constant keeps its value."""
-    total = taps[0] * 0.0
-    for tap in taps:
-        total = total + tap
+    total = sum(taps, taps[0] * 0.0)
     return [tap / total for tap in taps]
 
 

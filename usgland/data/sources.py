@@ -20,8 +20,6 @@ from usgland.table_files import check_columns, read_table, show_some
 if TYPE_CHECKING:  # What checks a table before a run answers sooner without.
     from rich.console import Console
 
-LEARNED_FROM = ("train", "val")
-
 
 def form_of(config: Config) -> dict[str, ClinicalColumn]:
     """The columns of the form that the model takes; none if it takes images alone."""
@@ -102,7 +100,7 @@ def check_unseen(rows: pd.DataFrame, splits: Path, purpose: str) -> None:
         splits: The splits.csv of the run that trained the model.
         purpose: What the rows are for, as the subject of the error.
     """
-    seen = rows.loc[stored_roles(rows, splits).isin(LEARNED_FROM), "image"]
+    seen = rows.loc[stored_roles(rows, splits).isin(["train", "val"]), "image"]
     if len(seen):
         raise UserError(
             f"{purpose}: expected images that {splits.parent} has not learned from. "

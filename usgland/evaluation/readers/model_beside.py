@@ -11,22 +11,15 @@ from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 
 
 class ModelCases(NamedTuple):
-    """A model's predictions of one role.
+    """A model's predictions of one role."""
 
-    Attributes:
-        by_unit: `image` and `patient` -> one row a case: `case`, `patient_id`,
-            `label`, `probability`, `prediction` (0 or 1).
-        source: The file.
-        role: Of the rows.
-        threshold: P(malignant) from which a case is called malignant, in words.
-        synthetic: Whether the images are phantoms.
-    """
-
+    # `image` and `patient` -> one row a case: `case`, `patient_id`, `label`,
+    # `probability`, `prediction` (0 or 1).
     by_unit: dict[str, pd.DataFrame]
-    source: Path
+    source: Path  # the file
     role: str
-    threshold: str
-    synthetic: bool
+    threshold: str  # P(malignant) from which a case is called malignant, in words
+    synthetic: bool  # whether the images are phantoms
 
 
 def model_cases(

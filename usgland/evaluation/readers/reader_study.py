@@ -11,7 +11,7 @@ from usgland.evaluation.cases.predictions import check_role, complete_prediction
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.readers.model_beside import model_cases
 from usgland.evaluation.readers.readings import Readings
-from usgland.evaluation.readers.study import MEASURES, study_readers
+from usgland.evaluation.readers.study import MEASURES, agreements, study_readers
 from usgland.evaluation.statistics.scores import check_between_0_and_1
 
 # Columns of the tables of `ReaderStudy`.
@@ -128,8 +128,8 @@ def reader_study(
         pd.DataFrame(
             {"condition": condition, "readers": names}
             | {key: agreement[key] for key in OF_AGREEMENT}
-            for condition, agreements in study["agreement"].items()
-            for names, agreement in _agreements(agreements)
+            for condition, part in study["agreement"].items()
+            for names, agreement in agreements(part)
         ),
         pd.DataFrame(
             {"question": question, "measure": name}
@@ -157,14 +157,6 @@ def _check_model(readings: Readings, cases: pd.DataFrame) -> None:
             "`model` must have the labels that the readers' table has. Received: "
             f"another of {apart[0]!r}"
         )
-
-
-def _agreements(agreements: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names of readers, and how they agree: each pair, then all."""
-    for pair in agreements["pairs"]:
-        yield " and ".join(pair["readers"]), pair
-    if agreements["all"] is not None:
-        yield "all", agreements["all"]
 
 
 def _questions(

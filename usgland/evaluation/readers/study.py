@@ -1,6 +1,7 @@
 """A reader study: readers without and with clinical data, and against the model."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -223,3 +224,11 @@ def _agreement(readings: Readings, level: float) -> dict[str, Any]:
             every = fleiss_kappa(calls, level=level)._asdict()
         agreement[condition] = {"pairs": pairs, "all": every}
     return agreement
+
+
+def agreements(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names of readers, and how they agree in a condition: each pair, then all."""
+    for pair in part["pairs"]:
+        yield " and ".join(pair["readers"]), pair
+    if part["all"] is not None:
+        yield "all", part["all"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from usgland.evaluation.readers.study import agreements
 from usgland.evaluation.shown import names, text
 from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
 from usgland.evaluation.shown.text import format_number, format_p, format_percent
@@ -137,10 +138,9 @@ def _tests(study: dict[str, Any], question: str) -> Table:
 def _agreement(study: dict[str, Any]) -> Table:
     lines = []
     for condition, part in study["agreement"].items():
-        for pair in part["pairs"]:
-            readers = " and ".join(pair["readers"])
-            lines.append([condition, readers, "Cohen", *_agreed(pair)])
-        lines.append([condition, "all", "Fleiss", *_agreed(part["all"])])
+        for readers, kappa in agreements(part):
+            author = "Fleiss" if readers == "all" else "Cohen"
+            lines.append([condition, readers, author, *_agreed(kappa)])
     heads = ["Clinical data", "Readers", "Kappa of", "Kappa", "Standard error"]
     notes = [
         "Kappa falls as the share called malignant nears 0 or 1, at the same "
@@ -208,6 +208,7 @@ def average_questions(part: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    size = {"unit": study["unit"], "n": study["n"]}
     for condition, table in study["tables"].items():
         for row in table:
             for name, measure in row["figures"].items():
@@ -224,15 +225,13 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
         sizes = f"{test['n_a']}" if test["n_a"] == test["n_b"] else ""
         yield {"part": "tests", **test, "value": test["difference"], "n": sizes}
     for condition, part in study["agreement"].items():
-        every = [{"readers": ["all"], **part["all"]}] if part["all"] else []
-        for kappa in [*part["pairs"], *every]:
+        for readers, kappa in agreements(part):
             yield {
                 "part": "agreement",
                 "question": f"{condition} clinical data",
-                "reader": " and ".join(kappa["readers"]),
+                "reader": readers,
                 "figure": "kappa",
-                "unit": study["unit"],
-                "n": study["n"],
+                **size,
                 **kappa,
                 "value": kappa["kappa"],
             }
@@ -243,8 +242,7 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     "part": "average reader",
                     "question": question,
                     "figure": measure,
-                    "unit": study["unit"],
-                    "n": study["n"],
+                    **size,
                     **estimate,
                     "method": f"Obuchowski-Rockette, {part['covariance']}",
                 }
