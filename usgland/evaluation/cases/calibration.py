@@ -86,10 +86,6 @@ def fit_calibration(rows: pd.DataFrame, method: str) -> dict[str, Any]:
 def apply_calibration(rows: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
     """Replaces the network's logits and probabilities by calibrated ones.
 
-    Args:
-        rows: Predictions as the network gives them, with `logit`.
-        calibration: As `read_calibration` gives it, of one model.
-
     Returns:
         The rows with `logit` and `probability` (its sigmoid) calibrated, float64, and
         `model_logit`, what the network said, after `logit`.

@@ -193,11 +193,8 @@ def describe_validation(
 ) -> dict[str, Any]:
     """Checks that rows are images of validation, and says how many there are.
 
-    Args:
-        rows: Predictions, one row an image: patient_id, role and label.
-        purpose: What they are to do, e.g. `calibrate`.
-        way_out: What does without images of both labels.
-        both: Whether images of both labels are needed.
+    `purpose` is what they are to do, e.g. `calibrate`; `both`, whether that needs
+    images of both labels; `way_out`, the setting that does without.
 
     Raises:
         UserError: If there is no image, or only one label where both are needed.

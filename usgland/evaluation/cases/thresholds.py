@@ -210,11 +210,6 @@ def choose_operating_point(
 ) -> dict[str, Any]:
     """Chooses the threshold on validation images, and says what it was chosen on.
 
-    Args:
-        rows: Predictions, one row an image: patient_id, role, label, probability.
-        method: As in `choose_threshold`.
-        settings: Targets, cost ratio and prevalence.
-
     Returns:
         A point of `Thresholds`: threshold, method, unit, role, n_images, n_patients,
         sensitivity, specificity (NaN without cases of that class), and what was aimed

@@ -24,10 +24,8 @@ def additions(tables: Mapping[str, pd.DataFrame], *, level: float) -> dict[str, 
     The unit is the patient. The better single side is chosen by the very AUC that is
     compared, which favours it: the difference from it is, if anything, too small.
 
-    Args:
-        tables: Name -> predictions of the same cases, one row an image; `BOTH` is
-            what the others are compared with.
-        level: Of the intervals, in (0, 1).
+    `tables` are name -> predictions of the same cases, one row an image; `BOTH` is what
+    the others are compared with.
 
     Returns:
         synthetic, n_patients, n_benign, n_malignant, level and models: one dict a

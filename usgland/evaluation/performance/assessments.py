@@ -24,13 +24,8 @@ def assess(
 ) -> dict[str, Any]:
     """Calibration, net benefit and subgroups of predictions; writes nothing.
 
-    Args:
-        rows: Predictions of one role, as `read_predictions` gives them.
-        thresholds: Of the operating point.
-        settings: Resamples, level and seed.
-        prevalences: Others, in (0, 1), at which net benefit is given.
-        groups: Column -> the group of each row, as `group_names` gives it.
-        units: As in `metrics_of`.
+    `rows` and `units` are as in `metrics_of`. Net benefit is also given at other
+    `prevalences`, in (0, 1); `groups` are column -> the `group_names` of the rows.
 
     Returns:
         calibration (unit -> `assess_calibration`), decision_curve (a list, the first

@@ -102,11 +102,7 @@ def history_plot(
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """Reads history.csv: one row an epoch.
-
-    Raises:
-        UserError: If it cannot be read, or lacks rows, columns or numbers.
-    """
+    """Reads history.csv: one row an epoch; errors if rows, columns or numbers lack."""
     rows = read_table(path)
     missing = [name for name in HISTORY_COLUMNS if name not in rows]
     if missing or rows.empty:

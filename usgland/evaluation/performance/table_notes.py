@@ -24,10 +24,7 @@ Measures = Sequence[tuple[str, dict[str, Any]]]
 
 
 def metrics_notes(metrics: dict[str, Any]) -> list[str]:
-    """What a reader needs to take the measures for what they are, one line each.
-
-    `metrics` are of `metrics_of`, or read back from metrics.json.
-    """
+    """What a reader needs to take the measures for what they are, one line each."""
     images, patients = metrics["image"], metrics["patient"]
     notes = [
         *_leaks(metrics),

@@ -31,11 +31,7 @@ POINT_MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
 
 
 def point_name(point: Mapping[str, Any]) -> str:
-    """What an operating point was chosen for, such as `sensitivity 0.95`.
-
-    Args:
-        point: method, and what it aimed at, as `choose_operating_point` gives it.
-    """
+    """What a point of `choose_operating_point` was for, such as `sensitivity 0.95`."""
     method = point["method"]
     if "target" in point:
         return f"{method} {point['target']:g}"

@@ -31,10 +31,7 @@ class Layout(NamedTuple):
     def parts(self, text: str, *, head: bool, name: bool) -> list[list[str]]:
         """Lines of a cell, each in the parts between which it may be wrapped.
 
-        Args:
-            text: Of the cell.
-            head: Whether it is the head of its column.
-            name: Whether it is the first of its row.
+        `head` is whether it heads its column, `name` whether it is the first of a row.
         """
         between = WORDS if self.words_wrapped else NOWHERE
         if head:

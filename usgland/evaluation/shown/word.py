@@ -19,11 +19,7 @@ RED = (0xB0, 0, 0)
 
 
 def import_docx() -> Any:
-    """The package python-docx, an extra.
-
-    Raises:
-        UserError: If it is not there.
-    """
+    """The package python-docx, an extra; an error if it is not there."""
     try:
         import docx
     except ImportError as error:
