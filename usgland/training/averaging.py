@@ -1,6 +1,7 @@
 """Weights as arrays, and their moving average."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -34,7 +35,9 @@ class WeightAverage(keras.callbacks.Callback):
     def __init__(self, model: keras.Model, momentum: float | None):
         super().__init__()
         self._momentum = momentum
-        self._current = [] if momentum is None else _averaged_variables(model)
+        # Weights and the statistics of normalization layers, not seeds.
+        floats = [weight for weight in model.variables if weight.dtype.startswith("f")]
+        self._current = [] if momentum is None else floats
         self._averages = [tf.Variable(v.value) for v in self._current]
         self._steps = tf.Variable(0.0)
 
@@ -57,27 +60,14 @@ class WeightAverage(keras.callbacks.Callback):
 
     def restore(self, arrays: Sequence[np.ndarray]) -> None:
         """Takes up the state of a checkpoint."""
-        self._steps.assign(arrays[0])
-        for average, array in zip(self._averages, arrays[1:], strict=True):
-            average.assign(array)
+        assign_arrays([self._steps, *self._averages], arrays)
 
-    def in_place(self) -> "_AveragesInPlace":
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
         """A block in which the model has the averaged weights."""
-        return _AveragesInPlace(self._current, self._averages)
-
-
-class _AveragesInPlace:
-    def __init__(self, current: list, averages: list):
-        self._current, self._averages = current, averages
-
-    def __enter__(self) -> None:
-        self._before = arrays_of(self._current)
+        before = arrays_of(self._current)
         assign_arrays(self._current, [v.numpy() for v in self._averages])
-
-    def __exit__(self, *error: object) -> None:
-        assign_arrays(self._current, self._before)
-
-
-def _averaged_variables(model: keras.Model) -> list[keras.Variable]:
-    """Weights and the statistics of normalization layers, not seeds."""
-    return [weight for weight in model.variables if weight.dtype.startswith("float")]
+        try:
+            yield
+        finally:
+            assign_arrays(self._current, before)

@@ -12,6 +12,8 @@ from usgland.errors import UserError
 from usgland.files import write_whole
 
 Weights = list[np.ndarray]
+# What a damaged file raises; TypeError: its record is not ours.
+DAMAGED = (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error)
 
 
 @dataclass
@@ -70,15 +72,7 @@ def load_state(folder: Path) -> State:
                 group, slash, _ = name.partition("/")
                 if slash:
                     state.weights.setdefault(group, []).append(arrays[name])
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        TypeError,  # a record that is not ours
-        ValueError,
-        BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGED as error:
         raise UserError(
             f"Expected a checkpoint in {paths[-1]}. Received a damaged file; delete it "
             "to start this run again from its first epoch"

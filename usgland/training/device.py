@@ -17,12 +17,10 @@ PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "pandas")
 
 
 def prepare_devices(seed: int, *, deterministic: bool = True) -> None:
-    """Seeds everything, makes operations deterministic, for the whole process.
+    """Seeds Python, NumPy and TensorFlow, for the whole process.
 
-    Args:
-        seed: Of Python, NumPy and TensorFlow.
-        deterministic: Whether two runs give the same digits. Keras does not compile
-            with XLA in a process that was asked for this.
+    Two runs give the same digits if `deterministic`; Keras does not compile with XLA in
+    a process that was asked for this.
     """
     keras.utils.set_random_seed(seed)
     if deterministic:
@@ -47,24 +45,17 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def list_devices() -> list[str]:
-    """Names of the processors that TensorFlow can use."""
-    return [
-        tf.config.experimental.get_device_details(device).get(
-            "device_name", device.device_type
-        )
-        for device in tf.config.list_physical_devices()
-    ]
-
-
 def describe_environment() -> dict:
     """Versions, devices and the state of the code, for `environment.json`."""
+    details, devices = tf.config.experimental.get_device_details, []
+    for device in tf.config.list_physical_devices():
+        devices.append(details(device).get("device_name", device.device_type))
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "usgland": __version__,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "devices": list_devices(),
+        "devices": devices,
         "git_commit": _git_commit(),
         "command": " ".join(sys.argv),
     }
@@ -72,15 +63,10 @@ def describe_environment() -> dict:
 
 def _git_commit() -> str | None:
     """The commit of the code that runs, or None outside a checkout."""
-    folder = Path(__file__).parent
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    folder, silent = Path(__file__).parent, subprocess.DEVNULL
     try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        answer = subprocess.check_output(command, cwd=folder, stderr=silent, text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()
+    return answer.strip()

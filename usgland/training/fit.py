@@ -12,25 +12,12 @@ import pandas as pd
 import tensorflow as tf
 from rich.console import Console
 
+from usgland import runs
 from usgland.config import Config, dump_config, load_config
 from usgland.errors import UserError
 from usgland.files import remove_leftovers, write_json, write_text, write_whole
-from usgland.models.classifier import (
-    build_classifier,
-    image_layers,
-    pixels_to_logit,
-)
+from usgland.models.classifier import build_classifier, image_layers, pixels_to_logit
 from usgland.models.clinical import learn_encoding
-from usgland.runs import (
-    CHECKPOINT,
-    CONFIG,
-    ENVIRONMENT,
-    FOLDS,
-    HISTORY,
-    MODEL,
-    SPLITS,
-    TENSORBOARD,
-)
 from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state
 from usgland.training.device import describe_environment, precision, prepare_devices
@@ -61,12 +48,13 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         UserError: If the starting weights are missing or training diverges.
     """
     remove_leftovers(run)
-    if (run / MODEL).exists():
-        shutil.rmtree(run / CHECKPOINT, ignore_errors=True)
+    checkpoint = run / runs.CHECKPOINT
+    if (run / runs.MODEL).exists():
+        shutil.rmtree(checkpoint, ignore_errors=True)
         return
-    config = load_config(run / CONFIG)
+    config = load_config(run / runs.CONFIG)
     prepare_devices(config.train.seed, deterministic=not config.train.xla)
-    epochs_done = load_state(run / CHECKPOINT).epoch
+    epochs_done = load_state(checkpoint).epoch
     encoding = None
     if config.model.inputs != "image":
         encoding = learn_encoding(rows[rows["role"] == "train"], config.clinical)
@@ -78,7 +66,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     parts = _read_parts(model, rows, console)
     layers = image_layers(model, config)
     state = _train(learned, parts, config, run, layers, epochs_done, console)
-    finished = run / CHECKPOINT / MODEL
+    finished = checkpoint / runs.MODEL
     size = _save_model(model, config, encoding, finished)
     environment = describe_environment() | {
         "synthetic": bool((rows["synthetic"] == "1").all()),
@@ -89,9 +77,9 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "model_bytes": size,
         "seconds_per_image": _seconds_per_image(learned, parts[1]),
     }
-    write_json(run / ENVIRONMENT, environment)
-    finished.rename(run / MODEL)
-    shutil.rmtree(run / CHECKPOINT)
+    write_json(run / runs.ENVIRONMENT, environment)
+    finished.rename(run / runs.MODEL)
+    shutil.rmtree(checkpoint)
 
 
 def _read_parts(
@@ -135,20 +123,20 @@ def _train(
     with ProgressBar(console, total, epochs_done) as bar:
 
         def on_epoch(state):
-            write_history(state.history, run / HISTORY)
-            write_tensorboard(state.history, run / TENSORBOARD)
+            write_history(state.history, run / runs.HISTORY)
+            write_tensorboard(state.history, run / runs.TENSORBOARD)
             bar.show_epoch(state)
 
         state = train(
             learned,
             *parts,
             config,
-            run / CHECKPOINT,
+            run / runs.CHECKPOINT,
             image_layers=layers,
             on_epoch=on_epoch,
             callbacks=[bar],
         )
-    write_history(state.history, run / HISTORY)
+    write_history(state.history, run / runs.HISTORY)
     best = f"the best by {settings.monitor} (*)"
     reason = best if settings.keep == "best" else "the last"
     console.print(f"Kept epoch {kept_epoch(state) + 1}, {reason}", highlight=False)
@@ -188,11 +176,11 @@ def prepare_run(
     temporary = run.with_name(f".{run.name}-{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        write_text(temporary / CONFIG, dump_config(config))
-        with write_whole(temporary / SPLITS) as path:
+        write_text(temporary / runs.CONFIG, dump_config(config))
+        with write_whole(temporary / runs.SPLITS) as path:
             splits.to_csv(path, index=False)
         if folds:
-            (temporary / FOLDS).mkdir()
+            (temporary / runs.FOLDS).mkdir()
         temporary.rename(run)
     except OSError as error:
         raise UserError(

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from usgland.models.clinical import ClinicalEncoding, form_values, learn_encoding
 from usgland.schema import ClinicalSettings
+from usgland.training.predict import predictions_table
 
 ITERATIONS = 10_000  # at most; it converges in dozens
 
@@ -18,12 +19,8 @@ def logistic_predictions(
 ) -> pd.DataFrame:
     """Fits scikit-learn's logistic regression, with its default penalty, to a form.
 
-    It sees the features that the network sees (`ClinicalEncoding`), one row a
-    training patient, and has nothing to choose: no epoch, no rate.
-
-    Args:
-        rows: Checked rows with `role`, of which only `train` is learned from.
-        settings: Which columns.
+    It sees the features that the network sees (`ClinicalEncoding`), one row a patient
+    of the role train, and has nothing to choose: no epoch, no rate.
 
     Returns:
         Predictions of the rows of the roles val and test, as `predict_rows` gives
@@ -35,13 +32,7 @@ def logistic_predictions(
     regression.fit(_features(train, encoding), train["label"])
     others = rows[rows["role"].isin(["val", "test"])]
     logits = regression.decision_function(_features(others, encoding))
-    table = others[["image", "patient_id", "role"]].copy()
-    table["fold"] = others.get("fold", "")
-    table["label"] = others["label"].astype(int)
-    table["probability"] = 1 / (1 + np.exp(-logits))
-    table["logit"] = logits
-    table["synthetic"] = others["synthetic"]
-    return table
+    return predictions_table(others, logits, 1 / (1 + np.exp(-logits)))
 
 
 def _features(rows: pd.DataFrame, encoding: list[dict[str, Any]]) -> np.ndarray:

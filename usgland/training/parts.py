@@ -56,12 +56,8 @@ class Part(NamedTuple):
             return self.pixels
         if self.pixels is None:
             return self.form.features
-        image_given = np.ones_like(self.form.presence)
-        form_given = self.form.presence
-        if without == "image":
-            image_given = np.zeros_like(image_given)
-        if without == "form":
-            form_given = np.zeros_like(form_given)
+        form_given = self.form.presence * np.float32(without != "form")
+        image_given = np.full_like(form_given, without != "image")
         return self.pixels, self.form.features, image_given, form_given
 
 
@@ -70,21 +66,16 @@ def read_part(
 ) -> Part:
     """Reads what the rows' images and forms look like to a classifier.
 
-    Args:
-        model: A classifier.
-        rows: Checked rows.
-        without: `"image"` if no image shall be read: black pictures stand for them.
+    No image is read where `without` is `"image"`: black pictures stand for them.
     """
-    names = layer_names(model)
-    pixels, form = None, None
+    names, pixels = layer_names(model), None
     if PREPROCESSING in names:
         layer = model.get_layer(PREPROCESSING)
         if without == "image":
             pixels = np.zeros((len(rows), layer.size, layer.size, 1), "uint8")
         else:
             pixels = read_pixels(rows, layer.read)
-    if ENCODING in names:
-        form = read_form(model, rows)
+    form = read_form(model, rows) if ENCODING in names else None
     return Part(pixels, rows["label"].to_numpy(), form)
 
 
@@ -104,14 +95,10 @@ def read_form(model: keras.Model, rows: pd.DataFrame) -> Form:
 def describe_forms(model: keras.Model, rows: pd.DataFrame) -> list[str]:
     """Lines that say which values of the form are missing, or count as missing."""
     columns = model.get_layer(ENCODING).columns
-    lines = []
-    missing = {
-        column["name"]: int(
-            (rows[column["name"]].isna() | rows[column["name"]].eq("")).sum()
-        )
-        for column in columns
-    }
+    values = rows[[column["name"] for column in columns]]
+    missing = (values.isna() | values.isin([""])).sum()
     some = [f"{name} {count}" for name, count in missing.items() if count]
+    lines = []
     if some:
         lines.append(f"Missing on the form, of {len(rows)} rows: {', '.join(some)}")
     for name, words in unseen_words(rows, columns).items():

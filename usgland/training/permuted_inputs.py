@@ -18,12 +18,6 @@ def permuted_logits(
     All images of a patient get the value of the same other patient, so that a patient
     stays one patient.
 
-    Args:
-        model: A classifier that takes a form.
-        part: Held-out cases, as `read_part` gives them.
-        patient_ids: Who each case belongs to, `(cases,)`.
-        seed: Of the permutations.
-
     Returns:
         Name -> logits. `as it is` `(1, cases)`; every column, `whole form` and, where
         there is an image, `image`: `(PERMUTATIONS, cases)` each; then also

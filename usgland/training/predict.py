@@ -38,26 +38,25 @@ def predict_part(
 ) -> pd.DataFrame:
     """As `predict_rows`, of rows whose images and forms `part` holds already."""
     logits = predict_inputs(pixels_to_logit(model), part.inputs(without))
+    # In float32 all logits above 17 would tie at 1.
+    probabilities = scipy.special.expit(logits.astype("float64"))
+    return predictions_table(rows, logits, probabilities)
+
+
+def predictions_table(
+    rows: pd.DataFrame, logits: np.ndarray, probabilities: np.ndarray
+) -> pd.DataFrame:
+    """What `predict_rows` gives, of any model."""
     table = rows[["image", "patient_id", "role"]].copy()
     table["fold"] = rows.get("fold", "")
     table["label"] = rows["label"].astype(int)
-    # In float32 all logits above 17 would tie at 1.
-    table["probability"] = scipy.special.expit(logits.astype("float64"))
-    table["logit"] = logits
+    table["probability"], table["logit"] = probabilities, logits
     table["synthetic"] = rows["synthetic"]
     return table
 
 
 def predict_inputs(learned: keras.Model, inputs: Any) -> np.ndarray:
-    """The logit of each case.
-
-    Args:
-        learned: As `pixels_to_logit` gives it.
-        inputs: What it takes, as `Part.inputs` gives it.
-
-    Returns:
-        Float32 `(cases,)`.
-    """
+    """The logit of each case, float32 `(cases,)`, of what `Part.inputs` gives."""
     dataset = tf.data.Dataset.from_tensor_slices(inputs).batch(BATCH)
     if isinstance(inputs, tuple):
         dataset = dataset.map(lambda *several: (several,))  # else: inputs and labels

@@ -1,20 +1,13 @@
 """What a person watches while a network trains, and the logs they keep."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import pandas as pd
 import tensorflow as tf
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from usgland.errors import UserError
 from usgland.files import write_text
@@ -35,12 +28,12 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(self, console: Console, epochs: int, done: int = 0):
         super().__init__()
         self._console, self._epochs, self._done = console, epochs, done
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps, loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
+        self._bar = progress.Progress(
+            progress.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("steps, loss {task.fields[loss]}"),
+            progress.TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -86,11 +79,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
     """Writes one row an epoch as CSV; the file appears whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, text.getvalue())
+    write_text(path, pd.DataFrame(list(history)).to_csv(index=False, na_rep="nan"))
 
 
 def write_tensorboard(history: Sequence[dict[str, float]], folder: Path) -> None:
