@@ -165,13 +165,13 @@ def test_every_image_is_decoded_once(tmp_path, monkeypatch):
 def test_the_probes_ask_without_the_form(tmp_path, monkeypatch):
     both = make_run(tmp_path, "both")
     asked = []
-    real = shortcuts.logits_of
+    real = shortcuts.predict_inputs
 
     def ask(network, inputs):
         asked.append(inputs)
         return real(network, inputs)
 
-    monkeypatch.setattr(shortcuts, "logits_of", ask)
+    monkeypatch.setattr(shortcuts, "predict_inputs", ask)
     output = call("explain", both, "--limit", 0, "--shortcuts")
     assert "The form is withheld" in output
     assert len(asked) == len(shortcuts.NAMES)

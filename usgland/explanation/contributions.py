@@ -8,11 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from usgland.models.classifier import (
-    ENCODING,
-    pixels_to_pooled,
-    pooled_to_logit,
-)
+from usgland.models.classifier import ENCODING, pixels_to_pooled, pooled_to_logit
 from usgland.training.parts import Part
 
 # Up to so many columns every coalition is asked: 16,384 of 14 columns.
@@ -41,12 +37,8 @@ def make_contributions(
     """Shapley values of every column, for each case of a classifier with a form.
 
     A column that is absent from a coalition has its missing encoding; without any
-    value the form counts as not given.
-
-    Args:
-        model: A classifier of the form, or of image and form.
-        part: Its cases.
-        seed: Of the permutations, where there are too many columns for all.
+    value the form counts as not given. `seed` is that of the permutations, where there
+    are too many columns for all.
 
     Reference:
         Shapley, 1953; as a share of a prediction [Strumbelj and Kononenko,
@@ -61,22 +53,19 @@ def make_contributions(
     graph = tf.function(contributions_graph(model, seed=seed), reduce_retracing=True)
     image = None if part.pixels is None else pixels_to_pooled(model)
     values = []
-    for number in range(len(part.labels)):
-        case = slice(number, number + 1)
+    for number, features in enumerate(part.form.features):
         pooled = None
         if part.pixels is not None and image is not None:
-            pixels = part.pixels[case].astype("float32")
+            pixels = part.pixels[number][None].astype("float32")
             pooled = tf.cast(image(pixels, training=False), tf.float32)
-        features = tf.constant(part.form.features[case])
-        values.append(graph(pooled, features, tf.ones((1, 1))).numpy()[0])
-    exact = len(columns) <= EXACT_COLUMNS
-    method = (
-        f"exact Shapley values, {2 ** len(columns):,} coalitions of {len(columns)} "
-        "columns"
-        if exact
-        else f"Shapley values of {2 * PERMUTATIONS} permutations of {len(columns)} "
-        f"columns, seed {seed}"
-    )
+        values.append(graph(pooled, features[None], tf.ones((1, 1))).numpy()[0])
+    count = len(columns)
+    method = f"exact Shapley values, {2**count:,} coalitions of {count} columns"
+    if count > EXACT_COLUMNS:
+        method = (
+            f"Shapley values of {2 * PERMUTATIONS} permutations of {count} columns, "
+            f"seed {seed}"
+        )
     return Contributions(columns, np.array(values), method)
 
 
@@ -84,10 +73,6 @@ def contributions_graph(
     model: keras.Model, *, seed: int = 0
 ) -> Callable[[tf.Tensor | None, tf.Tensor, tf.Tensor | None], tf.Tensor]:
     """Graph code that gives what each column adds; it needs no Keras once traced.
-
-    Args:
-        model: A classifier of the form, or of image and form.
-        seed: Of the permutations, where there are too many columns for all.
 
     Returns:
         Maps the mean of the feature map `(batch, channels)`, the features of the form
@@ -140,10 +125,8 @@ def contributions_graph(
 def coalition_weights(players: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Which coalitions are asked, and how their worths add up to Shapley values.
 
-    Args:
-        players: How many: up to `EXACT_COLUMNS` every coalition is asked, else those
-            of random orders, each of which is also taken from its end.
-        seed: Of the orders.
+    Up to `EXACT_COLUMNS` players every coalition is asked, else those of random
+    orders, each of which is also taken from its end.
 
     Returns:
         Bool `(coalitions, players)` and float64 `(players, coalitions)`.
@@ -153,14 +136,8 @@ def coalition_weights(players: int, *, seed: int = 0) -> tuple[np.ndarray, np.nd
     numbers = np.arange(2**players)
     members = (numbers[:, None] >> np.arange(players)) & 1 == 1
     # The gain of joining `size` others counts by the share of orders that have it.
-    share = np.array(
-        [
-            math.factorial(size)
-            * math.factorial(players - size - 1)
-            / math.factorial(players)
-            for size in range(players)
-        ]
-    )
+    orders = [players * math.comb(players - 1, size) for size in range(players)]
+    share = 1 / np.array(orders)
     sizes = members.sum(axis=1)
     joined = share[np.maximum(sizes - 1, 0)]
     absent = share[np.minimum(sizes, players - 1)]

@@ -11,12 +11,7 @@ import numpy as np
 from keras import ops
 
 from usgland.errors import UserError
-from usgland.models.classifier import (
-    POOLED,
-    PREPROCESSING,
-    layer_names,
-    pixels_to_logit,
-)
+from usgland.models import classifier
 
 
 class Explained(NamedTuple):
@@ -71,16 +66,16 @@ def make_explained(model: keras.Model) -> Explained:
     Raises:
         UserError: If it has no image branch, and so nothing to look at.
     """
-    if PREPROCESSING not in layer_names(model):
+    if classifier.PREPROCESSING not in classifier.layer_names(model):
         raise UserError(
             "Expected a run whose model looks at images. Received one of the form "
             "alone (model.inputs=clinical), which has no convolution; `usgland "
             "evaluate` shows the importance of its columns"
         )
-    learned = pixels_to_logit(model)
+    learned = classifier.pixels_to_logit(model)
     whole = keras.models.clone_model(learned, clone_function=_float32)
     whole.set_weights(learned.get_weights())
-    layer = whole.get_layer(POOLED).input._keras_history.operation.name
+    layer = whole.get_layer(classifier.POOLED).input._keras_history.operation.name
     alone, held = _with_form_held(whole)
     return Explained(whole, alone, held, layer)
 
@@ -95,14 +90,11 @@ def _with_form_held(whole: keras.Model) -> tuple[keras.Model, list[Held]]:
         keras.Input(tensor.shape[1:], dtype="float32", name=tensor.name)
         for tensor in whole.inputs
     )
-    held = [
-        Held(tensor.shape[-1], name=f"held_{tensor.name}", dtype="float32")
-        for tensor in inputs[1:]
-    ]
-    replacements = {
-        id(tensor): layer(inputs[0])
-        for tensor, layer in zip(inputs[1:], held, strict=True)
-    }
+    held, replacements = [], {}
+    for tensor in inputs[1:]:
+        layer = Held(tensor.shape[-1], name=f"held_{tensor.name}", dtype="float32")
+        held.append(layer)
+        replacements[id(tensor)] = layer(inputs[0])
 
     def call(layer, *args, **kwargs):
         # `clone_model` itself cannot put a tensor in the place of an input.

@@ -7,20 +7,10 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import EvaluationSettings
-from usgland.evaluation.statistics.bootstrap import (
-    percentile_interval,
-    resample_patients,
-)
-from usgland.explanation.letterbox import to_square
+from usgland.evaluation.statistics import bootstrap
+from usgland.explanation import regions
+from usgland.explanation.letterbox import Letterbox, to_square
 from usgland.explanation.perturbation import curve_scores
-from usgland.explanation.regions import (
-    REGIONS,
-    centre_map,
-    energy_shares,
-    overlap,
-    points_at,
-    regions_of,
-)
 from usgland.explanation.subject import Subject
 
 # Name of a column -> how tables call it.
@@ -45,7 +35,7 @@ GROUPS = {"all": None, "benign": 0, "malignant": 1}
 def baseline_maps(subject: Subject, *, seed: int = 0) -> dict[str, np.ndarray]:
     """Maps of `BASELINES`, `(cases, size, size)` each."""
     rng = np.random.default_rng(seed)
-    centre = np.stack([centre_map(box) for box in subject.boxes])
+    centre = np.stack([regions.centre_map(box) for box in subject.boxes])
     noise = np.zeros_like(centre)
     for square, box in zip(noise, subject.boxes, strict=True):
         square[box.inside()] = rng.random((box.rows, box.columns))
@@ -65,7 +55,7 @@ def measure_maps(
     Args:
         subject: The cases.
         maps: `(cases, size, size)`.
-        method: Its name, for the column `method`.
+        method: For the column `method`.
         label: For which the maps are evidence.
         correlations: `shuffled` and `other_run`, `(cases,)` each, where they are known.
 
@@ -78,24 +68,26 @@ def measure_maps(
     rows["deletion"], rows["insertion"] = curve_scores(
         subject.explained.whole, subject.part.inputs(), maps, subject.boxes, label=label
     )
-    places = [_place(values, subject, number) for number, values in enumerate(maps)]
-    for name in ("pointing", "overlap", *REGIONS):
-        rows[name] = [place.get(name, np.nan) for place in places]
+    places = zip(maps, subject.masks, subject.boxes, strict=True)
+    measured = pd.DataFrame([_place(*place) for place in places], index=rows.index)
+    names = ["pointing", "overlap", *regions.REGIONS]
+    rows[names] = measured.reindex(columns=names)
     for name in ("shuffled", "other_run"):
         rows[name] = correlations.get(name, np.nan)
     return rows
 
 
-def _place(values: np.ndarray, subject: Subject, number: int) -> dict[str, float]:
+def _place(
+    values: np.ndarray, mask: np.ndarray | None, box: Letterbox
+) -> dict[str, float]:
     """Where the map of one case lies; nothing without a mask."""
-    mask, box = subject.masks[number], subject.boxes[number]
     square = None if mask is None else to_square(mask, box)
     if square is None or not square.any():
         return {}
     return {
-        "pointing": points_at(values, square),
-        "overlap": overlap(values, square),
-        **energy_shares(values, regions_of(square, box)),
+        "pointing": regions.points_at(values, square),
+        "overlap": regions.overlap(values, square),
+        **regions.energy_shares(values, regions.regions_of(square, box)),
     }
 
 
@@ -103,7 +95,7 @@ def summarize(measured: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFr
     """Means with intervals over patients, for all, benign and malignant images.
 
     Args:
-        measured: As `measure_maps` gives it, of several methods.
+        measured: What `measure_maps` gives of each method.
         settings: Of the intervals.
 
     Returns:
@@ -132,33 +124,34 @@ def mean_over_patients(
 ) -> dict[str, Any]:
     """The mean of a measure over images, its interval over patients.
 
-    Args:
-        values: `(cases,)`, NaN where undefined, which are left out.
-        patient_ids: `(cases,)`.
-        settings: Of the interval.
-
     Returns:
-        value, low, high (NaN without cases or interval), n and interval.
+        value, low, high (NaN without cases or interval), n and interval. Values of NaN
+        are left out.
     """
     known = ~np.isnan(values)
     values, patient_ids = values[known], np.asarray(patient_ids).astype(str)[known]
     if not len(values):
-        undefined = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
-        return {**undefined, "interval": "none: no case in which it is defined"}
-    ids, patient = np.unique(patient_ids, return_inverse=True)
-    drawn = resample_patients(len(ids), settings.bootstrap_resamples, settings.seed)
-    sums, counts = (
-        np.bincount(patient, weights=weights, minlength=len(ids))
-        for weights in (values, np.ones(len(values)))
+        reason = "no case in which it is defined"
+        return interval_row(np.nan, 0, bootstrap.no_interval(reason))
+    draws = bootstrap.draw_patients(
+        patient_ids, resamples=settings.bootstrap_resamples, seed=settings.seed
     )
-    means = (drawn @ sums) / (drawn @ counts)
-    interval = percentile_interval(
-        means, level=settings.confidence_level, seed=settings.seed
+    sums, counts = np.bincount(draws.patient, values), np.bincount(draws.patient)
+    interval = bootstrap.percentile_interval(
+        (draws.counts @ sums) / (draws.counts @ counts),
+        level=settings.confidence_level,
+        seed=settings.seed,
     )
-    return {
-        "value": float(values.mean()),
-        "low": interval.low,
-        "high": interval.high,
-        "n": len(values),
-        "interval": interval.how(),
-    }
+    return interval_row(float(values.mean()), len(values), interval)
+
+
+def interval_row(value: float, n: int, interval: bootstrap.Interval) -> dict[str, Any]:
+    """A measure of `n` cases as tables have it."""
+    low, high, how = interval.low, interval.high, interval.how()
+    return {"value": value, "low": low, "high": high, "n": n, "interval": how}
+
+
+def interval_note(table: pd.DataFrame) -> str:
+    """How the intervals of a table of such rows were made."""
+    made = table.loc[table["low"].notna(), "interval"]
+    return f"Intervals: {made.iloc[0]}." if len(made) else "No interval could be made."

@@ -6,14 +6,10 @@ from usgland.models.decoding import AT_ONCE
 
 
 def gradcam_of(feature_map: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-    """Channels of a feature map, weighted by their mean gradient.
+    """Channels of a feature map, weighted by the mean gradient of the score by them.
 
-    Args:
-        feature_map: `(batch, height, width, channels)`.
-        gradient: Of the score by the feature map, of its shape.
-
-    Returns:
-        Float32 `(batch, height, width)`, not negative.
+    Both are `(batch, height, width, channels)`; the result is float32 `(batch, height,
+    width)`, not negative.
 
     Reference:
         [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2.
@@ -45,11 +41,11 @@ def heatmap_png(maps: tf.Tensor, sides: tf.Tensor, size: int) -> tf.Tensor:
         largest = tf.reduce_max(square)
         square = tf.math.divide_no_nan(square, largest)
         longer = tf.reduce_max(original)
-        rows_columns = tf.maximum((original * size + longer // 2) // longer, 1)
-        before = (size - rows_columns) // 2
-        inside = tf.slice(
-            square, [before[0], before[1], 0], [*tf.unstack(rows_columns), 1]
+        rows, columns = tf.unstack(
+            tf.maximum((original * size + longer // 2) // longer, 1)
         )
+        before = [(size - rows) // 2, (size - columns) // 2, 0]
+        inside = tf.slice(square, before, [rows, columns, 1])
         whole = tf.image.resize(inside, original)
         grey = tf.round(255 * tf.clip_by_value(whole, 0.0, 1.0))
         return tf.io.encode_png(tf.cast(grey, tf.uint8))

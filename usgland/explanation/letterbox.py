@@ -56,12 +56,7 @@ def letterbox_of(height: int, width: int, size: int) -> Letterbox:
 def to_original(square: np.ndarray, box: Letterbox) -> np.ndarray:
     """Cuts the padding off a map of the square and gives it the original size.
 
-    Args:
-        square: Float32 `(size, size)`.
-        box: Of the image.
-
-    Returns:
-        Float32 `(height, width)`, bilinear.
+    Float32 `(size, size)` becomes `(height, width)`, bilinear.
     """
     inside = np.ascontiguousarray(square[box.inside()], "float32")
     return cv2.resize(inside, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
@@ -70,19 +65,12 @@ def to_original(square: np.ndarray, box: Letterbox) -> np.ndarray:
 def to_square(mask: np.ndarray, box: Letterbox) -> np.ndarray:
     """A mask of the original image as it stands in the square.
 
-    Args:
-        mask: Bool `(height, width)`.
-        box: Of the image.
-
-    Returns:
-        Bool `(size, size)`: at least half of the pixel is in the mask.
+    Bool `(height, width)` becomes `(size, size)`: at least half of the pixel is in the
+    mask.
     """
     square = np.zeros((box.size, box.size), bool)
-    shrunk = cv2.resize(
-        mask.astype("float32"),
-        (box.columns, box.rows),
-        interpolation=cv2.INTER_AREA,
-    )
+    sides = (box.columns, box.rows)
+    shrunk = cv2.resize(mask.astype("float32"), sides, interpolation=cv2.INTER_AREA)
     square[box.inside()] = shrunk >= 0.5
     return square
 

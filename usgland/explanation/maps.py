@@ -29,7 +29,7 @@ def make_maps(
     """How much each pixel of each case speaks for a label.
 
     Args:
-        explained: As `make_explained` gives it.
+        explained: The network.
         inputs: As `Part.inputs` gives it: pixels, or a tuple that begins with them.
         method: One of `METHODS`.
         label: `"malignant"`: evidence for it; `"benign"`: evidence against it.
@@ -58,10 +58,12 @@ def make_maps(
         maps = _gradcam(explained, arrays, label)
     else:
         make = _tf_keras_vis(explained, method, label)
-        cases = range(len(arrays[0]))
-        maps = np.stack(
-            [_map_of_case(explained, arrays, case, make, seed) for case in cases]
-        )
+        of_cases = []
+        for pixels, *form in zip(*arrays, strict=True):
+            explained.hold(tuple(values[None] for values in form))
+            with _quiet_and_seeded(seed):
+                of_cases.append(np.asarray(make(pixels[None].astype("float32")))[0])
+        maps = np.stack(of_cases)
     size = arrays[0].shape[1]
     if maps.shape[1:] != (size, size):
         maps = tf.image.resize(maps[..., None], (size, size)).numpy()[..., 0]
@@ -82,11 +84,9 @@ def gradcam_graph(explained: Explained, label: str) -> Callable[..., tf.Tensor]:
         Maps the inputs of `explained.whole`, one tensor each, to float32 `(batch,
         height, width)`, not negative, of the size of the last feature map.
     """
-    whole = explained.whole
+    whole, sign = explained.whole, _sign(label)
     feature_map = whole.get_layer(explained.layer).output
     network = keras.Model(whole.input, [feature_map, whole.output])
-    sign = _sign(label)
-
     # Without a signature the last, smaller batch would trace it again.
     specs = [tf.TensorSpec(tensor.shape, tf.float32) for tensor in whole.inputs]
 
@@ -111,19 +111,6 @@ def _gradcam(
         batch = [array[start : start + BATCH].astype("float32") for array in arrays]
         maps.append(graph(*map(tf.constant, batch)).numpy())
     return np.concatenate(maps)
-
-
-def _map_of_case(
-    explained: Explained,
-    arrays: tuple[np.ndarray, ...],
-    case: int,
-    make: Callable[[np.ndarray], np.ndarray],
-    seed: int,
-) -> np.ndarray:
-    explained.hold(tuple(array[case : case + 1] for array in arrays[1:]))
-    pixels = arrays[0][case : case + 1].astype("float32")
-    with _quiet_and_seeded(seed):
-        return np.asarray(make(pixels))[0]
 
 
 def _tf_keras_vis(
@@ -156,13 +143,8 @@ def _tf_keras_vis(
         return lambda pixels: visualize(from_zero, pixels, **cam)
     if method == "smoothgrad":
         saliency = Saliency(model)
-        return lambda pixels: saliency(
-            score,
-            pixels,
-            smooth_samples=SMOOTH_SAMPLES,
-            smooth_noise=SMOOTH_NOISE,
-            normalize_map=False,
-        )
+        smooth = {"smooth_samples": SMOOTH_SAMPLES, "smooth_noise": SMOOTH_NOISE}
+        return lambda pixels: saliency(score, pixels, normalize_map=False, **smooth)
     scorecam = Scorecam(_with_two_logits(model))
     logit = LABELS.index(label)
     channels = model.get_layer(explained.layer).output.shape[-1]

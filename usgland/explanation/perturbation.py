@@ -10,7 +10,6 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
 from usgland.explanation.letterbox import Letterbox
-from usgland.training.predict import predict_inputs
 
 STEPS = 20  # parts in which the pixels of an image go or come
 BLUR = 1 / 16  # standard deviation of where insertion begins, of the square's side
@@ -33,7 +32,7 @@ def curve_scores(
     strength go in a random order.
 
     Args:
-        network: Takes `inputs`, gives the logit of P(malignant).
+        network: Gives the logit of P(malignant).
         inputs: As `Part.inputs` gives it: uint8 pixels, or a tuple that begins so.
         maps: `(cases, size, size)`.
         boxes: Where each image stands in the square; the padding stays.
@@ -55,38 +54,22 @@ def curve_scores(
     for number, (values, box) in enumerate(zip(maps, boxes, strict=True)):
         pixels = arrays[0][number].astype("float32")
         pictures = _sequences(pixels, values, box, rng)
-        form = (_repeat(array[number], len(pictures)) for array in arrays[1:])
-        logits = predict_batch(network, (pictures, *form))
+        form = (array[number].astype("float32") for array in arrays[1:])
+        repeated = (np.repeat(part[None], len(pictures), axis=0) for part in form)
+        tensors = tuple(map(tf.constant, (pictures, *repeated)))
+        logits = network.predict_on_batch(tensors if len(tensors) > 1 else pictures)
+        logits = np.asarray(logits, "float64")[:, 0]
         probabilities = expit(logits if label == "malignant" else -logits)
         deletion.append(np.trapezoid(probabilities[: STEPS + 1], dx=1 / STEPS))
         insertion.append(np.trapezoid(probabilities[STEPS + 1 :], dx=1 / STEPS))
     return np.array(deletion), np.array(insertion)
 
 
-def predict_batch(network: keras.Model, arrays: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The logits `(cases,)` of a batch of float32 inputs, float64."""
-    tensors = tuple(map(tf.constant, arrays))
-    logits = network.predict_on_batch(tensors if len(tensors) > 1 else tensors[0])
-    return np.asarray(logits, "float64")[:, 0]
-
-
-def logits_of(network: keras.Model, inputs: Any) -> np.ndarray:
-    """The logits `(cases,)` of any number of cases, float64."""
-    return predict_inputs(network, inputs).astype("float64")
-
-
 def blurred(pixels: np.ndarray, box: Letterbox) -> np.ndarray:
-    """The image inside the square, blurred, its padding left as it is.
-
-    Args:
-        pixels: Float32 `(size, size, 1)`.
-        box: Where the image stands.
-    """
-    result = pixels.copy()
-    inside = pixels[box.inside()][..., 0]
-    result[(*box.inside(), 0)] = gaussian_filter(
-        inside, BLUR * box.size, mode="nearest"
-    )
+    """The image inside the square `(size, size, 1)`, blurred, its padding as it is."""
+    result, inside = pixels.copy(), pixels[box.inside()][..., 0]
+    vague = gaussian_filter(inside, BLUR * box.size, mode="nearest")
+    result[(*box.inside(), 0)] = vague
     return result
 
 
@@ -107,7 +90,3 @@ def _sequences(
     deletion = [np.where(step < i, flat, pixels) for i in range(STEPS + 1)]
     insertion = [np.where(step < i, pixels, vague) for i in range(STEPS + 1)]
     return np.stack(deletion + insertion).astype("float32")
-
-
-def _repeat(values: np.ndarray, times: int) -> np.ndarray:
-    return np.repeat(values[None].astype("float32"), times, axis=0)

@@ -4,7 +4,7 @@ Every panel shows the original at its original size, one pixel of the file for o
 the image (small images: a whole number of pixels).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,14 +54,7 @@ class Case(NamedTuple):
 
 
 def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
-    """The picture of one case.
-
-    Args:
-        case: What is drawn.
-        method: Name of the saliency method.
-        label: `"malignant"` or `"benign"`: for which the map is evidence.
-        colours: Key of `COLOURS`.
-    """
+    """The picture of one case; its map is evidence for the label."""
     height, width = case.grey.shape
     enlarged = max(1, -(-SMALLEST_PANEL // width))
     panel = (width * enlarged / DPI, height * enlarged / DPI)
@@ -84,10 +77,19 @@ def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
     image, overlay, map_alone = axes[:3]
     for panel_axes in (image, overlay, map_alone):
         panel_axes.set_axis_off()
-    _show_grey(image, case.grey)
-    _show_grey(overlay, case.grey)
-    _show_map(overlay, shown, colours, OPACITY)
-    _show_map(map_alone, shown, colours, 1.0)
+    for grey_axes in (image, overlay):
+        grey_axes.imshow(
+            case.grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+        )
+    for map_axes, alpha in ((overlay, OPACITY), (map_alone, 1.0)):
+        map_axes.imshow(
+            shown,
+            cmap=COLOURS[colours],
+            vmin=0,
+            vmax=1,
+            alpha=alpha,
+            interpolation="nearest",
+        )
     if method not in BRIGHTEST:  # a gradient is too grainy for an outline
         draw_outline(overlay, shown >= OUTLINE_LEVEL, MAP_LINE, "--", 0.7)
     if case.mask is not None:
@@ -102,13 +104,19 @@ def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
         fontsize=5.5,
         va="bottom",
     )
-    _legend(
+    text = f"no {meaning(method, label)} in this image"
+    if shown.any():
+        text = scale_text(method, label, "the padded image")
+    width = 3 * panel[0] / size[0]
+    draw_legend(
         figure,
-        (3 * panel[0] / size[0], total),
-        shown,
-        case,
-        meaning(method, label),
-        colours,
+        (0.02 * width, 0.34 / total, 0.42 * width, 0.09 / total),
+        (0.5 * width, 0.06 / total),
+        legend_keys("lesion mask" if case.mask is not None else "", width=0.9),
+        text=text,
+        colours=colours,
+        tick=1.5,
+        fontsizes=(4.5, 4.8),
     )
     return figure
 
@@ -161,21 +169,6 @@ def _inches(text: str) -> float:
     return TextPath((0, 0), text, size=BAR_FONT).get_extents().width / 72
 
 
-def _show_grey(axes: Axes, grey: np.ndarray) -> None:
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-
-
-def _show_map(axes: Axes, values: np.ndarray, colours: str, alpha: float) -> None:
-    axes.imshow(
-        values,
-        cmap=COLOURS[colours],
-        vmin=0,
-        vmax=1,
-        alpha=alpha,
-        interpolation="nearest",
-    )
-
-
 def draw_outline(
     axes: Axes, region: np.ndarray, colour: str, style: str, width: float
 ) -> None:
@@ -190,44 +183,54 @@ def draw_outline(
         )
 
 
-def _legend(
+def scale_text(method: str, label: str, picture: str) -> str:
+    """What stands under the scale of the colours."""
+    return f"{meaning(method, label)}, 1 = the strongest pixel of {picture}"
+
+
+def legend_keys(mask: str, width: float | None = None) -> list[Line2D]:
+    """The line around a map and, under the name `mask` if it has one, the mask's."""
+    outline = Line2D([], [], linewidth=width, linestyle="--", color=MAP_LINE)
+    outline.set_label(f"map at {OUTLINE_LEVEL:g}")
+    if not mask:
+        return [outline]
+    return [outline, Line2D([], [], linewidth=width, color=MASK_LINE, label=mask)]
+
+
+def draw_legend(
     figure: Figure,
-    extent: tuple[float, float],
-    shown: np.ndarray,
-    case: Case,
-    what: str,
+    scale_place: tuple[float, float, float, float],
+    keys_place: tuple[float, float],
+    keys: Sequence[Line2D],
+    *,
+    text: str,
     colours: str,
+    tick: float,
+    fontsizes: tuple[float, float],
 ) -> None:
-    """The scale of the colours, and what each line is."""
-    width, total = extent
-    scale = figure.add_axes(
-        (0.02 * width, 0.34 / total, 0.42 * width, 0.09 / total), label="scale"
-    )
+    """The scale of the colours with its text, and what each line is.
+
+    Args:
+        figure: On which they are drawn.
+        scale_place: Left, bottom, width and height of the scale, shares of the figure.
+        keys_place: Left and bottom of the lines' names, likewise.
+        keys: The lines.
+        text: Under the scale.
+        colours: Key of `COLOURS`.
+        tick: Length of the scale's ticks, points.
+        fontsizes: Of the scale and of the lines' names, points.
+    """
+    scale = figure.add_axes(scale_place, label="scale")
     scale.imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS[colours], aspect="auto")
     scale.set_yticks([])
     scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
-    scale.tick_params(labelsize=4.5, length=1.5, pad=1)
-    text = f"{what}, 1 = the strongest pixel of the padded image"
-    if not shown.any():
-        text = f"no {what} in this image"
-    scale.set_xlabel(text, fontsize=4.5, labelpad=1)
-    keys = [
-        Line2D(
-            [],
-            [],
-            color=MAP_LINE,
-            linestyle="--",
-            linewidth=0.9,
-            label=f"map at {OUTLINE_LEVEL:g}",
-        )
-    ]
-    if case.mask is not None:
-        keys.append(Line2D([], [], color=MASK_LINE, linewidth=0.9, label="lesion mask"))
+    scale.tick_params(labelsize=fontsizes[0], length=tick, pad=1)
+    scale.set_xlabel(text, fontsize=fontsizes[0], labelpad=1)
     figure.legend(
         handles=keys,
         loc="lower left",
-        bbox_to_anchor=(0.5 * width, 0.06 / total),
-        fontsize=4.8,
+        bbox_to_anchor=keys_place,
+        fontsize=fontsizes[1],
         ncols=2,
         facecolor="0.35",
         labelcolor="white",

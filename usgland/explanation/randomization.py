@@ -39,10 +39,7 @@ def rank_correlations(
 ) -> np.ndarray:
     """Spearman's correlation of two maps of each case, over the pixels of the image.
 
-    Args:
-        maps: `(cases, size, size)`.
-        others: Likewise.
-        boxes: Where each image stands in the square.
+    Maps are `(cases, size, size)`.
 
     Returns:
         `(cases,)` in [-1, 1]; NaN where one of the maps is the same everywhere.

@@ -27,23 +27,18 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 def regions_of(mask: np.ndarray, box: Letterbox) -> dict[str, np.ndarray]:
     """Parts the square into the names of `REGIONS`.
 
-    Args:
-        mask: The lesion, bool `(size, size)`.
-        box: Where the image stands in the square.
-
     Returns:
-        Name -> bool `(size, size)`. `border` is what lies within `band_pixels` of the
-        lesion's outline, on either side of it; `inside` the rest of the lesion;
-        `outside` the rest of the image; `padding` what is not of the image.
+        Name -> bool `(size, size)`, as the lesion's mask is. `border` is what lies
+        within `band_pixels` of the lesion's outline, on either side of it; `inside` the
+        rest of the lesion; `outside` the rest of the image; `padding` what is not of
+        the image.
     """
     pixels = band_pixels(box.size)
     image = np.zeros(mask.shape, bool)
     image[box.inside()] = True
     # The frame of the picture is no border of the lesion.
-    core = cv2.erode(
-        mask.astype("uint8"), _disc(pixels), borderType=cv2.BORDER_CONSTANT
-    )
-    inside = (core > 0) & image
+    border = {"borderType": cv2.BORDER_CONSTANT}
+    inside = (cv2.erode(mask.astype("uint8"), _disc(pixels), **border) > 0) & image
     near = grown(mask, pixels) & image
     return {
         "inside": inside,
@@ -80,11 +75,7 @@ def points_at(values: np.ndarray, mask: np.ndarray) -> float:
 
 
 def overlap(values: np.ndarray, mask: np.ndarray) -> float:
-    """Intersection over union of the highlighted pixels and the lesion.
-
-    Returns:
-        In [0, 1]; NaN for a map of zeros.
-    """
+    """Intersection over union of what is highlighted and the lesion; NaN for zeros."""
     if not values.any():
         return float("nan")
     lit = values >= OVERLAP_LEVEL * values.max()
@@ -94,9 +85,8 @@ def overlap(values: np.ndarray, mask: np.ndarray) -> float:
 def centre_map(box: Letterbox) -> np.ndarray:
     """A map that knows nothing of the model: a bump on the middle of the image.
 
-    Returns:
-        Float32 `(size, size)` in [0, 1]; its standard deviation is a quarter of the
-        image's sides.
+    Float32 `(size, size)` in [0, 1]; its standard deviation is a quarter of the
+    image's sides.
     """
     y, x = np.mgrid[: box.size, : box.size]
     middle = (box.size - 1) / 2

@@ -6,22 +6,11 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from usgland.evaluation.shown.names import WORDS
 from usgland.evaluation.shown.plot_frame import BAND_INCHES, mark_synthetic, new_plot
-from usgland.explanation.choices import COLOURS
-from usgland.explanation.pictures import (
-    BRIGHTEST,
-    MAP_LINE,
-    MASK_LINE,
-    OUTLINE_LEVEL,
-    Case,
-    draw_outline,
-    meaning,
-    overlay_of,
-    shown_map,
-)
+from usgland.explanation import pictures
+from usgland.explanation.pictures import Case
 
 COLUMNS = 6
 MOST = 24  # overlays of a sheet
@@ -38,11 +27,9 @@ ORDERS = {
 def sort_cases(cases: Sequence[Case], order: str) -> list[Case]:
     """The cases of a sheet.
 
-    Args:
-        cases: All of them.
-        order: `"error"`: by the distance of P(malignant) from the label, those without
-            one left out; `"confidence"`: by its distance from one half; `"class"`: half
-            of the sheet for each label.
+    The order `"error"` is by the distance of P(malignant) from the label, those without
+    one left out; `"confidence"` by its distance from one half; `"class"` has half of
+    the sheet for each label.
     """
     if order == "error":
         known = [case for case in cases if case.label in (0, 1)]
@@ -74,36 +61,37 @@ def sheet_plot(
     for number, case in enumerate(cases):
         row, column = divmod(number, COLUMNS)
         bottom = BOTTOM + (rows - 1 - row) * (CELL[1] + 0.3)
-        axes = figure.add_axes(
-            (
-                (column + 0.03) / COLUMNS,
-                bottom / total,
-                0.94 / COLUMNS,
-                CELL[1] / total,
-            ),
-            label=f"case{number}",
-        )
+        left, width = (column + 0.03) / COLUMNS, 0.94 / COLUMNS
+        place = (left, bottom / total, width, CELL[1] / total)
+        axes = figure.add_axes(place, label=f"case{number}")
         _draw_cell(axes, case, method, colours)
-    figure.text(
-        0.005,
-        (size[1] - 0.2) / total,
-        f"{method}, {meaning(method, label)}: {len(cases)} images, {ORDERS[order]}",
-        fontsize=10,
+    meaning = pictures.meaning(method, label)
+    title = f"{method}, {meaning}: {len(cases)} images, {ORDERS[order]}"
+    figure.text(0.005, (size[1] - 0.2) / total, title, fontsize=10)
+    pictures.draw_legend(
+        figure,
+        (0.02, 0.4 / total, 0.35, 0.12 / total),
+        (0.42, 0.2 / total),
+        pictures.legend_keys("lesion mask, where there is one"),
+        text=pictures.scale_text(method, label, "each padded image"),
+        colours=colours,
+        tick=2,
+        fontsizes=(7, 7.5),
     )
-    _draw_legend(figure, total, meaning(method, label), colours)
     return figure
 
 
 def _draw_cell(axes: Axes, case: Case, method: str, colours: str) -> None:
     scale = SIDE / max(case.grey.shape)
-    overlay = _resize(overlay_of(case, method, colours), scale)
+    overlay = _resize(pictures.overlay_of(case, method, colours), scale)
     axes.imshow(overlay, interpolation="nearest")
-    strong = _resize(shown_map(case.map, method), scale) >= OUTLINE_LEVEL
-    if method not in BRIGHTEST:
-        draw_outline(axes, strong, MAP_LINE, "--", 0.8)
+    if method not in pictures.BRIGHTEST:
+        shown = _resize(pictures.shown_map(case.map, method), scale)
+        strong = shown >= pictures.OUTLINE_LEVEL
+        pictures.draw_outline(axes, strong, pictures.MAP_LINE, "--", 0.8)
     if case.mask is not None:
         mask = _resize(case.mask.astype("float32"), scale) >= 0.5
-        draw_outline(axes, mask, MASK_LINE, "-", 0.8)
+        pictures.draw_outline(axes, mask, pictures.MASK_LINE, "-", 0.8)
     axes.set_axis_off()
     axes.set_anchor("N")
     word = WORDS[case.label] if case.label in (0, 1) else "unknown"
@@ -119,30 +107,3 @@ def _resize(values: np.ndarray, scale: float) -> np.ndarray:
         values.astype("float32"), None, fx=scale, fy=scale, interpolation=method
     )
     return np.clip(resized, 0, 1)
-
-
-def _draw_legend(figure: Figure, total: float, what: str, colours: str) -> None:
-    scale = figure.add_axes((0.02, 0.4 / total, 0.35, 0.12 / total), label="scale")
-    scale.imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS[colours], aspect="auto")
-    scale.set_yticks([])
-    scale.set_xticks([0, 128, 255], ["0", "0.5", "1"])
-    scale.tick_params(labelsize=7, length=2, pad=1)
-    scale.set_xlabel(
-        f"{what}, 1 = the strongest pixel of each padded image",
-        fontsize=7,
-        labelpad=1,
-    )
-    keys = [
-        Line2D([], [], color=MAP_LINE, linestyle="--", label=f"map at {OUTLINE_LEVEL}"),
-        Line2D([], [], color=MASK_LINE, label="lesion mask, where there is one"),
-    ]
-    figure.legend(
-        handles=keys,
-        loc="lower left",
-        bbox_to_anchor=(0.42, 0.2 / total),
-        fontsize=7.5,
-        ncols=2,
-        facecolor="0.35",
-        labelcolor="white",
-        framealpha=1,
-    )

@@ -1,24 +1,23 @@
 """The shortcut probes in words and as a table; the verdict is the first line."""
 
+from typing import Any
+
 import pandas as pd
 
 from usgland.evaluation.shown.table import Document, Table, rows
-from usgland.evaluation.shown.text import (
-    format_interval,
-    format_number,
-    format_percent,
-)
-from usgland.explanation.regions import BAND
+from usgland.evaluation.shown.text import format_measure, format_number, format_percent
+from usgland.explanation.faithfulness import interval_note
+from usgland.explanation.regions import band_pixels
 from usgland.explanation.shortcuts import FRAME, NAMES
 
 
 def verdict(table: pd.DataFrame) -> str:
     """One sentence: how much of the AUC is left without the lesion.
 
-    Args:
-        table: As `probe_shortcuts` gives it. Without masks it judges the frame.
+    Of a table without masks it judges the frame.
     """
-    probes = {row["probe"]: row for row in table.to_dict("records")}
+    records: list[dict[Any, Any]] = table.to_dict("records")
+    probes = {row["probe"]: row for row in records}
     probe, what = "no_box", "Without the lesion"
     if probe not in probes:
         probe, what = "frame_only", "From the frame of the image alone"
@@ -26,7 +25,7 @@ def verdict(table: pd.DataFrame) -> str:
     against = f"against {format_number(whole['value'], 2)} with the whole image"
     if left["value"] != left["value"]:
         return f"{what}: the AUC is not defined, as cases of one label are missing."
-    auc = f"AUC {format_interval(left['value'], left['low'], left['high'], digits=2)}"
+    auc = f"AUC {format_measure(left, 2)}"
     if left["low"] > 0.5:
         return (
             f"{what} the model still reaches {auc}, {against}: a part of what it goes "
@@ -38,20 +37,10 @@ def verdict(table: pd.DataFrame) -> str:
 def shortcuts_document(
     table: pd.DataFrame, remarks: list[str], *, synthetic: bool
 ) -> Document:
-    """The verdict and the probes; the report shows its first line as a warning.
-
-    Args:
-        table: As `probe_shortcuts` gives it.
-        remarks: As `notes` gives them.
-        synthetic: Whether the cases are phantoms.
-    """
+    """The verdict and the probes; the report shows its first line as a warning."""
+    records: list[dict[Any, Any]] = table.to_dict("records")
     lines = [
-        (
-            NAMES[row["probe"]],
-            format_interval(row["value"], row["low"], row["high"]),
-            str(row["n"]),
-        )
-        for row in table.to_dict("records")
+        (NAMES[row["probe"]], format_measure(row), str(row["n"])) for row in records
     ]
     shown = Table(
         heads=("", "AUC", "images"),
@@ -59,19 +48,13 @@ def shortcuts_document(
         title="AUC per image with parts of the images taken away",
         notes=tuple(remarks),
     )
-    return Document(
-        (shown,),
-        synthetic,
-        lead=verdict(table),
-        columns=tuple(table.columns),
-        records=tuple(table.to_dict("records")),
-    )
+    columns = tuple(table.columns)
+    return Document((shown,), synthetic, (), verdict(table), columns, tuple(records))
 
 
 def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
     """What was taken away, and what may still be seen."""
-    pixels = max(1, round(size * BAND))
-    remarks = []
+    pixels, remarks = band_pixels(size), []
     if with_form:
         remarks.append(
             "The form is withheld, also with the whole image: it would tell the label "
@@ -87,8 +70,4 @@ def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
         f"Frame: the outer {format_percent(FRAME)} of each side, the rest filled. "
         "Overlays: bright thin strokes and colours; thin bright tissue is among them."
     )
-    made = table.loc[table["low"].notna(), "interval"]
-    remarks.append(
-        f"Intervals: {made.iloc[0]}." if len(made) else "No interval could be made."
-    )
-    return remarks
+    return [*remarks, interval_note(table)]

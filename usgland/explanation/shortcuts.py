@@ -1,6 +1,6 @@
 """What the model still knows when the lesion is taken away, or all but the frame."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -11,11 +11,12 @@ from scipy.special import expit
 from usgland.config import EvaluationSettings
 from usgland.evaluation.statistics.measured_cases import bootstrap_interval
 from usgland.evaluation.statistics.scores import roc_auc
+from usgland.explanation.faithfulness import interval_row
 from usgland.explanation.letterbox import Letterbox, to_square
-from usgland.explanation.perturbation import logits_of
 from usgland.explanation.regions import band_pixels, grown
 from usgland.explanation.subject import Subject
 from usgland.models.preprocessing import Preprocessing
+from usgland.training.predict import predict_inputs
 
 FRAME = 0.1  # of the image's sides: what is kept as the frame
 # Burned-in text and callipers are bright strokes, or coloured pixels.
@@ -34,14 +35,9 @@ NAMES = {
 
 
 def without_region(pixels: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Fills a region with the mean grey of what surrounds it.
+    """Fills a region with the mean grey of what surrounds it, or else with mid-grey.
 
-    Args:
-        pixels: Uint8 `(size, size, 1)`.
-        region: Bool `(size, size)`.
-
-    Returns:
-        Uint8 `(size, size, 1)`. Where nothing surrounds it: mid-grey.
+    The pixels are uint8 `(size, size, 1)`; the region is bool `(size, size)`.
     """
     ring = grown(region, band_pixels(len(region))) & ~region
     # The padding is black and tells nothing of the tissue.
@@ -60,15 +56,12 @@ def box_around(region: np.ndarray) -> np.ndarray:
     return result
 
 
-def frame_of(box: Letterbox) -> np.ndarray:
-    """The outer tenth of an image in the square, bool `(size, size)`."""
+def middle_of(box: Letterbox) -> np.ndarray:
+    """The image in the square without its frame, bool `(size, size)`."""
     height, width = round(FRAME * box.rows), round(FRAME * box.columns)
     result = np.zeros((box.size, box.size), bool)
-    result[box.inside()] = True
-    result[
-        box.top + height : box.top + box.rows - height,
-        box.left + width : box.left + box.columns - width,
-    ] = False
+    inside = result[box.inside()]
+    inside[height : box.rows - height, width : box.columns - width] = True
     return result
 
 
@@ -100,9 +93,6 @@ def without_overlays(
         grey: Uint8 `(height, width)`, as the model decodes it.
         image: The same image, BGR.
         preprocessing: The model's own layer.
-
-    Returns:
-        Uint8 `(size, size, 1)`.
     """
     marks = find_overlays(image).astype(np.uint8)
     painted = cv2.inpaint(grey, marks, 3, cv2.INPAINT_TELEA)
@@ -117,106 +107,70 @@ def probe_shortcuts(
     Probes of the lesion use the images that have a mask, and so does `as_is` if there
     are any. Of a model of image and form, the form is withheld throughout.
 
-    Args:
-        subject: Labelled cases of both labels.
-        preprocessing: The model's own layer.
-        settings: Of the intervals.
-
     Returns:
         One row a probe: probe, value (NaN where undefined), low, high, n and interval.
     """
-    masks = [
-        None if mask is None else to_square(mask, box)
-        for mask, box in zip(subject.masks, subject.boxes, strict=True)
-    ]
-    has_mask = np.array([mask is not None and bool(mask.any()) for mask in masks])
-    use = has_mask if has_mask.any() else np.ones(len(masks), bool)
-    numbers = np.flatnonzero(use)
+    lesions = {
+        number: to_square(mask, subject.boxes[number])
+        for number, mask in enumerate(subject.masks)
+        if mask is not None
+    }
+    lesions = {number: mask for number, mask in lesions.items() if mask.any()}
+    numbers = list(lesions or range(len(subject.masks)))
     pixels = np.asarray(subject.part.pixels)[numbers]
-    probes: dict[str, np.ndarray] = {"as_is": pixels}
-    if has_mask.any():
-        probes |= _lesion_probes(pixels, [masks[i] for i in numbers])
-    probes["frame_only"] = np.stack(
-        [
-            without_region(image, _hole(subject.boxes[i]))
-            for image, i in zip(pixels, numbers, strict=True)
-        ]
+    probes = {"as_is": pixels}
+    if lesions:
+        near = [grown(mask, band_pixels(len(mask))) for mask in lesions.values()]
+        probes["no_lesion"] = _without_regions(pixels, near)
+        probes["no_box"] = _without_regions(pixels, map(box_around, near))
+        probes["lesion_only"] = _without_regions(pixels, map(np.logical_not, near))
+    middles = (middle_of(subject.boxes[number]) for number in numbers)
+    probes["frame_only"] = _without_regions(pixels, middles)
+    # The manifest's check has read the files: they are images.
+    colours = (
+        np.asarray(cv2.imread(path, cv2.IMREAD_COLOR))
+        for path in subject.rows["image_path"].iloc[numbers]
     )
     probes["no_overlays"] = np.stack(
         [
-            without_overlays(
-                subject.greys[i],
-                _read_colours(subject.rows["image_path"].iloc[i]),
-                preprocessing,
-            )
-            for i in numbers
+            without_overlays(subject.greys[number], image, preprocessing)
+            for number, image in zip(numbers, colours, strict=True)
         ]
     )
     return pd.DataFrame(
         [
-            {"probe": name, **_auc(subject, numbers, probes[name], settings)}
-            for name in NAMES
-            if name in probes
+            {"probe": name, **_auc(subject, numbers, images, settings)}
+            for name, images in probes.items()
         ]
     )
 
 
-def _lesion_probes(pixels: np.ndarray, masks: list[Any]) -> dict[str, np.ndarray]:
-    near = [grown(mask, band_pixels(len(mask))) for mask in masks]
-    parts: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "no_lesion": lambda region: region,
-        "no_box": box_around,
-        "lesion_only": np.logical_not,
-    }
-    return {
-        name: np.stack(
-            [
-                without_region(image, part(region))
-                for image, region in zip(pixels, near, strict=True)
-            ]
-        )
-        for name, part in parts.items()
-    }
-
-
-def _read_colours(path: str) -> np.ndarray:
-    # The manifest's check has read it: it is an image.
-    return np.asarray(cv2.imread(path, cv2.IMREAD_COLOR))
-
-
-def _hole(box: Letterbox) -> np.ndarray:
-    """The image without its frame."""
-    whole = np.zeros((box.size, box.size), bool)
-    whole[box.inside()] = True
-    return whole & ~frame_of(box)
+def _without_regions(pixels: np.ndarray, regions: Iterable[np.ndarray]) -> np.ndarray:
+    return np.stack(list(map(without_region, pixels, regions)))
 
 
 def _auc(
     subject: Subject,
-    numbers: np.ndarray,
+    numbers: list[int],
     pixels: np.ndarray,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     # A form would tell the label whatever the image has lost.
-    withheld = subject.part.inputs(None if subject.part.form is None else "form")
-    inputs: Any = pixels
-    if isinstance(withheld, tuple):
-        inputs = (pixels, *(array[numbers] for array in withheld[1:]))
-    probabilities = expit(logits_of(subject.explained.whole, inputs))
+    inputs = subject.part.inputs("form")
+    if isinstance(inputs, tuple):
+        inputs = (pixels, *(array[numbers] for array in inputs[1:]))
+    else:
+        inputs = pixels
+    logits = predict_inputs(subject.explained.whole, inputs)
+    probabilities = expit(logits.astype("float64"))
     rows = subject.rows.iloc[numbers]
-    labels, patients = rows["label"].to_numpy(), rows["patient_id"].to_numpy(str)
+    labels = rows["label"].to_numpy()
     interval = bootstrap_interval(
         labels,
         probabilities,
-        patient_ids=patients,
+        patient_ids=rows["patient_id"].to_numpy(str),
         level=settings.confidence_level,
         resamples=settings.bootstrap_resamples,
         seed=settings.seed,
     )
-    return {
-        "value": roc_auc(labels, probabilities),
-        "low": interval.low,
-        "high": interval.high,
-        "n": len(numbers),
-        "interval": interval.how(),
-    }
+    return interval_row(roc_auc(labels, probabilities), len(numbers), interval)

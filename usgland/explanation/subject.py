@@ -12,14 +12,10 @@ import tensorflow as tf
 
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration
+from usgland.explanation import letterbox
 from usgland.explanation.contributions import Contributions, make_contributions
 from usgland.explanation.explained import Explained, make_explained
-from usgland.explanation.letterbox import (
-    Letterbox,
-    letterbox_of,
-    read_mask,
-    to_original,
-)
+from usgland.explanation.letterbox import Letterbox
 from usgland.explanation.pictures import Case
 from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
 from usgland.models.decoding import decode_grey
@@ -94,11 +90,6 @@ def read_subject(
 ) -> Subject:
     """Reads images and masks, and asks the model about them.
 
-    Args:
-        model: A classifier.
-        rows: Checked rows.
-        calibration: As `read_calibration` gives it.
-
     Raises:
         UserError: If the model looks at no images, or a mask cannot be used.
     """
@@ -109,11 +100,12 @@ def read_subject(
     part = Part(pixels, rows["label"].to_numpy(), form)
     paths = rows["mask_path"] if "mask_path" in rows else [""] * len(rows)
     masks = [
-        read_mask(path, grey.shape[:2]) for path, grey in zip(paths, greys, strict=True)
+        letterbox.read_mask(path, grey.shape)
+        for path, grey in zip(paths, greys, strict=True)
     ]
     predicted = apply_calibration(predict_part(model, part, rows), calibration)
     size = explained.whole.inputs[0].shape[1]
-    boxes = [letterbox_of(grey.shape[0], grey.shape[1], size) for grey in greys]
+    boxes = [letterbox.letterbox_of(len(grey), grey.shape[1], size) for grey in greys]
     rows = rows.assign(probability=predicted["probability"], logit=predicted["logit"])
     return Subject(rows, part, model, explained, greys, masks, boxes)
 
@@ -122,10 +114,6 @@ def read_images(
     paths: Sequence[str], layer: Preprocessing
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Decodes every image once, for who looks at its map and for the network.
-
-    Args:
-        paths: Image files.
-        layer: The model's own.
 
     Returns:
         Grey levels of the originals, uint8 `(height, width)` each; and what the
@@ -144,9 +132,7 @@ def read_images(
 
 
 def make_cases(
-    subject: Subject,
-    maps: np.ndarray,
-    added: Mapping[int, Mapping[str, float]],
+    subject: Subject, maps: np.ndarray, added: Mapping[int, Mapping[str, float]]
 ) -> list[Case]:
     """What is drawn: the maps on the original images.
 
@@ -155,27 +141,26 @@ def make_cases(
         maps: `(cases, size, size)`.
         added: Number of a case -> value of the form -> what it adds to the logit.
     """
+    cases = zip(
+        subject.rows.to_dict("records"),
+        subject.greys,
+        maps,
+        subject.boxes,
+        subject.masks,
+        strict=True,
+    )
     return [
         Case(
             row["image"],
             int(row["label"]),
             float(row["probability"]),
             grey,
-            to_original(values, box),
+            letterbox.to_original(values, box),
             mask,
             row["synthetic"] == "1",
             added.get(number),
         )
-        for number, ((_, row), grey, values, box, mask) in enumerate(
-            zip(
-                subject.rows.iterrows(),
-                subject.greys,
-                maps,
-                subject.boxes,
-                subject.masks,
-                strict=True,
-            )
-        )
+        for number, (row, grey, values, box, mask) in enumerate(cases)
     ]
 
 
@@ -183,23 +168,19 @@ def form_contributions(
     subject: Subject, numbers: Sequence[int]
 ) -> Contributions | None:
     """What each value of the form adds, for some cases; None without a form."""
-    part, chosen = subject.part, list(numbers)
-    if part.form is None or part.pixels is None or not chosen:
+    part = subject.part
+    if part.form is None or part.pixels is None or not numbers:
         return None
-    form = part.form._replace(
-        features=part.form.features[chosen], presence=part.form.presence[chosen]
-    )
-    chosen_part = Part(part.pixels[chosen], part.labels[chosen], form)
-    return make_contributions(subject.model, chosen_part)
+    features, presence = part.form.features[numbers], part.form.presence[numbers]
+    form = part.form._replace(features=features, presence=presence)
+    chosen = Part(part.pixels[numbers], part.labels[numbers], form)
+    return make_contributions(subject.model, chosen)
 
 
 def value_in_words(name: str, value: Any, column: ClinicalColumn) -> str:
     """A value of the form as it is shown, e.g. `age: 57 years`.
 
-    Args:
-        name: Of the column.
-        value: A number or word; NaN or "" where it is missing.
-        column: Gives its unit.
+    The value is a number or word, NaN or "" where it is missing.
     """
     words = f"{value:g}" if column.kind == "number" else str(value)
     if words in ("", "nan"):
@@ -214,7 +195,7 @@ def value_in_words(name: str, value: Any, column: ClinicalColumn) -> str:
 def worst_first(rows: pd.DataFrame) -> list[int]:
     """Numbers of the rows, the greatest error first; those without a label last."""
     error = (rows["probability"] - rows["label"]).abs()
-    error = error.where(rows["label"] >= 0, -1.0)
+    error[rows["label"] < 0] = -1.0
     return np.argsort(-error.to_numpy(), kind="stable").tolist()
 
 

@@ -14,12 +14,8 @@ from usgland.config import Config
 from usgland.data.columns import MADE
 from usgland.data.manifest import UNLABELLED
 from usgland.data.sources import other_rows, takes_images
+from usgland.evaluation.cases import thresholds
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
-from usgland.evaluation.cases.thresholds import (
-    Thresholds,
-    apply_threshold,
-    read_thresholds,
-)
 from usgland.explanation.letterbox import to_original
 from usgland.explanation.maps import make_maps
 from usgland.explanation.subject import read_subject
@@ -106,7 +102,8 @@ class LoadedRun:
         table = apply_calibration(
             predict_rows(self.model, rows, without=without), self.calibration
         )
-        table = apply_threshold(table, Thresholds.at(self.threshold))
+        at = thresholds.Thresholds.at(self.threshold)
+        table = thresholds.apply_threshold(table, at)
         return table[SHOWN].set_axis(rows.index)
 
     def explain(
@@ -134,16 +131,12 @@ class LoadedRun:
             UserError: As `predict`, or if the model looks at no images.
             ValueError: As `predict`, or if there is no such method or label.
         """
-        subject = read_subject(
-            self.model, self._rows(images, form, None), self.calibration
-        )
+        rows = self._rows(images, form, None)
+        subject = read_subject(self.model, rows, self.calibration)
         maps = make_maps(
             subject.explained, subject.part.inputs(), method=method, label=label
         )
-        return [
-            to_original(square, box)
-            for square, box in zip(maps, subject.boxes, strict=True)
-        ]
+        return list(map(to_original, maps, subject.boxes))
 
     def _rows(
         self, images: Images | None, form: pd.DataFrame | None, without: str | None
@@ -197,13 +190,13 @@ def load_run(path: ImagePath) -> LoadedRun:
     """
     run = Path(path)
     config = config_of_model(run)
-    thresholds = read_thresholds(find_run(run, THRESHOLD) / THRESHOLD)
+    chosen = thresholds.read_thresholds(find_run(run, THRESHOLD) / THRESHOLD)
     environment = run / ENVIRONMENT
     made_of = read_json(environment) if environment.exists() else {}
     return LoadedRun(
         run,
         config,
-        thresholds.point["threshold"],
+        chosen.point["threshold"],
         read_calibration(run / CALIBRATION),
         bool(made_of.get("synthetic")),
         load_model(run),

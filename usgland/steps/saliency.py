@@ -11,17 +11,12 @@ from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.evaluation.shown.terminal import show
+from usgland.explanation import saliency_tables, shortcut_tables
 from usgland.explanation.choices import ExplanationChoices
 from usgland.explanation.explained import Explained, make_explained
 from usgland.explanation.faithfulness import baseline_maps, measure_maps, summarize
 from usgland.explanation.maps import make_maps
 from usgland.explanation.randomization import rank_correlations, shuffled_network
-from usgland.explanation.saliency_tables import (
-    energy_plot,
-    saliency_document,
-    saliency_notes,
-)
-from usgland.explanation.shortcut_tables import notes, shortcuts_document
 from usgland.explanation.shortcuts import probe_shortcuts
 from usgland.explanation.subject import Subject
 from usgland.files import write_text
@@ -50,7 +45,7 @@ def measure_saliency(
     """Measures the maps of every method, and of two that know nothing of the model.
 
     Args:
-        target: Where the tables go.
+        target: Where the files of `SALIENCY` go.
         subject: The cases.
         maps: Method -> `(cases, size, size)`.
         choices: Gives the label and role of the maps, and perhaps another run.
@@ -58,7 +53,7 @@ def measure_saliency(
         console: Where the table is shown.
 
     Returns:
-        The files written, those of `SALIENCY`.
+        The files written.
 
     Raises:
         UserError: If the other run cannot be used.
@@ -71,10 +66,9 @@ def measure_saliency(
     for method, values in {**maps, **baseline_maps(subject)}.items():
         console.print(f"{method}: measuring {len(values)} maps", highlight=False)
         correlations = {}
-        for name, network in strangers.items():
-            if method in maps:
-                theirs = make_maps(network, inputs, method=method, label=label)
-                correlations[name] = rank_correlations(values, theirs, subject.boxes)
+        for name, network in strangers.items() if method in maps else ():
+            theirs = make_maps(network, inputs, method=method, label=label)
+            correlations[name] = rank_correlations(values, theirs, subject.boxes)
         measured.append(
             measure_maps(
                 subject, values, method=method, label=label, correlations=correlations
@@ -82,14 +76,16 @@ def measure_saliency(
         )
     cases = pd.concat(measured, ignore_index=True)
     table = summarize(cases, settings)
-    size = subject.boxes[0].size
-    notes = saliency_notes(table, label=label, size=size, role=choices.role)
-    document = saliency_document(table, notes, synthetic=subject.synthetic)
+    notes = saliency_tables.saliency_notes(
+        table, label=label, size=subject.boxes[0].size, role=choices.role
+    )
+    synthetic = subject.synthetic
+    document = saliency_tables.saliency_document(table, notes, synthetic=synthetic)
     show(document, console)
     markdown, _, cases_csv, png = (target / name for name in SALIENCY)
     written = document.write(markdown.with_suffix(""))
     written.append(write_table(cases, cases_csv))
-    plot = energy_plot(table, synthetic=subject.synthetic)
+    plot = saliency_tables.energy_plot(table, synthetic=synthetic)
     if plot is not None:
         save_plot(plot, png)
         written.append(png)
@@ -97,11 +93,7 @@ def measure_saliency(
 
 
 def _other_network(other: Path, subject: Subject) -> Explained:
-    """The network of another run that takes the same inputs.
-
-    Raises:
-        UserError: If it takes others.
-    """
+    """The network of another run, which must take the same inputs."""
     find_run(other, MODEL)
     network = make_explained(load_model(other))
     ours, theirs = (
@@ -119,22 +111,15 @@ def _other_network(other: Path, subject: Subject) -> Explained:
 def probe_run(
     target: Path, subject: Subject, settings: EvaluationSettings, console: Console
 ) -> list[Path]:
-    """Asks the model about images without their lesion and the like.
-
-    Args:
-        target: Where the tables go.
-        subject: The cases.
-        settings: Of the intervals.
-        console: Where the table is shown.
-
-    Returns:
-        The files written, those of `SHORTCUTS`.
-    """
+    """Asks the model about images without their lesion; writes `SHORTCUTS`."""
     preprocessing = subject.model.get_layer(PREPROCESSING)
     table = probe_shortcuts(subject, preprocessing, settings)
-    with_form = subject.part.form is not None
-    remarks = notes(table, subject.boxes[0].size, with_form=with_form)
-    document = shortcuts_document(table, remarks, synthetic=subject.synthetic)
+    remarks = shortcut_tables.notes(
+        table, subject.boxes[0].size, with_form=subject.part.form is not None
+    )
+    document = shortcut_tables.shortcuts_document(
+        table, remarks, synthetic=subject.synthetic
+    )
     show(document, console)
     return document.write((target / SHORTCUTS[0]).with_suffix(""))
 
