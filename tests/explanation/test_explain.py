@@ -247,6 +247,7 @@ def test_files_are_named_after_images_with_folders_where_they_must():
     assert picture_names(pd.Series(["a/x.png", "b/y.png"])) == ["x", "y"]
     assert picture_names(pd.Series(["a/x.png", "b/x.png"])) == ["a_x", "b_x"]
     assert picture_names(pd.Series(["a\\x.png", "b/x.jpg"])) == ["a_x", "b_x"]
+    assert picture_names(pd.Series(["x.png", "x.jpg", "y.png"])) == ["x", "x_2", "y"]
 
 
 def test_the_greatest_errors_come_first_and_unknown_labels_last():

@@ -200,9 +200,14 @@ def worst_first(rows: pd.DataFrame) -> list[int]:
 
 
 def picture_names(images: pd.Series) -> list[str]:
-    """A file name for each image: its own, with its folders where two have one."""
+    """A file name for each image: its own, with its folders where two have one.
+
+    Where these are the same as well, as of x.png and x.jpg, a number ends the later.
+    """
     stems = images.map(lambda name: PurePosixPath(name.replace("\\", "/")).stem)
     if not stems.duplicated().any():
         return stems.to_list()
     whole = images.str.replace(r"[\\/:]+", "_", regex=True)
-    return whole.str.replace(r"\.\w+$", "", regex=True).to_list()
+    whole = whole.str.replace(r"\.\w+$", "", regex=True)
+    before = whole.groupby(whole).cumcount()
+    return whole.where(before == 0, whole + "_" + (before + 1).astype(str)).to_list()
