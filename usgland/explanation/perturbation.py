@@ -57,7 +57,7 @@ def curve_scores(
         form = (array[number].astype("float32") for array in arrays[1:])
         repeated = (np.repeat(part[None], len(pictures), axis=0) for part in form)
         tensors = tuple(map(tf.constant, (pictures, *repeated)))
-        logits = network.predict_on_batch(tensors if len(tensors) > 1 else pictures)
+        logits = network.predict_on_batch(tensors if len(tensors) > 1 else tensors[0])
         logits = np.asarray(logits, "float64")[:, 0]
         probabilities = expit(logits if label == "malignant" else -logits)
         deletion.append(np.trapezoid(probabilities[: STEPS + 1], dx=1 / STEPS))
