@@ -4,15 +4,13 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import docx_option, show_written
+from usgland.cli.options import PATH, docx_option, show_written
 from usgland.startup import make_console
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder to write the findings to."
-)
+@click.argument("file", required=False, type=PATH)
+@click.option("--output", type=PATH, help="Folder to write the findings to.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
 @docx_option
 def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -> None:

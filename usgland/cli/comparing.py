@@ -1,26 +1,20 @@
 """`usgland compare`: models on the same cases, every pair with its test."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from usgland.cli.options import docx_option, show_written
+from usgland.cli.options import INSIDE, PATH, docx_option, show_written
 from usgland.startup import make_console
 
 
 @click.command()
-@click.argument(
-    "models",
-    metavar="RUN|CSV...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-)
+@click.argument("models", metavar="RUN|CSV...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--unit",
     type=click.Choice(["image", "patient", "both"]),
     default="both",
-    show_default=True,
     help="What one case is.",
 )
 @click.option(
@@ -34,31 +28,31 @@ from usgland.startup import make_console
     "--test",
     type=click.Choice(["delong", "permutation"]),
     default="delong",
-    show_default=True,
     help="Of the difference of two AUCs.",
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=INSIDE,
     help="Also test that the first of a pair is not worse by this, in every measure.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of drawn permutations.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder to write the tables to."
+    "--level",
+    type=INSIDE,
+    help="Of the intervals; by default that of the runs' settings, 0.95 for CSV files.",
 )
+@click.option("--seed", default=0, help="Of drawn permutations.")
+@click.option("--output", type=PATH, help="Folder to write the tables to.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier comparison.")
 @docx_option
 def compare(
     models: tuple[Path, ...],
     unit: str,
-    reference: str | None,
     unpaired: bool,
-    test: str,
-    margin: float | None,
-    seed: int,
+    level: float | None,
     output: Path | None,
     overwrite: bool,
     docx: bool,
+    **choices: Any,
 ) -> None:
     """Compare models on the same test cases, every pair with its test.
 
@@ -69,21 +63,14 @@ def compare(
     from usgland.evaluation.shown.names import UNITS
     from usgland.steps.comparison import compare_files
 
-    choices = Choices(
-        units=UNITS if unit == "both" else (unit,),
-        reference=reference,
-        paired=not unpaired,
-        test=test,
-        margin=margin,
-        seed=seed,
+    units = UNITS if unit == "both" else (unit,)
+    written = compare_files(
+        models,
+        Choices(units, paired=not unpaired, **choices),
+        make_console(),
+        level=level,
+        output=output,
+        overwrite=overwrite,
+        docx=docx,
     )
-    show_written(
-        compare_files(
-            models,
-            choices,
-            make_console(),
-            output=output,
-            overwrite=overwrite,
-            docx=docx,
-        )
-    )
+    show_written(written)

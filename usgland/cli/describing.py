@@ -4,20 +4,18 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import config_option, docx_option, set_option, show_written
+from usgland.cli import options
 from usgland.startup import make_console
 
 
 @click.command("table1")
-@click.argument("manifest", required=False, type=click.Path(path_type=Path))
+@click.argument("manifest", required=False, type=options.PATH)
 @click.option(
     "--from-counts",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="YAML of a published table instead of a manifest.",
 )
-@click.option(
-    "--by", default="label", show_default=True, help="Column that makes the groups."
-)
+@click.option("--by", default="label", help="Column that makes the groups.")
 @click.option(
     "--columns",
     help="Columns to show, comma-separated; by default all that fit a table.",
@@ -36,21 +34,18 @@ from usgland.startup import make_console
     metavar="COLUMN=TEST",
     help="chi-square, yates, fisher, welch, student or mann-whitney. Repeatable.",
 )
-@config_option
-@set_option
+@options.config_option
+@options.set_option
 @click.option(
     "--seed",
     default=0,
-    show_default=True,
     help="Of the draws that stand for Fisher's test of a large table.",
 )
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for table1.md, .csv and .tex.",
+    "--output", type=options.PATH, help="Folder for table1.md, .csv and .tex."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier table.")
-@docx_option
+@options.docx_option
 def table1(
     manifest: Path | None,
     from_counts: Path | None,
@@ -105,4 +100,4 @@ def table1(
         overwrite=overwrite,
         docx=docx,
     )
-    show_written(written)
+    options.show_written(written)

@@ -1,10 +1,11 @@
 """`usgland explain`: where a model looked, and whether to believe it."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from usgland.cli.options import run_argument, show_written
+from usgland.cli.options import PATH, run_argument, show_written
 from usgland.explanation.choices import COLOURS, LABELS, METHODS, ExplanationChoices
 from usgland.startup import load_steps, make_console
 
@@ -13,7 +14,7 @@ from usgland.startup import load_steps, make_console
 @run_argument
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Labelled images of another source; written to RUN/explain-NAME.",
 )
 @click.option(
@@ -30,35 +31,30 @@ from usgland.startup import load_steps, make_console
     multiple=True,
     type=click.Choice(METHODS),
     default=("gradcam",),
-    show_default=True,
     help="How the maps are made. Repeatable.",
 )
 @click.option(
     "--label",
     type=click.Choice(LABELS),
     default="malignant",
-    show_default=True,
     help="What the maps are evidence for.",
 )
 @click.option(
     "--colours",
     type=click.Choice(list(COLOURS)),
     default="paper",
-    show_default=True,
     help="Red to blue as in the paper, or safe for the colour-blind.",
 )
 @click.option(
     "--role",
     type=click.Choice(("train", "val", "test")),
     default="test",
-    show_default=True,
     help="Which images of the run.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=24,
-    show_default=True,
     help="Pictures of single cases, the greatest errors first; sheets show more.",
 )
 @click.option(
@@ -66,7 +62,7 @@ from usgland.startup import load_steps, make_console
 )
 @click.option(
     "--other",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="With --faithfulness: a run of another seed, whose maps should be alike.",
 )
@@ -77,34 +73,7 @@ from usgland.startup import load_steps, make_console
 )
 @click.option("--overwrite", is_flag=True, help="Replace earlier pictures and tables.")
 @click.pass_obj
-def explain(
-    verbose: bool,
-    run: Path,
-    manifest: Path | None,
-    cases: tuple[str, ...],
-    methods: tuple[str, ...],
-    label: str,
-    colours: str,
-    role: str,
-    limit: int,
-    faithfulness: bool,
-    other: Path | None,
-    shortcuts: bool,
-    overwrite: bool,
-) -> None:
+def explain(verbose: bool, run: Path, **choices: Any) -> None:
     """Draw where the model looked, and measure whether to believe it."""
-    choices = ExplanationChoices(
-        manifest=manifest,
-        cases=cases,
-        methods=methods,
-        label=label,
-        colours=colours,
-        role=role,
-        limit=limit,
-        faithfulness=faithfulness,
-        other=other,
-        shortcuts=shortcuts,
-        overwrite=overwrite,
-    )
     steps = load_steps("explanation", verbose)
-    show_written(steps.explain(run, make_console(), choices))
+    show_written(steps.explain(run, make_console(), ExplanationChoices(**choices)))

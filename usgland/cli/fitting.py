@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from usgland.cli.options import config_option, full_option, set_option
+from usgland.cli.options import PATH, config_option, full_option, set_option
 from usgland.startup import load_steps, make_console
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
@@ -44,14 +44,13 @@ def _experiment_options(command: Callable) -> Callable:
             config_option,
             click.option(
                 "--manifest",
-                type=click.Path(path_type=Path),
+                type=PATH,
                 help="CSV or .xlsx, one row an image; without it, synthetic phantoms.",
             ),
             click.option(
                 "--runs-dir",
-                type=click.Path(path_type=Path),
+                type=PATH,
                 default=Path("runs"),
-                show_default=True,
                 help="Where run directories are made.",
             ),
             click.option(

@@ -49,7 +49,7 @@ class Group(click.Group):
 
 @click.group(
     cls=Group,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="For a try on synthetic images: usgland fit, then "
     "usgland evaluate runs/squeeze-1.",
 )

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
+PATH: Any = click.Path(path_type=Path)
+INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 LISTED = 4  # files of a folder that have lines of their own
 
 
@@ -41,13 +44,11 @@ def show_written(paths: Iterable[Path]) -> None:
             click.echo(f"Wrote {path}")
 
 
-run_argument: Callable = click.argument(
-    "run", type=click.Path(path_type=Path), callback=check_runs
-)
+run_argument: Callable = click.argument("run", type=PATH, callback=check_runs)
 config_option: Callable = click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="YAML of what differs from the default settings.",
 )
 set_option: Callable = click.option(

@@ -4,38 +4,27 @@ from typing import Any
 
 import click
 
+from usgland.cli.options import INSIDE
 from usgland.startup import make_console
 
 SHARE = click.FloatRange(0, 1)
-INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 AREA = click.FloatRange(0.5, 1, max_open=True)
 
 
 @click.command()
-@click.option(
-    "--sensitivity", type=SHARE, default=0.9, show_default=True, help="Expected."
-)
-@click.option(
-    "--specificity", type=SHARE, default=0.9, show_default=True, help="Expected."
-)
-@click.option("--auc", type=AREA, default=0.9, show_default=True, help="Expected.")
+@click.option("--sensitivity", type=SHARE, default=0.9, help="Expected.")
+@click.option("--specificity", type=SHARE, default=0.9, help="Expected.")
+@click.option("--auc", type=AREA, default=0.9, help="Expected.")
 @click.option(
     "--width",
     type=INSIDE,
     default=0.1,
-    show_default=True,
     help="Wanted of the intervals, from bound to bound.",
 )
 @click.option(
-    "--prevalence",
-    type=INSIDE,
-    default=0.5,
-    show_default=True,
-    help="Share of malignant patients.",
+    "--prevalence", type=INSIDE, default=0.5, help="Share of malignant patients."
 )
-@click.option(
-    "--level", type=INSIDE, default=0.95, show_default=True, help="Of the intervals."
-)
+@click.option("--level", type=INSIDE, default=0.95, help="Of the intervals.")
 @click.option(
     "--other-sensitivity", type=SHARE, help="Expected of the model to compare with."
 )
@@ -51,7 +40,6 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
     "--correlation",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.5,
-    show_default=True,
     help="Of the two AUCs, as both judge the same cases.",
 )
 @click.option(
@@ -61,12 +49,9 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
     "--alpha",
     type=INSIDE,
     default=0.05,
-    show_default=True,
     help="Two-sided level of the tests; half of it with --margin.",
 )
-@click.option(
-    "--power", type=INSIDE, default=0.8, show_default=True, help="Wanted of the tests."
-)
+@click.option("--power", type=INSIDE, default=0.8, help="Wanted of the tests.")
 def samplesize(**assumptions: Any) -> None:
     """Say how many patients a study needs.
 

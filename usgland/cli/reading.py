@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import docx_option, show_written
+from usgland.cli.options import PATH, docx_option, show_written
 from usgland.startup import make_console
 
 
 @click.command()
-@click.argument("calls", metavar="READERS.csv", type=click.Path(path_type=Path))
+@click.argument("calls", metavar="READERS.csv", type=PATH)
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN|CSV",
     help="Those of the model; without them READERS.csv needs a column label.",
 )
@@ -25,7 +25,6 @@ from usgland.startup import make_console
     "--role",
     type=click.Choice(("train", "val", "test")),
     default="test",
-    show_default=True,
     help="Rows of the predictions.",
 )
 @click.option(
@@ -42,12 +41,11 @@ from usgland.startup import make_console
     "--skipped",
     type=click.Choice(("error", "drop-case")),
     default="error",
-    show_default=True,
     help="What becomes of cases that a reader left out.",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder to write to; by default RUN/readers, and none for a CSV.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier study.")

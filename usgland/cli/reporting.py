@@ -4,18 +4,13 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import check_runs, show_written
+from usgland.cli.options import PATH, check_runs, show_written
 from usgland.startup import load_steps, make_console
 
 
 @click.command()
 @click.argument(
-    "runs",
-    metavar="RUN...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-    callback=check_runs,
+    "runs", metavar="RUN...", nargs=-1, required=True, type=PATH, callback=check_runs
 )
 @click.option(
     "--no-images",
@@ -33,6 +28,6 @@ def report(
     are compared with it where they were tested on the same cases.
     """
     written = load_steps("report", verbose).report(
-        list(runs), make_console(), images=not no_images, overwrite=overwrite
+        runs[0], runs[1:], make_console(), images=not no_images, overwrite=overwrite
     )
     show_written(written)

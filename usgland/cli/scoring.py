@@ -4,20 +4,20 @@ from pathlib import Path
 
 import click
 
-from usgland.cli.options import docx_option, full_option, run_argument, show_written
+from usgland.cli import options
 from usgland.startup import load_steps, make_console
 
 
 @click.command()
-@run_argument
+@options.run_argument
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Other images than the run's; labels are optional.",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="CSV to write; by default in RUN, named after the manifest.",
 )
 @click.option(
@@ -48,14 +48,14 @@ def predict(
         without=without,
         overwrite=overwrite,
     )
-    show_written(written)
+    options.show_written(written)
 
 
 @click.command()
-@run_argument
+@options.run_argument
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Labelled images of another source, e.g. another hospital.",
 )
 @click.option(
@@ -69,7 +69,7 @@ def predict(
     "--prevalence",
     "prevalences",
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=options.INSIDE,
     help="Also PPV, NPV and net benefit where this share is malignant. Repeatable.",
 )
 @click.option(
@@ -77,8 +77,8 @@ def predict(
     is_flag=True,
     help="Replace an earlier evaluation, predictions included.",
 )
-@full_option
-@docx_option
+@options.full_option
+@options.docx_option
 @click.pass_obj
 def evaluate(
     verbose: bool,
@@ -106,7 +106,7 @@ def evaluate(
         full=full,
         docx=docx,
     )
-    show_written(written)
+    options.show_written(written)
 
 
 def _check_table(

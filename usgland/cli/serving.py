@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from usgland.cli.options import run_argument
+from usgland.cli.options import PATH, run_argument
 from usgland.errors import UserError
 from usgland.startup import load_steps, make_console
 
@@ -16,9 +16,8 @@ from usgland.startup import load_steps, make_console
 @click.option("--name", help="Name of the served model; by default the run's.")
 @click.option(
     "--models-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("saved_models"),
-    show_default=True,
     help="Where models are written, as NAME/VERSION.",
 )
 @click.option(
@@ -26,18 +25,12 @@ from usgland.startup import load_steps, make_console
     "kind",
     type=click.Choice(["savedmodel", "litert", "onnx"]),
     default="savedmodel",
-    show_default=True,
     help="litert and onnx take preprocessed pixels, as NAME/litert-1.",
 )
 @click.option("--force", is_flag=True, help="Write litert or onnx that lose AUC, too.")
 @click.pass_obj
 def export(
-    verbose: bool,
-    run: Path,
-    name: str | None,
-    models_dir: Path,
-    kind: str,
-    force: bool,
+    verbose: bool, run: Path, name: str | None, models_dir: Path, kind: str, force: bool
 ) -> None:
     """Write a numbered SavedModel that takes encoded image bytes."""
     from usgland.runs import check_name
@@ -68,25 +61,21 @@ def export(
 @click.command()
 @click.option(
     "--models-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("saved_models"),
-    show_default=True,
     help="Folder of models, as NAME/VERSION.",
 )
 @click.option(
     "--model-config-file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A model_config_list of TensorFlow Serving: models, policies, labels.",
 )
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
-)
-@click.option("--rest-port", default=8501, show_default=True, help="0: any free one.")
-@click.option("--grpc-port", default=8500, show_default=True, help="0: any free one.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--rest-port", default=8501, help="0: any free one.")
+@click.option("--grpc-port", default=8500, help="0: any free one.")
 @click.option(
     "--keep-versions",
     default="1",
-    show_default=True,
     help="How many of the newest versions are served, or `all`.",
 )
 @click.option("--builtin", is_flag=True, help="Do not look for TensorFlow Serving.")
@@ -94,54 +83,42 @@ def export(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=30.0,
-    show_default=True,
     help="Seconds for one request.",
 )
 @click.option(
     "--max-body",
     type=click.FloatRange(0, min_open=True),
     default=64.0,
-    show_default=True,
     help="Megabytes of one request.",
 )
 @click.option(
     "--max-requests",
     type=click.IntRange(1),
     default=64,
-    show_default=True,
     help="At one time; more get the status 429.",
 )
 @click.option(
     "--max-batch",
     type=click.IntRange(1),
     default=8,
-    show_default=True,
     help="Images that run together; 1 runs every request by itself.",
 )
 @click.option(
     "--batch-window",
     type=click.FloatRange(0),
     default=0.0,
-    show_default=True,
     help="Milliseconds to wait for company.",
 )
 @click.option(
     "--poll",
     type=click.FloatRange(0, min_open=True),
     default=1.0,
-    show_default=True,
     help="Seconds between two looks for new versions.",
 )
+@click.option("--tls-cert", type=PATH, help="PEM file; with --tls-key.")
+@click.option("--tls-key", type=PATH, help="PEM file; with --tls-cert.")
 @click.option(
-    "--tls-cert", type=click.Path(path_type=Path), help="PEM file; with --tls-key."
-)
-@click.option(
-    "--tls-key", type=click.Path(path_type=Path), help="PEM file; with --tls-cert."
-)
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    help="Holds what clients must send as bearer token.",
+    "--token-file", type=PATH, help="Holds what clients must send as bearer token."
 )
 @click.option(
     "--page",
