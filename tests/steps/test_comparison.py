@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from scipy.special import expit
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
 from usgland.cli.main import cli
@@ -104,6 +104,29 @@ def test_a_reference_a_margin_and_a_unit_can_be_chosen(runs):
 
 def test_a_permutation_can_take_the_place_of_delong(runs):
     assert "permutation within patients" in call(*runs[:2], "--test", "permutation")
+
+
+def test_the_level_is_that_of_the_runs_or_the_one_asked_for(runs, tmp_path):
+    def level_of(*arguments):
+        call(*arguments, "--output", tmp_path / "out", "--overwrite")
+        stored = json.loads((tmp_path / "out" / "comparison.json").read_text())
+        auc = stored["patient"]["pairs"][0]
+        z = (auc["high"] - auc["low"]) / 2 / auc["standard_error"]
+        assert stored["level"] == pytest.approx(norm.cdf(z) - norm.cdf(-z))
+        return stored["level"]
+
+    assert level_of(*runs) == 0.95
+    settings = [run / "config.yaml" for run in runs]
+    for path in settings[:2]:
+        path.write_text("evaluation: {confidence_level: 0.9}")
+    assert level_of(*runs[:2]) == 0.9
+    assert level_of(runs[0], runs[2] / "predictions.csv") == 0.9
+    settings[1].write_text("evaluation: {confidence_level: 0.8}")
+    assert level_of(*runs[:2], "--level", 0.99) == 0.99
+    line = call(*runs[:2], code=1)
+    assert "Expected runs of one evaluation.confidence_level" in line
+    assert "0.9 in " in line and "0.8 in " in line and line.endswith("with --level")
+    assert "\n" not in line
 
 
 def test_without_thresholds_only_the_auc_is_compared(tmp_path):

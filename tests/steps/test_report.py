@@ -162,7 +162,7 @@ def test_a_report_is_not_overwritten_and_needs_an_evaluated_run(tmp_path):
     run = make_run(tmp_path / "run")
     write_report(run)
     with pytest.raises(UserError, match="no earlier report. Received: .*report.html"):
-        report([run], Console(quiet=True))
+        report(run, [], Console(quiet=True))
     (run / "metrics.json").unlink()
     with pytest.raises(UserError, match="`usgland evaluate` comes first"):
         write_report(run)
@@ -235,7 +235,7 @@ def test_a_report_too_large_for_a_mail_shows_no_heat_maps(tmp_path, monkeypatch)
 def test_runs_are_compared_at_the_level_of_the_first(tmp_path):
     level = ["evaluation.confidence_level=0.9", "data.manifest=none.csv"]
     runs = [make_run(tmp_path / name, overrides=level) for name in ("one", "two")]
-    report(runs, Console(quiet=True))
+    report(runs[0], runs[1:], Console(quiet=True))
     stored = json.loads((runs[0] / "tables" / "comparison.json").read_text())
     assert stored["level"] == 0.9
 

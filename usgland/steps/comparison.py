@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from usgland.config import EvaluationSettings, load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
@@ -13,7 +14,7 @@ from usgland.evaluation.comparison.pair_tables import comparison_document
 from usgland.evaluation.comparison.pairs import Choices, compare_tables
 from usgland.evaluation.shown.terminal import show
 from usgland.files import check_unwritten, write_json
-from usgland.runs import PREDICTIONS, THRESHOLD
+from usgland.runs import CONFIG, PREDICTIONS, THRESHOLD
 
 STEM = "comparison"
 
@@ -23,6 +24,7 @@ def compare_files(
     choices: Choices,
     console: Console,
     *,
+    level: float | None = None,
     output: Path | None = None,
     overwrite: bool = False,
     docx: bool = False,
@@ -32,18 +34,15 @@ def compare_files(
     Args:
         models: Run directories with predictions.csv, or CSV files like it; a
             threshold.json beside either gives its calls.
-        choices: How.
+        choices: How; but for the level.
         console: Where the tables are shown.
+        level: Of intervals; None: that of the runs' settings.
         output: Folder for comparison.json, .md and .csv; None: nothing is written.
         overwrite: Whether they may be replaced.
         docx: Whether comparison.docx is written, too.
 
     Returns:
         The files written.
-
-    Raises:
-        UserError: If a file is missing or cannot be used, the cases differ, or the
-            output exists.
     """
     if len(models) < 2:
         raise UserError(
@@ -55,7 +54,8 @@ def compare_files(
     tables, thresholds = {}, {}
     for name, model in zip(_names(models), models, strict=True):
         tables[name], thresholds[name] = _read(model)
-    comparison = compare_tables(tables, thresholds, choices)
+    level = _common_level(models) if level is None else level
+    comparison = compare_tables(tables, thresholds, choices._replace(level=level))
     document = comparison_document(comparison)
     show(document, console)
     if target is None:
@@ -63,6 +63,22 @@ def compare_files(
     written = document.write(target.with_suffix(""), docx=docx)
     write_json(target, comparison)
     return [*written, target]
+
+
+def _common_level(models: Sequence[Path]) -> float:
+    """The level that the runs' settings agree on; files alone have none."""
+    levels = {
+        str(model): load_config(model / CONFIG).evaluation.confidence_level
+        for model in models
+        if (model / CONFIG).exists()
+    }
+    if len(set(levels.values())) > 1:
+        received = ", ".join(f"{level:g} in {run}" for run, level in levels.items())
+        raise UserError(
+            f"Expected runs of one evaluation.confidence_level. Received: {received}. "
+            "Choose the level of the comparison with --level"
+        )
+    return next(iter(levels.values()), EvaluationSettings().confidence_level)
 
 
 def _read(model: Path) -> tuple[pd.DataFrame, Thresholds | None]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from usgland import runs
 from usgland.config import Config, load_config
 from usgland.data.columns import excluded_rows
 from usgland.data.phantom import cached_phantoms
@@ -19,19 +20,6 @@ from usgland.evaluation.report.facts import RunContents
 from usgland.evaluation.report.flow import Excluded
 from usgland.evaluation.report.sections import make_report
 from usgland.files import check_unwritten, read_json, write_text
-from usgland.runs import (
-    CONFIG,
-    ENVIRONMENT,
-    HEATMAPS,
-    METRICS,
-    PLOTS,
-    PREDICTIONS,
-    READERS,
-    SPLITS,
-    TABLES,
-    THRESHOLD,
-    find_run,
-)
 from usgland.steps.comparison import compare_files
 from usgland.steps.table_one import describe_patients, show_table_one
 from usgland.table_files import read_table
@@ -41,36 +29,28 @@ SHEETS = 6  # of heat maps, each of many images
 
 
 def report(
-    runs: list[Path], console: Console, *, images: bool = True, overwrite: bool = False
+    run: Path,
+    others: Sequence[Path],
+    console: Console,
+    *,
+    images: bool = True,
+    overwrite: bool = False,
 ) -> list[Path]:
-    """Gathers what the first run has to show and writes it; the others stand beside.
+    """Gathers what a run has to show and writes it; the others stand beside.
 
-    Args:
-        runs: Evaluated runs.
-        console: Told what could not be shown.
-        images: Whether the gallery of errors shows images, which are patients'.
-        overwrite: Whether an earlier report may be replaced.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: If a run was not evaluated or the report exists.
+    The gallery of errors shows `images`, which are patients', unless it shall not. The
+    console is told what could not be shown.
     """
-    run = runs[0]
     check_unwritten("report", [run / REPORT], overwrite=overwrite)
-    config = load_config(find_run(run) / CONFIG)
-    find_run(run, METRICS)
+    config = load_config(runs.find_run(run) / runs.CONFIG)
+    runs.find_run(run, runs.METRICS)
     paths, excluded = _manifest(config, console)
     if paths is not None or config.model.inputs == "clinical":
         _write_table_one(run, config)
-    if len(runs) > 1:
-        _compare(runs, config, console)
+    if others:
+        _compare([run, *others], config, console)
     return write_report(
-        run,
-        others=runs[1:],
-        images=paths if images else None,
-        excluded=excluded,
+        run, others=others, images=paths if images else None, excluded=excluded
     )
 
 
@@ -83,17 +63,8 @@ def write_report(
 ) -> list[Path]:
     """Writes report.html and model_card.md into an evaluated run.
 
-    Args:
-        run: A run directory with metrics.json.
-        others: Further evaluated runs, whose headline measures stand beside.
-        images: Image -> path of its file, for the gallery of errors; None: no gallery.
-        excluded: Rows of the manifest that the run left out.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: If a run was not evaluated.
+    The headline measures of `others` stand beside. `images` is image -> path of its
+    file, for the gallery of errors; None: no gallery.
     """
     contents = _read_contents(run, images, excluded)
     beside = [(other.name, _read_metrics(other)) for other in others]
@@ -105,28 +76,28 @@ def write_report(
 
 
 def _read_metrics(run: Path) -> dict[str, Any]:
-    if not (find_run(run, SPLITS, ENVIRONMENT) / METRICS).exists():
+    if not (runs.find_run(run, runs.SPLITS, runs.ENVIRONMENT) / runs.METRICS).exists():
         raise UserError(
-            f"Expected an evaluated run with {METRICS}. Received: {run}. "
+            f"Expected an evaluated run with {runs.METRICS}. Received: {run}. "
             "`usgland evaluate` comes first"
         )
-    return read_json(run / METRICS)
+    return read_json(run / runs.METRICS)
 
 
 def _read_contents(
     run: Path, images: Mapping[str, str] | None, excluded: Sequence[Excluded]
 ) -> RunContents:
     metrics = _read_metrics(run)
-    splits = read_table(run / SPLITS)
-    folders = [run / name for name in (TABLES, PLOTS, READERS)]
+    splits = read_table(run / runs.SPLITS)
+    folders = [run / name for name in (runs.TABLES, runs.PLOTS, runs.READERS)]
     texts = [path for folder in folders for path in folder.glob("*.md")]
     pictures = [path for folder in folders for path in folder.glob("*.png")]
-    pictures += sorted((run / HEATMAPS).glob("sheet*.png"))[:SHEETS]
+    pictures += sorted((run / runs.HEATMAPS).glob("sheet*.png"))[:SHEETS]
     return RunContents(
         name=run.name,
-        config=load_config(run / CONFIG),
-        settings=(run / CONFIG).read_text(encoding="utf-8"),
-        environment=read_json(run / ENVIRONMENT),
+        config=load_config(run / runs.CONFIG),
+        settings=(run / runs.CONFIG).read_text(encoding="utf-8"),
+        environment=read_json(run / runs.ENVIRONMENT),
         metrics=metrics,
         splits=splits.assign(label=splits["label"].astype(int)),
         texts={_name(path, run): path.read_text(encoding="utf-8") for path in texts},
@@ -145,20 +116,22 @@ def _read_scored(
     run: Path, role: str, images: Mapping[str, str] | None
 ) -> pd.DataFrame | None:
     """The scored images that may be shown, with what the model called them."""
-    if images is None or not (run / PREDICTIONS).exists():
+    if images is None or not (run / runs.PREDICTIONS).exists():
         return None
-    rows = read_role(run / PREDICTIONS, role)
+    rows = read_role(run / runs.PREDICTIONS, role)
     rows = rows[rows["image"].isin(list(images))]
-    rows = apply_threshold(rows, read_thresholds(run / THRESHOLD))
+    rows = apply_threshold(rows, read_thresholds(run / runs.THRESHOLD))
     return rows.assign(image_path=rows["image"].map(images))
 
 
-def _compare(runs: list[Path], config: Config, console: Console) -> None:
+def _compare(models: list[Path], config: Config, console: Console) -> None:
     """The paired tests of the runs, where they were tested on the same cases."""
-    quiet, tables = Console(quiet=True), runs[0] / TABLES
-    choices = Choices(level=config.evaluation.confidence_level)
+    quiet, tables = Console(quiet=True), models[0] / runs.TABLES
+    level = config.evaluation.confidence_level
     try:
-        compare_files(runs, choices, quiet, output=tables, overwrite=True)
+        compare_files(
+            models, Choices(), quiet, level=level, output=tables, overwrite=True
+        )
     except UserError as error:
         console.print(f"Not compared: {error}", highlight=False, soft_wrap=True)
 
@@ -172,7 +145,7 @@ def _write_table_one(run: Path, config: Config) -> None:
         Console(quiet=True),
         synthetic=synthetic,
         names=config.clinical.shown_names(),
-        output=run / TABLES,
+        output=run / runs.TABLES,
         overwrite=True,
     )
 
