@@ -13,12 +13,7 @@ import yaml
 
 from usgland.errors import UserError
 from usgland.schema import LEAKS, ClinicalSettings
-from usgland.settings import (
-    Settings,
-    apply_override,
-    describe_problem,
-    read_yaml,
-)
+from usgland.settings import Settings, apply_override, describe_problem, read_yaml
 
 PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
 Target = Annotated[float, pydantic.Field(gt=0, lt=1)]

@@ -21,21 +21,10 @@ def audit_file(
     overwrite: bool = False,
     docx: bool = False,
 ) -> list[Path]:
-    """Checks a file of published measures and shows what was found.
+    """Checks a file of published measures, or the paper's, and shows what was found.
 
-    Args:
-        path: As `usgland.evaluation.audit.published_file` describes it; None: that of
-            the paper.
-        console: Where the findings are shown.
-        output: Folder for audit.json and audit.md; None: nothing is written.
-        overwrite: Whether they may be replaced.
-        docx: Whether audit.docx is written, too.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: If the file cannot be used or the output exists.
+    Writes audit.md and audit.json into the folder `output`, if there is one, and
+    returns the files written.
     """
     written = [output / f"{STEM}{kind}" for kind in (".md", ".json")] if output else []
     check_unwritten("audit", written, overwrite=overwrite)

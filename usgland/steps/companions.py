@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from usgland import runs
 from usgland.config import Config
 from usgland.evaluation.cases.calibration import read_calibration
 from usgland.evaluation.cases.predictions import read_predictions
@@ -28,15 +29,6 @@ from usgland.evaluation.performance.importance import (
 )
 from usgland.evaluation.shown.terminal import show
 from usgland.files import write_text
-from usgland.runs import (
-    ALONE,
-    CALIBRATION,
-    CONFIG,
-    PREDICTIONS,
-    SPLITS,
-    TABLES,
-    is_of_phantoms,
-)
 from usgland.schema import ClinicalSettings, Role
 from usgland.steps.models import load_model
 from usgland.training.logistic import logistic_predictions
@@ -66,19 +58,14 @@ def train_companions(
 ) -> None:
     """Trains the image alone and the form alone on the split of a run.
 
-    Args:
-        run: A run directory with its split.
-        config: Its settings.
-        console: Where progress is shown.
-        train: `fit` or `cross_validate`.
-        done: The file that a finished one has.
+    `train` is `fit` or `cross_validate`, `done` the file that a finished one has.
     """
     for folder, name in NETWORKS.items():
         console.rule(f"Beside it: {name}")
-        beside = run / ALONE / folder
+        beside = run / runs.ALONE / folder
         if (beside / done).exists():
             console.print("Done before")
-        elif (beside / CONFIG).exists():
+        elif (beside / runs.CONFIG).exists():
             train(beside, None, console)
         else:
             train(beside, _alone(config, folder, run), console)
@@ -89,13 +76,10 @@ def train_companions(
 def write_logistic(run: Path, parts: list[pd.DataFrame], config: Config) -> None:
     """Writes what logistic regressions say of the test rows, pooled over the parts.
 
-    Args:
-        run: The run beside which they stand.
-        parts: Checked rows with `role`, and `fold` in cross-validation; one a fold.
-        config: The run's settings.
+    Parts are checked rows with `role`, and `fold` in cross-validation; one a fold.
     """
     for folder, settings in _logistic_settings(config.clinical):
-        path = run / ALONE / folder / PREDICTIONS
+        path = run / runs.ALONE / folder / runs.PREDICTIONS
         if not path.exists():
             tables = [logistic_predictions(rows, settings) for rows in parts]
             pooled = pd.concat(table[table["role"] == "test"] for table in tables)
@@ -113,20 +97,12 @@ def compare_sides(
 ) -> list[Path]:
     """Prints and writes what each side adds, on the test rows of all models.
 
-    Args:
-        run: A run whose companions have their predictions.
-        predictions: The run's own, one row an image.
-        config: Gives the level of intervals.
-        console: Where it is shown.
-        full: Whether the table is, not the answer in a sentence.
-        docx: Whether it is written as a Word file, too.
-
-    Returns:
-        The files written.
+    The companions have their predictions; `predictions` are the run's own, one row an
+    image. `full` shows the table, not the answer in a sentence.
     """
     tables = {BOTH: predictions}
     for folder, name in (NETWORKS | LOGISTIC).items():
-        path = run / ALONE / folder / PREDICTIONS
+        path = run / runs.ALONE / folder / runs.PREDICTIONS
         if path.exists():
             tables[name] = read_predictions(path)
     tables = {name: rows[rows["role"] == "test"] for name, rows in tables.items()}
@@ -136,7 +112,7 @@ def compare_sides(
         show(document, console)
     elif sentence:
         console.print(sentence, highlight=False, markup=False)
-    return document.write(run / TABLES / "additions", docx=docx)
+    return document.write(run / runs.TABLES / "additions", docx=docx)
 
 
 def measure_importance(
@@ -150,16 +126,8 @@ def measure_importance(
 ) -> list[Path]:
     """Writes what each column of the form is worth to the trained models.
 
-    Args:
-        run: Where the tables go.
-        models: Run directories with a model, each with its test rows.
-        config: Gives resamples, level and seed.
-        console: Where the table is shown.
-        full: Whether it is shown.
-        docx: Whether it is written as a Word file, too.
-
-    Returns:
-        The files written.
+    Models are run directories with a model, each with its test rows. The table is shown
+    if `full`.
     """
     cases, logits = [], []
     for number, (part, rows) in enumerate(models):
@@ -168,9 +136,10 @@ def measure_importance(
         seed = config.evaluation.seed + number
         permuted = permuted_logits(model, read_part(model, rows), ids, seed=seed)
         # As predictions are: the folds' logits are ranked together.
-        fit = read_calibration(part / CALIBRATION)
-        slope, intercept = fit["slope"], fit["intercept"]
-        logits.append({name: slope * x + intercept for name, x in permuted.items()})
+        fit = read_calibration(part / runs.CALIBRATION)
+        logits.append(
+            {k: fit["slope"] * x + fit["intercept"] for k, x in permuted.items()}
+        )
         cases.append(rows[["patient_id", "label"]].assign(fold=number))
         keras.backend.clear_session()
     joined = {
@@ -184,10 +153,10 @@ def measure_importance(
         level=config.evaluation.confidence_level,
         seed=config.evaluation.seed,
     )
-    document = importance_document(table, synthetic=is_of_phantoms(run))
+    document = importance_document(table, synthetic=runs.is_of_phantoms(run))
     if full:
         show(document, console)
-    return document.write(run / TABLES / "importance", docx=docx)
+    return document.write(run / runs.TABLES / "importance", docx=docx)
 
 
 def _alone(config: Config, inputs: str, run: Path) -> Config:
@@ -197,7 +166,7 @@ def _alone(config: Config, inputs: str, run: Path) -> Config:
             "model": config.model.model_copy(update={"inputs": inputs}),
             # Alone, the image branch has nobody to lean on: it learns.
             "train": config.train.model_copy(update={"freeze_image": False}),
-            "split": config.split.model_copy(update={"file": run / SPLITS}),
+            "split": config.split.model_copy(update={"file": run / runs.SPLITS}),
         }
     )
 

@@ -45,12 +45,7 @@ PIXELS_COMPARED = 100  # validation images on which preprocess.py is tried
 
 
 def convert(
-    run: Path,
-    home: Path,
-    kind: str,
-    console: Console,
-    *,
-    force: bool = False,
+    run: Path, home: Path, kind: str, console: Console, *, force: bool = False
 ) -> Path:
     """Writes a run's network as LiteRT or ONNX, checked on its validation images.
 
@@ -65,8 +60,7 @@ def convert(
         The new folder, `home/KIND-NUMBER`.
 
     Raises:
-        UserError: If the run cannot be used. If a file fails a check: after the
-            others were written.
+        UserError: If a file fails a check: after the others were written.
     """
     CHECKS[kind]()
     source = read_source(run)
@@ -94,7 +88,11 @@ def convert(
         },
         "preprocessing": settings,
         "preprocess.py": compared,
-        "validation": _count(validation),
+        "validation": {
+            "images": len(validation),
+            "malignant": int((validation["label"] == 1).sum()),
+            "patients": int(validation["patient_id"].nunique()),
+        },
         **check_files(
             RUNNERS[kind],
             contents,
@@ -109,11 +107,7 @@ def convert(
 
 
 def calibration_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Training images, and no others, from which int8 learns its ranges.
-
-    Raises:
-        UserError: If there are none.
-    """
+    """Training images, and no others, from which int8 learns its ranges."""
     training = rows[rows["role"] == "train"]
     if training.empty:
         raise UserError(
@@ -170,14 +164,6 @@ def _calibrated_logits(source: Source, part: Part) -> NDArray[np.float64]:
     slope, intercept = (source.calibration[key] for key in ("slope", "intercept"))
     calibrated: NDArray[np.float64] = slope * logits + intercept
     return calibrated
-
-
-def _count(validation: pd.DataFrame) -> dict[str, int]:
-    return {
-        "images": len(validation),
-        "malignant": int((validation["label"] == 1).sum()),
-        "patients": int(validation["patient_id"].nunique()),
-    }
 
 
 def _write(

@@ -1,5 +1,6 @@
 """The step `evaluate`: from a run's predictions to its measures, tables and plots."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from usgland import runs
 from usgland.config import Config, EvaluationSettings, forced_leaks, load_config
 from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.errors import UserError
@@ -40,21 +42,6 @@ from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.evaluation.shown.table import Document
 from usgland.evaluation.shown.terminal import show, show_table
 from usgland.files import check_unwritten, read_json, write_json
-from usgland.runs import (
-    ALONE,
-    CONFIG,
-    ENVIRONMENT,
-    FOLDS,
-    HISTORY,
-    METRICS,
-    PLOTS,
-    PREDICTIONS,
-    TABLES,
-    THRESHOLD,
-    find_run,
-    is_of_phantoms,
-    predictions_path,
-)
 from usgland.steps.companions import (
     NETWORKS,
     compare_sides,
@@ -68,7 +55,6 @@ NO_SUBGROUPS = {
     *("image", "image_path", "mask", "mask_path", "patient_id", "group_id"),
     *("label", "sha256", "role", "fold", "csv_row", "synthetic"),
 }
-BYTES_OF_MEGABYTE = 1e6
 
 
 def evaluate(
@@ -90,22 +76,18 @@ def evaluate(
         manifest: Labelled images of another source, scored instead.
         overwrite: Whether earlier measures and predictions may be replaced.
         subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
-        prevalences: Others, in (0, 1), at which predictive values and net benefit
-            are given.
+        prevalences: As for `evaluate_run`.
         full: Whether all tables are shown, not the headline alone.
         docx: Whether they are written as Word files, too.
 
     Returns:
         The files written.
-
-    Raises:
-        UserError: If the run, the manifest or a column cannot be used.
     """
-    find_run(run, THRESHOLD)
-    config = load_config(run / CONFIG)
+    runs.find_run(run, runs.THRESHOLD)
+    config = load_config(run / runs.CONFIG)
     cuts = parse_subgroups(subgroups)
-    path = predictions_path(run, manifest)
-    has_folds = (run / FOLDS).exists()
+    path = runs.predictions_path(run, manifest)
+    has_folds = (run / runs.FOLDS).exists()
     predicts = not path.exists() or (overwrite and not has_folds)
     judges = manifest is None and not has_folds and config.model.inputs != "image"
     checked = None
@@ -189,15 +171,15 @@ def _judge_form(
     rows = run_rows(run, config, console, checked)
     tests = iter([(run, rows[rows["role"] == "test"])])
     written = measure_importance(run, tests, config, console, full=full, docx=docx)
-    if not (run / ALONE).exists():
+    if not (run / runs.ALONE).exists():
         return written
-    for beside in (run / ALONE / folder for folder in NETWORKS):
-        if not (beside / PREDICTIONS).exists():
+    for beside in (run / runs.ALONE / folder for folder in NETWORKS):
+        if not (beside / runs.PREDICTIONS).exists():
             predict(beside, Console(quiet=True), checked=checked)
-        if overwrite or not (beside / METRICS).exists():
+        if overwrite or not (beside / runs.METRICS).exists():
             evaluate_run(beside, overwrite=overwrite)
     write_logistic(run, [rows], config)
-    predictions = read_predictions(run / PREDICTIONS)
+    predictions = read_predictions(run / runs.PREDICTIONS)
     return written + compare_sides(
         run, predictions, config, console, full=full, docx=docx
     )
@@ -222,7 +204,7 @@ def evaluate_run(
     val. The JSON file comes last: where it stands, the rest is there.
 
     Args:
-        run: A run directory with config.yaml, threshold.json and environment.json.
+        run: A run directory, after training.
         role: Which rows: train, val or test.
         predictions: CSV as `read_predictions` reads it; None for the run's own. A
             column `synthetic` of "1" marks phantoms that a real run was applied to.
@@ -238,26 +220,22 @@ def evaluate_run(
         What `metrics_of` gives, with `cost`: training_seconds, seconds_per_image,
         model_megabytes (of 10^6 bytes) and parameters, those that are known; what
         `assess` gives; and the files written.
-
-    Raises:
-        UserError: If a file is missing or damaged, there is no row of that role, or
-            the role was evaluated before.
     """
-    path = predictions or run / PREDICTIONS
-    find_run(run, THRESHOLD, ENVIRONMENT)
-    suffix = path.stem.removeprefix(Path(PREDICTIONS).stem)
+    path = predictions or run / runs.PREDICTIONS
+    runs.find_run(run, runs.THRESHOLD, runs.ENVIRONMENT)
+    suffix = path.stem.removeprefix(Path(runs.PREDICTIONS).stem)
     suffix += "" if role == "test" else f"_{role}"
-    target = (run / METRICS).with_stem(Path(METRICS).stem + suffix)
+    target = (run / runs.METRICS).with_stem(Path(runs.METRICS).stem + suffix)
     check_unwritten(f"evaluation of the {role} part", [target], overwrite=overwrite)
-    config = load_config(run / CONFIG)
+    config = load_config(run / runs.CONFIG)
     settings = settings or config.evaluation
     wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
     settings = settings.model_copy(update={"prevalences": wanted})
-    environment = read_json(run / ENVIRONMENT)
-    synthetic = is_of_phantoms(run)
+    environment = read_json(run / runs.ENVIRONMENT)
+    synthetic = runs.is_of_phantoms(run)
     rows = read_role(path, role)
     synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
-    thresholds = read_thresholds(run / THRESHOLD)
+    thresholds = read_thresholds(run / runs.THRESHOLD)
     units = units_of(rows, settings)
     metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic, units=units)
     metrics["cost"] = _cost(environment)
@@ -267,27 +245,22 @@ def evaluate_run(
         for name, values in (columns or {}).items()
     }
     metrics |= assess(
-        rows,
-        thresholds,
-        settings,
-        prevalences=prevalences,
-        groups=groups,
-        units=units,
+        rows, thresholds, settings, prevalences=prevalences, groups=groups, units=units
     )
     plots = _plots(rows, metrics, suffix)
     # Cross-validation has a history a fold instead.
-    if not suffix and (run / HISTORY).exists():
+    if not suffix and (run / runs.HISTORY).exists():
         plots["history"] = history_plot(
-            read_history(run / HISTORY),
+            read_history(run / runs.HISTORY),
             synthetic=environment["synthetic"],
             kept_epoch=environment.get("kept_epoch"),
         )
     _remove_earlier(run, target, suffix)
-    written = [run / PLOTS / f"{name}.png" for name in plots]
+    written = [run / runs.PLOTS / f"{name}.png" for name in plots]
     for file, plot in zip(written, plots.values(), strict=True):
         save_plot(plot, file)
     for name, document in _documents(metrics).items():
-        written += document.write(run / TABLES / f"{name}{suffix}", docx=docx)
+        written += document.write(run / runs.TABLES / f"{name}{suffix}", docx=docx)
     write_json(target, metrics)
     return metrics, [*written, target]
 
@@ -297,7 +270,7 @@ def _cost(environment: dict[str, Any]) -> dict[str, float]:
     names = ("training_seconds", "seconds_per_image", "parameters")
     cost = {name: environment[name] for name in names if name in environment}
     if "model_bytes" in environment:
-        cost["model_megabytes"] = environment["model_bytes"] / BYTES_OF_MEGABYTE
+        cost["model_megabytes"] = environment["model_bytes"] / 1e6
     return cost
 
 
@@ -338,20 +311,19 @@ def _remove_earlier(run: Path, target: Path, suffix: str) -> None:
     earlier = read_json(target) if target.exists() else {}
     stems = [_subgroup_stem(column) for column in earlier.get("subgroups", {})]
     stems += [_curve_stem(curves) for curves in earlier.get("decision_curve", [])[1:]]
-    names = [f"{PLOTS}/{stem}{suffix}.png" for stem in stems]
-    names += [f"{TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv", "docx")]
+    names = [f"{runs.PLOTS}/{stem}{suffix}.png" for stem in stems]
+    names += [
+        f"{runs.TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv", "docx")
+    ]
     for name in names:
         (run / name).unlink(missing_ok=True)
 
 
 def _subgroup_stem(column: str) -> str:
-    return "subgroup_" + "".join(
-        letter if letter.isalnum() else "_" for letter in column
-    )
+    return "subgroup_" + re.sub(r"[\W_]", "_", column)
 
 
 def _curve_stem(curves: dict[str, Any]) -> str:
     curve = curves["patient"]
-    return "decision_curve" + (
-        f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
-    )
+    given = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
+    return f"decision_curve{given}"

@@ -7,6 +7,7 @@ import keras
 import pandas as pd
 from rich.console import Console
 
+from usgland import runs
 from usgland.config import load_config
 from usgland.data.sources import run_rows
 from usgland.evaluation.cases.calibration import read_calibration
@@ -14,7 +15,6 @@ from usgland.evaluation.cases.thresholds import read_thresholds
 from usgland.files import read_json
 from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values
-from usgland.runs import CALIBRATION, CONFIG, METRICS, MODEL, THRESHOLD, find_run
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.export.saved_model import export_model
@@ -24,38 +24,26 @@ PARITY_IMAGES = 20  # that an export must agree on before it is published
 
 
 class Source(NamedTuple):
-    """What is read of a run that is to be source.
-
-    Attributes:
-        model: The classifier.
-        rows: Its images, checked.
-        calibration: As `read_calibration` gives it.
-        threshold: P(malignant) from which the label is malignant.
-        sheet: As `make_sheet` gives it.
-    """
+    """What every kind of export reads of a run."""
 
     model: keras.Model
-    rows: pd.DataFrame
-    calibration: dict[str, Any]
-    threshold: float
-    sheet: dict[str, Any]
+    rows: pd.DataFrame  # its images, checked
+    calibration: dict[str, Any]  # as `read_calibration` gives it
+    threshold: float  # P(malignant) from which the label is malignant
+    sheet: dict[str, Any]  # as `make_sheet` gives it
 
 
 def read_source(run: Path) -> Source:
-    """Reads what every kind of export needs of a run.
-
-    Raises:
-        UserError: If the run or one of its images cannot be used.
-    """
-    config = load_config(find_run(run, MODEL, THRESHOLD) / CONFIG)
+    """Reads what every kind of export needs of a run."""
+    config = load_config(runs.find_run(run, runs.MODEL, runs.THRESHOLD) / runs.CONFIG)
     model = load_model(run)
     rows = run_rows(run, config, Console(quiet=True))
-    point = read_thresholds(run / THRESHOLD).point
-    metrics = read_json(run / METRICS) if (run / METRICS).exists() else None
+    point = read_thresholds(run / runs.THRESHOLD).point
+    metrics = read_json(run / runs.METRICS) if (run / runs.METRICS).exists() else None
     return Source(
         model,
         rows,
-        read_calibration(run / CALIBRATION),
+        read_calibration(run / runs.CALIBRATION),
         point["threshold"],
         make_sheet(config, rows, point, metrics),
     )

@@ -13,11 +13,7 @@ from usgland.runs import CONFIG, FOLDS, MODEL, find_run
 
 
 def config_of_model(run: Path) -> Config:
-    """Reads the settings of a run that has one model.
-
-    Raises:
-        UserError: If it has none, or one a fold.
-    """
+    """Reads the settings of a run that has one model, not one a fold."""
     if (run / FOLDS).exists():
         raise UserError(
             "Expected a run with one model. Received the cross-validation "
@@ -27,11 +23,7 @@ def config_of_model(run: Path) -> Config:
 
 
 def load_model(run: Path) -> keras.Model:
-    """Reads a run's model.keras.
-
-    Raises:
-        UserError: If it cannot be read or is no classifier of ours.
-    """
+    """Reads a run's model.keras."""
     try:
         model = keras.models.load_model(run / MODEL, compile=False)
         model.get_layer(LOGIT)  # Or it is a model of another program.

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from usgland import runs
 from usgland.data.sources import other_rows, run_rows
 from usgland.data.splits import UNUSED
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.files import check_unwritten, write_whole
-from usgland.runs import CALIBRATION, patients_path, predictions_path
 from usgland.steps.models import config_of_model, load_model
 from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows
@@ -38,12 +38,6 @@ def predict(
         without: `"image"` or `"form"`: the side that a model of both does without.
         checked: What `manifest_rows`, or `other_rows` of a `manifest`, gave this
             command earlier; None: they are asked.
-
-    Returns:
-        The files written: one row an image, one row a patient.
-
-    Raises:
-        UserError: If the run or the manifest cannot be used, or a file exists.
     """
     config = config_of_model(run)
     if without is not None and config.model.inputs != "both":
@@ -56,9 +50,9 @@ def predict(
             f"--output: expected the name of a CSV file. Received: {output}; a "
             "spreadsheet opens a CSV, too"
         )
-    path = output or predictions_path(run, manifest, without)
+    path = output or runs.predictions_path(run, manifest, without)
     # In the run, patients without images are what a killed process left.
-    needed = [path] if output is None else [path, patients_path(path)]
+    needed = [path] if output is None else [path, runs.patients_path(path)]
     check_unwritten("predictions", needed, overwrite=overwrite)
     if manifest is None:
         rows = run_rows(run, config, console, checked)
@@ -72,14 +66,14 @@ def predict(
         for line in describe_forms(model, rows):
             console.print(line, highlight=False, soft_wrap=True)
     predictions = predict_rows(model, rows, without=without)
-    calibration = read_calibration(run / CALIBRATION)
+    calibration = read_calibration(run / runs.CALIBRATION)
     return write_predictions(apply_calibration(predictions, calibration), path)
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> list[Path]:
     """Writes one row an image, and beside it one row a patient; gives both paths."""
     patients = patient_predictions(table)
-    by_patient = patients_path(path)
+    by_patient = runs.patients_path(path)
     for rows, target in ((patients, by_patient), (table, path)):
         with write_whole(target) as temporary:
             rows.to_csv(temporary, index=False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from usgland import runs
 from usgland.config import EvaluationSettings, load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
@@ -14,14 +15,6 @@ from usgland.evaluation.readers.study_plots import overview_plot, readers_plot
 from usgland.evaluation.readers.study_tables import study_document
 from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.files import check_unwritten, write_json
-from usgland.runs import (
-    CONFIG,
-    ENVIRONMENT,
-    PREDICTIONS,
-    READERS,
-    THRESHOLD,
-    is_of_phantoms,
-)
 
 STUDY = "readers.json"
 
@@ -46,8 +39,7 @@ def make_reader_study(
         path: The readers' table, see `read_readers`.
         predictions: A run directory or a CSV of predictions; None for the readers
             alone, whose table then has the labels.
-        settings: Level, resamples and seed of the intervals; None for those of the
-            run, or the defaults beside a CSV.
+        settings: None for those of the run, or the defaults beside a CSV.
         unit: Of the model, `image` or `patient`; None for that of the readers.
         role: Rows of the predictions: train, val or test.
         threshold: For predictions without a threshold.json.
@@ -61,12 +53,9 @@ def make_reader_study(
     Returns:
         The study, as `study_readers` gives it, and the files written; readers.json
         last.
-
-    Raises:
-        UserError: If a file cannot be used or the study exists.
     """
     if output is None and predictions is not None and predictions.is_dir():
-        output = predictions / READERS
+        output = predictions / runs.READERS
     if output is not None:
         check_unwritten("reader study", [output / STUDY], overwrite=overwrite)
     model = None
@@ -90,38 +79,30 @@ def make_reader_study(
 
 def _settings_of(predictions: Path | None) -> EvaluationSettings:
     """Those of the run where there is one, else the defaults."""
-    config = None if predictions is None else predictions / CONFIG
+    config = None if predictions is None else predictions / runs.CONFIG
     return load_config(config if config and config.exists() else None).evaluation
 
 
 def read_model_cases(
     path: Path, *, role: str = "test", threshold: float | None = None
 ) -> ModelCases:
-    """Reads a run's predictions, or a CSV of predictions.
+    """Reads one role of a run's predictions, or of a CSV of predictions.
 
-    Args:
-        path: A run directory, or a CSV as `read_predictions` reads it.
-        role: Which rows: train, val or test.
-        threshold: For a CSV that has no threshold.json beside it.
-
-    Raises:
-        UserError: If a file is missing or damaged, there is no row of that role, a
-            case stands twice, or no operating point is known.
+    `threshold` is for a CSV that has no threshold.json beside it.
     """
-    source = path / PREDICTIONS if path.is_dir() else path
-    rows = read_role(source, role)
+    source = path / runs.PREDICTIONS if path.is_dir() else path
     beside = source.parent
     return model_cases(
-        rows,
+        read_role(source, role),
         _thresholds(source, threshold),
         source=source,
         role=role,
-        synthetic=(beside / ENVIRONMENT).exists() and is_of_phantoms(beside),
+        synthetic=(beside / runs.ENVIRONMENT).exists() and runs.is_of_phantoms(beside),
     )
 
 
 def _thresholds(source: Path, threshold: float | None) -> Thresholds:
-    beside = source.parent / THRESHOLD
+    beside = source.parent / runs.THRESHOLD
     if threshold is not None:
         if beside.exists():
             raise UserError(
@@ -133,8 +114,9 @@ def _thresholds(source: Path, threshold: float | None) -> Thresholds:
         return Thresholds.at(threshold)
     if not beside.exists():
         raise UserError(
-            f"{source}: expected {THRESHOLD} beside it, the model's operating point. "
-            "Received: none. Give the threshold that validation chose with --threshold"
+            f"{source}: expected {runs.THRESHOLD} beside it, the model's operating "
+            "point. Received: none. Give the threshold that validation chose with "
+            "--threshold"
         )
     return read_thresholds(beside)
 
@@ -145,9 +127,7 @@ def _write(
     about, cases = study["model"], None
     if model is not None:
         cases = model.by_unit[about["unit"]]
-        if (
-            about["unit"] == study["unit"]
-        ):  # Cases that were dropped stay out here, too.
+        if about["unit"] == study["unit"]:  # Dropped cases stay out here, too.
             cases = cases[~cases["case"].isin(study["dropped"])]
     plots = {
         "readers.png": readers_plot(study, cases),

@@ -16,11 +16,7 @@ MOST_THREADS = 4  # that run a model: each already uses all cores for its operat
 
 
 def read_options(flags: Mapping[str, Any]) -> ServerOptions:
-    """Makes checked options of those of the command line.
-
-    Raises:
-        UserError: If a value cannot be used.
-    """
+    """Makes checked options of those of the command line."""
     for name in ("rest_port", "grpc_port"):
         if not 0 <= flags[name] < 65536:
             raise UserError(
@@ -54,15 +50,9 @@ def read_options(flags: Mapping[str, Any]) -> ServerOptions:
 def serve(
     options: ServerOptions, echo: Callable[[str], None], *, builtin: bool
 ) -> None:
-    """Serves until it is told to stop.
+    """Serves until it is told to stop; TensorFlow Serving, unless `builtin` is asked.
 
-    Args:
-        options: What to serve, where and within which limits.
-        echo: Shows a line to whoever started it.
-        builtin: Whether TensorFlow Serving is not looked for.
-
-    Raises:
-        UserError: If it cannot start, or TensorFlow Serving ends with an error.
+    `echo` shows a line to whoever started it.
     """
     if builtin:
         echo("Built-in server, as asked")

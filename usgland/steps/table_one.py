@@ -28,25 +28,14 @@ STEM = "table1"
 KINDS = ("csv", "tex", "md")
 # Columns that describe files and parts, not patients.
 NOT_SHOWN = {
-    "image",
-    "mask",
-    "patient_id",
-    "group_id",
-    "split",
-    "fold",
-    "exclusion",
-    "synthetic",
-    ROW,
+    *("image", "mask", "patient_id", "group_id", "split", "fold"),
+    *("exclusion", "synthetic", ROW),
 }
 MOST_WORDS = 12  # a text column with more is left out unless it is asked for
 
 
 def parse_tests(options: Sequence[str]) -> dict[str, str]:
-    """Reads options `COLUMN=TEST`: column -> test.
-
-    Raises:
-        UserError: If an option names none of `TESTS`.
-    """
+    """Reads options `COLUMN=TEST`: column -> test."""
     tests = dict(option.partition("=")[::2] for option in options)
     for test in tests.values():
         if test not in TESTS:
@@ -69,50 +58,23 @@ def describe_patients(
 ) -> tuple[TableOne, bool]:
     """Table 1 of the patients of a manifest, and whether they are phantoms.
 
-    Args:
-        manifest: CSV or .xlsx.
-        settings: As for `patients_of`.
-        by: Likewise.
-        columns: Likewise.
-        medians: As for `table_one`.
-        tests: Likewise.
-        seed: Likewise.
-
-    Raises:
-        UserError: As `patients_of` and `table_one`.
+    Of the rows that a run would use. The columns are those asked for, or all that have
+    few words or are numbers; `medians`, `tests` and `seed` are those of `table_one`.
     """
-    patients, shown, left_out, synthetic = patients_of(manifest, settings, by, columns)
+    patients, shown, left_out, synthetic = _patients(manifest, settings, by, columns)
     table = table_one(
-        patients,
-        by,
-        shown,
-        medians=medians,
-        tests=tests,
-        seed=seed,
-        left_out=left_out,
+        patients, by, shown, medians=medians, tests=tests, seed=seed, left_out=left_out
     )
     return table, synthetic
 
 
-def patients_of(
+def _patients(
     manifest: Path, settings: DataSettings, by: str, columns: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str], list[str], bool]:
-    """One row a patient, of the rows that a run would use.
+    """One row a patient, with the first text that is known, "" where none is.
 
-    Args:
-        manifest: CSV or .xlsx.
-        settings: Other column names, filters, labels to leave out.
-        by: The column of the groups.
-        columns: Those to show; empty: all that have few words or are numbers.
-
-    Returns:
-        The patients, with the first text that is known, "" where none is; the columns
-        to show; those left out as they differ within a patient, with where they do;
-        and whether the patients are phantoms.
-
-    Raises:
-        UserError: If a column is missing or named twice, a value differs within a
-            patient, or there are fewer than two groups.
+    Also the columns to show; those left out as they differ within a patient, with
+    where they do; and whether the patients are phantoms.
     """
     rows = choose_columns(read_table(manifest), settings, manifest, labelled=True)
     rows = rows[exclusion_reasons(rows, settings) == ""]
@@ -131,7 +93,7 @@ def patients_of(
     texts = rows[[by, *shown]].map(_known)
     texts = texts.assign(patient_id=rows["patient_id"], **{ROW: rows[ROW]})
     problems: list[Problem] = []
-    for name in (by, *(columns or ())):
+    for name in (by, *columns):
         problems += _problems(name, _differing(texts, name))
     raise_problems(str(manifest), problems)
     # Columns nobody asked for that differ within a patient may describe images, or hold
@@ -202,22 +164,9 @@ def show_table_one(
     overwrite: bool = False,
     docx: bool = False,
 ) -> list[Path]:
-    """Prints the table and writes table1.md, .csv and .tex.
+    """Prints the table and writes table1.md, .csv and .tex into the folder `output`.
 
-    Args:
-        table: What is shown.
-        console: Where it is shown.
-        synthetic: Whether the patients are phantoms.
-        names: Column -> how it is called, with its unit; others by their own names.
-        output: Folder of the files; None: nothing is written.
-        overwrite: Whether they may be replaced.
-        docx: Whether table1.docx is written, too.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: If they exist.
+    `names` is column -> how it is called, with its unit; others have their own names.
     """
     paths = [] if output is None else [output / f"{STEM}.{kind}" for kind in KINDS]
     check_unwritten("Table 1", paths, overwrite=overwrite)

@@ -8,14 +8,10 @@ import keras
 import pandas as pd
 from rich.console import Console
 
+from usgland import runs
 from usgland.config import Config, forced_leaks, load_config
 from usgland.data.sources import check_pretraining, manifest_rows, run_rows
-from usgland.data.splits import (
-    fold_roles,
-    make_folds,
-    make_splits,
-    splits_table,
-)
+from usgland.data.splits import fold_roles, make_folds, make_splits, splits_table
 from usgland.evaluation.cases.calibration import (
     apply_calibration,
     describe_calibration,
@@ -35,19 +31,6 @@ from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
 from usgland.files import read_json, write_json
-from usgland.runs import (
-    CALIBRATION,
-    CONFIG,
-    ENVIRONMENT,
-    FOLDS,
-    PREDICTIONS,
-    SPLITS,
-    TABLES,
-    THRESHOLD,
-    find_run,
-    is_of_phantoms,
-    removed_if_empty,
-)
 from usgland.steps.companions import (
     compare_sides,
     has_companions,
@@ -89,9 +72,8 @@ def fit(
     is_new = config is not None
     details = Console(quiet=True) if brief else console
     if config is None:
-        config = load_config(find_run(run, SPLITS) / CONFIG)
-        if checked is None:
-            checked = manifest_rows(config, details)
+        config = load_config(runs.find_run(run, runs.SPLITS) / runs.CONFIG)
+        checked = manifest_rows(config, details) if checked is None else checked
         rows = run_rows(run, config, details, checked)
     else:
         if checked is None:
@@ -100,10 +82,10 @@ def fit(
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
     _describe(rows, details)
-    with removed_if_empty(run, is_new):
+    with runs.removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(fit, brief=True, checked=checked)
-            train_companions(run, config, console, beside, THRESHOLD)
+            train_companions(run, config, console, beside, runs.THRESHOLD)
         fit_run(run, rows, console)
     metrics = _choose_on_validation(run, rows, config, console)
     if brief:
@@ -111,8 +93,8 @@ def fit(
         console.print(f"Validation AUC per patient: {auc}", highlight=False)
         return
     document = metrics_document(metrics)
-    document.write(run / TABLES / VALIDATION)
-    whole = f"{TABLES}/{VALIDATION}.md"
+    document.write(run / runs.TABLES / VALIDATION)
+    whole = f"{runs.TABLES}/{VALIDATION}.md"
     show(document if full else headline(metrics, whole), console)
 
 
@@ -122,13 +104,13 @@ def _choose_on_validation(
     """Calibrates the model and chooses its threshold; gives validation's measures."""
     val = predict_rows(load_model(run), rows[rows["role"] == "val"])
     calibration = fit_calibration(val, config.evaluation.calibration)
-    write_calibration(run / CALIBRATION, calibration)
+    write_calibration(run / runs.CALIBRATION, calibration)
     console.print(describe_calibration(calibration), highlight=False, soft_wrap=True)
     val = apply_calibration(val, calibration)
     thresholds = choose_points(val, config.evaluation)
-    write_thresholds(run / THRESHOLD, thresholds)
+    write_thresholds(run / runs.THRESHOLD, thresholds)
     metrics = metrics_of(
-        val, thresholds, config.evaluation, synthetic=is_of_phantoms(run)
+        val, thresholds, config.evaluation, synthetic=runs.is_of_phantoms(run)
     )
     return metrics | {"forced_leaks": forced_leaks(config)}
 
@@ -143,20 +125,14 @@ def cross_validate(
 ) -> None:
     """Trains one model a fold and pools what each says of patients it never saw.
 
-    Args:
-        run: The run directory to make, or to finish. Each fold is a run directory
-            in it; those that are done are not repeated.
-        config: Settings of a new run, or None to finish the one that is there.
-        console: Where progress is shown.
-        full: Whether all tables are shown.
-        checked: As for `fit`.
+    Each fold is a run directory in the run; those that are done are not repeated. The
+    rest is as for `fit`.
     """
     is_new = config is not None
     if config is None:
-        config = load_config(find_run(run, SPLITS, FOLDS) / CONFIG)
-        stored = config.split.model_copy(update={"file": run / SPLITS})
-        if checked is None:
-            checked = manifest_rows(config, console)
+        config = load_config(runs.find_run(run, runs.SPLITS, runs.FOLDS) / runs.CONFIG)
+        stored = config.split.model_copy(update={"file": run / runs.SPLITS})
+        checked = manifest_rows(config, console) if checked is None else checked
         rows = make_folds(checked, stored)
     else:
         if checked is None:
@@ -167,23 +143,23 @@ def cross_validate(
             console.print("The column `split` has no part in cross-validation")
     # Every fold is split before the first is trained: a mistake ends the command here.
     rounds = {
-        run / FOLDS / str(fold): fold_roles(rows, fold, config.split)
+        run / runs.FOLDS / str(fold): fold_roles(rows, fold, config.split)
         for fold in sorted(rows["fold"].unique())
     }
     if is_new:
         prepare_run(run, config, splits_table(rows), folds=True)
-    with removed_if_empty(run, is_new):
+    with runs.removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(cross_validate, checked=checked)
-            train_companions(run, config, console, beside, PREDICTIONS)
+            train_companions(run, config, console, beside, runs.PREDICTIONS)
         for number, (part, roles) in enumerate(rounds.items(), start=1):
             console.rule(f"Fold {number} of {len(rounds)}")
-            if (part / PREDICTIONS).exists():
+            if (part / runs.PREDICTIONS).exists():
                 console.print("Done before")
                 continue
             if not part.exists():
                 prepare_run(part, _of_one_fold(config), splits_table(roles))
-            if not (part / THRESHOLD).exists():
+            if not (part / runs.THRESHOLD).exists():
                 fit(part, None, console, brief=True, checked=checked)
             predict(part, console, checked=checked)
             keras.backend.clear_session()
@@ -195,7 +171,7 @@ def cross_validate(
         write_logistic(run, list(rounds.values()), config)
         compare_sides(run, pooled, config, console, full=full)
     # This file comes last, as it means the end.
-    write_predictions(pooled, run / PREDICTIONS)
+    write_predictions(pooled, run / runs.PREDICTIONS)
 
 
 def _of_one_fold(config: Config) -> Config:
@@ -207,18 +183,21 @@ def _of_one_fold(config: Config) -> Config:
 def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
     """Writes what the folds have in common and returns what they say of test rows."""
     tables = [
-        read_predictions(part / PREDICTIONS).assign(fold=part.name) for part in parts
+        read_predictions(part / runs.PREDICTIONS).assign(fold=part.name)
+        for part in parts
     ]
-    environments = [read_json(part / ENVIRONMENT) for part in parts]
+    environments = [read_json(part / runs.ENVIRONMENT) for part in parts]
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
     whole["training_seconds"] = sum(
         environment["training_seconds"] for environment in environments
     )
-    write_json(run / ENVIRONMENT, whole)
-    calibrations = {part.name: read_calibration(part / CALIBRATION) for part in parts}
-    write_calibration(run / CALIBRATION, {"folds": calibrations})
-    thresholds = {part.name: read_thresholds(part / THRESHOLD) for part in parts}
-    write_thresholds(run / THRESHOLD, Thresholds.of_folds(thresholds))
+    write_json(run / runs.ENVIRONMENT, whole)
+    calibrations = {
+        part.name: read_calibration(part / runs.CALIBRATION) for part in parts
+    }
+    write_calibration(run / runs.CALIBRATION, {"folds": calibrations})
+    thresholds = {part.name: read_thresholds(part / runs.THRESHOLD) for part in parts}
+    write_thresholds(run / runs.THRESHOLD, Thresholds.of_folds(thresholds))
     return pd.concat(table[table["role"] == "test"] for table in tables)
 
 

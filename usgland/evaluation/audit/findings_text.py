@@ -4,11 +4,7 @@ from typing import Any
 
 from usgland.evaluation.audit.published_tables import ALL
 from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
-from usgland.evaluation.shown.text import (
-    format_number,
-    format_percent,
-    known_number,
-)
+from usgland.evaluation.shown.text import format_number, format_percent, known_number
 
 NOTE = (
     "What cannot be obtained from the printed figures may come from other cases, other "

@@ -52,9 +52,7 @@ PrintedNumber = Annotated[Printed, pydantic.AfterValidator(_no_limit)]
 Kappa = Annotated[PrintedNumber, pydantic.AfterValidator(_at_most_one)]
 PrintedShare = Annotated[Kappa, pydantic.AfterValidator(_from_zero)]
 P = Annotated[
-    Printed,
-    pydantic.AfterValidator(_at_most_one),
-    pydantic.AfterValidator(_from_zero),
+    Printed, pydantic.AfterValidator(_at_most_one), pydantic.AfterValidator(_from_zero)
 ]
 Count = Annotated[int, pydantic.Field(ge=0, le=100_000)]
 Size = Annotated[int, pydantic.Field(ge=1, le=100_000)]  # of a group of a table

@@ -120,7 +120,7 @@ def assumption_lines(study: Assumptions) -> list[str]:
     lines = [
         f"Prevalence {study.prevalence:g}; intervals at {format_percent(study.level)}, "
         "at the expected count. Patients are those among whom so many of either label "
-        "are expected: by chance there may be fewer.",
+        "are expected: by chance there may be fewer."
     ]
     others = (study.other_sensitivity, study.other_specificity, study.other_auc)
     if any(other is not None for other in others):

@@ -140,11 +140,7 @@ TRIPOD_AI = (
     Item("25-26", "interpretation and limitations"),
     Item("27", "use in practice: poor or missing input, users, next steps", "missing"),
 )
-CHECKLISTS = {
-    "STARD-AI": STARD_AI,
-    "CLAIM 2024": CLAIM,
-    "TRIPOD+AI": TRIPOD_AI,
-}
+CHECKLISTS = {"STARD-AI": STARD_AI, "CLAIM 2024": CLAIM, "TRIPOD+AI": TRIPOD_AI}
 
 
 def fill(items: tuple[Item, ...], facts: Mapping[str, str]) -> list[tuple[str, ...]]:
