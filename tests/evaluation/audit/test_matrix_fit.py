@@ -60,7 +60,7 @@ def gives(matrix, printed):
     for name, bounds in printed.items():
         kinds = [f"f1 {kind}" for kind in F1_KINDS] if name == "f1" else [name]
         values = [float(measures[kind]) for kind in kinds if kind in measures]
-        if not any(bounds.hold(value) for value in values):
+        if not any(bounds.low <= value <= bounds.high for value in values):
             return False
     return True
 
@@ -121,7 +121,8 @@ def test_figures_of_a_true_matrix_are_always_possible(matrix, names, decimals, k
         assert kind in fitting_f1_kinds(printed["f1"], matrices)
     prevalences = fitting_prevalences(printed)
     assert prevalences is not None
-    assert prevalences.hold(malignant / (malignant + benign))
+    share = malignant / (malignant + benign)
+    assert prevalences.low <= share <= prevalences.high
 
 
 @pytest.mark.parametrize("decimals", [1, 2])

@@ -12,16 +12,12 @@ from usgland.evaluation.audit.matrix_fit import Matrix
 from usgland.evaluation.audit.printed import Bounds, printed_bounds
 from usgland.evaluation.audit.published_file import AuditFile, Comparison
 from usgland.evaluation.audit.rows import Finding, Fit
-from usgland.evaluation.statistics.association import (
-    chi_square,
-    chi_square_yates,
-    fisher,
-)
+from usgland.evaluation.statistics.association import COUNT_TESTS
 
 # Kinds of McNemar's test, as a finding names them.
 McNemar = Literal["exact", "chi-square", "chi-square, corrected"]
 PAIRS = 2_000  # of matrices; more of them bound no P
-UNPAIRED = (chi_square, chi_square_yates, fisher)
+UNPAIRED = ("chi-square", "yates", "fisher")  # of `COUNT_TESTS`
 
 
 class Right(NamedTuple):
@@ -44,9 +40,6 @@ def mcnemar_bounds(
         b: Of the second on the same cases.
         kind: By the binomial distribution, by chi-square, which gives the smallest P,
             or by chi-square with the correction for continuity, R's default.
-
-    Raises:
-        ValueError: If the cases differ or more are right than there are.
 
     Reference:
         [McNemar, 1947](https://doi.org/10.1007/BF02295996); the bounds of the
@@ -86,8 +79,8 @@ def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]
 
 def _check_p(printed: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
     p, measure = printed.p, printed.figure
-    where = f"{printed.a} against {printed.b}, {measure}"
-    where = f"{printed.where}: {where}" if printed.where else where
+    where = f"{printed.where}: " if printed.where else ""
+    where += f"{printed.a} against {printed.b}, {measure}"
     missing = [name for name in (printed.a, printed.b) if name not in fits]
     if missing:
         text = f"P {p} cannot be checked: no matrix for {' and '.join(missing)}"
@@ -103,11 +96,11 @@ def _check_p(printed: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> F
     tests = _paired_tests(measure, pairs) if paired else {}
     tests |= _unpaired_tests(measure, pairs)
     bounds = printed_bounds(p, file.rounding)
-    hits = [name for name, reached in tests.items() if _overlap(reached, bounds)]
+    hits = [name for name, reached in tests.items() if reached.meet(bounds)]
     tried = tuple(f"{name}: P {format_range(x)}" for name, x in tests.items())
-    shares = " against ".join(_shares(measure, fit) for fit in (a, b))
-    if not paired:
-        shares += ", on different cases"
+    counts = (_sum(_right(measure, fit.matrices[0])) for fit in (a, b))
+    shares = " against ".join(f"{right}/{cases}" for right, cases in counts)
+    shares += "" if paired else ", on different cases"
     text = f"P {p} cannot be obtained from {shares}"
     if hits:
         text = f"P {p} can be obtained from {shares} by {'; '.join(hits)}"
@@ -135,8 +128,8 @@ def _unpaired_tests(
 ) -> dict[str, Bounds]:
     """Test -> its P values as if the cases were different ones."""
     tests = {}
-    for test in UNPAIRED:
-        results = [test(_table(measure, x, y)) for x, y in pairs]
+    for name in UNPAIRED:
+        results = [COUNT_TESTS[name](_table(measure, x, y)) for x, y in pairs]
         values = [result.p_value for result in results if not isnan(result.p_value)]
         if values:
             tests[results[0].test] = Bounds(min(values), max(values))
@@ -156,17 +149,8 @@ def _table(measure: str, x: Matrix, y: Matrix) -> np.ndarray:
     return np.array([[right, cases - right] for right, cases in sums])
 
 
-def _shares(measure: str, fit: Fit) -> str:
-    right, cases = _sum(_right(measure, fit.matrices[0]))
-    return f"{right}/{cases}"
-
-
 def _sum(classes: Sequence[Right]) -> Right:
     return Right(*(sum(column) for column in zip(*classes, strict=True)))
-
-
-def _overlap(a: Bounds, b: Bounds) -> bool:
-    return a.low <= b.high and b.low <= a.high
 
 
 def format_range(p: Bounds) -> str:

@@ -5,13 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from usgland.evaluation.audit import published_file
 from usgland.evaluation.audit.claims import audit_comparisons
 from usgland.evaluation.audit.printed import printed_value
-from usgland.evaluation.audit.published_file import (
-    AuditFile,
-    paper_path,
-    read_audit_file,
-)
 from usgland.evaluation.audit.published_tables import audit_tables
 from usgland.evaluation.audit.rows import Finding, audit_rows
 from usgland.evaluation.statistics.scores import predictive_values
@@ -50,11 +46,12 @@ def audit_published(path: str | Path | None = None) -> pd.DataFrame:
             kind  where   fits
         0  cases  model  False
     """
-    file = read_audit_file(paper_path() if path is None else Path(path))
+    source = published_file.paper_path() if path is None else Path(path)
+    file = published_file.read_audit_file(source)
     return pd.DataFrame(find_all(file)["findings"], columns=list(Finding._fields))
 
 
-def find_all(file: AuditFile) -> dict[str, Any]:
+def find_all(file: published_file.AuditFile) -> dict[str, Any]:
     """Checks the rows, comparisons and tables of a file.
 
     Returns:
@@ -73,7 +70,7 @@ def find_all(file: AuditFile) -> dict[str, Any]:
     }
 
 
-def _predictive_values(file: AuditFile) -> list[dict[str, Any]]:
+def _predictive_values(file: published_file.AuditFile) -> list[dict[str, Any]]:
     """PPV and NPV at other prevalences, by the printed sensitivity and specificity."""
     values = []
     for name, row in file.rows.items():

@@ -18,28 +18,31 @@ ROUNDING = {
 
 
 def audit_document(audit: dict[str, Any]) -> Document:
-    """The findings, then what fits.
-
-    Args:
-        audit: As `find_all` gives it.
-    """
-    blocks: list[Paragraph | Table] = [
-        Paragraph(f"{audit['title']}: {_counts(audit)}", bold=True)
-    ]
-    for number, finding in enumerate(_listed(audit), start=1):
+    """The findings as `find_all` gives them, then what fits."""
+    misfits = [finding for finding in audit["findings"] if not finding["fits"]]
+    count = f"{len(misfits)} finding{'' if len(misfits) == 1 else 's'}"
+    heading = f"{audit['title']}: {count} in {len(audit['findings'])} checks"
+    blocks: list[Paragraph | Table] = [Paragraph(heading, bold=True)]
+    p_values, numbered = [], []
+    for finding in misfits:  # Those of the P values of tables stand in a table.
+        of_table = finding["kind"] == "p_value" and finding["where"] != ALL
+        (p_values if of_table else numbered).append(finding)
+    for number, finding in enumerate(numbered, start=1):
         blocks.append(Paragraph(f"{number}. {finding['where']}", bold=True))
-        blocks.append(Paragraph(_sentence(finding), depth=1))
+        sentence = f"{finding['text'][0].upper()}{finding['text'][1:]}."
+        blocks.append(Paragraph(sentence, depth=1))
         blocks += [Paragraph(text, depth=2) for text in finding["tried"]]
-    p_values = _p_values(audit)
     if p_values:
-        blocks.append(
-            Table(
-                heads=("Printed", "Recomputed"),
-                sections=(rows(p_values),),
-                title="P values that cannot be obtained from their rows",
-                align="ll",
+        lines = (
+            (
+                f"{finding['where']}: {finding['text'].split(' cannot')[0]}",
+                "; ".join(finding["tried"]),
             )
+            for finding in p_values
         )
+        title = "P values that cannot be obtained from their rows"
+        heads = ("Printed", "Recomputed")
+        blocks.append(Table(heads, (rows(lines),), title=title, align="ll"))
     fitting = _fitting(audit)
     if fitting:
         blocks.append(Paragraph(f"Nothing against {len(fitting)} others:", bold=True))
@@ -53,49 +56,15 @@ def audit_document(audit: dict[str, Any]) -> Document:
     return Document(tuple(blocks), synthetic=False, notes=notes)
 
 
-def _misfits(audit: dict[str, Any]) -> list[dict[str, Any]]:
-    return [finding for finding in audit["findings"] if not finding["fits"]]
-
-
-def _listed(audit: dict[str, Any]) -> list[dict[str, Any]]:
-    """The findings that are numbered: those of P values of tables stand in a table."""
-    return [
-        finding
-        for finding in _misfits(audit)
-        if finding["kind"] != "p_value" or finding["where"] == ALL
-    ]
-
-
-def _p_values(audit: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (
-            f"{finding['where']}: {finding['text'].split(' cannot')[0]}",
-            "; ".join(finding["tried"]),
-        )
-        for finding in _misfits(audit)
-        if finding["kind"] == "p_value" and finding["where"] != ALL
-    ]
-
-
 def _fitting(audit: dict[str, Any]) -> list[dict[str, Any]]:
     """What fits; the rows whose counts sum to n as one."""
     fitting = [finding for finding in audit["findings"] if finding["fits"]]
-    sums = [finding for finding in fitting if finding["kind"] == "sum"]
     others = [finding for finding in fitting if finding["kind"] != "sum"]
+    sums = len(fitting) - len(others)
     if sums:
-        where = f"Sums of {len(sums)} row{'' if len(sums) == 1 else 's'}"
+        where = f"Sums of {sums} row{'' if sums == 1 else 's'}"
         others.append({"where": where, "text": "the counts sum to n"})
     return others
-
-
-def _sentence(finding: dict[str, Any]) -> str:
-    return f"{finding['text'][0].upper()}{finding['text'][1:]}."
-
-
-def _counts(audit: dict[str, Any]) -> str:
-    misfits = len(_misfits(audit))
-    plural = "" if misfits == 1 else "s"
-    return f"{misfits} finding{plural} in {len(audit['findings'])} checks"
 
 
 def _predictive_table(audit: dict[str, Any]) -> Table:

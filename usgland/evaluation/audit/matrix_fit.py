@@ -82,12 +82,9 @@ def fitting_counts(cases: int, share: Bounds) -> range:
 def fitting_matrices(
     printed: Mapping[str, Bounds], malignant: int, benign: int
 ) -> list[Matrix]:
-    """All matrices of these numbers of cases that give every printed measure.
+    """All matrices of these numbers of cases, at least 1, that give every measure.
 
-    Args:
-        printed: Measure of `MEASURES` -> bounds. F1 may be of any of `F1_KINDS`.
-        malignant: Cases, at least 1.
-        benign: Cases, at least 1.
+    `printed` is a measure of `MEASURES` -> bounds. F1 may be of any of `F1_KINDS`.
     """
     tp = np.array(fitting_counts(malignant, printed.get("sensitivity", ANY)), int)
     tn = np.array(fitting_counts(benign, printed.get("specificity", ANY)), int)
@@ -129,9 +126,7 @@ def fitting_sizes(
 ) -> list[tuple[int, int]]:
     """Numbers of malignant and benign cases for which every row has a matrix.
 
-    Args:
-        rows: Printed measures of several readers or models on the same cases.
-        largest: Of either number.
+    Rows are of the same cases; either number is at most `largest`.
     """
     fits = np.full((largest + 1, largest + 1), True)
     fits[0] = fits[:, 0] = False
@@ -169,12 +164,6 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
     Args:
         printed: Name in `MEASURES` -> bounds; sensitivity and specificity among them.
 
-    Returns:
-        The lowest and highest prevalence not excluded, or None.
-
-    Raises:
-        ValueError: If sensitivity or specificity is missing.
-
     Reference:
         For odds o, sensitivity s and specificity t, the measures are
         2 (s + t - 1) / (s + t + (1 - t) / o + (1 - s) o) for kappa and
@@ -187,17 +176,15 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
         )
     edges = np.exp(np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, CELLS + 1))
     low_odds, high_odds = edges[:-1], edges[1:]
-    parts = 1
-    while True:
+    for parts in (1, PARTS):
         fits = np.full(len(low_odds), False)
         for box in _boxes(printed["sensitivity"], printed["specificity"], parts):
             fits |= _may_give(printed, box, low_odds, high_odds)
         low_odds, high_odds = low_odds[fits], high_odds[fits]
         if not fits.any():
             return None
-        if parts == PARTS or len(low_odds) > FEW_CELLS:
+        if len(low_odds) > FEW_CELLS:
             break
-        parts = PARTS
     lowest, highest = low_odds.min(), high_odds.max()
     return Bounds(float(lowest / (1 + lowest)), float(highest / (1 + highest)))
 
@@ -222,15 +209,15 @@ def _may_give(
     high_odds: NDArray,
 ) -> NDArray[np.bool_]:
     """Whether no measure is out of reach, in each cell of odds."""
-    low = _cell_bounds(box[0].low, box[1].low, low_odds, high_odds, 0)
-    high = _cell_bounds(box[0].high, box[1].high, low_odds, high_odds, 1)
+    low = _cell_bounds(box[0].low, box[1].low, low_odds, high_odds, upper=False)
+    high = _cell_bounds(box[0].high, box[1].high, low_odds, high_odds, upper=True)
     fits = np.full(len(low_odds), True)
     for name, bounds in printed.items():
         reached = [
             np.asarray(low[kind] <= bounds.high) & np.asarray(high[kind] >= bounds.low)
             for kind in _kinds(name)
         ]
-        fits &= np.any(np.stack(reached), axis=0)
+        fits &= np.any(reached, axis=0)
     return fits
 
 
@@ -239,9 +226,10 @@ def _cell_bounds(
     specificity: float,
     low_odds: NDArray,
     high_odds: NDArray,
-    upper: int,
+    *,
+    upper: bool,
 ) -> dict[str, NDArray | float]:
-    """The lower (0) or upper (1) bound of every measure in every cell of odds."""
+    """The lower or upper bound of every measure in every cell of odds."""
     missed, false = 1 - sensitivity, 1 - specificity
     # What a measure falls with is taken at its largest for a lower bound.
     grows, falls = (high_odds, low_odds) if upper else (low_odds, high_odds)

@@ -19,8 +19,8 @@ class Bounds(NamedTuple):
     low: float
     high: float
 
-    def hold(self, value: float) -> bool:
-        return self.low <= value <= self.high
+    def meet(self, other: "Bounds") -> bool:
+        return self.low <= other.high and other.low <= self.high
 
 
 def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:

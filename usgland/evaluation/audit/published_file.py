@@ -1,8 +1,9 @@
 """The YAML file of published measures: what it may say, checked strictly."""
 
+import contextlib
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 
@@ -106,9 +107,8 @@ class TableRow(Settings):
     """One row of a published table of two or more groups."""
 
     counts: tuple[tuple[Count, ...], ...] | None = None  # a list a group
-    moments: tuple[tuple[PrintedNumber, PrintedNumber], ...] | None = (
-        None  # mean and SD a group
-    )
+    # Mean and SD a group.
+    moments: tuple[tuple[PrintedNumber, PrintedNumber], ...] | None = None
     p: P | None = None
 
     @pydantic.model_validator(mode="after")
@@ -170,12 +170,8 @@ class AuditFile(Settings):
 
 
 def read_audit_file(path: Path) -> AuditFile:
-    """Reads published measures.
-
-    Raises:
-        UserError: If the file is no such YAML; it names every problem.
-    """
-    settings: dict[str, Any] = read_yaml(path)
+    """Reads published measures; the error names every problem."""
+    settings = read_yaml(path)
     try:
         return AuditFile.model_validate(settings)
     except pydantic.ValidationError as error:
@@ -190,20 +186,14 @@ def paper_path() -> Path:
     """Where `configs/audit_paper.yaml` lies: in a checkout or an installed package.
 
     `configs/` is its only source; a wheel puts it in share/usgland/configs.
-
-    Raises:
-        UserError: If the installation lacks it.
     """
     checkout = Path(__file__).parents[3] / "configs" / PAPER
     if checkout.exists():
         return checkout
-    try:
-        files = importlib.metadata.files("usgland") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == PAPER:
-            return Path(str(file.locate())).resolve()
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("usgland") or []:
+            if file.name == PAPER:
+                return Path(str(file.locate())).resolve()
     raise UserError(
         f"Expected {PAPER} in the installation. Received: none. Name a file: "
         "`usgland audit FILE`"

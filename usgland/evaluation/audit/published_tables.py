@@ -79,19 +79,15 @@ def recomputed(
 def _sum(
     where: str, table: PublishedTable, counts: tuple[tuple[int, ...], ...]
 ) -> Finding:
-    texts = [
+    wrong = [
         f"{group}: {' + '.join(map(str, row))} = {sum(row)} of {n}"
         for group, row, n in zip(table.groups, counts, table.n, strict=True)
-    ]
-    wrong = [
-        text
-        for text, row, n in zip(texts, counts, table.n, strict=True)
         if sum(row) != n
     ]
+    text = "the counts sum to n"
     if wrong:
         text = f"the counts do not sum to n: {'; '.join(wrong)}"
-        return Finding("sum", where, False, text)
-    return Finding("sum", where, True, "the counts sum to n")
+    return Finding("sum", where, not wrong, text)
 
 
 def _p_value(
@@ -107,16 +103,16 @@ def _p_value(
         for name, bounds in tests.items()
     }
     hits = [name for name, gap in gaps.items() if gap == 0]
-    text = f"P {p} is that of {'; '.join(hits)}"
-    if not hits:
-        source = "counts" if row.counts is not None else "means and SDs"
-        text = f"P {p} cannot be obtained from the {source}"
     if not tests:
         text = f"P {p} cannot be checked from what is printed"
-    finding = Finding("p_value", where, bool(hits) or not tests, text, tuple(texts))
-    closest = min(gaps, key=lambda name: gaps[name], default="")
-    if not tests:
+        finding = Finding("p_value", where, True, text, tuple(texts))
         return Checked(finding, float("inf"), "")
+    source = "counts" if row.counts is not None else "means and SDs"
+    text = f"P {p} cannot be obtained from the {source}"
+    if hits:
+        text = f"P {p} is that of {'; '.join(hits)}"
+    finding = Finding("p_value", where, bool(hits), text, tuple(texts))
+    closest = min(gaps, key=lambda name: gaps[name])
     near = f"{where}, {closest} {format_range(tests[closest])} against {p}"
     return Checked(finding, gaps[closest], near)
 

@@ -19,23 +19,15 @@ EVERY = "every prevalence from 0.02% to 99.98%, any number of cases"
 
 
 class Finding(NamedTuple):
-    """One thing that was checked.
-
-    Attributes:
-        kind: What was checked.
-        where: In the paper.
-        fits: Whether the printed measures agree with what was tried.
-        text: What the check says, a sentence.
-        tried: What was tried, each a sentence.
-    """
+    """One thing that was checked."""
 
     kind: Literal[
         "cases", "matrix", "f1", "auc", "comparison", "sum", "p_value", "repeated"
     ]
-    where: str
-    fits: bool
-    text: str
-    tried: tuple[str, ...] = ()
+    where: str  # in the paper
+    fits: bool  # whether the printed measures agree with what was tried
+    text: str  # what the check says, a sentence
+    tried: tuple[str, ...] = ()  # sentences
 
 
 class Fit(NamedTuple):
@@ -49,8 +41,7 @@ class Fit(NamedTuple):
 def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
     """Checks every row of measures, those of the same cases together.
 
-    Returns:
-        The findings, and row -> its matrices, of rows that have any.
+    Also row -> its matrices, of rows that have any.
     """
     findings: list[Finding] = []
     fits: dict[str, Fit] = {}
@@ -82,10 +73,9 @@ def _together(
     misfits = [key for key in rows if key not in fits]
     if not misfits:
         text = f"can be obtained from the stated {size}"
-        findings = [
+        return [
             Finding("cases", key, True, text, _matrix_texts(fits[key])) for key in rows
-        ]
-        return findings, fits
+        ], fits
     some = "all" if len(misfits) == len(rows) else f"{len(misfits)} of {len(rows)}"
     who = f"{name}, {some} rows" if len(rows) > 1 else misfits[0]
     sizes = fitting_sizes(list(bounds.values()), file.largest)
@@ -195,11 +185,12 @@ def _matrix_texts(fit: Fit, start: str = "") -> tuple[str, ...]:
 
 def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
     """Whether one kind of F1 serves all rows."""
-    kinds = {}
-    for key, fit in fits.items():
-        f1 = bounds_of(file.rows[key], file).get("f1")
-        if f1 is not None:
-            kinds[key] = fitting_f1_kinds(f1, fit.matrices)
+    bounds = {key: bounds_of(file.rows[key], file) for key in fits}
+    kinds = {
+        key: fitting_f1_kinds(bounds[key]["f1"], fit.matrices)
+        for key, fit in fits.items()
+        if "f1" in bounds[key]
+    }
     if len(kinds) < 2:
         return []
     tried = tuple(f"{key}: {' or '.join(fitting)}" for key, fitting in kinds.items())
@@ -229,7 +220,7 @@ def _aucs(file: AuditFile) -> list[Finding]:
         bounds = bounds_of(row, file)
         auc = printed_bounds(row.auc, file.rounding)
         a, b = bounds["sensitivity"], bounds["specificity"]
-        if auc.low <= (a.high + b.high) / 2 and (a.low + b.low) / 2 <= auc.high:
+        if auc.meet(Bounds((a.low + b.low) / 2, (a.high + b.high) / 2)):
             equal.append(f"{key}: {row.auc}")
         else:
             shares = printed_value(row.sensitivity) + printed_value(row.specificity)
