@@ -23,10 +23,9 @@ def audit_document(audit: dict[str, Any]) -> Document:
     count = f"{len(misfits)} finding{'' if len(misfits) == 1 else 's'}"
     heading = f"{audit['title']}: {count} in {len(audit['findings'])} checks"
     blocks: list[Paragraph | Table] = [Paragraph(heading, bold=True)]
-    p_values, numbered = [], []
-    for finding in misfits:  # Those of the P values of tables stand in a table.
-        of_table = finding["kind"] == "p_value" and finding["where"] != ALL
-        (p_values if of_table else numbered).append(finding)
+    # Those of the P values of tables stand in a table.
+    p_values = [x for x in misfits if x["kind"] == "p_value" and x["where"] != ALL]
+    numbered = [x for x in misfits if x not in p_values]
     for number, finding in enumerate(numbered, start=1):
         blocks.append(Paragraph(f"{number}. {finding['where']}", bold=True))
         sentence = f"{finding['text'][0].upper()}{finding['text'][1:]}."

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from usgland.evaluation.audit.printed import Bounds
 
 F1_KINDS = ("binary", "macro", "weighted")
-# In the order in which they are looked at; `auc` is that of one point of the curve.
-MEASURES = ("sensitivity", "specificity", "accuracy", "auc", "kappa", "f1")
 CELLS = 100_000  # of the odds of being malignant
 LARGEST_LOG_ODDS = 9.0  # a prevalence of 0.013% to 99.987%
 # Parts of the printed sensitivity and specificity, where few cells are left.
@@ -84,7 +82,8 @@ def fitting_matrices(
 ) -> list[Matrix]:
     """All matrices of these numbers of cases, at least 1, that give every measure.
 
-    `printed` is a measure of `MEASURES` -> bounds. F1 may be of any of `F1_KINDS`.
+    `printed` is measure -> bounds. F1 may be of any of `F1_KINDS`; the AUC is that of
+    one point of the curve.
     """
     tp = np.array(fitting_counts(malignant, printed.get("sensitivity", ANY)), int)
     tn = np.array(fitting_counts(benign, printed.get("specificity", ANY)), int)
@@ -162,7 +161,7 @@ def fitting_prevalences(printed: Mapping[str, Bounds]) -> Bounds | None:
     proof that no matrix fits; a range is where none was excluded.
 
     Args:
-        printed: Name in `MEASURES` -> bounds; sensitivity and specificity among them.
+        printed: Measure -> bounds; sensitivity and specificity among them.
 
     Reference:
         For odds o, sensitivity s and specificity t, the measures are

@@ -12,7 +12,6 @@ from usgland.evaluation.audit.printed import Rounding, printed_bounds
 from usgland.settings import Settings, describe_problem, read_yaml
 
 PAPER = "audit_paper.yaml"
-MEASURE_NAMES = ("sensitivity", "specificity", "accuracy", "f1", "kappa", "auc")
 
 
 def _quoted(value: object) -> object:
@@ -89,8 +88,7 @@ class MeasureRow(Settings):
 
     def printed(self) -> dict[str, str]:
         """Measure -> its text, of those that are printed."""
-        texts = {name: getattr(self, name) for name in MEASURE_NAMES}
-        return {name: text for name, text in texts.items() if text is not None}
+        return self.model_dump(exclude={"cases"}, exclude_none=True)
 
 
 class Comparison(Settings):

@@ -7,22 +7,15 @@ import math
 
 from scipy.stats import binom, norm
 
-from usgland.evaluation.planning.sample_size import (
-    SampleSize,
-    check_inside,
-    fewest,
-    sample_size_of,
-)
+from usgland.evaluation.planning import sample_size
+from usgland.evaluation.planning.sample_size import SampleSize, check_inside
 
 
 def mcnemar_power(only_a: float, only_b: float, cases: int, *, alpha: float) -> float:
     """Power of McNemar's exact two-sided test, over all that can happen.
 
-    Args:
-        only_a: Share of cases that only the first calls right, in [0, 1].
-        only_b: Share that only the second calls right.
-        cases: Paired cases.
-        alpha: Level of the test.
+    `only_a` and `only_b` are the shares of the paired cases that only the first and
+    only the second calls right.
 
     Reference:
         Duffy, 1984, Asymptotic and exact power for the McNemar test, Biometrics 40.
@@ -92,18 +85,16 @@ def sample_size_mcnemar(
         return mcnemar_power(only_a, only_b, cases, alpha=alpha) >= power
 
     # Power rises in small waves: whoever stands above them all has enough.
-    cases = fewest(enough, start=guess)
+    cases = sample_size.fewest(enough, start=guess)
     while not all(enough(cases + more) for more in range(1, 4)):
         cases += 1
     return cases
 
 
 def binormal_variance(auc: float, ratio: float) -> float:
-    """Variance of an area times the number of malignant cases.
+    """Variance of an area, in [0.5, 1), times the number of malignant cases.
 
-    Args:
-        auc: In [0.5, 1).
-        ratio: Benign cases a malignant one.
+    `ratio` is the benign cases a malignant one.
 
     Reference:
         Obuchowski, 1994, Computing sample size for receiver operating characteristic
@@ -152,14 +143,11 @@ def sample_size_auc_difference(
     if auc_a == auc_b:
         raise ValueError(f"`auc_a` and `auc_b` must differ. Received: {auc_a} twice")
     # Without a difference both have the variance of the first.
-    root = norm.isf(alpha / 2) * math.sqrt(
-        _variance_of_difference(auc_a, auc_a, correlation, ratio)
-    )
-    root += norm.ppf(power) * math.sqrt(
-        _variance_of_difference(auc_a, auc_b, correlation, ratio)
-    )
+    alike = _variance_of_difference(auc_a, auc_a, correlation, ratio)
+    apart = _variance_of_difference(auc_a, auc_b, correlation, ratio)
+    root = norm.isf(alpha / 2) * math.sqrt(alike) + norm.ppf(power) * math.sqrt(apart)
     malignant = math.ceil((root / (auc_a - auc_b)) ** 2)
-    return sample_size_of(malignant, prevalence)
+    return sample_size.sample_size_of(malignant, prevalence)
 
 
 def sample_size_auc_noninferiority(
@@ -201,7 +189,7 @@ def sample_size_auc_noninferiority(
     variance = _variance_of_difference(auc_new, auc_standard, correlation, ratio)
     z = float(norm.isf(alpha) + norm.ppf(power))
     malignant = math.ceil(z**2 * variance / room**2)
-    return sample_size_of(malignant, prevalence)
+    return sample_size.sample_size_of(malignant, prevalence)
 
 
 def sample_size_noninferiority(

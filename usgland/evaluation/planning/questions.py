@@ -3,69 +3,39 @@
 from typing import Any, NamedTuple
 
 from usgland.errors import UserError
-from usgland.evaluation.planning.power import (
-    sample_size_auc_difference,
-    sample_size_auc_noninferiority,
-    sample_size_mcnemar,
-    sample_size_noninferiority,
-)
-from usgland.evaluation.planning.sample_size import (
-    SampleSize,
-    patients_for,
-    sample_size_auc,
-    sample_size_proportion,
-)
+from usgland.evaluation.planning import power, sample_size
 from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
 
 
 class Assumptions(NamedTuple):
-    """What a study expects and wants.
+    """What a study expects and wants."""
 
-    Attributes:
-        sensitivity: Expected, in [0, 1].
-        specificity: Expected, in [0, 1].
-        auc: Expected, in [0.5, 1).
-        width: Of the intervals, in (0, 1).
-        prevalence: Share of malignant patients, in (0, 1).
-        level: Of the intervals, in (0, 1).
-        other_sensitivity: Of what it is compared with; None for no comparison.
-        other_specificity: Likewise.
-        other_auc: Likewise.
-        discordant: Share of the cases of a label that one of the two alone calls
-            right; None as if the two erred independently.
-        correlation: Of the two AUC, in [0, 1).
-        margin: Of non-inferiority; None for tests of a difference.
-        alpha: Level of the tests: two-sided, half of it for non-inferiority.
-        power: Wanted, in (alpha, 1).
-    """
-
-    sensitivity: float = 0.9
+    sensitivity: float = 0.9  # in [0, 1], as specificity
     specificity: float = 0.9
-    auc: float = 0.9
-    width: float = 0.1
-    prevalence: float = 0.5
-    level: float = 0.95
+    auc: float = 0.9  # in [0.5, 1)
+    width: float = 0.1  # of the intervals, in (0, 1)
+    prevalence: float = 0.5  # share of malignant patients, in (0, 1)
+    level: float = 0.95  # of the intervals, in (0, 1)
+    # Of what it is compared with; None for no comparison.
     other_sensitivity: float | None = None
     other_specificity: float | None = None
     other_auc: float | None = None
+    # Share of the cases of a label that one of the two alone calls right; None: as if
+    # the two erred independently.
     discordant: float | None = None
-    correlation: float = 0.5
-    margin: float | None = None
-    alpha: float = 0.05
-    power: float = 0.8
+    correlation: float = 0.5  # of the two AUC, in [0, 1)
+    margin: float | None = None  # of non-inferiority; None for tests of a difference
+    alpha: float = 0.05  # of the tests: two-sided, half of it for non-inferiority
+    power: float = 0.8  # in (alpha, 1)
 
 
 def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
     """Answers every question that the assumptions put.
 
-    Returns:
-        One dict a question: question, method, malignant, benign (None where it does
-        not ask for them) and patients.
-
-    Raises:
-        UserError: If the assumptions contradict each other.
+    One dict a question: question, method, malignant, benign (None where it does not ask
+    for them) and patients. A `UserError` says which assumptions contradict each other.
     """
     if not study.alpha < study.power:
         raise UserError(
@@ -75,22 +45,18 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
     rows = []
     for name, share in _shares(study):
         for method, written in PROPORTION_METHODS.items():
-            cases = sample_size_proportion(
+            cases = sample_size.sample_size_proportion(
                 share, study.width, level=study.level, method=method
             )
             question = f"{name} {share:g}, interval of width {study.width:g}"
             rows.append(_row(study, question, written, name, cases))
-    size = sample_size_auc(
+    size = sample_size.sample_size_auc(
         study.auc, study.width, prevalence=study.prevalence, level=study.level
     )
     question = f"AUC {study.auc:g}, interval of width {study.width:g}"
     rows.append(_both(question, "Hanley-McNeil", size))
-    others = {
-        "sensitivity": study.other_sensitivity,
-        "specificity": study.other_specificity,
-    }
     for name, share in _shares(study):
-        other = others[name]
+        other = getattr(study, f"other_{name}")
         if other is not None:
             rows.append(_compare_shares(study, name, share, other))
     if study.other_auc is not None:
@@ -152,11 +118,13 @@ def _compare_shares(
     first, second = _discordant(study, name, share, other)
     if study.margin is None:
         _check_difference(name, share, other)
-        cases = sample_size_mcnemar(first, second, alpha=study.alpha, power=study.power)
+        cases = power.sample_size_mcnemar(
+            first, second, alpha=study.alpha, power=study.power
+        )
         question = f"{name} {share:g} against {other:g}"
         return _row(study, question, "McNemar, exact", name, cases)
     _check_margin(study.margin, name, share, other)
-    cases = sample_size_noninferiority(
+    cases = power.sample_size_noninferiority(
         first, second, study.margin, alpha=study.alpha / 2, power=study.power
     )
     question = f"{name} {share:g} not below {other:g} by {study.margin:g}"
@@ -171,11 +139,13 @@ def _compare_areas(study: Assumptions, other: float) -> dict[str, Any]:
     }
     if study.margin is None:
         _check_difference("auc", study.auc, other)
-        size = sample_size_auc_difference(study.auc, other, alpha=study.alpha, **shared)
+        size = power.sample_size_auc_difference(
+            study.auc, other, alpha=study.alpha, **shared
+        )
         question = f"AUC {study.auc:g} against {other:g}"
     else:
         _check_margin(study.margin, "auc", study.auc, other)
-        size = sample_size_auc_noninferiority(
+        size = power.sample_size_auc_noninferiority(
             study.auc, other, study.margin, alpha=study.alpha / 2, **shared
         )
         question = f"AUC {study.auc:g} not below {other:g} by {study.margin:g}"
@@ -196,10 +166,8 @@ def _discordant(
         )
     # In half steps of the difference; rounding shall not leave one below 0.
     half = (share - other) / 2
-    return (
-        max(0.0, study.discordant / 2 + half),
-        max(0.0, study.discordant / 2 - half),
-    )
+    middle = study.discordant / 2
+    return max(0.0, middle + half), max(0.0, middle - half)
 
 
 def _check_difference(name: str, value: float, other: float) -> None:
@@ -223,15 +191,10 @@ def _row(
 ) -> dict[str, Any]:
     malignant = cases if name == "sensitivity" else None
     benign = cases if name == "specificity" else None
-    patients = patients_for(malignant or 0, benign or 0, study.prevalence)
-    return {
-        "question": question,
-        "method": method,
-        "malignant": malignant,
-        "benign": benign,
-        "patients": patients,
-    }
+    patients = sample_size.patients_for(malignant or 0, benign or 0, study.prevalence)
+    counts = {"malignant": malignant, "benign": benign, "patients": patients}
+    return {"question": question, "method": method, **counts}
 
 
-def _both(question: str, method: str, size: SampleSize) -> dict[str, Any]:
+def _both(question: str, method: str, size: sample_size.SampleSize) -> dict[str, Any]:
     return {"question": question, "method": method, **size._asdict()}

@@ -37,15 +37,8 @@ class SampleSize(NamedTuple):
 def proportion_width(share: float, cases: int, *, level: float, method: str) -> float:
     """Width of the interval of a share, at its expected count `share * cases`.
 
-    Args:
-        share: Expected sensitivity or specificity, in [0, 1].
-        cases: Of the label that counts.
-        level: Confidence level in (0, 1).
-        method: `"wilson"` or `"clopper_pearson"`. An expected count need not be
-            whole; both formulas take it as it is.
-
-    Raises:
-        ValueError: If the method is another.
+    The count need not be whole: the formulas of both methods, `"wilson"` and
+    `"clopper_pearson"`, take it as it is.
     """
     tail, count = (1 - level) / 2, share * cases
     if method == "wilson":
@@ -164,11 +157,7 @@ def patients_for(malignant: int, benign: int, prevalence: float) -> int:
 
 
 def fewest(enough: Callable[[int], bool], start: int = 1) -> int:
-    """The smallest number that is enough, where larger ones are as well.
-
-    Raises:
-        UserError: If it is larger than `LARGEST`.
-    """
+    """The smallest number that is enough, where larger ones are as well."""
     high = max(start, 1)
     # A start beyond it is not tried: that alone could take minutes.
     while high > LARGEST or not enough(high):

@@ -11,17 +11,11 @@ AUTHOR = "author must supply"
 
 
 class Item(NamedTuple):
-    """One item of a guideline.
+    """One item of a guideline."""
 
-    Attributes:
-        number: As the guideline counts.
-        topic: What it asks for, in short.
-        fact: Which of the run's facts answers it; "" if none does.
-    """
-
-    number: str
-    topic: str
-    fact: str = ""
+    number: str  # as the guideline counts
+    topic: str  # what it asks for, in short
+    fact: str = ""  # which of the run's facts answers it; "" if none does
 
 
 # STARD 2015 (doi 10.1136/bmj.h5527), the numbers STARD-AI (2025) builds on, with the
@@ -146,10 +140,8 @@ CHECKLISTS = {"STARD-AI": STARD_AI, "CLAIM 2024": CLAIM, "TRIPOD+AI": TRIPOD_AI}
 def fill(items: tuple[Item, ...], facts: Mapping[str, str]) -> list[tuple[str, ...]]:
     """The rows of one checklist: number, topic, and what the run says or who must.
 
-    Args:
-        items: Of a guideline.
-        facts: Name -> one sentence; names that are missing, or empty, are for the
-            author.
+    `facts` is name -> one sentence; names that are missing, or empty, are for the
+    author.
     """
     return [
         (item.number, item.topic, facts.get(item.fact, "") or AUTHOR) for item in items

@@ -34,46 +34,28 @@ POINTERS = (
 
 
 class RunContents(NamedTuple):
-    """What a report shows of one run.
-
-    Attributes:
-        name: Of the run.
-        config: Its settings.
-        settings: The same, as the text of its config.yaml.
-        environment: Of environment.json.
-        metrics: Of metrics.json.
-        splits: Of splits.csv, with `label` as numbers.
-        texts: Name of a file in the run, e.g. `tables/metrics.md` -> its Markdown.
-        pictures: Name of a file in the run, e.g. `figures/roc.png` -> where it lies.
-        scored: The images that were scored, for the gallery of errors: `image`,
-            `image_path`, `label`, `prediction`, `probability`, `logit`; None: no
-            gallery.
-        excluded: Rows of the manifest that the run left out.
-        elsewhere: Names of the files with measures on other images.
-    """
+    """What a report shows of one run."""
 
     name: str
     config: Config
-    settings: str
-    environment: dict[str, Any]
-    metrics: dict[str, Any]
-    splits: pd.DataFrame
-    texts: Mapping[str, str]
-    pictures: Mapping[str, Path]
+    settings: str  # the same, as the text of config.yaml
+    environment: dict[str, Any]  # of environment.json
+    metrics: dict[str, Any]  # of metrics.json
+    splits: pd.DataFrame  # of splits.csv, with `label` as numbers
+    texts: Mapping[str, str]  # file in the run, e.g. `tables/metrics.md` -> Markdown
+    pictures: Mapping[str, Path]  # the same, e.g. `figures/roc.png` -> where it lies
+    # Images for the gallery of errors: `image`, `image_path`, `label`, `prediction`,
+    # `probability`, `logit`; None: no gallery.
     scored: pd.DataFrame | None = None
     excluded: Sequence[Excluded] = ()
-    elsewhere: Sequence[str] = ()
+    elsewhere: Sequence[str] = ()  # names of the files with measures on other images
 
 
 def run_facts(run: RunContents, sections: Collection[str]) -> dict[str, str]:
-    """Facts by the names that `usgland.evaluation.report.checklists` asks for.
+    """Name, as `usgland.evaluation.report.checklists` has it -> one sentence.
 
-    Args:
-        run: What it has to show.
-        sections: Headings that the report shows; no fact points to another.
-
-    Returns:
-        Name -> one sentence; only what is known.
+    Only what is known. Sections are the headings that the report shows; no fact points
+    to another.
     """
     config, environment = run.config, run.environment
     facts = {
@@ -93,9 +75,8 @@ def run_facts(run: RunContents, sections: Collection[str]) -> dict[str, str]:
         "training": _training(config),
         "choice": _choice(config),
         "ensemble": "No ensemble: one model (a fold).",
-        "imbalance": "Class weights: "
-        + (config.train.class_weights or "none")
-        + " (train.class_weights).",
+        "imbalance": f"Class weights: {config.train.class_weights or 'none'} "
+        "(train.class_weights).",
         "predictors": _predictors(config),
     }
     if run.elsewhere:
@@ -111,18 +92,18 @@ def describe_model(
     config: Config, environment: dict[str, Any]
 ) -> list[tuple[str, str]]:
     """Rows of the table that describes the model: what, and its value."""
-    recorded = {
-        heading: text(environment[name])
+    recorded = [
+        (heading, text(environment[name]))
         for heading, (name, text) in RECORDED.items()
         if name in environment
-    }
+    ]
     return [
         ("Takes", TAKES[config.model.inputs]),
         ("Network", _network(config)),
         ("Image", _preprocessing(config)),
         ("Training", _training(config)),
         ("Kept", _choice(config)),
-        *recorded.items(),
+        *recorded,
     ]
 
 

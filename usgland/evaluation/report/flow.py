@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from usgland.evaluation.shown.names import WORDS
+
 # In the order of the diagram, from left to right.
 ROLES = {"train": "Training", "val": "Validation", "test": "Test", "unused": "Not used"}
 BOX_WIDTH, BOX_HEIGHT, GAP = 222, 82, 24
@@ -13,15 +15,9 @@ LINE = 17  # pixels between lines of text
 
 
 class Excluded(NamedTuple):
-    """Rows of the manifest that a run left out.
+    """Rows of the manifest that a run left out."""
 
-    Attributes:
-        reason: Why, e.g. "label normal (data.ignore_labels)".
-        images: How many.
-        patients: Of how many patients.
-    """
-
-    reason: str
+    reason: str  # e.g. "label normal (data.ignore_labels)"
     images: int
     patients: int
 
@@ -29,25 +25,19 @@ class Excluded(NamedTuple):
 def describe_rows(rows: pd.DataFrame) -> list[str]:
     """The lines of one box: patients and images, and how many of each label."""
     patients = rows.groupby("patient_id")["label"].max()
-    return [
-        f"{len(patients)} patients, {len(rows)} images",
-        f"benign: {int((patients == 0).sum())} patients, "
-        f"{int((rows['label'] == 0).sum())} images",
-        f"malignant: {int((patients == 1).sum())} patients, "
-        f"{int((rows['label'] == 1).sum())} images",
-    ]
+    counts = (
+        f"{word}: {(patients == label).sum()} patients, "
+        f"{(rows['label'] == label).sum()} images"
+        for label, word in enumerate(WORDS)
+    )
+    return [f"{len(patients)} patients, {len(rows)} images", *counts]
 
 
 def flow_svg(splits: pd.DataFrame, excluded: Sequence[Excluded]) -> str:
-    """Draws the diagram.
+    """Draws the diagram: an `<svg>` element with a text for screen readers.
 
-    Args:
-        splits: One row an image: patient_id, label (0 or 1) and role, or fold where
-            the run is a cross-validation.
-        excluded: What was left out before.
-
-    Returns:
-        An `<svg>` element with a text for screen readers.
+    Splits have one row an image: patient_id, label (0 or 1) and role, or fold where the
+    run is a cross-validation.
 
     Reference:
         [STARD 2015](https://doi.org/10.1136/bmj.h5527), the flow diagram of item 19.
@@ -65,7 +55,7 @@ def flow_svg(splits: pd.DataFrame, excluded: Sequence[Excluded]) -> str:
             for rows in excluded
         ]
         drawn.append(_arrow(centre, top + BOX_HEIGHT, centre, top + 2 * BOX_HEIGHT))
-        drawn.append(_note(centre + 12, top + BOX_HEIGHT + 22, ["Left out:", *lines]))
+        drawn.append(_texts(centre + 12, top + BOX_HEIGHT + 22, ["Left out:", *lines]))
         top += 2 * BOX_HEIGHT
     drawn.append(_box(centre, top, "Included", describe_rows(splits)))
     bottom = top + BOX_HEIGHT
@@ -90,32 +80,25 @@ def flow_svg(splits: pd.DataFrame, excluded: Sequence[Excluded]) -> str:
 def _parts(splits: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     roles = splits["role"].astype(str) if "role" in splits else pd.Series(dtype=str)
     if roles.isin(list(ROLES)).any():
-        return [
-            (name, splits[roles == role])
-            for role, name in ROLES.items()
-            if (roles == role).any()
-        ]
-    folds = splits["fold"].astype(str)
-    return [(f"Fold {fold}", splits[folds == fold]) for fold in sorted(set(folds))]
+        parts = splits.groupby(roles)
+        return [(ROLES[k], parts.get_group(k)) for k in ROLES if k in parts.groups]
+    folds = splits.groupby(splits["fold"].astype(str))
+    return [(f"Fold {fold}", rows) for fold, rows in folds]
 
 
 def _box(centre: float, top: float, title: str, lines: Sequence[str]) -> str:
-    texts = "".join(
-        f'<text x="{centre:.0f}" y="{top + 38 + number * LINE:.0f}" font-size="11" '
-        f'text-anchor="middle">{escape(line)}</text>'
-        for number, line in enumerate(lines)
-    )
     return (
         f'<rect x="{centre - BOX_WIDTH / 2:.0f}" y="{top:.0f}" width="{BOX_WIDTH}" '
         f'height="{BOX_HEIGHT}" rx="4" fill="#f4f6f8" stroke="#333"/>'
         f'<text x="{centre:.0f}" y="{top + 20:.0f}" font-size="13" '
-        f'font-weight="bold" text-anchor="middle">{escape(title)}</text>{texts}'
+        f'font-weight="bold" text-anchor="middle">{escape(title)}</text>'
+        + _texts(centre, top + 38, lines, ' text-anchor="middle"')
     )
 
 
-def _note(left: float, top: float, lines: Sequence[str]) -> str:
+def _texts(x: float, top: float, lines: Sequence[str], style: str = "") -> str:
     return "".join(
-        f'<text x="{left:.0f}" y="{top + number * LINE:.0f}" font-size="11">'
+        f'<text x="{x:.0f}" y="{top + number * LINE:.0f}" font-size="11"{style}>'
         f"{escape(line)}</text>"
         for number, line in enumerate(lines)
     )

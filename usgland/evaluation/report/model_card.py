@@ -13,63 +13,50 @@ from usgland.evaluation.shown.text import SYNTHETIC, format_measure
 def model_card(
     name: str, config: Config, metrics: dict[str, Any], facts: Mapping[str, str]
 ) -> str:
-    """The card as Markdown.
-
-    Args:
-        name: Of the run.
-        config: Its settings.
-        metrics: Of metrics.json.
-        facts: As `run_facts` gives them.
+    """The card as Markdown, of metrics.json and of what `run_facts` gives.
 
     Reference:
         [Mitchell et al., 2019](https://doi.org/10.1145/3287560.3287596), whose
         sections it has.
     """
     groups = "see Subgroups in report.html" if "subgroups" in facts else AUTHOR
+    sections = {
+        "Model details": [
+            facts["model"],
+            facts["weights"],
+            f"Training: {facts['training']}; kept: {facts['choice']}.",
+            facts["version"],
+        ],
+        "Intended use": [
+            "Research on telling benign from malignant lesions on B-mode ultrasound.",
+            "Not a medical device; it does not diagnose.",
+            f"Population and setting: {AUTHOR}.",
+        ],
+        "Factors": [f"Devices, age, sex, lesion size: {groups}."],
+        "Training data": [
+            f"{facts['source']} {facts['split']}",
+            facts["flow"],
+            facts["predictors"],
+            f"Preprocessing, in the saved graph: {facts['preprocessing']}.",
+            facts["missing"],
+        ],
+        "Evaluation": [
+            f"Role {metrics['role']}. {facts['threshold']}",
+            facts["statistics"],
+        ],
+        "Ethical considerations and limits": [
+            facts["left_out"],
+            "The measures hold for images like those above; on other machines and in "
+            "other hospitals they can be much worse.",
+            f"Approval, consent, known inequalities: {AUTHOR}.",
+        ],
+    }
     lines = [f"# Model card: {name}", ""]
-    if metrics["synthetic"]:
-        lines += [f"**{SYNTHETIC}**", ""]
-    lines += [
-        "## Model details",
-        "",
-        f"- {facts['model']}",
-        f"- {facts['weights']}",
-        f"- Training: {facts['training']}; kept: {facts['choice']}.",
-        f"- {facts['version']}",
-        "",
-        "## Intended use",
-        "",
-        "- Research on telling benign from malignant lesions on B-mode ultrasound.",
-        "- Not a medical device; it does not diagnose.",
-        f"- Population and setting: {AUTHOR}.",
-        "",
-        "## Factors",
-        "",
-        f"- Devices, age, sex, lesion size: {groups}.",
-        "",
-        "## Training data",
-        "",
-        f"- {facts['source']} {facts['split']}",
-        f"- {facts['flow']}",
-        f"- {facts['predictors']}",
-        f"- Preprocessing, in the saved graph: {facts['preprocessing']}.",
-        f"- {facts['missing']}",
-        "",
-        "## Evaluation",
-        "",
-        f"- Role {metrics['role']}. {facts['threshold']}",
-        f"- {facts['statistics']}",
-        "",
-        *_measures(metrics).markdown(),
-        "",
-        "## Ethical considerations and limits",
-        "",
-        f"- {facts['left_out']}",
-        "- The measures hold for images like those above; on other machines and in "
-        "other hospitals they can be much worse.",
-        f"- Approval, consent, known inequalities: {AUTHOR}.",
-        "",
-    ]
+    lines += [f"**{SYNTHETIC}**", ""] if metrics["synthetic"] else []
+    for heading, items in sections.items():
+        lines += [f"## {heading}", "", *(f"- {item}" for item in items), ""]
+        if heading == "Evaluation":
+            lines += [*_measures(metrics).markdown(), ""]
     return "\n".join(lines)
 
 

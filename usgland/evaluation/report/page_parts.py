@@ -43,10 +43,8 @@ pre { background: #f4f6f8; padding: .6rem; overflow-x: auto; white-space: pre-wr
 def page(title: str, sections: Sequence[tuple[str, str]], *, synthetic: bool) -> str:
     """Puts sections together into one page that needs no other file.
 
-    Args:
-        title: Of the page.
-        sections: Headings and their HTML; one without content is left out.
-        synthetic: Whether a red band stands on every printed page.
+    Sections are headings and their HTML; one without content is left out. A red band
+    stands on every printed page of what is `synthetic`.
     """
     band = f'<div class="synthetic">{SYNTHETIC}</div>' if synthetic else ""
     known = [(name, content) for name, content in sections if content]
@@ -84,12 +82,9 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 
 
 def picture(path: Path, caption: str, *, pixels: int = PICTURE_PIXELS) -> str:
-    """A picture inside the page, made smaller where it is wider than `pixels`.
+    """A picture inside the page, made smaller where a side is longer than `pixels`.
 
-    Args:
-        path: PNG, JPEG or BMP file.
-        caption: Also its text for screen readers.
-        pixels: Longest side.
+    The file is PNG, JPEG or BMP; the caption is also the text for screen readers.
     """
     with Image.open(path) as opened:
         image = opened.convert("L" if opened.mode in ("L", "I;16", "I") else "RGB")

@@ -20,7 +20,7 @@ from usgland.evaluation.report.page_parts import (
     picture,
     table,
 )
-from usgland.evaluation.shown.names import NAMES
+from usgland.evaluation.shown.names import HEADLINE, NAMES
 from usgland.evaluation.shown.text import format_measure, format_percent
 
 LARGEST = 5_000_000  # bytes of a report that a mail still takes
@@ -67,16 +67,11 @@ SHORTCUTS = "tables/shortcuts.md"  # its first line is a warning
 def make_report(
     run: RunContents, others: Sequence[tuple[str, dict[str, Any]]] = ()
 ) -> tuple[str, str]:
-    """Writes the page, and the model card, which rests on the same facts.
+    """Gives the page, and the model card, which rests on the same facts.
 
-    Args:
-        run: What it shows.
-        others: Names and metrics.json of further runs, whose headline measures stand
-            beside those of the run.
-
-    Returns:
-        HTML that needs no other file, and Markdown. Heat maps are left out where the
-        page would have more than `LARGEST` bytes.
+    Others are the names and metrics.json of further runs, whose headline measures stand
+    beside. The page is HTML that needs no other file, without the heat maps where it
+    would have more than `LARGEST` bytes; the card is Markdown.
     """
     sections = {
         "Summary": _summary(run, others),
@@ -99,29 +94,24 @@ def _fill_page(
     shown = [name for name, content in sections.items() if content]
     facts = run_facts(run, shown)
     checklists = {f"Checklist: {name}": _checklist(name, facts) for name in CHECKLISTS}
-    html = page(
-        f"usgland report: {run.name}",
-        list((sections | checklists).items()),
-        synthetic=run.metrics["synthetic"],
-    )
-    return html, facts
+    title, parts = f"usgland report: {run.name}", (sections | checklists).items()
+    return page(title, list(parts), synthetic=run.metrics["synthetic"]), facts
 
 
 def _summary(run: RunContents, others: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """The measures that matter first, and what must be known before reading on."""
-    names = ("roc_auc", "sensitivity", "specificity", "accuracy")
     runs = [(run.name, run.metrics), *others]
     levels = [format_percent(metrics["confidence_level"]) for _, metrics in runs]
     rows = []
     for (name, metrics), level in zip(runs, levels, strict=True):
         for unit in ("patient", "image"):
             measures = metrics[unit]["figures"]
-            cells = [format_measure(measures[measure]) for measure in names]
+            cells = [format_measure(measures[measure]) for measure in HEADLINE]
             about = f"per {unit}, n = {metrics[unit]['n']}"
             about += f", intervals {level}" if len(set(levels)) > 1 else ""
             rows.append((name, about, *cells))
     text = "".join(f'<p class="warning">{escape(line)}</p>' for line in _warnings(run))
-    head = ("Run", "Unit", *(NAMES[name] for name in names))
+    head = ("Run", "Unit", *(NAMES[name] for name in HEADLINE))
     stated = f"{levels[0]} intervals. " if len(set(levels)) == 1 else ""
     return (
         f"{text}{table(rows, head)}<p>{stated}Role {run.metrics['role']}, "
@@ -131,11 +121,11 @@ def _summary(run: RunContents, others: Sequence[tuple[str, dict[str, Any]]]) -> 
 
 def _warnings(run: RunContents) -> list[str]:
     warnings = []
-    leaks = forced_leaks(run.config)
+    leaks = ", ".join(forced_leaks(run.config))
     if leaks:
         warnings.append(
-            f"The form has columns that may know the label ({', '.join(leaks)}): these "
-            "measures are too good."
+            f"The form has columns that may know the label ({leaks}): these measures "
+            "are too good."
         )
     if run.texts.get(SHORTCUTS):
         warnings.append(run.texts[SHORTCUTS].splitlines()[0])
@@ -165,11 +155,13 @@ def _gallery(scored: pd.DataFrame | None) -> str:
         return ""
     wrong = scored[scored["prediction"] != scored["label"]]
     shown = []
-    for label, title, ascending in (
-        (1, "Malignant, called benign", True),
-        (0, "Benign, called malignant", False),
+    for label, title in (
+        (1, "Malignant, called benign"),
+        (0, "Benign, called malignant"),
     ):
-        worst = wrong[wrong["label"] == label].sort_values("logit", ascending=ascending)
+        worst = wrong[wrong["label"] == label].sort_values(
+            "logit", ascending=label == 1
+        )
         pictures = "".join(
             picture(
                 Path(row["image_path"]),
@@ -178,9 +170,8 @@ def _gallery(scored: pd.DataFrame | None) -> str:
             )
             for _, row in worst.head(WORST).iterrows()
         )
-        count = f"{len(worst)} images" + (
-            f", the worst {WORST}" if len(worst) > WORST else ""
-        )
+        count = f"{len(worst)} images"
+        count += f", the worst {WORST}" if len(worst) > WORST else ""
         shown.append(f'<h3>{title}: {count}</h3><div class="row">{pictures}</div>')
     return "".join(shown)
 
