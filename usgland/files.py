@@ -17,9 +17,6 @@ def write_whole(path: Path) -> Iterator[Path]:
 
     The temporary file keeps the suffix and stands in the same folder, so the last
     step is one rename: a reader sees the old file or the new one, never a part.
-
-    Raises:
-        UserError: If the folder cannot be written or the disk is full.
     """
     temporary = None
     try:
@@ -32,7 +29,9 @@ def write_whole(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        mask = os.umask(0)  # It can be read only by setting it.
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
@@ -55,13 +54,7 @@ def remove_leftovers(folder: Path) -> None:
 def check_unwritten(what: str, paths: Iterable[Path], *, overwrite: bool) -> None:
     """Checks that no result of earlier work would be lost, unless that is wanted.
 
-    Args:
-        what: Name of the result, for the message.
-        paths: Files that will be written.
-        overwrite: Whether they may be replaced.
-
-    Raises:
-        UserError: If a file exists and may not be replaced.
+    `what` is the name of the result, for the message.
     """
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
@@ -71,12 +64,6 @@ def check_unwritten(what: str, paths: Iterable[Path], *, overwrite: bool) -> Non
         )
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_text(path: Path, text: str) -> None:
     """Writes a text file that appears whole or not at all."""
     with write_whole(path) as temporary:
@@ -84,11 +71,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads what `write_json` wrote.
-
-    Raises:
-        UserError: If the file is missing or damaged.
-    """
+    """Reads what `write_json` wrote."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -107,6 +90,4 @@ def _without_nan(value: Any) -> Any:
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
-    if isinstance(value, float) and value != value:
-        return None
-    return value
+    return None if isinstance(value, float) and value != value else value

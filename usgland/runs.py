@@ -1,6 +1,7 @@
 """The run directory: the names of its files; to begin, find and resume a run."""
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +30,7 @@ TENSORBOARD = "tensorboard"
 
 
 def new_run(runs_dir: Path, name: str, *, numbered: bool) -> Path:
-    """Where a new run goes: `runs_dir/name`, with the first free number if asked.
-
-    Raises:
-        UserError: If a run of this name exists or the name is no name of a folder.
-    """
+    """Where a new run goes: `runs_dir/name`, with the first free number if asked."""
     run = runs_dir / check_name("--name", name)
     if not numbered:
         if _exists(run):
@@ -42,18 +39,12 @@ def new_run(runs_dir: Path, name: str, *, numbered: bool) -> Path:
                 ". Choose another --name, or add --resume to finish it"
             )
         return run
-    number = 1
-    while _exists(runs_dir / f"{name}-{number}"):
-        number += 1
-    return runs_dir / f"{name}-{number}"
+    places = (runs_dir / f"{name}-{number}" for number in itertools.count(1))
+    return next(place for place in places if not _exists(place))
 
 
 def check_name(option: str, name: str) -> str:
-    """Checks that `name` names a folder and no path.
-
-    Raises:
-        UserError: If not; it names `option`.
-    """
+    """Checks that the value of an option names a folder and no path."""
     if not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"{option}: expected the name of a folder. Received: {name!r}")
     return name
@@ -64,14 +55,7 @@ def find_resumable(
 ) -> Path:
     """The run of that name, or the only one in `runs_dir` that lacks the file `done`.
 
-    Args:
-        runs_dir: Where runs are made.
-        name: Name of the run directory, or None.
-        done: The file that a finished run has.
-        cross_validated: Whether it was begun by `usgland cv`, not `usgland fit`.
-
-    Raises:
-        UserError: If there is none, or more than one, or it is finished.
+    It was begun by `usgland cv` if `cross_validated`, else by `usgland fit`.
     """
     if name is None:
         return _find_unfinished(runs_dir, done, cross_validated=cross_validated)
@@ -111,11 +95,7 @@ def _find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Pat
 
 
 def check_same_settings(run: Path, wanted: Config) -> None:
-    """Refuses to resume a run with other settings than it began with.
-
-    Raises:
-        UserError: If a setting differs; it names all that do.
-    """
+    """Refuses to resume a run with other settings than it began with."""
     stored = load_config(run / CONFIG).model_dump(mode="json")
     differing = [
         f"{group}.{key}={value} instead of {stored[group][key]}"
@@ -131,11 +111,7 @@ def check_same_settings(run: Path, wanted: Config) -> None:
 
 
 def find_run(path: Path, *needed: str) -> Path:
-    """Checks that `path` is a run directory that holds the files named.
-
-    Raises:
-        UserError: If a file is missing.
-    """
+    """Checks that `path` is a run directory that holds the files named."""
     for name in (CONFIG, *needed):
         if not _exists(path / name):
             raise UserError(
@@ -146,11 +122,7 @@ def find_run(path: Path, *needed: str) -> Path:
 
 
 def is_of_phantoms(run: Path) -> bool:
-    """Whether the images that a run learned from are synthetic.
-
-    Raises:
-        UserError: If environment.json does not say.
-    """
+    """Whether the images that a run learned from are synthetic."""
     environment = read_json(run / ENVIRONMENT)
     synthetic = environment.get("synthetic") if isinstance(environment, dict) else None
     if not isinstance(synthetic, bool):

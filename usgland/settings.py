@@ -37,11 +37,7 @@ _Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a file of groups of settings.
-
-    Raises:
-        UserError: If it is no such file.
-    """
+    """Reads a file of groups of settings."""
     try:
         settings = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -58,11 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def apply_override(settings: dict[str, Any], override: str) -> None:
-    """Puts `KEY=VALUE`, a dotted key and a value in YAML, into `settings`.
-
-    Raises:
-        UserError: If it is no such text, or the key leads through a value.
-    """
+    """Puts `KEY=VALUE`, a dotted key and a value in YAML, into `settings`."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
@@ -85,13 +77,9 @@ def describe_problem(problem: Any, names: Sequence[str]) -> str:
     """Words one of pydantic's errors; an unknown name gets the nearest of `names`."""
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(where, names, n=1, cutoff=0.0)
-        same_leaf = [
-            name for name in names if name.split(".")[-1] == problem["loc"][-1]
-        ]
-        return (
-            f"unknown setting `{where}`; the nearest is `{(same_leaf or nearest)[0]}`"
-        )
+        near = [name for name in names if name.split(".")[-1] == problem["loc"][-1]]
+        near = near or difflib.get_close_matches(where, names, n=1, cutoff=0.0)
+        return f"unknown setting `{where}`; the nearest is `{near[0]}`"
     message = problem["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "expected")
     message = re.sub(r"dictionary or instance of \w+", "group of settings", message)

@@ -1,6 +1,7 @@
 """`usgland readers`: readers without and with clinical data, and against the model."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,18 +51,7 @@ from usgland.startup import make_console
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier study.")
 @docx_option
-def readers(
-    calls: Path,
-    predictions: Path | None,
-    unit: str | None,
-    role: str,
-    threshold: float | None,
-    malignant_from: float | None,
-    skipped: str,
-    output: Path | None,
-    overwrite: bool,
-    docx: bool,
-) -> None:
+def readers(calls: Path, **options: Any) -> None:
     """Compare readers without and with clinical data, and the model.
 
     READERS.csv has one row a reader and case: reader; image or patient_id; call
@@ -71,18 +61,7 @@ def readers(
     from usgland.evaluation.shown.terminal import show
     from usgland.steps.readers import make_reader_study
 
-    study, written = make_reader_study(
-        calls,
-        predictions=predictions,
-        unit=unit,
-        role=role,
-        threshold=threshold,
-        malignant_from=malignant_from,
-        skipped=skipped,
-        output=output,
-        overwrite=overwrite,
-        docx=docx,
-    )
+    study, written = make_reader_study(calls, **options)
     show(study_document(study), make_console())
     show_written(written)
     if not written:

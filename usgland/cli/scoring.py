@@ -1,6 +1,7 @@
 """`usgland predict` and `usgland evaluate`: what a run says, and how well."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,27 +29,17 @@ from usgland.startup import load_steps, make_console
 @click.option("--overwrite", is_flag=True, help="Replace earlier predictions.")
 @click.pass_obj
 def predict(
-    verbose: bool,
-    run: Path,
-    manifest: Path | None,
-    output: Path | None,
-    without: str | None,
-    overwrite: bool,
+    verbose: bool, run: Path, manifest: Path | None, without: str | None, **files: Any
 ) -> None:
     """Write P(malignant) of each image and each patient.
 
     Of the run's own images, or of those of another --manifest.
     """
     _check_table(run, manifest, labelled=False, without=without)
-    written = load_steps("prediction", verbose).predict(
-        run,
-        make_console(),
-        manifest=manifest,
-        output=output,
-        without=without,
-        overwrite=overwrite,
+    step = load_steps("prediction", verbose).predict
+    options.show_written(
+        step(run, make_console(), manifest=manifest, without=without, **files)
     )
-    options.show_written(written)
 
 
 @click.command()
@@ -80,33 +71,15 @@ def predict(
 @options.full_option
 @options.docx_option
 @click.pass_obj
-def evaluate(
-    verbose: bool,
-    run: Path,
-    manifest: Path | None,
-    subgroups: tuple[str, ...],
-    prevalences: tuple[float, ...],
-    overwrite: bool,
-    full: bool,
-    docx: bool,
-) -> None:
+def evaluate(verbose: bool, run: Path, manifest: Path | None, **choices: Any) -> None:
     """Score the test part at the threshold that validation chose.
 
     Writes metrics.json, tables/ and figures/ into RUN; predicts first what was not
     predicted.
     """
     _check_table(run, manifest, labelled=True)
-    written = load_steps("evaluation", verbose).evaluate(
-        run,
-        make_console(),
-        manifest=manifest,
-        overwrite=overwrite,
-        subgroups=subgroups,
-        prevalences=prevalences,
-        full=full,
-        docx=docx,
-    )
-    options.show_written(written)
+    step = load_steps("evaluation", verbose).evaluate
+    options.show_written(step(run, make_console(), manifest=manifest, **choices))
 
 
 def _check_table(
