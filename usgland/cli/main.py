@@ -5,15 +5,9 @@ from typing import Any
 import click
 
 from usgland import __version__
-from usgland.cli.auditing import audit
-from usgland.cli.comparing import compare
-from usgland.cli.configuring import config
-from usgland.cli.describing import table1
-from usgland.cli.explaining import explain
 from usgland.cli.fitting import cv, fit
-from usgland.cli.planning import samplesize
-from usgland.cli.reading import readers
-from usgland.cli.reporting import report
+from usgland.cli.planning import config, samplesize, table1
+from usgland.cli.reporting import audit, compare, explain, readers, report
 from usgland.cli.scoring import evaluate, predict
 from usgland.cli.serving import export, serve
 from usgland.errors import UserError

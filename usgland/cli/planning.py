@@ -1,10 +1,12 @@
-"""`usgland samplesize`: how many patients a study needs."""
+"""`usgland samplesize`, `table1` and `config`: what a study needs first."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import click
 
-from usgland.cli.options import INSIDE
+from usgland.cli import options
 from usgland.startup import make_console
 
 SHARE = click.FloatRange(0, 1)
@@ -17,14 +19,17 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
 @click.option("--auc", type=AREA, default=0.9, help="Expected.")
 @click.option(
     "--width",
-    type=INSIDE,
+    type=options.INSIDE,
     default=0.1,
     help="Wanted of the intervals, from bound to bound.",
 )
 @click.option(
-    "--prevalence", type=INSIDE, default=0.5, help="Share of malignant patients."
+    "--prevalence",
+    type=options.INSIDE,
+    default=0.5,
+    help="Share of malignant patients.",
 )
-@click.option("--level", type=INSIDE, default=0.95, help="Of the intervals.")
+@click.option("--level", type=options.INSIDE, default=0.95, help="Of the intervals.")
 @click.option(
     "--other-sensitivity", type=SHARE, help="Expected of the model to compare with."
 )
@@ -43,15 +48,15 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
     help="Of the two AUCs, as both judge the same cases.",
 )
 @click.option(
-    "--margin", type=INSIDE, help="Ask for non-inferiority, with this margin."
+    "--margin", type=options.INSIDE, help="Ask for non-inferiority, with this margin."
 )
 @click.option(
     "--alpha",
-    type=INSIDE,
+    type=options.INSIDE,
     default=0.05,
     help="Two-sided level of the tests; half of it with --margin.",
 )
-@click.option("--power", type=INSIDE, default=0.8, help="Wanted of the tests.")
+@click.option("--power", type=options.INSIDE, default=0.8, help="Wanted of the tests.")
 def samplesize(**assumptions: Any) -> None:
     """Say how many patients a study needs.
 
@@ -62,3 +67,113 @@ def samplesize(**assumptions: Any) -> None:
     from usgland.evaluation.shown.terminal import show
 
     show(sample_size_document(Assumptions(**assumptions)), make_console())
+
+
+@click.command("table1")
+@click.argument("manifest", required=False, type=options.PATH)
+@click.option(
+    "--from-counts",
+    type=options.PATH,
+    help="YAML of a published table instead of a manifest.",
+)
+@click.option("--by", default="label", help="Column that makes the groups.")
+@click.option(
+    "--columns",
+    help="Columns to show, comma-separated; by default all that fit a table.",
+)
+@click.option(
+    "--median",
+    "medians",
+    multiple=True,
+    metavar="COLUMN",
+    help="Show its median and quartiles, not its mean. Repeatable.",
+)
+@click.option(
+    "--test",
+    "tests",
+    multiple=True,
+    metavar="COLUMN=TEST",
+    help="chi-square, yates, fisher, welch, student or mann-whitney. Repeatable.",
+)
+@options.config_option
+@options.set_option
+@click.option(
+    "--seed",
+    default=0,
+    help="Of the draws that stand for Fisher's test of a large table.",
+)
+@click.option(
+    "--output", type=options.PATH, help="Folder for table1.md, .csv and .tex."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier table.")
+@options.docx_option
+def table1(
+    manifest: Path | None,
+    from_counts: Path | None,
+    by: str,
+    columns: str | None,
+    medians: tuple[str, ...],
+    tests: tuple[str, ...],
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    **files: Any,
+) -> None:
+    """Describe the patients of a MANIFEST by group: Table 1.
+
+    Every row names its test. The groups are benign and malignant, or those of --by.
+    """
+    from usgland.config import load_config
+    from usgland.evaluation.baseline.published_counts import read_published_counts
+    from usgland.steps.table_one import describe_patients, parse_tests, show_table_one
+
+    wanted = parse_tests(tests)
+    if from_counts is not None and manifest is None:
+        if by != "label" or columns or medians or config_path or overrides:
+            raise click.UsageError(
+                "Expected no --by, --columns, --median, --config or --set beside "
+                "--from-counts: the file says what is shown."
+            )
+        table = read_published_counts(from_counts, tests=wanted, seed=seed)
+        synthetic, names = False, None
+    elif manifest is not None and from_counts is None:
+        config = load_config(config_path, overrides)
+        names = config.clinical.shown_names()
+        table, synthetic = describe_patients(
+            manifest,
+            config.data,
+            by=by,
+            columns=[name.strip() for name in columns.split(",")] if columns else (),
+            medians=medians,
+            tests=wanted,
+            seed=seed,
+        )
+    else:
+        raise click.UsageError("Expected either a MANIFEST or --from-counts FILE.")
+    written = show_table_one(
+        table, make_console(), synthetic=synthetic, names=names, **files
+    )
+    options.show_written(written)
+
+
+@click.group()
+def config() -> None:
+    """Show the settings of an experiment."""
+
+
+@config.command()
+@options.config_option
+@options.set_option
+def show(config_path: Path | None, overrides: tuple[str, ...]) -> None:
+    """Print all settings of an experiment, defaults included."""
+    from usgland.config import dump_config, load_config
+
+    click.echo(dump_config(load_config(config_path, overrides)), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON schema of the settings."""
+    from usgland.config import Config
+
+    click.echo(json.dumps(Config.model_json_schema(), indent=2))

@@ -1,16 +1,222 @@
-"""`usgland report`: everything a run has to show, in one file."""
+"""`usgland compare`, `readers`, `explain`, `report`, `audit`: what a study shows."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from usgland.cli.options import PATH, check_runs, show_written
+from usgland.cli import options
+from usgland.explanation.choices import COLOURS, LABELS, METHODS, ExplanationChoices
 from usgland.startup import load_steps, make_console
 
 
 @click.command()
 @click.argument(
-    "runs", metavar="RUN...", nargs=-1, required=True, type=PATH, callback=check_runs
+    "models", metavar="RUN|CSV...", nargs=-1, required=True, type=options.PATH
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["image", "patient", "both"]),
+    default="both",
+    help="What one case is.",
+)
+@click.option(
+    "--reference",
+    help="Name of the one that all others are compared with; by default, all pairs.",
+)
+@click.option(
+    "--unpaired", is_flag=True, help="The models were tested on different patients."
+)
+@click.option(
+    "--test",
+    type=click.Choice(["delong", "permutation"]),
+    default="delong",
+    help="Of the difference of two AUCs.",
+)
+@click.option(
+    "--margin",
+    type=options.INSIDE,
+    help="Also test that the first of a pair is not worse by this, in every measure.",
+)
+@click.option(
+    "--level",
+    type=options.INSIDE,
+    help="Of the intervals; by default that of the runs' settings, 0.95 for CSV files.",
+)
+@click.option("--seed", default=0, help="Of drawn permutations.")
+@click.option("--output", type=options.PATH, help="Folder to write the tables to.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier comparison.")
+@options.docx_option
+def compare(
+    models: tuple[Path, ...],
+    unit: str,
+    unpaired: bool,
+    level: float | None,
+    output: Path | None,
+    overwrite: bool,
+    docx: bool,
+    **choices: Any,
+) -> None:
+    """Compare models on the same test cases, every pair with its test.
+
+    A run needs its predictions: `usgland evaluate` or `usgland cv` writes them. A CSV
+    has the columns of predictions.csv.
+    """
+    from usgland.evaluation.comparison.pairs import Choices
+    from usgland.evaluation.shown.names import UNITS
+    from usgland.steps.comparison import compare_files
+
+    units = UNITS if unit == "both" else (unit,)
+    written = compare_files(
+        models,
+        Choices(units, paired=not unpaired, **choices),
+        make_console(),
+        level=level,
+        output=output,
+        overwrite=overwrite,
+        docx=docx,
+    )
+    options.show_written(written)
+
+
+@click.command()
+@click.argument("calls", metavar="READERS.csv", type=options.PATH)
+@click.option(
+    "--predictions",
+    type=options.PATH,
+    metavar="RUN|CSV",
+    help="Those of the model; without them READERS.csv needs a column label.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(("image", "patient")),
+    help="Of the model; by default what the readers judged. The other is unpaired.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(("train", "val", "test")),
+    default="test",
+    help="Rows of the predictions.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="On P(malignant), for a CSV without threshold.json beside it.",
+)
+@click.option(
+    "--malignant-from",
+    type=float,
+    help="Score from which a reader calls a case malignant, if there are no calls.",
+)
+@click.option(
+    "--skipped",
+    type=click.Choice(("error", "drop-case")),
+    default="error",
+    help="What becomes of cases that a reader left out.",
+)
+@click.option(
+    "--output",
+    type=options.PATH,
+    help="Folder to write to; by default RUN/readers, and none for a CSV.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier study.")
+@options.docx_option
+def readers(calls: Path, **choices: Any) -> None:
+    """Compare readers without and with clinical data, and the model.
+
+    READERS.csv has one row a reader and case: reader; image or patient_id; call
+    (benign or malignant) or score; and clinical (with or without clinical data).
+    """
+    from usgland.evaluation.readers.study_tables import study_document
+    from usgland.evaluation.shown.terminal import show
+    from usgland.steps.readers import make_reader_study
+
+    study, written = make_reader_study(calls, **choices)
+    show(study_document(study), make_console())
+    options.show_written(written)
+    if not written:
+        click.echo("Nothing was written; add --output DIR for the tables and plots")
+
+
+@click.command()
+@options.run_argument
+@click.option(
+    "--manifest",
+    type=options.PATH,
+    help="Labelled images of another source; written to RUN/explain-NAME.",
+)
+@click.option(
+    "--cases",
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME",
+    help="An image or a patient; by default all of the role. Repeatable.",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(METHODS),
+    default=("gradcam",),
+    help="How the maps are made. Repeatable.",
+)
+@click.option(
+    "--label",
+    type=click.Choice(LABELS),
+    default="malignant",
+    help="What the maps are evidence for.",
+)
+@click.option(
+    "--colours",
+    type=click.Choice(list(COLOURS)),
+    default="paper",
+    help="Red to blue as in the paper, or safe for the colour-blind.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(("train", "val", "test")),
+    default="test",
+    help="Which images of the run.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=24,
+    help="Pictures of single cases, the greatest errors first; sheets show more.",
+)
+@click.option(
+    "--faithfulness", is_flag=True, help="Measure whether the maps can be believed."
+)
+@click.option(
+    "--other",
+    type=options.PATH,
+    metavar="RUN",
+    help="With --faithfulness: a run of another seed, whose maps should be alike.",
+)
+@click.option(
+    "--shortcuts",
+    is_flag=True,
+    help="Ask the model without the lesion, with the frame alone and the like.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace earlier pictures and tables.")
+@click.pass_obj
+def explain(verbose: bool, run: Path, **choices: Any) -> None:
+    """Draw where the model looked, and measure whether to believe it."""
+    steps = load_steps("explanation", verbose)
+    options.show_written(
+        steps.explain(run, make_console(), ExplanationChoices(**choices))
+    )
+
+
+@click.command()
+@click.argument(
+    "runs",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=options.PATH,
+    callback=options.check_runs,
 )
 @click.option(
     "--no-images",
@@ -30,4 +236,20 @@ def report(
     written = load_steps("report", verbose).report(
         runs[0], runs[1:], make_console(), images=not no_images, overwrite=overwrite
     )
-    show_written(written)
+    options.show_written(written)
+
+
+@click.command()
+@click.argument("file", required=False, type=options.PATH)
+@click.option("--output", type=options.PATH, help="Folder to write the findings to.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
+@options.docx_option
+def audit(file: Path | None, **files: Any) -> None:
+    """Check which cases and tests can give published measures.
+
+    FILE is a YAML of printed measures; without it, those of the paper,
+    configs/audit_paper.yaml, whose head says how to write one.
+    """
+    from usgland.steps.audit import audit_file
+
+    options.show_written(audit_file(file, make_console(), **files))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from usgland import runs
-from usgland.config import Config, EvaluationSettings, forced_leaks, load_config
+from usgland.config import Config, forced_leaks, load_config
 from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_predictions, read_role
@@ -190,7 +190,6 @@ def evaluate_run(
     *,
     role: str = "test",
     predictions: Path | None = None,
-    settings: EvaluationSettings | None = None,
     overwrite: bool = False,
     prevalences: Sequence[float] = (),
     columns: Mapping[str, pd.Series] | None = None,
@@ -208,7 +207,6 @@ def evaluate_run(
         role: Which rows: train, val or test.
         predictions: CSV as `read_predictions` reads it; None for the run's own. A
             column `synthetic` of "1" marks phantoms that a real run was applied to.
-        settings: Resamples, level and seed; None for those of the run.
         overwrite: Whether measures that are there already may be made again.
         prevalences: Others, in (0, 1), at which predictive values and net benefit
             are given, beside those of the settings.
@@ -228,9 +226,8 @@ def evaluate_run(
     target = (run / runs.METRICS).with_stem(Path(runs.METRICS).stem + suffix)
     check_unwritten(f"evaluation of the {role} part", [target], overwrite=overwrite)
     config = load_config(run / runs.CONFIG)
-    settings = settings or config.evaluation
-    wanted = tuple(dict.fromkeys((*settings.prevalences, *prevalences)))
-    settings = settings.model_copy(update={"prevalences": wanted})
+    wanted = tuple(dict.fromkeys((*config.evaluation.prevalences, *prevalences)))
+    settings = config.evaluation.model_copy(update={"prevalences": wanted})
     environment = read_json(run / runs.ENVIRONMENT)
     synthetic = runs.is_of_phantoms(run)
     rows = read_role(path, role)

@@ -42,8 +42,7 @@ def report(
     console is told what could not be shown.
     """
     check_unwritten("report", [run / REPORT], overwrite=overwrite)
-    config = load_config(runs.find_run(run) / runs.CONFIG)
-    runs.find_run(run, runs.METRICS)
+    config = load_config(runs.find_run(run, runs.METRICS) / runs.CONFIG)
     paths, excluded = _manifest(config, console)
     if paths is not None or config.model.inputs == "clinical":
         _write_table_one(run, config)
@@ -171,10 +170,6 @@ def _manifest(
     paths = dict(zip(rows["image"], rows["image_path"], strict=True))
     excluded = [
         Excluded(str(reason), len(part), part["patient_id"].nunique())
-        for reason, part in _by_reason(left_out)
+        for reason, part in left_out.groupby("reason", sort=False)
     ]
     return ({k: v for k, v in paths.items() if v} or None), excluded
-
-
-def _by_reason(left_out: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(k), part) for k, part in left_out.groupby("reason", sort=False)]
