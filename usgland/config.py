@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
-from usgland.errors import UserError
 from usgland.schema import LEAKS, ClinicalSettings
-from usgland.settings import Settings, apply_override, describe_problem, read_yaml
+from usgland.settings import Settings, apply_override, read_yaml, validate
 
 PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
-Target = Annotated[float, pydantic.Field(gt=0, lt=1)]
+Inside = Annotated[float, pydantic.Field(gt=0, lt=1)]
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 # A run's settings shall mean the same from every folder.
 AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
@@ -30,6 +30,9 @@ BackboneName = Literal[
 def _one_or_many(value: object) -> object:
     """Lets `--set data.ignore_labels=normal` stand for a list of one."""
     return (value,) if isinstance(value, str | int | float) else value
+
+
+Words = Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_many)]
 
 
 def _absolute(weights: str) -> str:
@@ -54,9 +57,7 @@ class DataSettings(Settings, coerce_numbers_to_str=True):
         "1": 1,
     }
     # Rows with these labels are left out, e.g. [normal].
-    ignore_labels: Annotated[
-        tuple[str, ...], pydantic.BeforeValidator(_one_or_many)
-    ] = ()
+    ignore_labels: Words = ()
     # Only rows whose column has this value are used, e.g. {keep: "1"}.
     where: dict[str, str | bool | int | float] = {}
     # A patient with a benign and a malignant image is an error unless true.
@@ -87,13 +88,7 @@ class PreprocessingSettings(Settings):
 
     image_size: Annotated[int, pydantic.Field(ge=64)] = 224  # pixels, both sides
     # Grey levels at these percentiles become black and white; null: left as they are.
-    grey_percentiles: (
-        tuple[
-            Annotated[float, pydantic.Field(ge=0, le=100)],
-            Annotated[float, pydantic.Field(ge=0, le=100)],
-        ]
-        | None
-    ) = (1.0, 99.0)
+    grey_percentiles: tuple[Percentile, Percentile] | None = (1.0, 99.0)
     speckle_filter: Literal["none", "median3", "median5"] = "none"
 
     @pydantic.field_validator("grey_percentiles")
@@ -189,16 +184,16 @@ class EvaluationSettings(Settings):
     operating_point: PointMethod = "youden"
     # Further points whose measures are shown beside; the one above is not shown twice.
     further_points: tuple[PointMethod, ...] = ("youden", "sensitivity", "specificity")
-    target_sensitivity: Target = 0.95  # of the point `sensitivity`
-    target_specificity: Target = 0.95
+    target_sensitivity: Inside = 0.95  # of the point `sensitivity`
+    target_specificity: Inside = 0.95
     # Of the point `cost`: how often worse a malignant case called benign is than a
     # benign one called malignant, at this share of malignant cases (null: as found).
     cost_ratio: pydantic.PositiveFloat = 5.0
-    prevalence: Target | None = None
-    prevalences: tuple[Target, ...] = ()  # at which predictive values are also given
+    prevalence: Inside | None = None
+    prevalences: tuple[Inside, ...] = ()  # at which predictive values are also given
     proportion_interval: Literal["wilson", "clopper_pearson"] = "wilson"
     bootstrap: Literal["percentile", "bca"] = "percentile"
-    confidence_level: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.95
+    confidence_level: Inside = 0.95
     bootstrap_resamples: pydantic.NonNegativeInt = 2000
     seed: Seed = 0
 
@@ -264,21 +259,10 @@ def load_config(
         3
     """
     settings = {} if path is None else read_yaml(Path(path))
-    config = _validate(settings, str(path))
+    config = validate(Config, settings, str(path), _known_keys)
     for override in overrides:
         apply_override(settings, override)
-    return _validate(settings, "--set") if overrides else config
-
-
-def _validate(settings: dict[str, Any], source: str) -> Config:
-    try:
-        return Config.model_validate(settings)
-    except pydantic.ValidationError as error:
-        names = _known_keys()
-        wrong = "; ".join(
-            describe_problem(problem, names) for problem in error.errors()
-        )
-        raise UserError(f"{source}: {wrong}") from error
+    return validate(Config, settings, "--set", _known_keys) if overrides else config
 
 
 def dump_config(config: Config) -> str:
@@ -286,7 +270,7 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _known_keys() -> list[str]:
+def _known_keys(_: Sequence[Any]) -> list[str]:
     groups = Config.model_fields
     return [*groups] + [
         f"{group}.{name}"

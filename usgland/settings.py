@@ -2,9 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 import yaml
@@ -16,6 +16,9 @@ BOOL, TIMESTAMP = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 
 class Settings(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A group of settings; a name it does not know is an error."""
+
+
+Group = TypeVar("Group", bound=Settings)
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,8 +76,27 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
     group[parts[-1]] = value
 
 
-def describe_problem(problem: Any, names: Sequence[str]) -> str:
-    """Words one of pydantic's errors; an unknown name gets the nearest of `names`."""
+def validate(
+    group: type[Group],
+    settings: dict[str, Any],
+    source: str,
+    names: Callable[[Sequence[Any]], Sequence[str]],
+) -> Group:
+    """Makes a group of its settings; the error names every problem and the source.
+
+    An unknown setting gets the nearest of the `names` that may stand in its place.
+    """
+    try:
+        return group.model_validate(settings)
+    except pydantic.ValidationError as error:
+        wrong = "; ".join(
+            _describe(problem, names(problem["loc"])) for problem in error.errors()
+        )
+        raise UserError(f"{source}: {wrong}") from error
+
+
+def _describe(problem: Any, names: Sequence[str]) -> str:
+    """Words one of pydantic's errors."""
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         near = [name for name in names if name.split(".")[-1] == problem["loc"][-1]]

@@ -84,13 +84,13 @@ def fit(verbose: bool, wanted: Wanted, *, full: bool) -> None:
         _check_table(config, folds=False)
         steps = load_steps("training", verbose)
         steps.fit(run, config, make_console(), full=full)
-    _show_paths(run, "model.keras", "threshold.json", "history.csv", "splits.csv")
-    quoted = shlex.quote(str(run))
-    _show_next(
-        (f"usgland evaluate {quoted}", "scores the test part, for the first time"),
-        (f"usgland report {quoted}", "then: everything in one file"),
-        (f"usgland predict {quoted} --manifest NEW.csv", "other images"),
-        (f"usgland export {quoted}", "a SavedModel for TF Serving"),
+    _show_end(
+        run,
+        "model.keras, threshold.json, history.csv, splits.csv",
+        ("evaluate RUN", "scores the test part, for the first time"),
+        ("report RUN", "then: everything in one file"),
+        ("predict RUN --manifest NEW.csv", "other images"),
+        ("export RUN", "a SavedModel for TF Serving"),
     )
 
 
@@ -106,14 +106,11 @@ def cv(verbose: bool, wanted: Wanted, *, full: bool) -> None:
         _check_table(config, folds=True)
         steps = load_steps("training", verbose)
         steps.cross_validate(run, config, make_console(), full=full)
-    _show_paths(run, "predictions.csv", "threshold.json", "splits.csv")
-    quoted = shlex.quote(str(run))
-    _show_next(
-        (
-            f"usgland evaluate {quoted}",
-            "scores every patient, by a fold that never saw it",
-        ),
-        (f"usgland report {quoted}", "then: everything in one file"),
+    _show_end(
+        run,
+        "predictions.csv, threshold.json, splits.csv",
+        ("evaluate RUN", "scores every patient, by a fold that never saw it"),
+        ("report RUN", "then: everything in one file"),
     )
 
 
@@ -169,12 +166,11 @@ def _resumable(command: str, run: Path) -> Iterator[None]:
         sys.exit(INTERRUPTED)
 
 
-def _show_paths(run: Path, *names: str) -> None:
-    click.echo(f"\nWrote {run}/ with {', '.join(names)}")
-
-
-def _show_next(*commands: tuple[str, str]) -> None:
-    click.echo("Next:")
-    width = max(len(command) for command, _ in commands)
-    for command, purpose in commands:
-        click.echo(f"  {command:<{width}}  # {purpose}")
+def _show_end(run: Path, files: str, *next_commands: tuple[str, str]) -> None:
+    """What was written, and the commands that come next, each with its purpose."""
+    click.echo(f"\nWrote {run}/ with {files}\nNext:")
+    quoted = shlex.quote(str(run))
+    commands = [command.replace("RUN", quoted) for command, _ in next_commands]
+    width = max(map(len, commands))
+    for command, (_, purpose) in zip(commands, next_commands, strict=True):
+        click.echo(f"  usgland {command:<{width}}  # {purpose}")

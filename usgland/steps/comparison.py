@@ -40,9 +40,6 @@ def compare_files(
         output: Folder for comparison.json, .md and .csv; None: nothing is written.
         overwrite: Whether they may be replaced.
         docx: Whether comparison.docx is written, too.
-
-    Returns:
-        The files written.
     """
     if len(models) < 2:
         raise UserError(

@@ -51,13 +51,11 @@ def convert(
 
     Args:
         run: A run directory with a model.
-        home: Folder of the model, e.g. `saved_models/squeeze`.
+        home: Folder of the model, e.g. `saved_models/squeeze`; the files go into a new
+            one in it, `KIND-NUMBER`.
         kind: `"litert"` or `"onnx"`.
         console: Where progress and the table of checks are shown.
         force: Whether files that fail a check are written, too.
-
-    Returns:
-        The new folder, `home/KIND-NUMBER`.
 
     Raises:
         UserError: If a file fails a check: after the others were written.
@@ -161,9 +159,8 @@ def _check_pixels(
 def _calibrated_logits(source: Source, part: Part) -> NDArray[np.float64]:
     network = pixels_to_logit(source.model)
     logits = predict_inputs(network, part.inputs()).astype("float64")
-    slope, intercept = (source.calibration[key] for key in ("slope", "intercept"))
-    calibrated: NDArray[np.float64] = slope * logits + intercept
-    return calibrated
+    fit = source.calibration
+    return np.asarray(fit["slope"] * logits + fit["intercept"])
 
 
 def _write(

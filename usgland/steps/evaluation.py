@@ -72,16 +72,13 @@ def evaluate(
 
     Args:
         run: A run directory with a model and an operating point.
-        console: Where the table is shown.
+        console: Where the measures are shown.
         manifest: Labelled images of another source, scored instead.
         overwrite: Whether earlier measures and predictions may be replaced.
         subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
         prevalences: As for `evaluate_run`.
         full: Whether all tables are shown, not the headline alone.
         docx: Whether they are written as Word files, too.
-
-    Returns:
-        The files written.
     """
     runs.find_run(run, runs.THRESHOLD)
     config = load_config(run / runs.CONFIG)

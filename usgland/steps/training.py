@@ -188,9 +188,7 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
     ]
     environments = [read_json(part / runs.ENVIRONMENT) for part in parts]
     whole = {k: v for k, v in environments[0].items() if k not in OF_ONE_FOLD}
-    whole["training_seconds"] = sum(
-        environment["training_seconds"] for environment in environments
-    )
+    whole["training_seconds"] = sum(x["training_seconds"] for x in environments)
     write_json(run / runs.ENVIRONMENT, whole)
     calibrations = {
         part.name: read_calibration(part / runs.CALIBRATION) for part in parts
@@ -204,10 +202,10 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
 def _describe(rows: pd.DataFrame, console: Console) -> None:
     """One line on who trains, who chooses and who tests."""
     parts = []
-    for role, part in rows.groupby("role", sort=False):
+    for role, part in rows.groupby("role"):
         patients = part.groupby("patient_id")["label"].max()
         parts.append(
             f"{role} {len(part)} images of {len(patients)} patients "
-            f"({int((patients == 0).sum())} benign, {int(patients.sum())} malignant)"
+            f"({(patients == 0).sum()} benign, {patients.sum()} malignant)"
         )
-    console.print("; ".join(sorted(parts)), highlight=False, soft_wrap=True)
+    console.print("; ".join(parts), highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ def test_rows_that_fit_the_stated_cases_show_their_matrices():
         "can be obtained from the stated 10 malignant + 20 benign patients"
     )
     assert checked[0].tried == ("sensitivity 9/10, specificity 15/20",)
-    assert fits["A"].matrices[0] == (9, 1, 15, 5)
+    assert fits["A"][0] == (9, 1, 15, 5)
 
 
 def test_rows_of_other_cases_than_stated_give_the_nearest_that_fit_all():
@@ -43,7 +43,8 @@ def test_rows_of_other_cases_than_stated_give_the_nearest_that_fit_all():
     )
     # 0.3 and 0.6 have 10 as the least denominator: 20 is the nearest to 21.
     assert "are 20 malignant + 20 benign" in checked[0].text
-    assert {name: fit.benign for name, fit in fits.items()} == {"A": 20, "B": 20}
+    benign = {name: fit[0].tn + fit[0].fp for name, fit in fits.items()}
+    assert benign == {"A": 20, "B": 20}
 
 
 def test_one_row_of_several_that_does_not_fit_is_named():
@@ -75,7 +76,8 @@ def test_a_row_of_unknown_cases_gives_the_fewest():
         checked[0].text
         == "can be obtained; the fewest cases are 3 malignant + 4 benign"
     )
-    assert (fits["A"].malignant, fits["A"].benign) == (3, 4)
+    tp, fn, tn, fp = fits["A"][0]
+    assert (tp + fn, tn + fp) == (3, 4)
 
 
 def test_a_row_that_fits_no_prevalence_says_what_it_would_fit_without():

@@ -87,7 +87,7 @@ def _check_p(printed: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> F
         return Finding("comparison", where, True, text)
     a, b = fits[printed.a], fits[printed.b]
     # Matrices of a row that agree in what is compared count once.
-    sides = [{tuple(_right(measure, x)): x for x in fit.matrices} for fit in (a, b)]
+    sides = [{tuple(_right(measure, x)): x for x in fit} for fit in (a, b)]
     if len(sides[0]) * len(sides[1]) > PAIRS:
         text = f"P {p} was not checked: more than {PAIRS:,} pairs of matrices fit"
         return Finding("comparison", where, True, text)
@@ -98,7 +98,7 @@ def _check_p(printed: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> F
     bounds = printed_bounds(p, file.rounding)
     hits = [name for name, reached in tests.items() if reached.meet(bounds)]
     tried = tuple(f"{name}: P {format_range(x)}" for name, x in tests.items())
-    counts = (_sum(_right(measure, fit.matrices[0])) for fit in (a, b))
+    counts = (_sum(_right(measure, fit[0])) for fit in (a, b))
     shares = " against ".join(f"{right}/{cases}" for right, cases in counts)
     shares += "" if paired else ", on different cases"
     text = f"P {p} cannot be obtained from {shares}"

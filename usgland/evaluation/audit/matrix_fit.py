@@ -40,15 +40,9 @@ def matrix_measures(
 ) -> dict[str, NDArray[np.float64]]:
     """Every measure that is checked, F1 by its kind as `f1 macro`.
 
-    Args:
-        tp: Malignant cases called malignant, any shape; all counts above 0 a class.
-        fn: Malignant called benign.
-        tn: Benign called benign.
-        fp: Benign called malignant.
-
-    Returns:
-        Name -> values of the same shape; NaN where undefined. The AUC is the area
-        under the two lines from the corners to the one point: the balanced accuracy.
+    Counts have any shape and cases of both classes; values have the same shape, NaN
+    where undefined. The AUC is the area under the two lines from the corners to the one
+    point: the balanced accuracy.
     """
     tp, fn, tn, fp = (np.asarray(counts, "float64") for counts in (tp, fn, tn, fp))
     malignant, benign = tp + fn, tn + fp

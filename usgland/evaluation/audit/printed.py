@@ -60,11 +60,7 @@ def printed_bounds(text: str, rounding: Rounding = "either") -> Bounds:
 
 
 def printed_value(text: str) -> float:
-    """The number as it stands, without what its decimals leave open.
-
-    Raises:
-        ValueError: As `printed_bounds`, or if it is a limit such as `<0.05`.
-    """
+    """The number as it stands, without what its decimals leave open; no limit."""
     bounds = printed_bounds(text, "rounded")
     if not np.isfinite(bounds).all():
         raise ValueError(f"expected a number, not a limit. Received: {text!r}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,7 +10,7 @@ import pydantic
 
 from usgland.errors import UserError
 from usgland.evaluation.audit.printed import Rounding, printed_bounds
-from usgland.settings import Settings, describe_problem, read_yaml
+from usgland.settings import Settings, read_yaml, validate
 
 PAPER = "audit_paper.yaml"
 
@@ -169,15 +170,7 @@ class AuditFile(Settings):
 
 def read_audit_file(path: Path) -> AuditFile:
     """Reads published measures; the error names every problem."""
-    settings = read_yaml(path)
-    try:
-        return AuditFile.model_validate(settings)
-    except pydantic.ValidationError as error:
-        wrong = "; ".join(
-            describe_problem(problem, _known_names(problem["loc"]))
-            for problem in error.errors()
-        )
-        raise UserError(f"{path}: {wrong}") from error
+    return validate(AuditFile, read_yaml(path), str(path), _known_names)
 
 
 def paper_path() -> Path:
@@ -198,7 +191,7 @@ def paper_path() -> Path:
     )
 
 
-def _known_names(where: tuple[int | str, ...]) -> list[str]:
+def _known_names(where: Sequence[int | str]) -> list[str]:
     """What may stand in place of the last name of a dotted one."""
     parts = (CasesStated, MeasureRow, Comparison, PublishedTable, TableRow)
     models = parts if len(where) > 1 else (AuditFile,)

@@ -30,12 +30,8 @@ class Finding(NamedTuple):
     tried: tuple[str, ...] = ()  # sentences
 
 
-class Fit(NamedTuple):
-    """The matrices of one row at the numbers of cases that are taken for it."""
-
-    malignant: int
-    benign: int
-    matrices: tuple[Matrix, ...]
+# The matrices of one row at the numbers of cases that are taken for it.
+Fit = list[Matrix]
 
 
 def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
@@ -161,11 +157,8 @@ def _without_one(bounds: Mapping[str, Bounds], largest: int) -> list[str]:
 def _at(
     bounds: Mapping[str, Mapping[str, Bounds]], malignant: int, benign: int
 ) -> dict[str, Fit]:
-    matrices = {
-        key: tuple(fitting_matrices(printed, malignant, benign))
-        for key, printed in bounds.items()
-    }
-    return {key: Fit(malignant, benign, x) for key, x in matrices.items() if x}
+    fits = {k: fitting_matrices(x, malignant, benign) for k, x in bounds.items()}
+    return {key: fit for key, fit in fits.items() if fit}
 
 
 def _sizes(sizes: list[tuple[int, int]]) -> str:
@@ -177,9 +170,8 @@ def _sizes(sizes: list[tuple[int, int]]) -> str:
 
 def _matrix_texts(fit: Fit, start: str = "") -> tuple[str, ...]:
     return tuple(
-        f"{start}sensitivity {matrix.tp}/{fit.malignant}, specificity "
-        f"{matrix.tn}/{fit.benign}"
-        for matrix in fit.matrices[:SHOWN]
+        f"{start}sensitivity {tp}/{tp + fn}, specificity {tn}/{tn + fp}"
+        for tp, fn, tn, fp in fit[:SHOWN]
     )
 
 
@@ -187,7 +179,7 @@ def _f1_kinds(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]:
     """Whether one kind of F1 serves all rows."""
     bounds = {key: bounds_of(file.rows[key], file) for key in fits}
     kinds = {
-        key: fitting_f1_kinds(bounds[key]["f1"], fit.matrices)
+        key: fitting_f1_kinds(bounds[key]["f1"], fit)
         for key, fit in fits.items()
         if "f1" in bounds[key]
     }

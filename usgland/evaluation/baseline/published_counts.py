@@ -6,9 +6,8 @@ from typing import Annotated
 
 import pydantic
 
-from usgland.errors import UserError
 from usgland.evaluation.baseline.characteristics import TableOne, table_from_counts
-from usgland.settings import Settings, describe_problem, read_yaml
+from usgland.settings import Settings, read_yaml, validate
 
 Count = Annotated[int, pydantic.Field(ge=0)]
 
@@ -50,11 +49,7 @@ def read_published_counts(
     path: Path, *, tests: Mapping[str, str] | None = None, seed: int = 0
 ) -> TableOne:
     """The table of a YAML file of published counts."""
-    try:
-        published = PublishedCounts.model_validate(read_yaml(path))
-    except pydantic.ValidationError as error:
-        names = list(PublishedCounts.model_fields)
-        wrong = "; ".join(describe_problem(each, names) for each in error.errors())
-        raise UserError(f"{path}: {wrong}") from error
+    names = list(PublishedCounts.model_fields)
+    published = validate(PublishedCounts, read_yaml(path), str(path), lambda _: names)
     counted = (published.groups, published.n, published.counts, published.moments)
     return table_from_counts(*counted, tests=tests, seed=seed)
