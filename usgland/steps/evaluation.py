@@ -319,5 +319,5 @@ def _subgroup_stem(column: str) -> str:
 
 def _curve_stem(curves: dict[str, Any]) -> str:
     curve = curves["patient"]
-    given = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
-    return f"decision_curve{given}"
+    share = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
+    return f"decision_curve{share}"
