@@ -174,3 +174,123 @@ def test_pixels_become_the_grey_levels_of_their_png(channels):
 def test_pixels_of_no_picture_are_refused(shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected"):
         grey_of_pixels(tf.zeros(shape, tf.uint8))
+
+
+# Every kind of file, against all four channels of it in float32
+
+
+def png(samples, depth, colour, *chunks, interlaced=False):
+    """A PNG file of samples `(height, width, channels)`, each of `depth` bits."""
+    height, width = samples.shape[:2]
+    # First row, first column and their steps of the seven passes of Adam7.
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)]
+    passes += [(2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    lines = b""
+    for top, left, down, right in passes if interlaced else [(0, 0, 1, 1)]:
+        for row in samples[top::down, left::right]:
+            bits = (row.reshape(-1, 1) >> np.arange(depth)[::-1]) & 1
+            lines += b"\0" + np.packbits(bits).tobytes() if row.size else b""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    parts = [
+        (b"IHDR", header),
+        *chunks,
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def sum_in_float32(colours):
+    """Luma as `decode_grey` documents it, one rounded operation after the other."""
+    red, green, blue = (
+        colours[..., channel].astype("float32") * np.float32(weight)
+        for channel, weight in enumerate((0.299, 0.587, 0.114))
+    )
+    return (red + green) + blue
+
+
+def flatten_four_channels(data):
+    """What an 8-bit PNG, or a JPEG, is: all its channels, and alpha on black."""
+    if data[:2] == b"\xff\xd8":
+        image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+        return np.round(sum_in_float32(image.numpy()))
+    image = tf.io.decode_png(data, channels=4).numpy()
+    alpha = image[..., 3].astype("float32") / np.float32(255)
+    return np.round(sum_in_float32(image) * alpha)
+
+
+KINDS = [  # colour type, its channels, its depths; PNG, table 11.1
+    (0, 1, (1, 2, 4, 8, 16)),
+    (2, 3, (8, 16)),
+    (3, 1, (1, 2, 4, 8)),
+    (4, 2, (8, 16)),
+    (6, 4, (8, 16)),
+]
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize(
+    ("colour", "channels", "depth"),
+    [(kind, channels, depth) for kind, channels, all_ in KINDS for depth in all_],
+)
+def test_every_kind_of_png_is_what_its_four_channels_are(
+    colour, channels, depth, transparent, interlaced
+):
+    rng = np.random.default_rng(depth)
+    samples = rng.integers(0, 2**depth, (37, 51, channels))
+    levels = rng.integers(0, 256, (2 ** min(depth, 8), 3), np.uint8)
+    opaque = np.full(len(levels), 255, np.uint8)
+    chunks = [(b"PLTE", levels.tobytes())] if colour == 3 else []
+    if transparent and colour in (0, 2):
+        chunks.append((b"tRNS", samples[3, 4].astype(">u2").tobytes()))
+    if transparent and colour == 3:
+        opaque = rng.integers(0, 256, len(levels), np.uint8)
+        chunks.append((b"tRNS", opaque.tobytes()))
+    if transparent and colour in (4, 6):
+        chunks.append((b"tEXt", b"Comment\0no tRNS"))
+    data = png(samples, depth, colour, *chunks, interlaced=interlaced)
+    received = decode_grey(tf.constant(data)).numpy()[..., 0]
+    if depth == 8:
+        expected = flatten_four_channels(data)
+    elif depth == 16:
+        image = tf.io.decode_png(data, channels=4, dtype=tf.uint16).numpy()
+        alpha = image[..., 3].astype("float32") / np.float32(65535)
+        expected = sum_in_float32(image) * alpha * np.float32(255 / 65535)
+        assert sum_in_float32(image).max() > 2**15  # else the scale is of fewer bits
+    elif colour == 0:  # TensorFlow knows no transparent level of so few bits.
+        expected = samples[..., 0] * (255 / (2**depth - 1))
+    else:
+        alpha = opaque[samples[..., 0]].astype("float32") / np.float32(255)
+        expected = np.round(sum_in_float32(levels[samples[..., 0]]) * alpha)
+    np.testing.assert_array_equal(received, expected)
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (64, 48, 3), (64, 48, 4)])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_pngs_are_what_their_four_channels_are(shape, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    data = encode(pixels, "png", compress_level=seed)
+    received = decode_grey(tf.constant(data)).numpy()[..., 0]
+    np.testing.assert_array_equal(received, flatten_four_channels(data))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_every_kind_of_jpeg_is_what_its_three_channels_are(mode, progressive):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels).convert(mode)
+    image.save(buffer, "jpeg", quality=80, progressive=progressive)
+    data = buffer.getvalue()
+    received = decode_grey(tf.constant(data)).numpy()[..., 0]
+    np.testing.assert_array_equal(received, flatten_four_channels(data))
+
+
+@pytest.mark.slow
+def test_the_grey_of_all_colours_is_their_luma_in_float32():
+    green, blue = (side.ravel() for side in np.indices((256, 256), np.uint8))
+    for red in range(256):
+        pixels = np.stack([np.full_like(green, red), green, blue], axis=-1)[None]
+        received = grey_of_pixels(tf.constant(pixels)).numpy()[..., 0]
+        np.testing.assert_array_equal(received, np.round(sum_in_float32(pixels)))

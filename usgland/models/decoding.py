@@ -6,6 +6,9 @@ from usgland.data.images import LARGEST_AREA
 
 # Weights of R, G and B: ITU-R BT.601 luma, by which OpenCV and Pillow convert to grey.
 LUMA = (0.299, 0.587, 0.114)
+# Bytes of a PNG's header (section 11.2.2): depths below 8, and the colour types.
+SHALLOW = (b"\1", b"\2", b"\4")
+GREY, GREY_ALPHA, COLOUR_ALPHA = b"\0", b"\4", b"\6"
 # A graph decodes so many images of a batch at a time: each may take half a gigabyte.
 # TensorFlow's own choice, ten, would fill a container of four by one request.
 AT_ONCE = 2
@@ -28,10 +31,10 @@ def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: If it is not such a file.
     """
-    # A PNG's bit depth is byte 24 of the file, in its first chunk. The zeros keep
-    # the look at a shorter file inside it.
+    # A PNG's bit depth is byte 24 of the file, in its first chunk, and its colour type
+    # is byte 25. The zeros keep the look at a shorter file inside it.
     header = tf.strings.join([tf.strings.substr(image_bytes, 0, HEADER), "\0" * HEADER])
-    depth = tf.strings.substr(header, 24, 1)
+    depth, colour = (tf.strings.substr(header, place, 1) for place in (24, 25))
     magic = tf.strings.substr(header, 0, 2)
     is_jpeg = tf.equal(magic, b"\xff\xd8")
     is_png, is_deep = tf.equal(magic, b"\x89P"), tf.equal(depth, b"\x10")
@@ -50,7 +53,7 @@ def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
         [
             (is_jpeg, lambda: _jpeg_grey(content)),
             (tf.logical_and(is_png, is_deep), lambda: _png16_grey(content)),
-            (is_png, lambda: _png_grey(content, depth)),
+            (is_png, lambda: _png_grey(content, depth, colour)),
         ],
         default=lambda: _bmp_grey(content, magic),
         exclusive=False,
@@ -77,8 +80,12 @@ def grey_of_pixels(pixels: tf.Tensor) -> tf.Tensor:
         tf.debugging.Assert(tf.reduce_any(shape[2] == [1, 3]), [message, shape[2]]),
     ]
     with tf.control_dependencies(checks):
-        image = tf.cast(pixels, tf.float32)
-    return tf.cond(shape[2] == 1, lambda: image[..., :1], lambda: _luma(image))
+        image = tf.identity(pixels)
+    return tf.cond(
+        shape[2] == 1,
+        lambda: tf.cast(image[..., :1], tf.float32),
+        lambda: tf.round(_luma(image)),
+    )
 
 
 def _assert_size(sides: tf.Tensor) -> tf.Operation:
@@ -108,20 +115,46 @@ def _bmp_sides(header: tf.Tensor) -> tf.Tensor:
 
 
 def _jpeg_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    # The default inverse transform is up to 10 grey levels off.
-    image = tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
-    return _luma(tf.cast(image, tf.float32))
+    def decode(channels: int) -> tf.Tensor:
+        # The default inverse transform is up to 10 grey levels off.
+        return tf.io.decode_jpeg(
+            image_bytes, channels=channels, dct_method="INTEGER_ACCURATE"
+        )
 
-
-def _png_grey(image_bytes: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
-    # The alpha that TensorFlow adds to files of fewer than 8 bits is transparent: they
-    # come with the channels that they have.
-    image = tf.cond(
-        tf.reduce_any(tf.equal(depth, [b"\1", b"\2", b"\4"])),
-        lambda: tf.io.decode_png(image_bytes),
-        lambda: tf.io.decode_png(image_bytes, channels=4),
+    return tf.cond(
+        tf.equal(tf.io.extract_jpeg_shape(image_bytes)[2], 1),
+        lambda: tf.cast(decode(1), tf.float32),
+        # Not `decode(1)`: the file's own luma is from before colours are clipped.
+        lambda: tf.round(_luma(decode(3))),
     )
-    return tf.round(_flatten_on_black(tf.cast(image, tf.float32), 255.0))
+
+
+def _png_grey(image_bytes: tf.Tensor, depth: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
+    # Of a grey file, four channels take three times as long as one. A transparent level
+    # stands in a chunk tRNS; where that is but a word of the file, only time is lost.
+    pieces = tf.strings.split(image_bytes[None], "tRNS", maxsplit=1).values
+    has_alpha = tf.reduce_any(tf.equal(colour, [GREY_ALPHA, COLOUR_ALPHA]))
+
+    def decode(channels: int) -> tf.Tensor:
+        return tf.io.decode_png(image_bytes, channels=channels)
+
+    return tf.case(
+        [
+            # The alpha that TensorFlow adds to files of fewer than 8 bits is
+            # transparent: they come with the channels that they have.
+            (
+                tf.reduce_any(tf.equal(depth, SHALLOW)),
+                lambda: tf.round(_flatten_on_black(decode(0), 255.0)),
+            ),
+            (
+                tf.logical_or(has_alpha, tf.size(pieces) > 1),
+                lambda: tf.round(_flatten_on_black(decode(4), 255.0)),
+            ),
+            (tf.equal(colour, GREY), lambda: tf.cast(decode(1), tf.float32)),
+        ],
+        default=lambda: tf.round(_luma(decode(3))),
+        exclusive=False,
+    )
 
 
 def _png16_grey(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -164,7 +197,7 @@ def _bmp_grey(image_bytes: tf.Tensor, magic: tf.Tensor) -> tf.Tensor:
     return tf.cond(
         tf.equal(tf.shape(image)[2], 1),
         lambda: tf.gather(_bmp_palette(image_bytes), tf.cast(image, tf.int32)),
-        lambda: _luma(tf.cast(image[..., :3], tf.float32)),
+        lambda: tf.round(_luma(image[..., :3])),
     )
 
 
@@ -179,24 +212,33 @@ def _bmp_palette(image_bytes: tf.Tensor) -> tf.Tensor:
     entries = (start_and_length[0] - first) // 4
     palette = tf.strings.substr(image_bytes, first, 4 * entries)
     palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])
-    return _luma(tf.cast(palette[:, 2::-1], tf.float32))[:, 0]
+    return tf.round(_luma(palette[:, 2::-1]))[:, 0]
 
 
 def _flatten_on_black(image: tf.Tensor, opaque: float) -> tf.Tensor:
-    """Grey of one to four channels; the second and the fourth are alpha."""
+    """Grey of one to four channels, unrounded; the second and the fourth are alpha."""
     channels = tf.shape(image)[2]
     grey = tf.cond(
         channels < 3,
-        lambda: image[..., :1],
-        lambda: _luma(image[..., :3], rounded=False),
+        lambda: tf.cast(image[..., :1], tf.float32),
+        lambda: _luma(image[..., :3]),
     )
     return tf.cond(
         tf.equal(channels % 2, 0),
-        lambda: grey * (image[..., -1:] / opaque),
+        lambda: grey * (tf.cast(image[..., -1:], tf.float32) / opaque),
         lambda: grey,
     )
 
 
-def _luma(image: tf.Tensor, *, rounded: bool = True) -> tf.Tensor:
-    grey = tf.reduce_sum(image * tf.constant(LUMA), axis=-1, keepdims=True)
-    return tf.round(grey) if rounded else grey
+def _luma(image: tf.Tensor) -> tf.Tensor:
+    """Grey of three channels, float32, not rounded.
+
+    Three products and two sums, each rounded to float32: a matrix product or a
+    convolution may fuse them and so round a tie, one colour in a thousand, otherwise.
+    """
+    colours = tf.unstack(image, num=3, axis=-1)
+    parts = [
+        tf.cast(colour, tf.float32) * weight
+        for colour, weight in zip(colours, LUMA, strict=True)
+    ]
+    return ((parts[0] + parts[1]) + parts[2])[..., None]
