@@ -45,6 +45,21 @@ def seeded():
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture
+def tuned(monkeypatch):
+    """Of each dataset that is iterated over, whether TensorFlow tunes it meanwhile."""
+    from tensorflow.data import Dataset
+
+    seen, iterate = [], Dataset.__iter__
+
+    def note(dataset):
+        seen.append(dataset.options().autotune.enabled is not False)
+        return iterate(dataset)
+
+    monkeypatch.setattr(Dataset, "__iter__", note)
+    return seen
+
+
 @pytest.fixture(autouse=True)
 def offline(request, monkeypatch):
     """Fails what would reach the internet unless it is marked `network`."""

@@ -70,6 +70,12 @@ def test_pixels_keep_the_order_of_the_rows(rows):
             )
 
 
+def test_no_dataset_is_tuned_while_it_runs(rows, tuned):
+    read_pixels(rows[:2], Preprocessing(64).read)
+    epoch_of(8)
+    assert tuned == [False, False]
+
+
 def test_every_image_comes_once_an_epoch_with_its_label_and_weight():
     dataset, batches = epoch_of(12)
     assert len(batches) == dataset.cardinality() == 3

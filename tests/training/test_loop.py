@@ -145,6 +145,13 @@ def assert_same(trained, trained_again):
         np.testing.assert_array_equal(array, again)
 
 
+@pytest.mark.parametrize("rand_augment", [0, 0.2])
+def test_no_dataset_is_tuned_while_it_runs(tmp_path, tuned, rand_augment):
+    run(config_of(f"augmentation.rand_augment={rand_augment}"), tmp_path)
+    assert len(tuned) >= 6  # an epoch's batches and the cases that judge it
+    assert not any(tuned)
+
+
 def test_one_seed_gives_one_history_and_another_seed_another(tmp_path):
     settings = ("train.epochs=1", "train.warmup_epochs=0")
     first = run(config_of(*settings), tmp_path / "first")

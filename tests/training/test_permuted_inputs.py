@@ -6,6 +6,7 @@ import pytest
 
 from usgland.training.parts import Form, Part
 from usgland.training.permuted_inputs import PERMUTATIONS, _donors, permuted_logits
+from usgland.training.predict import predict_inputs
 
 
 def test_a_patient_stays_one_patient():
@@ -20,6 +21,15 @@ def test_a_patient_stays_one_patient():
     # Who has three images gets the three of c in their order.
     same = donors[patients[:, 3] == "c"][0]
     assert same[3:].tolist() == [3, 4, 5]
+
+
+def test_no_dataset_is_tuned_while_it_runs(tuned):
+    number = keras.Input((1,), name="number")
+    network = keras.Model(number, keras.layers.Rescaling(2)(number))
+    values = np.arange(5, dtype="float32")[:, None]
+    np.testing.assert_array_equal(predict_inputs(network, values), 2 * values[:, 0])
+    assert tuned
+    assert not any(tuned)
 
 
 def test_only_the_column_asked_about_changes():

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from usgland.config import Config
-from usgland.data.pipeline import make_batches
+from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
@@ -137,7 +137,7 @@ class _Batches:
                 return change(inputs), *rest
             return (change(inputs[0]), *inputs[1:]), *rest
 
-        return dataset.map(change_images).prefetch(2)
+        return without_tuning(dataset.map(change_images).prefetch(WAITING))
 
 
 def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
@@ -151,7 +151,7 @@ def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
 def _validation_data(part: Part) -> tf.data.Dataset:
     labels = part.labels.astype("float32")[:, None]
     dataset = tf.data.Dataset.from_tensor_slices((part.inputs(), labels))
-    return dataset.batch(VALIDATION_BATCH).prefetch(1)
+    return without_tuning(dataset.batch(VALIDATION_BATCH).prefetch(WAITING))
 
 
 def _compile(

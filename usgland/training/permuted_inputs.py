@@ -5,7 +5,7 @@ import numpy as np
 
 from usgland.models.classifier import pixels_to_pooled, pooled_to_logit
 from usgland.training.parts import Form, Part
-from usgland.training.predict import predict_inputs
+from usgland.training.predict import apply_network, predict_inputs
 
 PERMUTATIONS = 50
 
@@ -28,7 +28,7 @@ def permuted_logits(
     head, form = pooled_to_logit(model), part.form
     pooled = None
     if part.pixels is not None:
-        pooled = pixels_to_pooled(model).predict(part.pixels, verbose=0)
+        pooled = apply_network(pixels_to_pooled(model), part.pixels)
 
     donors = _donors(patient_ids, seed)
     cases = len(patient_ids)

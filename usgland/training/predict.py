@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.special
 import tensorflow as tf
 
+from usgland.data.pipeline import without_tuning
 from usgland.models.classifier import pixels_to_logit
 from usgland.training.parts import Part, read_part
 
@@ -57,7 +58,12 @@ def predictions_table(
 
 def predict_inputs(learned: keras.Model, inputs: Any) -> np.ndarray:
     """The logit of each case, float32 `(cases,)`, of what `Part.inputs` gives."""
+    return apply_network(learned, inputs)[:, 0]
+
+
+def apply_network(network: keras.Model, inputs: Any) -> np.ndarray:
+    """What a network makes of each case of its input or inputs, batch by batch."""
     dataset = tf.data.Dataset.from_tensor_slices(inputs).batch(BATCH)
     if isinstance(inputs, tuple):
         dataset = dataset.map(lambda *several: (several,))  # else: inputs and labels
-    return learned.predict(dataset, verbose=0)[:, 0]
+    return network.predict(without_tuning(dataset), verbose=0)

@@ -124,7 +124,8 @@ def warmup_logs(path: Path) -> Iterable[Any]:
     Raises:
         RequestError: INVALID_ARGUMENT if the file holds anything else.
     """
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+    # All at once: the end of an iterator may wait as long again as it was in use.
+    for record in list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()):
         try:
             log = prediction_log_pb2.PredictionLog.FromString(record)
         except DecodeError as error:
