@@ -128,25 +128,24 @@ def stretch_grey(image: tf.Tensor, low: float, high: float) -> tf.Tensor:
     fall on one level, the darkest and brightest pixel take their place; an image
     of one grey level becomes black. The image is uint8 `(height, width, 1)`.
     """
-    counts = tf.math.bincount(tf.cast(tf.reshape(image, [-1]), tf.int32), minlength=256)
-    cumulative = tf.cumsum(tf.cast(counts, tf.int64))
-    pixels = cumulative[-1]
-
-    def level(percentile: float) -> tf.Tensor:
-        parts = round(percentile * PERCENT_PARTS)
-        whole = 100 * PERCENT_PARTS
-        rank = tf.maximum((pixels * parts + whole - 1) // whole, 1)
-        return tf.reduce_sum(tf.cast(cumulative < rank, tf.int32))
-
-    black, white = level(low), level(high)
-    flat = tf.equal(black, white)
-    black = tf.where(flat, level(0), black)
-    white = tf.where(flat, level(100), white)
+    levels = tf.cast(image, tf.int32)
+    # `tf.math.bincount` would look for the largest level first.
+    counts = tf.raw_ops.DenseBincount(
+        input=tf.reshape(levels, [-1]), size=256, weights=tf.constant([], tf.int64)
+    )
+    parts = [round(percentile * PERCENT_PARTS) for percentile in (low, high, 0, 100)]
+    whole = 100 * PERCENT_PARTS
+    pixels = tf.size(image, tf.int64)
+    ranks = tf.maximum((pixels * tf.constant(parts, tf.int64) + whole - 1) // whole, 1)
+    below = tf.cumsum(counts)[None, :] < ranks[:, None]
+    ends = tf.reduce_sum(tf.cast(below, tf.int32), axis=1)
+    flat = tf.equal(ends[0], ends[1])
+    black, white = tf.unstack(tf.where(flat, ends[2:], ends[:2]))
     # A table of 256 entries in integers rounds half up, the same everywhere.
     span = tf.maximum(white - black, 1)
     table = ((tf.range(256) - black) * 510 + span) // (2 * span)
     table = tf.cast(tf.clip_by_value(table, 0, 255), tf.uint8)
-    return tf.gather(table, tf.cast(image, tf.int32))
+    return tf.gather(table, levels)
 
 
 def pad_to_square(image: tf.Tensor, size: int) -> tf.Tensor:
