@@ -10,6 +10,7 @@ from typing import get_args
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from usgland.config import BackboneName, load_config
 from usgland.errors import UserError
@@ -130,6 +131,18 @@ def test_the_pixel_scaling_is_that_of_keras_applications(name, preprocess):
     received = keras.Model(pixels, scale_pixels(pixels, name))(GREY)
     expected = preprocess(np.repeat(GREY, 3, axis=-1))
     np.testing.assert_allclose(received, expected, atol=1e-4)
+
+
+def test_the_pixel_scaling_survives_saving_and_rounds_as_its_formula(tmp_path):
+    pixels = keras.Input((16, 16, 1))
+    model = keras.Model(pixels, scale_pixels(pixels, "mobilenet_v2"))
+    assert not model.weights
+    model.save(tmp_path / "scaling.keras")
+    loaded = keras.models.load_model(tmp_path / "scaling.keras")
+    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+    # NumPy rounds the product and the sum, each to float32.
+    expected = GREY.astype("float32") * np.float32(1 / 127.5) + np.float32([-1] * 3)
+    np.testing.assert_array_equal(tf.function(loaded)(GREY), expected)
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])

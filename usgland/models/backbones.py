@@ -118,13 +118,44 @@ BACKBONES: dict[BackboneName, Backbone] = {
 }
 
 
+@keras.saving.register_keras_serializable(package="usgland")
+class PixelScaling(keras.layers.Layer):
+    """Grey `(batch, size, size, 1)` as three channels, `scale * grey + offset` each.
+
+    Args:
+        scale: Factor for every pixel.
+        offset: Added afterwards, one for each of the three channels.
+        name: Name of the layer.
+        dtype: Policy of the layer.
+    """
+
+    def __init__(self, scale, offset, name=None, dtype=None):
+        super().__init__(name=name, trainable=False, dtype=dtype)
+        self.scale, self.offset = scale, tuple(offset)
+
+    def call(self, pixels):
+        # Not repeated by a concatenation: that takes ten times as long, a tenth of a
+        # training step. A product with 1 is exact.
+        ones = keras.ops.ones((1, 1, 1, 3), self.compute_dtype)
+        return keras.ops.conv(pixels * self.scale, ones) + keras.ops.cast(
+            self.offset, self.compute_dtype
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 3)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{k: v for k, v in config.items() if k != "trainable"})
+
+
 def scale_pixels(pixels: keras.KerasTensor, name: BackboneName) -> keras.KerasTensor:
     """Maps grey `(batch, size, size, 1)` in [0, 255] to three scaled channels."""
     backbone = BACKBONES[name]
-    x = keras.layers.Concatenate(name="three_channels")([pixels] * 3)
-    return keras.layers.Rescaling(
-        backbone.scale, backbone.offset, name="pixel_scaling"
-    )(x)
+    return PixelScaling(backbone.scale, backbone.offset, name="pixel_scaling")(pixels)
 
 
 def load_weights(
