@@ -143,6 +143,7 @@ def test_the_pixel_scaling_survives_saving_and_rounds_as_its_formula(tmp_path):
     # NumPy rounds the product and the sum, each to float32.
     expected = GREY.astype("float32") * np.float32(1 / 127.5) + np.float32([-1] * 3)
     np.testing.assert_array_equal(tf.function(loaded)(GREY), expected)
+    np.testing.assert_array_equal(loaded(GREY.astype("uint8")), expected)
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])

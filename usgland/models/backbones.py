@@ -137,9 +137,9 @@ class PixelScaling(keras.layers.Layer):
         # Not repeated by a concatenation: that takes ten times as long, a tenth of a
         # training step. A product with 1 is exact.
         ones = keras.ops.ones((1, 1, 1, 3), self.compute_dtype)
-        return keras.ops.conv(pixels * self.scale, ones) + keras.ops.cast(
-            self.offset, self.compute_dtype
-        )
+        offset = keras.ops.cast(self.offset, self.compute_dtype)
+        grey = self.scale * keras.ops.cast(pixels, self.compute_dtype)
+        return keras.ops.conv(grey, ones) + offset
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 3)

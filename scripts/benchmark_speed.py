@@ -1,0 +1,334 @@
+"""Our speed over that of others, in one interleaved run, as one table.
+
+    python scripts/benchmark_speed.py [bytes] [train] [pipeline] [--rounds 30]
+
+`bytes`: one file of 600 x 800 pixels to P(malignant) by the served signature, over
+OpenCV (grey, shrunk by area) and ONNX Runtime or OpenVINO, of two threads each. These
+leave out checks of the header, grey stretch and calibration. It also prints the least
+time of each of our stages.
+
+`train`: an epoch of SqueezeNet 1.1 at 224 pixels as `usgland fit` runs it, over a plain
+PyTorch loop (channels last, AdamW). Both flip, turn, zoom, shift, scale grey and blur;
+PyTorch by torchvision, image by image in one worker. It leaves out metrics, the moving
+average, validation (of 16 images) and checkpoints, which ours has.
+
+`pipeline`: `fit` over the same step on one batch in memory.
+
+A ratio is of times: the median over rounds in which both took their turns, who first
+in turns, with quartiles. The others have a process and an environment of their own,
+made in build/anchors at the first run from the package index (over 1 GB).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ANCHORS = Path(__file__).parent.parent / "build" / "anchors"
+PACKAGES = ("torch", "torchvision", "onnxruntime", "openvino", "opencv-python-headless")
+SIZE, THREADS, IMAGES = 224, 2, 192
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+Row = tuple[str, list[float], list[float]]  # what, seconds of ours and of the other
+
+
+def serve_turns(folder: Path) -> None:
+    """The others' process: answers each line of JSON by the seconds its turn took."""
+    turns: dict[str, Callable[[], object]] = {}
+    for line in sys.stdin:
+        kind, *options = json.loads(line)
+        if line not in turns:
+            make = {"bytes": file_turn, "train": torch_turn}[kind]
+            turns[line] = make(folder, *options)
+            turns[line]()  # The first is slower.
+        print(seconds(turns[line]), flush=True)
+
+
+def file_turn(folder: Path, file: str, runtime: str) -> Callable[[], object]:
+    import cv2
+    import numpy as np
+
+    cv2.setNumThreads(THREADS)
+    data = np.frombuffer((folder / file).read_bytes(), np.uint8)
+    path = str(folder / "network.onnx")
+    if runtime == "ONNX Runtime":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        session = onnxruntime.InferenceSession(path, options)
+        name = session.get_inputs()[0].name
+        network = lambda pixels: session.run(None, {name: pixels})  # noqa: E731
+    else:
+        import openvino
+
+        settings = {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+        network = openvino.compile_model(path, "CPU", settings)
+
+    def turn() -> object:
+        grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        height, width = (side * SIZE // max(grey.shape) for side in grey.shape)
+        top, left = (SIZE - height) // 2, (SIZE - width) // 2
+        square = np.zeros((1, SIZE, SIZE, 1), "float32")
+        shrunk = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        square[0, top : top + height, left : left + width, 0] = shrunk
+        return network(square)
+
+    return turn
+
+
+def torch_turn(folder: Path, batch: int, precision: str) -> Callable[[], object]:
+    """An epoch of a plain PyTorch loop."""
+    import torch
+    import torchvision
+    from torchvision.transforms import v2
+
+    torch.set_num_threads(THREADS)
+    blur = v2.GaussianBlur(7, (0.45, 1.5))
+    bilinear = v2.InterpolationMode.BILINEAR
+    transform = v2.Compose(
+        [
+            v2.ToDtype(torch.float32, scale=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomAffine(10, (0.1, 0.1), (1 / 1.45, 1.45), interpolation=bilinear),
+            v2.ColorJitter(brightness=0.1, contrast=0.4),
+            v2.RandomApply([blur], 0.5),
+        ]
+    )
+    pixels = torch.randint(0, 256, (IMAGES, 1, SIZE, SIZE), dtype=torch.uint8)
+    loader = torch.utils.data.DataLoader(
+        range(IMAGES),
+        batch,
+        shuffle=True,
+        num_workers=1,
+        persistent_workers=True,
+        collate_fn=lambda chosen: (
+            torch.stack([transform(pixels[one]).expand(3, -1, -1) for one in chosen]),
+            torch.tensor(chosen) % 2.0,
+        ),
+    )
+    model = torchvision.models.squeezenet1_1(num_classes=1)
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-5)
+    dtype, loss_of = getattr(torch, precision), torch.nn.BCEWithLogitsLoss()
+
+    def turn() -> None:
+        for images, labels in loader:
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype, enabled=precision != "float32"):
+                logits = model(images.contiguous(memory_format=torch.channels_last))
+            loss_of(logits[:, 0].float(), labels).backward()
+            optimizer.step()
+
+    return turn
+
+
+def start_others(folder: Path) -> tuple[subprocess.Popen, Callable[..., float]]:
+    """Their process, and what asks it for a turn and says its seconds."""
+    python = ANCHORS / "bin" / "python"
+    if not python.exists():
+        print(f"Installing {', '.join(PACKAGES)} into {ANCHORS}", flush=True)
+        venv.create(ANCHORS, with_pip=True)
+        install = [python, "-m", "pip", "install", "--quiet", *PACKAGES]
+        subprocess.run(install, check=True)
+    process = subprocess.Popen(
+        [python, __file__, "--turns", folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask(*what: object) -> float:
+        print(json.dumps(what), file=process.stdin, flush=True)
+        return float(process.stdout.readline())
+
+    return process, ask
+
+
+def seconds(turn: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    turn()
+    return time.perf_counter() - begin
+
+
+def in_turns(rounds: int, ours: Callable, other: Callable[[], float]) -> tuple:
+    """Seconds of both; who goes first changes, as what else the machine does may."""
+    ours()
+    other()
+    own, theirs = [], []
+    for number in range(rounds):
+        for turn in (0, 1) if number % 2 else (1, 0):
+            (theirs if turn else own).append(other() if turn else seconds(ours))
+    return own, theirs
+
+
+def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator[Row]:
+    import numpy as np
+    import tensorflow as tf
+    import tf2onnx
+    from PIL import Image, ImageFilter
+
+    from usgland.config import load_config
+    from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.models.decoding import decode_grey
+    from usgland.serving.export.answer_network import Decision
+    from usgland.serving.export.signatures import make_module
+
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (60, 80), dtype=np.uint8))
+    speckle = np.asarray(coarse.resize((800, 600))) * rng.rayleigh(0.6, (600, 800))
+    picture = Image.fromarray(np.clip(speckle, 0, 255).astype("uint8"))
+    picture = picture.filter(ImageFilter.GaussianBlur(1.2))
+    for mode, kind in (("L", "png"), ("RGB", "png"), ("L", "jpeg"), ("RGB", "jpeg")):
+        picture.convert(mode).save(folder / f"{mode}.{kind}", quality=90)
+    model = build_classifier(load_config(None, []))
+    learned, layer = pixels_to_logit(model), model.get_layer("preprocessing")
+    specs = [tf.TensorSpec([None, SIZE, SIZE, 1])]
+    network = tf.function(lambda pixels: learned(pixels, training=False), specs)
+    tf2onnx.convert.from_function(
+        network, specs, output_path=str(folder / "network.onnx")
+    )
+    module, signatures = make_module(model, Decision(1.0, 0.0, 0.5), "x/1")
+    tf.saved_model.save(module, str(folder / "saved"), signatures=signatures)
+    served = tf.saved_model.load(str(folder / "saved")).signatures["serving_default"]
+    decode = tf.function(decode_grey, [tf.TensorSpec([], tf.string)])
+    normalize = tf.function(layer.normalize, [tf.TensorSpec([None, None, 1])])
+    for path in sorted([*folder.glob("*.png"), *folder.glob("*.jpeg")]):
+        content = tf.constant(path.read_bytes())
+        for runtime in ("ONNX Runtime", "OpenVINO"):
+            what = f"{path.name} to P(malignant), over OpenCV + {runtime}"
+            yield (
+                what,
+                *in_turns(
+                    rounds,
+                    lambda batch=content[None]: served(image_bytes=batch),
+                    lambda turn=("bytes", path.name, runtime): ask(*turn),
+                ),
+            )
+        grey = decode(content)
+        pixels = tf.cast(normalize(grey)[None], tf.float32)
+        for name, stage, given in (
+            ("decode to grey", decode, content),
+            ("shrink, stretch, pad", normalize, grey),
+            ("network", network, pixels),
+        ):
+            least = min(seconds(lambda f=stage, x=given: f(x)) for _ in range(rounds))
+            print(f"  {path.name}: {name} {1000 * least:.1f} ms", flush=True)
+
+
+def part_train(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator[Row]:
+    import numpy as np
+
+    from usgland.config import load_config
+    from usgland.models.classifier import (
+        build_classifier,
+        image_layers,
+        pixels_to_logit,
+    )
+    from usgland.training.device import precision, prepare_devices
+    from usgland.training.loop import train
+    from usgland.training.parts import Part
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (IMAGES + 16, SIZE, SIZE, 1), dtype=np.uint8)
+    labels = np.arange(IMAGES + 16) % 2
+    prepare_devices(0)
+    for batch, (name, policy) in [(b, p) for b in (16, 32) for p in PRECISIONS.items()]:
+        settings = [f"train.batch_size={batch}", f"train.precision={policy}"]
+        config = load_config(None, [*settings, f"train.epochs={rounds // 5 + 3}"])
+        with precision(policy):
+            model = build_classifier(config)
+        times = []  # of the end of each turn, and what the other says of its own
+
+        def on_epoch(state: object, times=times, turn=("train", batch, name)) -> None:
+            times.extend([time.perf_counter(), ask(*turn), time.perf_counter()])
+
+        with tempfile.TemporaryDirectory(dir=folder) as run:
+            train(
+                pixels_to_logit(model),
+                Part(pixels[:IMAGES], labels[:IMAGES]),
+                Part(pixels[IMAGES:], labels[IMAGES:]),
+                config,
+                Path(run),
+                image_layers=image_layers(model, config),
+                on_epoch=on_epoch,
+            )
+        # Both trace, or warm up, in their first.
+        own = [
+            end - begin for begin, end in zip(times[2::3], times[3::3], strict=False)
+        ]
+        theirs = times[4::3]
+        speeds = (IMAGES / np.median(part) for part in (own, theirs))
+        print(
+            f"  {name}, batch {batch}: images/s", *(f"{speed:.0f}" for speed in speeds)
+        )
+        yield f"epoch of `fit`, {name}, batch {batch}, over PyTorch", own, theirs
+
+
+def part_pipeline(
+    ask: Callable[..., float], folder: Path, rounds: int
+) -> Iterator[Row]:
+    import numpy as np
+    import tensorflow as tf
+
+    from usgland.config import load_config
+    from usgland.data.pipeline import make_batches, without_tuning
+    from usgland.models.augmentation import make_augment
+    from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.models.metrics import training_metrics
+
+    config, rng = load_config(None, []), np.random.default_rng(0)
+    shape = (IMAGES, SIZE, SIZE, 1)
+    given = (tf.constant(rng.integers(0, 256, shape, dtype=np.uint8)),)
+    given += (np.arange(IMAGES) % 2, np.ones(IMAGES), make_augment(config.augmentation))
+    size = config.train.batch_size
+    model = pixels_to_logit(build_classifier(config))
+    model.compile("adamw", "mse", metrics=training_metrics(from_logits=True))
+
+    def fit(dataset: tf.data.Dataset | None = None) -> None:
+        if dataset is None:
+            dataset = make_batches(*given, batch_size=size, seed=0, epoch=0)
+        model.fit(dataset, shuffle=False, verbose=0)
+
+    batch = next(iter(make_batches(*given, batch_size=size, seed=0, epoch=0)))
+    held = without_tuning(tf.data.Dataset.from_tensors(batch).repeat(IMAGES // size))
+    yield (
+        "epoch with its pipeline, over the same steps on a batch in memory",
+        *in_turns(rounds // 5 + 2, fit, lambda: seconds(lambda: fit(held))),
+    )
+
+
+PARTS = {"bytes": part_bytes, "train": part_train, "pipeline": part_pipeline}
+
+
+def main() -> None:
+    """Prints the table."""
+    import numpy as np
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=30)
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        process, ask = start_others(Path(name))
+        for part in arguments.parts or PARTS:
+            rows += PARTS[part](ask, Path(name), arguments.rounds)
+        process.terminate()
+    print("\n| | least ms | of the other | ratio (quartiles) |\n|---|---|---|---|")
+    for what, own, theirs in rows:
+        low, middle, high = np.percentile(np.divide(own, theirs), (25, 50, 75))
+        least = " | ".join(f"{1000 * min(part):.1f}" for part in (own, theirs))
+        print(f"| {what} | {least} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--turns"]:
+        serve_turns(Path(sys.argv[2]))
+    else:
+        main()
