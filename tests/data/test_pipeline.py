@@ -1,11 +1,14 @@
 """From rows to batches."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+import usgland
 from usgland.config import AugmentationSettings
 from usgland.data.pipeline import make_batches, read_pixels
 from usgland.models.augmentation import make_augment
@@ -74,6 +77,13 @@ def test_no_dataset_is_tuned_while_it_runs(rows, tuned):
     read_pixels(rows[:2], Preprocessing(64).read)
     epoch_of(8)
     assert tuned == [False, False]
+
+
+def test_every_module_that_makes_a_dataset_ends_its_tuning():
+    for path in Path(usgland.__file__).parent.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "AUTOTUNE" not in text, path
+        assert "Dataset.from_" not in text or "without_tuning(" in text, path
 
 
 def test_every_image_comes_once_an_epoch_with_its_label_and_weight():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from usgland.data.pipeline import WORKERS, without_tuning
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration
 from usgland.explanation import letterbox
@@ -126,7 +127,7 @@ def read_images(
         return tf.cast(levels, tf.uint8), layer.normalize(grey)
 
     dataset = tf.data.Dataset.from_tensor_slices(paths)
-    dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = without_tuning(dataset.map(read, num_parallel_calls=WORKERS))
     greys, pixels = zip(*dataset.as_numpy_iterator(), strict=True)
     return list(greys), np.stack(pixels)
 
