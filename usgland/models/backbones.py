@@ -129,8 +129,8 @@ class PixelScaling(keras.layers.Layer):
         dtype: Policy of the layer.
     """
 
-    def __init__(self, scale, offset, name=None, dtype=None):
-        super().__init__(name=name, trainable=False, dtype=dtype)
+    def __init__(self, scale, offset, name=None, trainable=False, dtype=None):
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
         self.scale, self.offset = scale, tuple(offset)
 
     def call(self, pixels):
@@ -147,10 +147,6 @@ class PixelScaling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale, "offset": self.offset}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{k: v for k, v in config.items() if k != "trainable"})
 
 
 def scale_pixels(pixels: keras.KerasTensor, name: BackboneName) -> keras.KerasTensor:
