@@ -234,12 +234,7 @@ def permutation_test(
         'permutation within patients (exact, all 2^4 swaps); interval: DeLong, paired'
     """
     result = delong_test(
-        labels,
-        scores_a,
-        scores_b,
-        level=level,
-        patient_ids=patient_ids,
-        margin=margin,
+        labels, scores_a, scores_b, level=level, patient_ids=patient_ids, margin=margin
     )
     ids = checked_patients(patient_ids, len(np.asarray(labels)))
     swapped = auc_swap_test(

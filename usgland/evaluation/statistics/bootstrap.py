@@ -107,10 +107,7 @@ def draw_patients(
 
 
 def resample_patients(patients: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Draws patients with replacement, as many as there are.
-
-    Two sets of predictions of the same patients, resampled with the same seed, are
-    resampled alike.
+    """Draws patients with replacement, as many as there are; one seed, one draw.
 
     Returns:
         `(resamples, patients)`: how often each patient was drawn.
@@ -132,14 +129,8 @@ def bootstrap_measures(
 ) -> dict[str, NDArray[np.float64]]:
     """Measures in every resample of patients, each with all images.
 
-    Args:
-        labels: `(cases,)`.
-        probabilities: `(cases,)`.
-        threshold: One, or `(cases,)`.
-        draws: Of the patients of these cases, in this order.
-        names: Of `MEASURES`.
-        sets: Other sets of the patients than those drawn, a chunk `(sets, patients)`
-            at a time: those of `draws.all_but_one()` are the jackknife's.
+    Or in other `sets` of the patients than those drawn, a chunk `(sets, patients)` at
+    a time: those of `draws.all_but_one()` are the jackknife's.
 
     Returns:
         Name -> `(resamples,)` or `(sets,)`; NaN where undefined.
@@ -165,13 +156,9 @@ def percentile_interval(values: NDArray, *, level: float, seed: int) -> Interval
 
     It has no bounds where no resample differs from another: of 21 patients called
     right, every resample has a sensitivity of 1, which is no evidence that the next
-    patient will be. Nor where the measure is undefined in more of them than the level
-    leaves outside: where those would lie is not known.
-
-    Args:
-        values: `(resamples,)`, NaN where undefined, which are left out and counted.
-        level: Confidence level.
-        seed: Of the draw, for the record.
+    patient will be. Resamples in which the measure is undefined, NaN, are left out
+    and counted; where they are more than the level leaves outside, there are no
+    bounds, either: where those would lie is not known.
     """
     if not len(values):
         return no_interval("0 bootstrap resamples asked for")

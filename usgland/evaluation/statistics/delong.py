@@ -87,11 +87,6 @@ def covariance_of_areas(
     models is that of the difference of their placements, and exactly 0 where the
     two rank alike.
 
-    Args:
-        placed: Of `models` models, or differences between such.
-        labels: `(cases,)`, in the order of the scores.
-        patient_ids: As in `delong_covariance`.
-
     Returns:
         `(models, models)`.
     """

@@ -10,13 +10,10 @@ from scipy.stats import t as student
 
 
 class FoldsDifference(NamedTuple):
-    """The mean over folds of a difference a - b.
+    """The mean over folds of a difference a - b, and whether it is 0.
 
-    Attributes:
-        mean: Over the folds.
-        standard_error: Corrected for what the folds share.
-        folds: How many.
-        p_value: Two-sided, by Student's t with one degree of freedom less than folds.
+    By Student's t with one degree of freedom less than folds; the standard error is
+    corrected for what the folds share.
     """
 
     mean: float
@@ -64,14 +61,8 @@ def corrected_resampled_test(
     """Tests the mean difference over the folds of a cross-validation.
 
     Its folds share most of their training cases, so that their differences vary less
-    than independent ones would; the variance is raised for it.
-
-    Args:
-        differences: `(folds,)`: a - b on the test cases of each fold, of all rounds.
-        test_share: Test cases over training cases of a fold.
-
-    Raises:
-        ValueError: If there are fewer than two folds.
+    than independent ones would; the variance is raised for it, by `test_share`: test
+    cases over training cases of a fold.
 
     Reference:
         [Nadeau and Bengio, 2003](https://doi.org/10.1023/A:1024068626366), section 3.

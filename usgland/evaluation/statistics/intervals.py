@@ -37,13 +37,8 @@ def normal_bounds(
 def ratio_interval(name: str, counts: NDArray, *, level: float = 0.95) -> Interval:
     """The interval of a likelihood ratio of independent cases, on the log scale.
 
-    Args:
-        name: Of `RATIOS`.
-        counts: `[[tn, fp], [fn, tp]]`, both labels among them.
-        level: Confidence level.
-
-    Returns:
-        NaN with the reason where the ratio is 0, whose logarithm is not defined.
+    Of counts `[[tn, fp], [fn, tp]]` with both labels among them; NaN with the reason
+    where the ratio is 0, whose logarithm is not defined.
 
     Reference:
         [Simel et al., 1991](https://doi.org/10.1016/0895-4356(91)90128-V)
@@ -201,6 +196,5 @@ def auc_interval(
     pairs = int(min((labels == 1).sum(), (labels == 0).sum()))
     bound = ((1 - level) / 2) ** (1 / pairs)
     method = f"exact, of {pairs} disjoint pairs, as DeLong's variance is 0"
-    if area == 1:
-        return Interval(bound, 1.0, method)
-    return Interval(0.0, 1 - bound, method)
+    bounds = (bound, 1.0) if area == 1 else (0.0, 1 - bound)
+    return Interval(*bounds, method)

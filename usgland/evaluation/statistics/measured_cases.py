@@ -199,13 +199,13 @@ class MeasuredCases:
 
     @cached_property
     def _resampled(self) -> dict[str, NDArray[np.float64]]:
-        return self._of_sets(None)
+        return self._of_sets()
 
     @cached_property
     def _left_out(self) -> dict[str, NDArray[np.float64]]:
         return self._of_sets(self.draws.all_but_one())
 
-    def _of_sets(self, sets: Iterator[NDArray] | None) -> dict[str, NDArray]:
+    def _of_sets(self, sets: Iterator[NDArray] | None = None) -> dict[str, NDArray]:
         cases = self.labels, self.probabilities, self.threshold
         return bootstrap_measures(*cases, self.draws, self._all_names, sets=sets)
 

@@ -156,7 +156,7 @@ def compare_with_model(
     """
     estimates = np.asarray(estimates, "float64")
     covariance = np.asarray(covariance, "float64")
-    _check_shapes(estimates.reshape(1, -1), covariance, len(estimates) + 1)
+    _check_shapes(estimates[None, :], covariance, len(estimates) + 1)
     apart = np.c_[np.eye(len(estimates)), -np.ones(len(estimates))]
     return _single(estimates - model, apart @ covariance @ apart.T, level)
 
@@ -164,11 +164,9 @@ def compare_with_model(
 def _single(
     estimates: ArrayLike, covariance: ArrayLike, level: float
 ) -> list[Estimate]:
-    estimates = np.asarray(estimates, "float64").reshape(1, -1)
-    estimates, covariance = _checked(estimates, covariance, modalities=1)
-    ms_reader, variance = _mean_square(estimates[0]), float(np.diag(covariance).mean())
-    shared = _off_diagonal(covariance)
-    value = float(estimates.mean())
+    estimates, covariance = _checked(np.atleast_2d(estimates), covariance, modalities=1)
+    value, ms_reader = float(estimates.mean()), _mean_square(estimates[0])
+    variance, shared = float(np.diag(covariance).mean()), _off_diagonal(covariance)
     return _in_each_scope(value, estimates.shape, ms_reader, variance, shared, level)
 
 
@@ -180,15 +178,10 @@ def _in_each_scope(
     shared: float,
     level: float,
 ) -> list[Estimate]:
-    """Estimates in the order of `SCOPES`.
+    """Estimates in the order of `SCOPES`, of `shape` (modalities, readers).
 
-    Args:
-        value: The mean or the difference.
-        shape: Modalities, readers.
-        mean_square: Of readers, or of modality by reader.
-        variance: Of one reader's value, or half that of a difference, due to cases.
-        shared: Their covariance between readers, at least 0; NaN for one reader.
-        level: Confidence level.
+    `variance` is that of one reader's value, or half that of a difference, due to
+    cases; `shared` its covariance between readers, NaN for one reader.
     """
     modalities, readers = shape
     share, freedom = modalities / readers, float(readers - 1)
@@ -226,9 +219,8 @@ def _mean_square(values: NDArray) -> float:
 
 def _off_diagonal(square: NDArray) -> float:
     size = len(square)
-    if size == 1:
-        return np.nan
-    return float((square.sum() - np.trace(square)) / (size * (size - 1)))
+    pairs = size * (size - 1)
+    return float((square.sum() - np.trace(square)) / pairs) if pairs else np.nan
 
 
 def _estimate(

@@ -33,14 +33,6 @@ class NonInferiority(NamedTuple):
 def judge_non_inferiority(
     margin: float, p_value: float, low: float, level: float, method: str
 ) -> NonInferiority:
-    """Reads a margin and the lower bound of a two-sided interval of a - b together.
-
-    Args:
-        margin: By how much a may fall behind.
-        p_value: One-sided.
-        low: The lower bound.
-        level: Of the two-sided interval.
-        method: How they were made.
-    """
+    """Reads a margin and the lower bound of a two-sided interval of a - b together."""
     shown = None if np.isnan(low) else bool(low > -margin)
     return NonInferiority(margin, p_value, low, (1 + level) / 2, shown, method)

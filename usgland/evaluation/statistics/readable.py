@@ -14,11 +14,7 @@ def readable(result: Any, *, without: Sequence[str] = ()) -> str:
     """The `repr` of a named tuple of results.
 
     Numbers have four digits here, their fields all of them. Fields that hold None or
-    no text are left out.
-
-    Args:
-        result: The named tuple.
-        without: Further fields to leave out.
+    no text are left out, and those of `without`.
     """
     fields = zip(result._fields, result, strict=True)
     shown = [

@@ -150,22 +150,14 @@ def estimate_measure(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A measure of each reading of the same cases, and their covariance due to cases.
 
-    Args:
-        name: One of `MEASURES`. The balanced accuracy is the area under the "curve"
-            of one operating point.
-        labels: `(cases,)`, 0 or 1, both among them.
-        readings: `(readings, cases)`: scores for `roc_auc`, else calls, 0 or 1.
-        method: `"delong"`, for areas; `"jackknife"`: leave out one patient at a
-            time; for sensitivity and specificity of those with such cases, which
-            makes it the usual s²/n.
-        patient_ids: As in `mrmc`.
+    The arguments are those of `mrmc`, but `readings` are `(readings, cases)`. The
+    balanced accuracy is the area under the "curve" of one operating point. The
+    jackknife leaves out one patient at a time; for sensitivity and specificity one of
+    those with such cases, which makes it the usual s²/n.
 
     Returns:
         `(readings,)` and `(readings, readings)`; the covariance is NaN where one
         patient carries a label alone.
-
-    Raises:
-        ValueError: If the name or the method is unknown, or the arrays do not fit.
 
     Reference:
         DeLong: see `delong_covariance`. Jackknife: Efron and Tibshirani, An

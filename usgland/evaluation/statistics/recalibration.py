@@ -20,7 +20,7 @@ def recalibration(
     low.
 
     Args:
-        labels: `(cases,)`, 0 or 1.
+        labels: `(cases,)`.
         logits: `(cases,)`.
         weights: `(sets, cases)`: how often each case stands in each set.
 
@@ -41,7 +41,9 @@ def recalibration(
     if not both.any():
         return slope, in_the_large
     in_the_large[both] = _shift(labels, logits, weights[both])
-    lowest, highest = _ranges(labels, logits, weights)
+    own = (weights > 0) & (labels == np.array([0, 1])[:, None, None])
+    lowest = np.where(own, logits, np.inf).min(axis=2)  # of each label in each set
+    highest = np.where(own, logits, -np.inf).max(axis=2)
     differ = both & (lowest.min(axis=0) < highest.max(axis=0))
     right = differ & (highest[0] <= lowest[1])
     wrong = differ & (highest[1] <= lowest[0])
@@ -49,22 +51,8 @@ def recalibration(
     rest = differ & ~right & ~wrong
     if rest.any():
         scale = float(np.std(logits))
-        slope[rest] = _newton(labels, logits / scale, weights[rest])[1] / scale
+        slope[rest] = _slope(labels, logits / scale, weights[rest]) / scale
     return slope, in_the_large
-
-
-def _ranges(
-    labels: NDArray, logits: NDArray, weights: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest logit of each label in each set, each `(2, sets)`."""
-    order = np.argsort(logits, kind="stable")
-    ordered, present = logits[order], weights[:, order] > 0
-    lowest, highest = np.empty((2, 2, len(weights)))
-    for label in (0, 1):
-        own = present & (labels[order] == label)
-        lowest[label] = ordered[own.argmax(axis=1)]
-        highest[label] = ordered[::-1][own[:, ::-1].argmax(axis=1)]
-    return lowest, highest
 
 
 def _shift(labels: NDArray, logits: NDArray, weights: NDArray) -> NDArray[np.float64]:
@@ -84,9 +72,8 @@ def _shift(labels: NDArray, logits: NDArray, weights: NDArray) -> NDArray[np.flo
         low, high = np.where(excess < 0, shift, low), np.where(excess < 0, high, shift)
         step = excess / np.maximum(curvature, 1e-100)
         middle = (low + high) / 2
-        target = np.where(
-            (shift - step > low) & (shift - step < high), shift - step, middle
-        )
+        inside = (shift - step > low) & (shift - step < high)
+        target = np.where(inside, shift - step, middle)
         open_sets = np.abs(excess) > 1e-13 * total
         shift = np.where(open_sets, target, shift)
         if not open_sets.any():
@@ -94,10 +81,8 @@ def _shift(labels: NDArray, logits: NDArray, weights: NDArray) -> NDArray[np.flo
     return np.asarray(shift)
 
 
-def _newton(
-    labels: NDArray, logits: NDArray, weights: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Intercept and slope of weighted logistic regressions, NaN where not reached."""
+def _slope(labels: NDArray, logits: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """Slopes of weighted logistic regressions, NaN where Newton's steps do not end."""
     share = weights @ labels / weights.sum(axis=1)
     intercept, slope = np.log(share / (1 - share)), np.zeros(len(weights))
     size = np.full(len(weights), np.inf)
@@ -116,4 +101,4 @@ def _newton(
         if not (size > CONVERGED * (1 + np.abs(intercept) + np.abs(slope))).any():
             break
     reached = size <= 1e-6 * (1 + np.abs(intercept) + np.abs(slope))
-    return np.where(reached, intercept, np.nan), np.where(reached, slope, np.nan)
+    return np.where(reached, slope, np.nan)

@@ -11,54 +11,31 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# In the order in which tables show them.
-MEASURES = (
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "accuracy",
-    "balanced_accuracy",
-    "f1",
-    "f1_macro",
-    "cohen_kappa",
-    "mcc",
-    "jaccard",
-    "positive_likelihood_ratio",
-    "negative_likelihood_ratio",
-    "roc_auc",
-    "average_precision",
-    "brier",
-)
-# Those that need probabilities, not only decisions.
-OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
-
-NO_BENIGN, NO_MALIGNANT = "no benign case", "no malignant case"
-# Why a measure is not defined, in the order in which a reason is looked for.
-UNDEFINED = {
+LACKING = {"no benign case": 0, "no malignant case": 1}
+NO_BENIGN, NO_MALIGNANT = LACKING
+# Why a measure is not defined, in the order in which a reason is looked for; the
+# measures in the order in which tables show them.
+UNDEFINED: dict[str, tuple[str, ...]] = {
     "sensitivity": (NO_MALIGNANT,),
     "specificity": (NO_BENIGN,),
     "ppv": ("no case is called malignant",),
     "npv": ("no case is called benign",),
-    "balanced_accuracy": (NO_BENIGN, NO_MALIGNANT),
+    "accuracy": (),
+    "balanced_accuracy": (*LACKING,),
     "f1": ("no case is malignant or called so",),
     "f1_macro": ("one of the labels is in no case and in no decision",),
     "cohen_kappa": ("all cases have one label and one decision",),
-    "mcc": (NO_BENIGN, NO_MALIGNANT, "all cases get one decision"),
+    "mcc": (*LACKING, "all cases get one decision"),
     "jaccard": ("no case is malignant or called so",),
-    "positive_likelihood_ratio": (
-        NO_BENIGN,
-        NO_MALIGNANT,
-        "no benign case is called malignant",
-    ),
-    "negative_likelihood_ratio": (
-        NO_BENIGN,
-        NO_MALIGNANT,
-        "no benign case is called benign",
-    ),
-    "roc_auc": (NO_BENIGN, NO_MALIGNANT),
+    "positive_likelihood_ratio": (*LACKING, "no benign case is called malignant"),
+    "negative_likelihood_ratio": (*LACKING, "no benign case is called benign"),
+    "roc_auc": (*LACKING,),
     "average_precision": (NO_MALIGNANT,),
+    "brier": (),
 }
+MEASURES = tuple(UNDEFINED)
+# Those that need probabilities, not only decisions.
+OF_PROBABILITIES = ("roc_auc", "average_precision", "brier")
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
@@ -79,20 +56,10 @@ def score(
     threshold: ArrayLike,
     names: Sequence[str] = MEASURES,
 ) -> dict[str, float]:
-    """Computes measures of one set of cases.
-
-    Args:
-        labels: `(cases,)`, 0 benign or 1 malignant.
-        probabilities: `(cases,)`, P(malignant) in [0, 1].
-        threshold: P(malignant) from which a case is called malignant; one for all,
-            or `(cases,)`, as in cross-validation.
-        names: Of `MEASURES`.
+    """Computes measures of one set of cases, each of `names`; arguments as `measures`.
 
     Returns:
         Name -> value, NaN where undefined; `undefined_reason` says why.
-
-    Raises:
-        ValueError: As `checked_cases`, or if a name is unknown.
 
     Reference:
         Jaccard, accuracy and F1: equations 1 to 3 of the paper, F1 of the malignant
@@ -148,7 +115,7 @@ def measures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
         counts: `(sets, 4)`: tn, fp, fn, tp of each set of cases.
 
     Returns:
-        Name -> `(sets,)`; NaN where undefined, see `score`.
+        Name -> `(sets,)`; NaN where undefined.
     """
     tn, fp, fn, tp = np.asarray(counts, "float64").T
     n, malignant, benign = tn + fp + fn + tp, tp + fn, tn + fp
@@ -183,15 +150,10 @@ def measures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
 def predictive_values(
     sensitivity: ArrayLike, specificity: ArrayLike, prevalence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positive and negative predictive value where other shares are malignant.
-
-    Args:
-        sensitivity: `(sets,)`.
-        specificity: `(sets,)`.
-        prevalence: Share of malignant cases, in (0, 1).
+    """Positive and negative predictive value where another share is malignant.
 
     Returns:
-        Both, `(sets,)`; NaN where nothing is called so.
+        Both, as many as sensitivities; NaN where nothing is called so.
 
     Reference:
         [Altman and Bland, 1994](https://doi.org/10.1136/bmj.309.6947.102)
@@ -362,9 +324,8 @@ def undefined_reason(name: str, labels: ArrayLike, value: float) -> str:
     """Why a measure of cases with these labels is NaN; "" where it is not."""
     if value == value:
         return ""
-    lacking = {NO_BENIGN: 0, NO_MALIGNANT: 1}
     present = set(np.unique(np.asarray(labels)))
-    for reason in UNDEFINED.get(name, ()):
-        if reason not in lacking or lacking[reason] not in present:
+    for reason in UNDEFINED[name]:
+        if LACKING.get(reason) not in present:
             return reason
     return "not defined"

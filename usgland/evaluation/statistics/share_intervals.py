@@ -64,9 +64,7 @@ def newcombe_unpaired(
 def clustered_variance(values: ArrayLike, patient_ids: ArrayLike) -> float:
     """Variance of a mean over cases whose patients have several of them.
 
-    Args:
-        values: `(cases,)`: 0 or 1 for a share, -1 to 1 for a paired difference.
-        patient_ids: `(cases,)`.
+    The cases are 0 or 1 for a share, -1 to 1 for a paired difference.
 
     Returns:
         NaN for one patient; 0 where all patients have the same mean.
@@ -92,11 +90,6 @@ def p_of_margin(
 
     It is below 0.025 where, and only where, the lower bound of the 95% interval is
     above -margin: P is read off the level whose bound is just there.
-
-    Args:
-        bounds: Level -> bounds, wider for a higher level.
-        difference: That they are of.
-        margin: In (0, 1).
 
     Returns:
         In [0, 1]; 0 where even the widest interval stays clear of -margin; NaN

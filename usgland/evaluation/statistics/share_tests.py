@@ -133,26 +133,19 @@ def mcnemar_test(
     if has_clusters(ids):
         _, patient = np.unique(ids, return_inverse=True)
         apart = right_a.astype(float) - right_b
-        swapped = swap_test(np.bincount(patient, weights=apart))
-        p_value = swapped.p_value
-        method = f"swaps within patients, paired ({swapped.method})"
+        p_value, swaps = swap_test(np.bincount(patient, weights=apart))
+        test = p_value, f"swaps within patients, paired ({swaps})"
         variance = share_intervals.clustered_variance(apart, ids)
         bounds = partial(normal_bounds, difference, variance)
         how = "normal, clustered by patient"
     else:
         differing = only_a + only_b
         p_value = float(binomtest(only_a, differing).pvalue) if differing else 1.0
+        test = p_value, "McNemar, exact, paired"
         bounds = partial(share_intervals.newcombe_paired, right_a, right_b)
-        method, how = "McNemar, exact, paired", "Newcombe, paired"
-    return _finished(
-        (right_a, right_b),
-        difference,
-        (only_a, only_b),
-        (p_value, method),
-        (bounds, how),
-        level,
-        margin,
-    )
+        how = "Newcombe, paired"
+    right, only, interval = (right_a, right_b), (only_a, only_b), (bounds, how)
+    return _finished(right, difference, only, test, interval, level, margin)
 
 
 def unpaired_shares(
@@ -166,21 +159,10 @@ def unpaired_shares(
 ) -> ShareTest:
     """Compares two shares of two samples of cases, as if they were independent.
 
-    Fisher's exact test and Newcombe's interval. Where patients have several cases, z
-    from variances clustered by patient; P is NaN where there is no such variance.
-
-    Args:
-        a: Labels and calls, each `(cases,)`.
-        b: Of the other, of cases of another unit or of other patients.
-        measure: As in `mcnemar_test`.
-        patient_ids: Who the cases belong to, of a and of b; None where every case
-            is independent.
-        level: Of the interval, in (0, 1).
-        margin: Of non-inferiority of a to b, in (0, 1); None for none.
-
-    Raises:
-        ValueError: If there is no case of the label that counts, or level or margin
-            is out of range.
+    Each is labels and calls, and both have their own `patient_ids`; all else is as in
+    `mcnemar_test`. Fisher's exact test and Newcombe's interval. Where patients have
+    several cases, z from variances clustered by patient; P is NaN where there is no
+    such variance.
 
     Reference:
         As `newcombe_unpaired` and `clustered_variance`.
@@ -197,21 +179,15 @@ def unpaired_shares(
         if variance > 0:
             p_value = float(2 * norm.sf(abs(difference) / variance**0.5))
         bounds = partial(normal_bounds, difference, variance)
-        method, how = "z, clustered by patient, unpaired", "normal, likewise"
+        test = p_value, "z, clustered by patient, unpaired"
+        how = "normal, likewise"
     else:
         table = [[int(own.sum()), int((~own).sum())] for own in (right_a, right_b)]
-        p_value = float(fisher_exact(table).pvalue)
+        test = float(fisher_exact(table).pvalue), "Fisher, exact, unpaired"
         bounds = partial(share_intervals.newcombe_unpaired, right_a, right_b)
-        method, how = "Fisher, exact, unpaired", "Newcombe, unpaired"
-    return _finished(
-        (right_a, right_b),
-        difference,
-        (None, None),
-        (p_value, method),
-        (bounds, how),
-        level,
-        margin,
-    )
+        how = "Newcombe, unpaired"
+    right, interval = (right_a, right_b), (bounds, how)
+    return _finished(right, difference, (None, None), test, interval, level, margin)
 
 
 def _finished(

@@ -20,12 +20,7 @@ CHUNK = 4_000_000  # signs held at a time, 32 MB
 
 
 class SwapTest(NamedTuple):
-    """What swapping says.
-
-    Attributes:
-        p_value: Two-sided: the share of swaps with a sum as far from 0 or farther.
-        method: "exact, all 2^12 swaps", or how many were drawn and with which seed.
-    """
+    """The share of swaps with a sum as far from 0 or farther, and how it was made."""
 
     p_value: float
     method: str
@@ -36,17 +31,10 @@ def swap_test(
 ) -> SwapTest:
     """Tests whether a sum over patients is 0, by swapping within patients.
 
-    Exact unless there are very many patients with very many distinct sums; then by
-    draws, where the observed sum counts as one of them.
-
-    Args:
-        sums: `(patients,)`, whole numbers: what each patient adds to the difference,
-            and with the opposite sign when its two readings are swapped.
-        resamples: How many swaps to draw where they are not all worked out.
-        seed: Of the draw.
-
-    Raises:
-        ValueError: If the sums are not whole.
+    The sums are whole numbers: what each patient adds to the difference, and with the
+    opposite sign when its two readings are swapped. Exact unless there are very many
+    patients with very many distinct sums; then by `resamples` draws, where the
+    observed sum counts as one of them.
 
     Reference:
         [Phipson and Smyth, 2010](https://doi.org/10.2202/1544-6115.1585), for P of
@@ -82,17 +70,6 @@ def auc_swap_test(
 
     Scores are first replaced by their ranks within each model, so that a probability
     can be swapped with a grade from 1 to 5.
-
-    Args:
-        labels: `(cases,)`, 0 or 1.
-        scores_a: `(cases,)`, of one model.
-        scores_b: `(cases,)`, of the other.
-        patient_ids: `(cases,)`: all cases of a patient are swapped together.
-        resamples: As in `swap_test`.
-        seed: As in `swap_test`.
-
-    Raises:
-        ValueError: As `placements`.
 
     Reference:
         [Bandos et al., 2005](https://doi.org/10.1002/sim.2149), which swaps cases.
