@@ -128,10 +128,8 @@ def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
         )
     readers, cases = calls.shape
     malignant = calls.sum(axis=0)
-    pairs = readers * (readers - 1)
-    same = (
-        malignant * (malignant - 1) + (readers - malignant) * (readers - malignant - 1)
-    ) / pairs
+    benign, pairs = readers - malignant, readers * (readers - 1)
+    same = (malignant * (malignant - 1) + benign * (benign - 1)) / pairs
     kappa, agreement, share = _fleiss(same.sum(), malignant.sum(), cases, readers)
     without, _, _ = _fleiss(
         same.sum() - same, malignant.sum() - malignant, cases - 1, readers

@@ -214,10 +214,12 @@ def _components(estimates: NDArray, covariance: NDArray) -> Components:
 
 
 def _mean_square(values: NDArray) -> float:
+    """About the mean; NaN of one value."""
     return float(values.var(ddof=1)) if len(values) > 1 else np.nan
 
 
 def _off_diagonal(square: NDArray) -> float:
+    """The mean beside the diagonal; NaN where nothing is."""
     size = len(square)
     pairs = size * (size - 1)
     return float((square.sum() - np.trace(square)) / pairs) if pairs else np.nan

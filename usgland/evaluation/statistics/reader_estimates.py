@@ -166,9 +166,8 @@ def estimate_measure(
     if name not in MEASURES:
         raise ValueError(f"`name` must be one of {list(MEASURES)}. Received: {name!r}")
     measure, label = MEASURES[name]
-    if method not in ("delong", "jackknife") or (
-        method == "delong" and label is not None
-    ):
+    methods = ("delong", "jackknife") if label is None else ("jackknife",)
+    if method not in methods:
         raise ValueError(
             "`method` must be 'delong' (for areas) or 'jackknife'. "
             f"Received: {method!r} for {name}"

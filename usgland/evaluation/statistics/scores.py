@@ -121,7 +121,6 @@ def measures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
     n, malignant, benign = tn + fp + fn + tp, tp + fn, tn + fp
     with np.errstate(divide="ignore", invalid="ignore"):
         sensitivity, specificity = tp / malignant, tn / benign
-        observed = (tp + tn) / n
         # By whole numbers: a chance of exactly 1 must give 0 / 0.
         chance = malignant * (tp + fp) + benign * (tn + fn)
         f1, f1_benign = 2 * tp / (2 * tp + fp + fn), 2 * tn / (2 * tn + fp + fn)
@@ -133,7 +132,7 @@ def measures_of_counts(counts: NDArray) -> dict[str, NDArray[np.float64]]:
             "specificity": specificity,
             "ppv": tp / (tp + fp),
             "npv": tn / (tn + fn),
-            "accuracy": observed,
+            "accuracy": (tp + tn) / n,
             "f1_macro": (f1 + f1_benign) / 2,
             "mcc": (tp * tn - fp * fn) / np.sqrt(product),
             "positive_likelihood_ratio": positive,
