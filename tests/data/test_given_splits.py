@@ -42,6 +42,8 @@ def test_other_words_and_empty_cells_are_no_roles():
 def test_folds_are_numbered_from_zero_in_their_order():
     rows = column("fold", ["10", "2", "2.0", "03"])
     assert read_folds(rows, "here").tolist() == [2, 0, 0, 1]
+    rows = column("fold", [f"{10**20}", "٣"])
+    assert read_folds(rows, "here").tolist() == [1, 0]
 
 
 def test_folds_are_whole_numbers():

@@ -344,3 +344,11 @@ def test_public_data_split_evenly(shared, name, choice):
     patient_counts = count_patients(folded, "fold")
     assert (patient_counts.max() - patient_counts.min()).max() <= 2
     assert_nothing_is_shared(make_splits(rows, SplitSettings()))
+
+
+def test_a_fold_that_nobody_is_left_for_is_named():
+    pairs = {"patient_id": ["1", "1", "2", "2"], "label": [0, 1, 0, 1]}
+    rows = pd.DataFrame({"image": list("abcd"), **pairs, "csv_row": range(2, 6)})
+    message = r"fold \d: .* Received: 0 benign and 0 malignant; lower split.folds"
+    with pytest.raises(UserError, match=message):
+        make_folds(rows, SplitSettings(folds=3))

@@ -80,7 +80,7 @@ def read_folds(rows: pd.DataFrame, source: str) -> np.ndarray:
     words = rows["fold"].map(normalize_word)
     wrong = ~words.str.isdecimal()
     raise_problems(source, wrong_cells(rows, "fold", wrong, "a whole number as fold"))
-    numbers, folds = np.unique(words.astype(int), return_inverse=True)
+    numbers, folds = np.unique(list(map(int, words)), return_inverse=True)
     if len(numbers) < 2:
         raise UserError(f"{source}: expected two folds or more. Received: {numbers[0]}")
     return folds

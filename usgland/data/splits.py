@@ -84,9 +84,12 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
         shares = np.full(settings.folds, 1 / settings.folds)
         rng = np.random.default_rng((settings.seed, FOLD_DRAW))
         folds = draw_parts(counts, shares, rng)[components]
+    drawn = settings.file is None and not is_given(rows, "fold")
+    count = settings.folds if drawn else len(set(folds))
     names = [f"fold {fold}" for fold in folds]
+    needed = [f"fold {fold}" for fold in range(count)]
     hint = "lower split.folds or add patients"
-    empty = _find_empty_classes(rows, names, sorted(set(names)), hint)
+    empty = _find_empty_classes(rows, names, needed, hint)
     raise_problems("Folds", find_conflicts(rows, names) + empty)
     return rows.assign(fold=folds)
 
