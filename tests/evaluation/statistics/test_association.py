@@ -112,3 +112,9 @@ def test_numbers_are_apart_by_pooled_deviations():
     assert found == pytest.approx(10 / 12.5**0.5)
     assert np.isnan(number_smd([Moments(1, 0, 5), Moments(2, 0, 5)]))
     assert np.isnan(number_smd([Moments(1, 1, 5)] * 3))
+
+
+def test_tables_of_many_groups_are_drawn_before_they_fill_the_memory():
+    # 99 groups of one case each: 99^3 tables of 396 cells, 3 GB at once.
+    alone = np.eye(4, dtype=int)[np.minimum(np.arange(99), 3)]
+    assert association.fisher(alone).test == "Fisher, 100,000 drawn tables"

@@ -21,6 +21,7 @@ from scipy.stats import (
 from scipy.stats.contingency import expected_freq
 
 EXACT_TABLES = 1_000_000  # more of them are drawn, not counted
+EXACT_GROUPS = 8  # of more groups fewer tables are counted, as all stand in memory
 DRAWS = 100_000
 # Tables as likely as the observed one count, and shares that are equal differ by 0;
 # both differ in their last bits.
@@ -97,8 +98,8 @@ def _contingency(
 def fisher(counts: ArrayLike, *, seed: int = 0) -> Association:
     """Fisher's exact test; Freeman and Halton's of tables larger than 2 x 2.
 
-    Counts every table with the same sums up to `EXACT_TABLES` of them, else draws
-    `DRAWS` with a seed, and the name says so.
+    Counts every table with the same sums up to `EXACT_TABLES` of them (of many groups,
+    fewer), else draws `DRAWS` with a seed, and the name says so.
 
     Reference:
         [Freeman and Halton, 1951](https://doi.org/10.1093/biomet/38.1-2.141); the drawn
@@ -112,7 +113,8 @@ def fisher(counts: ArrayLike, *, seed: int = 0) -> Association:
         return Association("Fisher, exact", float(fisher_exact(table).pvalue))
     limit = _log_weight(table) + SAME
     rows, columns = table.sum(axis=1), table.sum(axis=0)
-    if _tables_at_most(rows, columns) <= EXACT_TABLES:
+    groups = max(len(rows), EXACT_GROUPS)
+    if _tables_at_most(rows, columns) * groups <= EXACT_TABLES * EXACT_GROUPS:
         weights = _log_weights(rows, columns)
         chances = np.exp(weights - weights.max())
         p_value = chances[weights <= limit].sum() / chances.sum()
