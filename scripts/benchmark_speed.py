@@ -16,7 +16,7 @@ average, validation (of 16 images) and checkpoints, which ours has.
 
 A ratio is of times: the median over rounds in which both took their turns, who first
 in turns, with quartiles. The others have a process and an environment of their own,
-made in build/anchors at the first run from the package index (over 1 GB).
+made in build/anchors at the first run from the package index (several GB).
 """
 
 import argparse
