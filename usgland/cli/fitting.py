@@ -33,11 +33,21 @@ def _experiment_options(command: Callable) -> Callable:
 
     @functools.wraps(command)
     def plain(
-        verbose: bool, *, full: bool, multimodal: bool, overrides: tuple, **options: Any
+        verbose: bool,
+        *,
+        config_path: Path | None,
+        manifest: Path | None,
+        runs_dir: Path,
+        name: str | None,
+        overrides: tuple[str, ...],
+        multimodal: bool,
+        resume: bool,
+        full: bool,
     ) -> None:
         if multimodal:
             overrides = (*overrides, "model.inputs=both")
-        command(verbose, Wanted(overrides=overrides, **options), full=full)
+        wanted = Wanted(config_path, manifest, runs_dir, name, overrides, resume)
+        command(verbose, wanted, full=full)
 
     for option in reversed(
         [

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -57,7 +56,22 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
     help="Two-sided level of the tests; half of it with --margin.",
 )
 @click.option("--power", type=options.INSIDE, default=0.8, help="Wanted of the tests.")
-def samplesize(**assumptions: Any) -> None:
+def samplesize(
+    sensitivity: float,
+    specificity: float,
+    auc: float,
+    width: float,
+    prevalence: float,
+    level: float,
+    other_sensitivity: float | None,
+    other_specificity: float | None,
+    other_auc: float | None,
+    discordant: float | None,
+    correlation: float,
+    margin: float | None,
+    alpha: float,
+    power: float,
+) -> None:
     """Say how many patients a study needs.
 
     For intervals no wider than --width; and, where an --other option names what to
@@ -66,7 +80,23 @@ def samplesize(**assumptions: Any) -> None:
     from usgland.evaluation.planning.questions import Assumptions, sample_size_document
     from usgland.evaluation.shown.terminal import show
 
-    show(sample_size_document(Assumptions(**assumptions)), make_console())
+    study = Assumptions(
+        sensitivity=sensitivity,
+        specificity=specificity,
+        auc=auc,
+        width=width,
+        prevalence=prevalence,
+        level=level,
+        other_sensitivity=other_sensitivity,
+        other_specificity=other_specificity,
+        other_auc=other_auc,
+        discordant=discordant,
+        correlation=correlation,
+        margin=margin,
+        alpha=alpha,
+        power=power,
+    )
+    show(sample_size_document(study), make_console())
 
 
 @click.command("table1")
@@ -117,7 +147,9 @@ def table1(
     config_path: Path | None,
     overrides: tuple[str, ...],
     seed: int,
-    **files: Any,
+    output: Path | None,
+    overwrite: bool,
+    docx: bool,
 ) -> None:
     """Describe the patients of a MANIFEST by group: Table 1.
 
@@ -151,7 +183,13 @@ def table1(
     else:
         raise click.UsageError("Expected either a MANIFEST or --from-counts FILE.")
     written = show_table_one(
-        table, make_console(), synthetic=synthetic, names=names, **files
+        table,
+        make_console(),
+        synthetic=synthetic,
+        names=names,
+        output=output,
+        overwrite=overwrite,
+        docx=docx,
     )
     options.show_written(written)
 

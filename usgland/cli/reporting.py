@@ -1,7 +1,6 @@
 """`usgland compare`, `readers`, `explain`, `report`, `audit`: what a study shows."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -50,12 +49,15 @@ from usgland.startup import load_steps, make_console
 def compare(
     models: tuple[Path, ...],
     unit: str,
+    reference: str | None,
     unpaired: bool,
+    test: str,
+    margin: float | None,
     level: float | None,
+    seed: int,
     output: Path | None,
     overwrite: bool,
     docx: bool,
-    **choices: Any,
 ) -> None:
     """Compare models on the same test cases, every pair with its test.
 
@@ -66,10 +68,17 @@ def compare(
     from usgland.evaluation.shown.names import UNITS
     from usgland.steps.comparison import compare_files
 
-    units = UNITS if unit == "both" else (unit,)
+    choices = Choices(
+        units=UNITS if unit == "both" else (unit,),
+        reference=reference,
+        paired=not unpaired,
+        test=test,
+        margin=margin,
+        seed=seed,
+    )
     written = compare_files(
         models,
-        Choices(units, paired=not unpaired, **choices),
+        choices,
         make_console(),
         level=level,
         output=output,
@@ -121,7 +130,18 @@ def compare(
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier study.")
 @options.docx_option
-def readers(calls: Path, **choices: Any) -> None:
+def readers(
+    calls: Path,
+    predictions: Path | None,
+    unit: str | None,
+    role: str,
+    threshold: float | None,
+    malignant_from: float | None,
+    skipped: str,
+    output: Path | None,
+    overwrite: bool,
+    docx: bool,
+) -> None:
     """Compare readers without and with clinical data, and the model.
 
     READERS.csv has one row a reader and case: reader; image or patient_id; call
@@ -131,7 +151,18 @@ def readers(calls: Path, **choices: Any) -> None:
     from usgland.evaluation.shown.terminal import show
     from usgland.steps.readers import make_reader_study
 
-    study, written = make_reader_study(calls, **choices)
+    study, written = make_reader_study(
+        calls,
+        predictions=predictions,
+        unit=unit,
+        role=role,
+        threshold=threshold,
+        malignant_from=malignant_from,
+        skipped=skipped,
+        output=output,
+        overwrite=overwrite,
+        docx=docx,
+    )
     show(study_document(study), make_console())
     options.show_written(written)
     if not written:
@@ -201,12 +232,37 @@ def readers(calls: Path, **choices: Any) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace earlier pictures and tables.")
 @click.pass_obj
-def explain(verbose: bool, run: Path, **choices: Any) -> None:
+def explain(
+    verbose: bool,
+    run: Path,
+    manifest: Path | None,
+    cases: tuple[str, ...],
+    methods: tuple[str, ...],
+    label: str,
+    colours: str,
+    role: str,
+    limit: int,
+    faithfulness: bool,
+    other: Path | None,
+    shortcuts: bool,
+    overwrite: bool,
+) -> None:
     """Draw where the model looked, and measure whether to believe it."""
-    steps = load_steps("explanation", verbose)
-    options.show_written(
-        steps.explain(run, make_console(), ExplanationChoices(**choices))
+    choices = ExplanationChoices(
+        manifest=manifest,
+        cases=cases,
+        methods=methods,
+        label=label,
+        colours=colours,
+        role=role,
+        limit=limit,
+        faithfulness=faithfulness,
+        other=other,
+        shortcuts=shortcuts,
+        overwrite=overwrite,
     )
+    steps = load_steps("explanation", verbose)
+    options.show_written(steps.explain(run, make_console(), choices))
 
 
 @click.command()
@@ -244,7 +300,7 @@ def report(
 @click.option("--output", type=options.PATH, help="Folder to write the findings to.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
 @options.docx_option
-def audit(file: Path | None, **files: Any) -> None:
+def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -> None:
     """Check which cases and tests can give published measures.
 
     FILE is a YAML of printed measures; without it, those of the paper,
@@ -252,4 +308,7 @@ def audit(file: Path | None, **files: Any) -> None:
     """
     from usgland.steps.audit import audit_file
 
-    options.show_written(audit_file(file, make_console(), **files))
+    written = audit_file(
+        file, make_console(), output=output, overwrite=overwrite, docx=docx
+    )
+    options.show_written(written)

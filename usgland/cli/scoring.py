@@ -1,7 +1,6 @@
 """`usgland predict` and `usgland evaluate`: what a run says, and how well."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -29,17 +28,27 @@ from usgland.startup import load_steps, make_console
 @click.option("--overwrite", is_flag=True, help="Replace earlier predictions.")
 @click.pass_obj
 def predict(
-    verbose: bool, run: Path, manifest: Path | None, without: str | None, **files: Any
+    verbose: bool,
+    run: Path,
+    manifest: Path | None,
+    output: Path | None,
+    without: str | None,
+    overwrite: bool,
 ) -> None:
     """Write P(malignant) of each image and each patient.
 
     Of the run's own images, or of those of another --manifest.
     """
     _check_table(run, manifest, labelled=False, without=without)
-    step = load_steps("prediction", verbose).predict
-    options.show_written(
-        step(run, make_console(), manifest=manifest, without=without, **files)
+    written = load_steps("prediction", verbose).predict(
+        run,
+        make_console(),
+        manifest=manifest,
+        output=output,
+        without=without,
+        overwrite=overwrite,
     )
+    options.show_written(written)
 
 
 @click.command()
@@ -71,15 +80,33 @@ def predict(
 @options.full_option
 @options.docx_option
 @click.pass_obj
-def evaluate(verbose: bool, run: Path, manifest: Path | None, **choices: Any) -> None:
+def evaluate(
+    verbose: bool,
+    run: Path,
+    manifest: Path | None,
+    subgroups: tuple[str, ...],
+    prevalences: tuple[float, ...],
+    overwrite: bool,
+    full: bool,
+    docx: bool,
+) -> None:
     """Score the test part at the threshold that validation chose.
 
     Writes metrics.json, tables/ and figures/ into RUN; predicts first what was not
     predicted.
     """
     _check_table(run, manifest, labelled=True)
-    step = load_steps("evaluation", verbose).evaluate
-    options.show_written(step(run, make_console(), manifest=manifest, **choices))
+    written = load_steps("evaluation", verbose).evaluate(
+        run,
+        make_console(),
+        manifest=manifest,
+        subgroups=subgroups,
+        prevalences=prevalences,
+        overwrite=overwrite,
+        full=full,
+        docx=docx,
+    )
+    options.show_written(written)
 
 
 def _check_table(

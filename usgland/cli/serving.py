@@ -1,14 +1,16 @@
 """`usgland export` and `usgland serve`: a run as a model, and models as a service."""
 
+import os
 import shlex
 from pathlib import Path
-from typing import Any
 
 import click
 
 from usgland.cli.options import PATH, run_argument
 from usgland.errors import UserError
 from usgland.startup import load_steps, make_console
+
+MOST_THREADS = 4  # that run a model: each already uses all cores for its operations
 
 
 @click.command()
@@ -126,11 +128,51 @@ def export(
     help="Also a page for a reader with one case, at the address of REST.",
 )
 @click.pass_obj
-def serve(verbose: bool, builtin: bool, **flags: Any) -> None:
+def serve(
+    verbose: bool,
+    models_dir: Path,
+    model_config_file: Path | None,
+    host: str,
+    rest_port: int,
+    grpc_port: int,
+    keep_versions: str,
+    builtin: bool,
+    timeout: float,
+    max_body: float,
+    max_requests: int,
+    max_batch: int,
+    batch_window: float,
+    poll: float,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    token_file: Path | None,
+    page: bool,
+) -> None:
     """Serve exported models over REST and gRPC.
 
     As TensorFlow Serving does, and by it where it is installed or its image is here;
     else by a built-in server for one machine. New versions are taken up as they appear.
     """
-    steps = load_steps("serve", verbose)
-    steps.serve(steps.read_options(flags), click.echo, builtin=builtin)
+    from usgland.serving.interface.versions import parse_keep_versions
+    from usgland.serving.server.server_options import ServerOptions, read_token
+
+    options = ServerOptions(
+        models_dir=models_dir,
+        model_config_file=model_config_file,
+        host=host,
+        rest_port=rest_port,
+        grpc_port=grpc_port,
+        keep_versions=parse_keep_versions(keep_versions),
+        poll_seconds=poll,
+        max_body_megabytes=max_body,
+        max_requests=max_requests,
+        timeout_seconds=timeout,
+        max_batch_size=max_batch,
+        batch_window_milliseconds=batch_window,
+        threads=min(os.cpu_count() or 1, MOST_THREADS),
+        tls_certificate=tls_cert,
+        tls_key=tls_key,
+        token=None if token_file is None else read_token(token_file),
+        page=page,
+    )
+    load_steps("serve", verbose).serve(options, click.echo, builtin=builtin)
