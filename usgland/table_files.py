@@ -188,6 +188,18 @@ def to_numbers(cells: pd.Series) -> pd.Series:
     return pd.to_numeric(points, errors="coerce").astype("float64")
 
 
+def with_points(cells: pd.Series, distinct: int) -> pd.Series:
+    """Writes a column of numbers, if `distinct` or more differ, with decimal points.
+
+    Others stay as they are: of few that differ, "1,2" may be the codes of two signs.
+    """
+    known = cells[~missing_cells(cells)]
+    numbers = to_numbers(known)
+    if numbers.isna().any() or numbers.nunique() < distinct:
+        return cells
+    return cells.astype(str).str.replace(",", ".", regex=False)
+
+
 def normalize_word(value: object) -> str:
     """Gives words of one meaning the same form: 1, "1", " 01" and "1.0" are "1"."""
     word = normalize_name(value)

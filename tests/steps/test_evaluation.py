@@ -100,6 +100,30 @@ def test_the_test_part_is_evaluated_once(run):
     assert evaluate_run(run, overwrite=True)[0]["threshold"] == 0.9
 
 
+def test_subgroups_of_a_manifest_may_have_decimal_commas(run, predictions):
+    images = predictions["image"]
+    ages = pd.Series([20.5 + place % 50 for place in range(len(images))], index=images)
+    points = ages.astype(str)
+    commas = points.str.replace(".", ",")
+    points.iloc[0] = commas.iloc[0] = "n/a"
+    signs = pd.Series(["1,2", "1", "2"] * len(images), dtype=str)[: len(images)]
+    signs.index = images
+    cuts = {"cut": (40.5,)}
+    expected, _ = evaluate_run(run, columns={"age": points, "cut": points}, cuts=cuts)
+    metrics, _ = evaluate_run(
+        run,
+        columns={"age": commas, "cut": commas, "signs": signs},
+        cuts=cuts,
+        overwrite=True,
+    )
+    by_signs = metrics["subgroups"].pop("signs")["patient"]["groups"]
+    assert metrics["subgroups"] == expected["subgroups"]
+    names = [part["group"] for part in expected["subgroups"]["cut"]["image"]["groups"]]
+    assert names[:2] == ["<40.5", ">=40.5"]
+    # Few that differ may be codes, of two signs in a cell: they stay words.
+    assert [part["group"] for part in by_signs] == ["1", "1,2", "2"]
+
+
 def test_other_roles_and_predictions_do_not_take_the_place_of_the_test_part(run):
     _, of_val = evaluate_run(run, role="val")
     other = run / "predictions-clinic.csv"

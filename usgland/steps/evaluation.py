@@ -36,7 +36,11 @@ from usgland.evaluation.performance.measure_plots import (
 )
 from usgland.evaluation.performance.measure_tables import headline, metrics_document
 from usgland.evaluation.performance.measures import metrics_of, units_of
-from usgland.evaluation.performance.subgroups import group_names, parse_subgroups
+from usgland.evaluation.performance.subgroups import (
+    BANDS,
+    group_names,
+    parse_subgroups,
+)
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.shown.plot_frame import save_plot
 from usgland.evaluation.shown.table import Document
@@ -49,6 +53,7 @@ from usgland.steps.companions import (
     write_logistic,
 )
 from usgland.steps.prediction import predict
+from usgland.table_files import with_points
 
 # Columns of checked rows that make no groups worth looking at.
 NO_SUBGROUPS = {
@@ -234,10 +239,11 @@ def evaluate_run(
     metrics = metrics_of(rows, thresholds, settings, synthetic=synthetic, units=units)
     metrics["cost"] = _cost(environment)
     metrics["forced_leaks"] = forced_leaks(config)
-    groups = {
-        name: group_names(values.reindex(rows["image"]), (cuts or {}).get(name, ()))
-        for name, values in (columns or {}).items()
-    }
+    groups = {}
+    for name, values in (columns or {}).items():
+        own = (cuts or {}).get(name, ())
+        points = with_points(values.reindex(rows["image"]), 1 if own else BANDS + 1)
+        groups[name] = group_names(points, own)
     metrics |= assess(
         rows, thresholds, settings, prevalences=prevalences, groups=groups, units=units
     )

@@ -10,7 +10,12 @@ from usgland.config import DataSettings
 from usgland.data.columns import choose_columns, exclusion_reasons
 from usgland.data.phantom import is_synthetic
 from usgland.errors import UserError
-from usgland.evaluation.baseline.characteristics import TESTS, TableOne, table_one
+from usgland.evaluation.baseline.characteristics import (
+    DISTINCT,
+    TESTS,
+    TableOne,
+    table_one,
+)
 from usgland.evaluation.baseline.characteristics_text import table_one_document
 from usgland.evaluation.shown.terminal import show
 from usgland.files import check_unwritten
@@ -22,6 +27,8 @@ from usgland.table_files import (
     raise_problems,
     read_table,
     show_rows,
+    to_numbers,
+    with_points,
 )
 
 STEM = "table1"
@@ -103,6 +110,8 @@ def _patients(
     shown = [name for name in shown if not differing.get(name)]
     known = texts.replace("", pd.NA).groupby("patient_id", sort=False, as_index=False)
     patients = known.first().fillna("")
+    for name in shown:
+        patients[name] = with_points(patients[name], DISTINCT)
     if patients[by].replace("", pd.NA).nunique() < 2:
         raise UserError(
             f"{manifest}: `{by}`: expected two groups of patients or more. Received: "
@@ -118,9 +127,8 @@ def _known(value: object) -> str:
 
 def _is_worth_showing(values: pd.Series) -> bool:
     known = values[values.map(_known) != ""]
-    numbers = pd.to_numeric(known, errors="coerce")
     return bool(len(known)) and (
-        known.nunique() <= MOST_WORDS or not numbers.isna().any()
+        known.nunique() <= MOST_WORDS or not to_numbers(known).isna().any()
     )
 
 
