@@ -151,9 +151,9 @@ def test_every_image_is_decoded_once(tmp_path, monkeypatch):
         decoded.append(hashlib.sha256(image_bytes).hexdigest())
         return image_bytes
 
-    def decode_and_note(image_bytes, depth):
+    def decode_and_note(image_bytes, *header):
         noted = tf.numpy_function(note, [image_bytes], tf.string)
-        return decode(tf.ensure_shape(noted, ()), depth)
+        return decode(tf.ensure_shape(noted, ()), *header)
 
     monkeypatch.setattr(decoding, "_png_grey", decode_and_note)
     call("explain", whole, "--limit", 1, "--faithfulness")
