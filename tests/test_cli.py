@@ -111,6 +111,7 @@ def test_evaluate_scores_the_test_part_once(run):
     call("evaluate", run, "--overwrite")
 
 
+@pytest.mark.slow
 def test_each_image_is_checked_once_a_command(home, elsewhere, run, checked):
     rows = read_csv(elsewhere)
     write_csv(elsewhere, [row | {"site": row["label"][0]} for row in rows])

@@ -15,7 +15,7 @@ from usgland.cli.main import cli
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
 
-pytestmark = pytest.mark.usefixtures("tiny_network")
+pytestmark = [pytest.mark.usefixtures("tiny_network"), pytest.mark.slow]
 SETTINGS = """
 preprocessing: {image_size: 64}
 model: {weights: null, clinical_units: 4}

@@ -145,7 +145,7 @@ def assert_same(trained, trained_again):
         np.testing.assert_array_equal(array, again)
 
 
-@pytest.mark.parametrize("rand_augment", [0, 0.2])
+@pytest.mark.parametrize("rand_augment", [0, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_no_dataset_is_tuned_while_it_runs(tmp_path, tuned, rand_augment):
     run(config_of(f"augmentation.rand_augment={rand_augment}"), tmp_path)
     assert len(tuned) >= 6  # an epoch's batches and the cases that judge it
