@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import patient_predictions
+from usgland.evaluation.cases.predictions import have_phantoms, patient_predictions
 from usgland.evaluation.cases.thresholds import Thresholds, apply_threshold
 
 
@@ -50,7 +50,7 @@ def model_cases(
         applied = apply_threshold(cases, thresholds)
         columns = ["case", "patient_id", "label", "probability", "prediction"]
         by_unit[unit] = applied[columns].reset_index(drop=True)
-    synthetic |= "synthetic" in rows and bool((rows["synthetic"] == "1").any())
+    synthetic |= have_phantoms(rows)
     value = thresholds.value
     words = "one a fold" if isinstance(value, dict) else f"{value:.4f}"
     return ModelCases(by_unit, source, role, words, synthetic)

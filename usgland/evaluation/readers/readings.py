@@ -9,6 +9,7 @@ import pandas as pd
 
 from usgland import table_files
 from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import have_phantoms
 from usgland.table_files import ROW, Problem, raise_problems, read_table
 
 # Without clinical data comes first: it is what clinical data are compared with.
@@ -135,7 +136,7 @@ def read_readers(
         crossed("call", "int64"),
         crossed("score", "float64") if "score" in rows else None,
         dropped,
-        "synthetic" in rows and bool((rows["synthetic"] == "1").any()),
+        have_phantoms(rows),
     )
 
 
