@@ -6,7 +6,8 @@ import pydantic
 import pytest
 import yaml
 
-from usgland.config import Config, dump_config, load_config
+from usgland import settings
+from usgland.config import PRESETS, Config, dump_config, load_config
 from usgland.errors import UserError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -235,12 +236,44 @@ def test_the_packaged_defaults_are_configs_squeeze():
     assert load_config(CONFIGS / "squeeze.yaml") == Config()
 
 
+def test_a_preset_is_named_from_every_folder_and_a_file_goes_before_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert set(PRESETS) == {path.stem for path in EXPERIMENTS}
+    for path in EXPERIMENTS:
+        assert load_config(path.stem) == load_config(path)
+    (tmp_path / "paper").mkdir()  # as a folder of runs may be named
+    assert load_config("paper").train.optimizer == "sgd"
+    (tmp_path / "vgg16").write_text("train: {epochs: 3}")
+    assert load_config("vgg16").train.epochs == 3
+
+
+def test_a_word_that_is_neither_file_nor_preset_lists_the_presets(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    expected = (
+        "papr: expected a YAML file or one of squeeze, paper, .*Received: neither"
+    )
+    with pytest.raises(UserError, match=expected):
+        load_config("papr")
+    with pytest.raises(UserError, match="papr.yaml: expected a readable YAML file"):
+        load_config("papr.yaml")
+
+
+def test_a_copy_without_the_link_finds_the_files_at_the_top(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    monkeypatch.setattr(settings, "__file__", str(tmp_path / "usgland" / "settings.py"))
+    assert settings.shipped_file("a.yaml") == tmp_path / "configs" / "a.yaml"
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_packaged_file_opens_with_its_command_and_lists_only_differences(path):
     text = path.read_text(encoding="utf-8")
     comment = [line for line in text.splitlines() if line.startswith("#")]
     assert text.startswith("#")
-    assert any(f"usgland fit --config configs/{path.name}" in line for line in comment)
+    assert any(f"usgland fit --config {path.stem}" in line for line in comment)
     load_config(path)
     defaults = dict(leaves(yaml.safe_load(dump_config(Config()))))
     changed = dict(leaves(yaml.safe_load(text) or {}))

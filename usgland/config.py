@@ -11,8 +11,15 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
+from usgland.errors import UserError
 from usgland.schema import LEAKS, ClinicalSettings
-from usgland.settings import Settings, apply_override, read_yaml, validate
+from usgland.settings import (
+    Settings,
+    apply_override,
+    read_yaml,
+    shipped_file,
+    validate,
+)
 
 PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
 Inside = Annotated[float, pydantic.Field(gt=0, lt=1)]
@@ -25,6 +32,9 @@ AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
 BackboneName = Literal[
     "squeezenet1_1", "squeezenet1_0", "mobilenet_v2", "vgg16", "resnet101"
 ]
+
+# Files of `configs/` that `--config` takes by their names, from every folder.
+PRESETS = ("squeeze", "paper", "mobilenet_v2", "vgg16", "resnet101", "breast_usg")
 
 
 def _one_or_many(value: object) -> object:
@@ -246,23 +256,38 @@ def load_config(
     """Reads the settings that differ from the defaults.
 
     Args:
-        path: YAML file, or None for the defaults alone.
+        path: YAML file, name of a file of `configs/` such as `paper`, or None for the
+            defaults alone.
         overrides: `KEY=VALUE` with a dotted key, the value in YAML, e.g.
             `train.epochs=3`; they go before the file.
 
     Raises:
-        UserError: If a setting is unknown or has the wrong type.
+        UserError: If there is no such file, or a setting is unknown or has the wrong
+            type.
 
     Example:
         >>> import usgland
         >>> usgland.load_config(overrides=["train.epochs=3"]).train.epochs
         3
     """
-    settings = {} if path is None else read_yaml(Path(path))
+    settings = {} if path is None else read_yaml(_settings_file(Path(path)))
     config = validate(Config, settings, str(path), _known_keys)
     for override in overrides:
         apply_override(settings, override)
     return validate(Config, settings, "--set", _known_keys) if overrides else config
+
+
+def _settings_file(path: Path) -> Path:
+    """A file, or the one of `configs/` that a bare word such as `paper` names."""
+    if path.is_file() or path.suffix or len(path.parts) != 1:
+        return path
+    preset = shipped_file(f"{path}.yaml")
+    if path.name not in PRESETS or not preset.is_file():
+        raise UserError(
+            f"{path}: expected a YAML file or one of {', '.join(PRESETS)}. "
+            "Received: neither"
+        )
+    return preset
 
 
 def dump_config(config: Config) -> str:

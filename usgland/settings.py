@@ -21,6 +21,17 @@ class Settings(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fa
 Group = TypeVar("Group", bound=Settings)
 
 
+def shipped_file(name: str) -> Path:
+    """A file of `configs/`, which a wheel holds as `usgland/configs`.
+
+    In a checkout that is a link to the folder at the top, which is taken where copying
+    has lost the link.
+    """
+    package = Path(__file__).parent
+    folder = package / "configs"
+    return (folder if folder.is_dir() else package.parent / "configs") / name
+
+
 class _Loader(yaml.SafeLoader):
     """Leaves `yes`, `no` and dates words, as YAML 1.2 does; refuses a key twice."""
 

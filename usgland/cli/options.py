@@ -49,7 +49,7 @@ config_option: Callable = click.option(
     "--config",
     "config_path",
     type=PATH,
-    help="YAML of what differs from the default settings.",
+    help="YAML of what differs from the default settings; or a preset, e.g. paper.",
 )
 set_option: Callable = click.option(
     "--set",

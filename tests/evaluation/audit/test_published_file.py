@@ -98,46 +98,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_audit_file(tmp_path / "nowhere.yaml")
 
 
-def test_an_installed_package_finds_the_file_among_its_own(tmp_path, monkeypatch):
-    lying = tmp_path / "share" / published_file.PAPER
-    lying.parent.mkdir()
-    lying.write_text("title: x")
-    package = tmp_path / "lib" / "site-packages" / "usgland" / "evaluation" / "audit"
-    monkeypatch.setattr(published_file, "__file__", str(package / "published_file.py"))
-
-    class Listed:
-        name = published_file.PAPER
-
-        def locate(self):
-            return lying
-
-    monkeypatch.setattr(
-        published_file.importlib.metadata, "files", lambda _: [Listed()]
-    )
-    assert paper_path() == lying.resolve()
-
-
-@pytest.mark.parametrize("listed", [None, []])
-def test_an_installation_without_the_file_says_what_to_do(
-    tmp_path, monkeypatch, listed
-):
-    monkeypatch.setattr(
-        published_file, "__file__", str(tmp_path / "a" / "b" / "c" / "d.py")
-    )
-    monkeypatch.setattr(published_file.importlib.metadata, "files", lambda _: listed)
-    with pytest.raises(UserError, match="Received: none. Name a file"):
-        paper_path()
-
-
-def test_a_package_without_metadata_says_what_to_do(tmp_path, monkeypatch):
-    def missing(name):
-        raise published_file.importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(
-        published_file, "__file__", str(tmp_path / "a" / "b" / "c" / "d.py")
-    )
-    monkeypatch.setattr(published_file.importlib.metadata, "files", missing)
-    with pytest.raises(UserError, match="Name a file: `usgland audit FILE`"):
+def test_an_installation_without_the_file_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(published_file, "shipped_file", tmp_path.joinpath)
+    with pytest.raises(UserError, match="Received: none. Name a file: `usgland audit"):
         paper_path()
 
 

@@ -1,7 +1,5 @@
 """The YAML file of published measures: what it may say, checked strictly."""
 
-import contextlib
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,7 +8,7 @@ import pydantic
 
 from usgland.errors import UserError
 from usgland.evaluation.audit.printed import Rounding, printed_bounds
-from usgland.settings import Settings, read_yaml, validate
+from usgland.settings import Settings, read_yaml, shipped_file, validate
 
 PAPER = "audit_paper.yaml"
 
@@ -174,21 +172,14 @@ def read_audit_file(path: Path) -> AuditFile:
 
 
 def paper_path() -> Path:
-    """Where `configs/audit_paper.yaml` lies: in a checkout or an installed package.
-
-    `configs/` is its only source; a wheel puts it in share/usgland/configs.
-    """
-    checkout = Path(__file__).parents[3] / "configs" / PAPER
-    if checkout.exists():
-        return checkout
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.files("usgland") or []:
-            if file.name == PAPER:
-                return Path(str(file.locate())).resolve()
-    raise UserError(
-        f"Expected {PAPER} in the installation. Received: none. Name a file: "
-        "`usgland audit FILE`"
-    )
+    """Where `configs/audit_paper.yaml` lies: in a checkout or an installed package."""
+    path = shipped_file(PAPER)
+    if not path.is_file():
+        raise UserError(
+            f"Expected {PAPER} in the installation. Received: none. Name a file: "
+            "`usgland audit FILE`"
+        )
+    return path
 
 
 def _known_names(where: Sequence[int | str]) -> list[str]:
