@@ -277,6 +277,7 @@ def part_pipeline(
     import tensorflow as tf
 
     from usgland.config import load_config
+    from usgland.data.kept_pictures import pictures_of
     from usgland.data.pipeline import make_batches, without_tuning
     from usgland.models.augmentation import make_augment
     from usgland.models.classifier import build_classifier, pixels_to_logit
@@ -284,7 +285,7 @@ def part_pipeline(
 
     config, rng = load_config(None, []), np.random.default_rng(0)
     shape = (IMAGES, SIZE, SIZE, 1)
-    given = (tf.constant(rng.integers(0, 256, shape, dtype=np.uint8)),)
+    given = (pictures_of(rng.integers(0, 256, shape, dtype=np.uint8)).gather,)
     given += (np.arange(IMAGES) % 2, np.ones(IMAGES), make_augment(config.augmentation))
     size = config.train.batch_size
     model = pixels_to_logit(build_classifier(config))

@@ -10,7 +10,8 @@ from PIL import Image
 
 import usgland
 from usgland.config import AugmentationSettings
-from usgland.data.pipeline import make_batches, read_pixels
+from usgland.data.kept_pictures import hold_pictures, ordered_batches, pictures_of
+from usgland.data.pipeline import make_batches
 from usgland.models.augmentation import make_augment
 from usgland.models.preprocessing import Preprocessing
 
@@ -35,7 +36,7 @@ def numbered(images):
     pixels = np.ones((images, SIZE, SIZE, 1), np.uint8)
     pixels *= np.arange(images, dtype=np.uint8)[:, None, None, None]
     numbers = np.arange(images)
-    return tf.constant(pixels), numbers % 3 == 0, 1 + numbers / 10
+    return pictures_of(pixels).gather, numbers % 3 == 0, 1 + numbers / 10
 
 
 def leave_alone(images, labels, seed):
@@ -44,9 +45,9 @@ def leave_alone(images, labels, seed):
 
 def epoch_of(images, augment=leave_alone, batch_size=4, seed=0, epoch=0):
     """The batches of one epoch, as NumPy."""
-    pixels, labels, weights = numbered(images)
+    pictures, labels, weights = numbered(images)
     dataset = make_batches(
-        pixels,
+        pictures,
         labels,
         weights,
         augment,
@@ -61,22 +62,11 @@ def order_of(batches):
     return [int(image[0, 0, 0]) for images, *_ in batches for image in images]
 
 
-def test_pixels_keep_the_order_of_the_rows(rows):
-    layer = Preprocessing(64)
-    pixels = read_pixels(rows, layer.read)
-    assert pixels.shape == (40, 64, 64, 1)
-    assert pixels.dtype == np.uint8
-    for path, received in zip(rows["image_path"], pixels, strict=True):
-        with open(path, "rb") as file:
-            np.testing.assert_array_equal(
-                received, layer(tf.constant([file.read()]))[0]
-            )
-
-
 def test_no_dataset_is_tuned_while_it_runs(rows, tuned):
-    read_pixels(rows[:2], Preprocessing(64).read)
+    pictures = hold_pictures(rows[:2], Preprocessing(64).read, 64)
     epoch_of(8)
-    assert tuned == [False, False]
+    list(ordered_batches(pictures, 2))
+    assert tuned == [False] * 3
 
 
 def test_every_module_that_makes_a_dataset_ends_its_tuning():
@@ -150,3 +140,20 @@ def test_a_batch_larger_than_the_data_is_all_of_it():
 def test_one_image_is_a_batch():
     _, batches = epoch_of(1, batch_size=16)
     assert batches[0][0].shape == (1, SIZE, SIZE, 1)
+
+
+def test_without_augmentation_the_pixels_are_as_kept_and_the_seed_goes_along():
+    _, plain = epoch_of(40, None)
+    seeds = []
+
+    def note(images, labels, seed):
+        seeds.append(seed)
+        return tf.cast(images, tf.float32), tf.cast(seed, tf.float32)[None]
+
+    _, augmented = epoch_of(40, note)
+    for (images, labels, weights, seed), theirs in zip(plain, augmented, strict=True):
+        assert (images.dtype, seed.dtype, seed.shape) == (np.uint8, np.int32, (2,))
+        np.testing.assert_array_equal(images, theirs[0])
+        np.testing.assert_array_equal(seed.astype("float32"), theirs[1][0])
+        np.testing.assert_array_equal(weights, theirs[2])
+        assert labels.shape == (4, 1)

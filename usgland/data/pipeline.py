@@ -1,10 +1,9 @@
-"""From checked rows to batches: read, decode, keep, shuffle, augment, prefetch."""
+"""From pictures to batches: shuffle, take, augment, prefetch."""
 
 import os
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 # Fixed, as nothing tunes them: images or batches that are made at one time, and
@@ -24,31 +23,11 @@ def without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def read_pixels(
-    rows: pd.DataFrame, read: Callable[[tf.Tensor], tf.Tensor]
-) -> np.ndarray:
-    """Reads and preprocesses every image once, in parallel, in the order of the rows.
-
-    Args:
-        rows: Manifest rows, with `image_path`.
-        read: Maps the bytes of one image, a scalar string, to uint8
-            `(size, size, 1)`; the `read` of the model's own preprocessing layer.
-
-    Returns:
-        Uint8 `(images, size, size, 1)`: 50 kB an image of 224 pixels. What training
-        and prediction see is this array and nothing else.
-    """
-    dataset = tf.data.Dataset.from_tensor_slices(rows["image_path"].to_list()).map(
-        lambda path: read(tf.io.read_file(path)), num_parallel_calls=WORKERS
-    )
-    return np.stack(list(without_tuning(dataset).as_numpy_iterator()))
-
-
 def make_batches(
-    pixels: tf.Tensor | None,
+    pictures: Callable[[tf.Tensor], tf.Tensor] | None,
     labels: np.ndarray,
     weights: np.ndarray,
-    augment: Callable,
+    augment: Callable | None,
     *,
     form: Callable | None = None,
     batch_size: int,
@@ -62,11 +41,14 @@ def make_batches(
     (other images every epoch).
 
     Args:
-        pixels: Uint8 `(images, size, size, 1)`; None where there is a form alone.
+        pictures: Maps indices `(batch,)` to uint8 pixels `(batch, size, size, 1)`: the
+            `gather` of `Pictures`, wherever these are kept. None where there is a form
+            alone.
         labels: 0 benign, 1 malignant, `(images,)`.
         weights: Weight of each image in the loss, `(images,)`.
         augment: Maps (uint8 pixels `(batch, size, size, 1)`, labels `(batch, 1)`,
-            a seed of two integers) to changed float32 pixels and labels.
+            a seed of two integers) to changed float32 pixels and labels; None where
+            that is done later.
         form: Maps (indices `(batch,)`, a seed) to what the form gives; None where
             there are images alone.
         batch_size: Images a step.
@@ -76,7 +58,8 @@ def make_batches(
     Returns:
         Batches (pixels, labels, weights): float32 `(batch, size, size, 1)` in
         [0, 255], `(batch, 1)` and `(batch,)`. With a form, the first is what `form`
-        gives, behind the pixels if there are any.
+        gives, behind the pixels if there are any. Without `augment` the pixels are
+        uint8 and a fourth part is the seed of the batch, int32 `(2,)`.
     """
     batch_size = min(batch_size, len(labels))
     steps = len(labels) // batch_size
@@ -88,10 +71,13 @@ def make_batches(
 
     def prepare(indices, labels, weights, seed):
         inputs = () if form is None else tuple(form(indices, seed))
-        if pixels is not None:
-            images, labels = augment(tf.gather(pixels, indices), labels, seed)
+        if pictures is not None:
+            images = pictures(indices)
+            if augment is not None:
+                images, labels = augment(images, labels, seed)
             inputs = (images, *inputs)
-        return inputs if len(inputs) > 1 else inputs[0], labels, weights
+        rest = (labels, weights) if augment is not None else (labels, weights, seed)
+        return inputs if len(inputs) > 1 else inputs[0], *rest
 
     dataset = tf.data.Dataset.from_tensor_slices(
         (order.astype("int32"), labels, weights, seeds.astype("int32"))

@@ -68,10 +68,11 @@ def convert(
 
     _say(console, f"Reading {len(validation)} validation cases")
     part = read_part(model, validation)
+    pixels = None if part.pixels is None else part.pixels[:]
     settings, compared = None, None
-    if part.pixels is not None:
+    if pixels is not None:
         settings = preprocessing_settings(model.get_layer(PREPROCESSING))
-        compared = _check_pixels(source, validation, part, part.pixels, settings)
+        compared = _check_pixels(source, validation, part, pixels, settings)
     contents = _convert(source, kind, console)
     _say(console, "Checking and timing")
     sheet = {
@@ -95,7 +96,7 @@ def convert(
             RUNNERS[kind],
             contents,
             tensorflow_runner(model, source.calibration),
-            make_cases(model, validation, part.pixels),
+            make_cases(model, validation, pixels),
             validation["label"].to_numpy(),
             _calibrated_logits(source, part),
         ),
@@ -131,7 +132,8 @@ def _convert(source: Source, kind: str, console: Console) -> dict[str, bytes]:
         return convert_litert(model, calibration, [])
     training = calibration_rows(rows)
     _say(console, f"Converting to LiteRT; int8 by {len(training)} training images")
-    cases = make_cases(model, training, read_part(model, training).pixels)
+    pixels = read_part(model, training).pixels
+    cases = make_cases(model, training, None if pixels is None else pixels[:])
     return convert_litert(model, calibration, cases)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from usgland.config import Config
+from usgland.data.kept_pictures import ordered_batches, pictures_of
 from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
@@ -110,7 +111,7 @@ class _Batches:
         self._pixels = None
         with tf.device("CPU"):
             if part.pixels is not None:
-                self._pixels = tf.constant(part.pixels)
+                self._pixels = pictures_of(part.pixels).gather
             self._form = make_form_batches(part, config.model)
         self.steps = max(1, len(part.labels) // config.train.batch_size)
 
@@ -150,8 +151,7 @@ def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
 
 def _validation_data(part: Part) -> tf.data.Dataset:
     labels = part.labels.astype("float32")[:, None]
-    dataset = tf.data.Dataset.from_tensor_slices((part.inputs(), labels))
-    return without_tuning(dataset.batch(VALIDATION_BATCH).prefetch(WAITING))
+    return ordered_batches(part.inputs(), VALIDATION_BATCH, labels)
 
 
 def _compile(

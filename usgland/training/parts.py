@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from usgland.config import ModelSettings
-from usgland.data.pipeline import read_pixels
+from usgland.data.kept_pictures import Pictures, hold_pictures
 from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values, unseen_words
 
@@ -34,15 +34,16 @@ class Form(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The images of one role: uint8 `(images, size, size, 1)` and labels 0 or 1.
+    """The images of one role and their labels, 0 or 1.
 
     Attributes:
-        pixels: None where the model takes the form alone.
+        pixels: Pictures, or an array of them, uint8 `(images, size, size, 1)`; None
+            where the model takes the form alone.
         labels: `(images,)`.
         form: None where it takes the image alone.
     """
 
-    pixels: np.ndarray | None
+    pixels: Pictures | np.ndarray | None
     labels: np.ndarray
     form: Form | None = None
 
@@ -68,13 +69,14 @@ def read_part(
 
     No image is read where `without` is `"image"`: black pictures stand for them.
     """
-    names, pixels = layer_names(model), None
+    names = layer_names(model)
+    pixels: Pictures | np.ndarray | None = None
     if PREPROCESSING in names:
         layer = model.get_layer(PREPROCESSING)
         if without == "image":
             pixels = np.zeros((len(rows), layer.size, layer.size, 1), "uint8")
         else:
-            pixels = read_pixels(rows, layer.read)
+            pixels = hold_pictures(rows, layer.read, layer.size)
     form = read_form(model, rows) if ENCODING in names else None
     return Part(pixels, rows["label"].to_numpy(), form)
 

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.special
-import tensorflow as tf
 
-from usgland.data.pipeline import without_tuning
+from usgland.data.kept_pictures import ordered_batches
 from usgland.models.classifier import pixels_to_logit
 from usgland.training.parts import Part, read_part
 
@@ -63,7 +62,4 @@ def predict_inputs(learned: keras.Model, inputs: Any) -> np.ndarray:
 
 def apply_network(network: keras.Model, inputs: Any) -> np.ndarray:
     """What a network makes of each case of its input or inputs, batch by batch."""
-    dataset = tf.data.Dataset.from_tensor_slices(inputs).batch(BATCH)
-    if isinstance(inputs, tuple):
-        dataset = dataset.map(lambda *several: (several,))  # else: inputs and labels
-    return network.predict(without_tuning(dataset), verbose=0)
+    return network.predict(ordered_batches(inputs, BATCH), verbose=0)
