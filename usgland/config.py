@@ -70,6 +70,10 @@ class DataSettings(Settings, coerce_numbers_to_str=True):
     ignore_labels: Words = ()
     # Only rows whose column has this value are used, e.g. {keep: "1"}.
     where: dict[str, str | bool | int | float] = {}
+    # Where training keeps its preprocessed pictures, 50 kB each at 224 pixels: memory;
+    # disk (the cache folder); none (decoded in every epoch); auto: memory up to a
+    # quarter of what there is, else disk where it has room, else none.
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
     # A patient with a benign and a malignant image is an error unless true.
     allow_patients_with_two_labels: bool = False
 

@@ -1,5 +1,6 @@
 """Pictures are the same wherever they are kept."""
 
+import hashlib
 import shutil
 
 import numpy as np
@@ -13,8 +14,8 @@ from usgland.data.kept_pictures import (
     hold_pictures,
     ordered_batches,
     pictures_of,
-    read_on_demand,
 )
+from usgland.data.picture_cache import PictureKey, keep_pictures
 from usgland.models.preprocessing import Preprocessing
 
 SIZE = 64
@@ -34,11 +35,11 @@ def rows(tmp_path_factory):
         path = folder / f"image {i}.png"
         shape = (64 + i, 64 + 3 * i)
         Image.fromarray(draws.integers(0, 256, shape, dtype=np.uint8)).save(path)
-        records.append((str(path), f"digest {i}"))
+        records.append((str(path), hashlib.sha256(path.read_bytes()).hexdigest()))
     for i in (3, 7):
         path = folder / f"copy {i}.png"
         shutil.copy(folder / f"image {i}.png", path)
-        records.append((str(path), f"digest {i}"))
+        records.append((str(path), hashlib.sha256(path.read_bytes()).hexdigest()))
     table = pd.DataFrame(records, columns=["image_path", "sha256"])
     return table.set_index(np.arange(100, 112))
 
@@ -53,10 +54,11 @@ def expected(rows, layer):
     return np.stack(pictures)
 
 
-@pytest.fixture(params=["memory", "none"])
-def pictures(request, rows, layer):
-    make = {"memory": hold_pictures, "none": read_on_demand}[request.param]
-    return make(rows, layer.read, SIZE)
+@pytest.fixture(params=["memory", "disk", "none"])
+def pictures(request, rows, layer, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    key, cache = PictureKey(*layer.fingerprint()), request.param
+    return keep_pictures(rows, layer.read, SIZE, key, cache=cache, say=print).pictures
 
 
 def test_pictures_keep_the_order_of_the_rows(pictures, expected):

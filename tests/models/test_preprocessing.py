@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from usgland.models import preprocessing
 from usgland.models.decoding import decode_grey
 from usgland.models.preprocessing import (
     Preprocessing,
@@ -513,3 +515,30 @@ def test_an_unknown_speckle_filter_is_named():
     message = r"one of \['none', 'median3', 'median5'\]. Received: .*'median7'"
     with pytest.raises(ValueError, match=message):
         Preprocessing(speckle_filter="median7")
+
+
+def test_the_fingerprint_covers_all_code_that_makes_a_picture():
+    """Every module of `models` that preprocessing imports, directly or not."""
+    folder, seen, waiting = (
+        Path(preprocessing.__file__).parent,
+        set(),
+        ["preprocessing"],
+    )
+    while waiting:
+        name = waiting.pop()
+        text = (folder / f"{name}.py").read_text(encoding="utf-8")
+        seen.add(f"{name}.py")
+        waiting += set(re.findall(r"usgland\.models\.(\w+) import", text)) - {
+            file.removesuffix(".py") for file in seen
+        }
+    assert seen == set(preprocessing.CODE)
+
+
+def test_the_fingerprint_tells_settings_apart_but_not_names_and_precisions():
+    def settings_of(**settings):
+        return Preprocessing(**settings).fingerprint()[1]
+
+    others = ({"size": 64}, {"speckle_filter": "median3"}, {"grey_percentiles": None})
+    assert len({settings_of(), *(settings_of(**other) for other in others)}) == 4
+    assert settings_of(name="other", dtype="mixed_bfloat16") == settings_of()
+    assert settings_of(grey_percentiles=[1.0, 99.0]) == settings_of()

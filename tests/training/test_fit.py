@@ -136,6 +136,31 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert_same_run(finished[0], run)
 
 
+@pytest.mark.parametrize("cache", ["disk", "none"])
+def test_a_run_is_the_same_wherever_its_pictures_are_kept(
+    finished, rows, tmp_path, monkeypatch, cache
+):
+    """Also where it is interrupted and goes on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def interrupt(history, folder):
+        write_tensorboard(history, folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("usgland.training.fit.write_tensorboard", interrupt)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, rows, f"data.cache={cache}")
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    where = {"disk": "kept on disk", "none": "decoded anew"}[cache]
+    assert f" s, {where}" in fit(run, rows)
+    assert_same_run(finished[0], run)
+    if cache == "disk":
+        [other] = (tmp_path / "cache" / "usgland" / "pictures").iterdir()
+        assert other.stat().st_size > 0
+
+
 def test_a_run_killed_before_it_could_clean_up_is_not_trained_again(
     finished, rows, tmp_path
 ):

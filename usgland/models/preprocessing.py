@@ -5,6 +5,9 @@ result is 8-bit by definition: it can be cached, looked at and compared exactly,
 and no rounding difference between eager, tf.data and a served graph survives it.
 """
 
+import hashlib
+from pathlib import Path
+
 import keras
 import tensorflow as tf
 
@@ -13,6 +16,8 @@ from usgland.models.speckle import median_filter
 
 # Parts of one percent that a percentile is rounded to, so that ranks are integers.
 PERCENT_PARTS = 1000
+# The files of code that decide what a picture is.
+CODE = ("decoding.py", "preprocessing.py", "speckle.py")
 SPECKLE_FILTERS = {"none": 0, "median3": 3, "median5": 5}
 
 
@@ -93,6 +98,18 @@ class Preprocessing(keras.layers.Layer):
         if self.grey_percentiles is not None:
             image = stretch_grey(image, *self.grey_percentiles)
         return pad_to_square(image, self.size)
+
+    def fingerprint(self) -> tuple[str, str]:
+        """What a picture depends on beside its file, to know it again in a cache.
+
+        Returns:
+            SHA-256 of the code, TensorFlow's version with it; and of the settings.
+        """
+        code = hashlib.sha256(tf.__version__.encode())
+        for module in CODE:
+            code.update((Path(__file__).parent / module).read_bytes())
+        settings = (self.size, self.grey_percentiles, self.speckle_filter)
+        return code.hexdigest(), hashlib.sha256(repr(settings).encode()).hexdigest()
 
     def get_config(self):
         return {

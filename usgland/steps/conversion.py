@@ -69,6 +69,7 @@ def convert(
     _say(console, f"Reading {len(validation)} validation cases")
     part = read_part(model, validation)
     pixels = None if part.pixels is None else part.pixels[:]
+    part = part._replace(pixels=pixels)
     settings, compared = None, None
     if pixels is not None:
         settings = preprocessing_settings(model.get_layer(PREPROCESSING))

@@ -1,5 +1,6 @@
 """Trains one model into a run directory."""
 
+import functools
 import os
 import shutil
 import time
@@ -22,7 +23,7 @@ from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state
 from usgland.training.device import describe_environment, precision, prepare_devices
 from usgland.training.loop import kept_epoch, train
-from usgland.training.parts import Part, read_part
+from usgland.training.parts import Part, keep_parts
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
 
 WARM_UP_PASSES, TIMED_PASSES = 3, 15
@@ -63,7 +64,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         start = _without_weights(config) if epochs_done else config
         model = build_classifier(start, encoding)
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
-    parts = _read_parts(model, rows, console)
+    parts = _read_parts(model, rows, config, console)
     layers = image_layers(model, config)
     state = _train(learned, parts, config, run, layers, epochs_done, console)
     finished = checkpoint / runs.MODEL
@@ -83,17 +84,17 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
 
 
 def _read_parts(
-    model: keras.Model, rows: pd.DataFrame, console: Console
+    model: keras.Model, rows: pd.DataFrame, config: Config, console: Console
 ) -> tuple[Part, Part]:
     """What the network learns from, and what chooses the epoch that is kept."""
+    say = functools.partial(console.print, highlight=False, soft_wrap=True)
     start = time.monotonic()
-    train_part, val_part = (
-        read_part(model, rows[rows["role"] == role]) for role in ("train", "val")
-    )
-    console.print(
+    tables = [rows[rows["role"] == role] for role in ("train", "val")]
+    (train_part, val_part), where = keep_parts(model, tables, config.data.cache, say)
+    say(
         f"Read {len(train_part.labels)} training and {len(val_part.labels)} "
-        f"validation images in {time.monotonic() - start:.0f} s",
-        highlight=False,
+        f"validation images in {time.monotonic() - start:.0f} s"
+        + (f", {where}" if where else "")
     )
     return train_part, val_part
 

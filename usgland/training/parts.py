@@ -9,7 +9,8 @@ import pandas as pd
 import tensorflow as tf
 
 from usgland.config import ModelSettings
-from usgland.data.kept_pictures import Pictures, hold_pictures
+from usgland.data.kept_pictures import Pictures, pictures_of, read_on_demand
+from usgland.data.picture_cache import PictureKey, keep_pictures
 from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values, unseen_words
 
@@ -65,20 +66,59 @@ class Part(NamedTuple):
 def read_part(
     model: keras.Model, rows: pd.DataFrame, *, without: str | None = None
 ) -> Part:
-    """Reads what the rows' images and forms look like to a classifier.
+    """What the rows' images and forms look like to a classifier, for a single pass.
 
-    No image is read where `without` is `"image"`: black pictures stand for them.
+    Pictures are decoded when they are asked for, and none is kept. No image is read
+    where `without` is `"image"`: black pictures stand for them.
     """
     names = layer_names(model)
     pixels: Pictures | np.ndarray | None = None
     if PREPROCESSING in names:
         layer = model.get_layer(PREPROCESSING)
         if without == "image":
-            pixels = np.zeros((len(rows), layer.size, layer.size, 1), "uint8")
+            black = np.zeros((1, layer.size, layer.size, 1), "uint8")
+            pixels = pictures_of(black).of_rows(np.zeros(len(rows), int))
         else:
-            pixels = hold_pictures(rows, layer.read, layer.size)
+            pixels = read_on_demand(rows, layer.read, layer.size)
     form = read_form(model, rows) if ENCODING in names else None
     return Part(pixels, rows["label"].to_numpy(), form)
+
+
+def keep_parts(
+    model: keras.Model,
+    tables: Sequence[pd.DataFrame],
+    cache: str,
+    say: Callable[[str], None],
+) -> tuple[list[Part], str]:
+    """The same of several tables, for many passes: their pictures are kept together.
+
+    Args:
+        model: The classifier.
+        tables: Manifest rows, each of which becomes a part.
+        cache: Where the pictures are kept, see `keep_pictures`.
+        say: Takes a line for the user.
+
+    Returns:
+        The parts, and in words where their pictures are; "" where there are none.
+    """
+    parts = [Part(None, rows["label"].to_numpy()) for rows in tables]
+    where = ""
+    if ENCODING in layer_names(model):
+        forms = [read_form(model, rows) for rows in tables]
+        parts = [part._replace(form=f) for part, f in zip(parts, forms, strict=True)]
+    if PREPROCESSING in layer_names(model):
+        layer = model.get_layer(PREPROCESSING)
+        key = PictureKey(*layer.fingerprint())
+        rows = pd.concat(tables)
+        kept = keep_pictures(rows, layer.read, layer.size, key, cache=cache, say=say)
+        pictures, where = kept
+        ends = np.cumsum([len(table) for table in tables])
+        numbers = np.split(np.arange(len(rows)), ends[:-1])
+        parts = [
+            part._replace(pixels=pictures.of_rows(own))
+            for part, own in zip(parts, numbers, strict=True)
+        ]
+    return parts, where
 
 
 def read_form(model: keras.Model, rows: pd.DataFrame) -> Form:
