@@ -57,24 +57,27 @@ def few_metrics(monkeypatch):
     )
 
 
+@pytest.fixture(autouse=True)
+def one_step_at_once(monkeypatch):
+    """So that a test can look at each."""
+    monkeypatch.setattr("usgland.training.loop.SECONDS_OF_STEPS", 0)
+
+
 class KilledError(Exception):
     """Stands for kill -9: nothing of the process is left but its files."""
 
 
-class Steps(keras.callbacks.Callback):
+class Steps:
     """Notes something after every step; may be killed at one."""
 
     def __init__(self, look=None, killed_at=None):
-        super().__init__()
-        self.look, self.killed_at, self.seen = look, killed_at, []
+        self.look, self.killed_at, self.seen, self.model = look, killed_at, [], None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def __call__(self, epoch, done, steps, loss):
         if self.look:
             self.seen.append(self.look(self.model))
-        if self.killed_at is not None and self.params["steps"]:
-            self.killed_at -= 1
-            if self.killed_at == 0:
-                raise KilledError
+        if self.killed_at == done:
+            raise KilledError
 
 
 def config_of(*overrides, still=False):
@@ -108,6 +111,8 @@ def network_of(config):
 
 def run(config, folder, *, on_epoch=lambda state: None, steps=None, val=None):
     model = network_of(config)
+    if steps:
+        steps.model = model
     state = train(
         model,
         part_of(20, 1),
@@ -116,7 +121,7 @@ def run(config, folder, *, on_epoch=lambda state: None, steps=None, val=None):
         folder,
         image_layers=["conv", "norm"],
         on_epoch=on_epoch,
-        callbacks=[steps] if steps else [],
+        on_steps=steps or (lambda *progress: None),
     )
     return model, state
 
@@ -390,6 +395,37 @@ def test_fewer_images_than_a_batch_still_make_a_step_and_mixup_has_no_labels(tmp
     # And mixup leaves training metrics, which have no labels then, undefined.
     row = state.history[0]
     assert {name for name, value in row.items() if math.isnan(value)} == {"auc", "f1"}
+
+
+def test_several_steps_at_once_are_those_one_at_a_time(tmp_path, monkeypatch):
+    config = config_of("train.ema_momentum=0.9", "train.batch_size=4")
+    slow, fast = Steps(look=lambda model: 1), Steps(look=lambda model: 1)
+    one = run(config, tmp_path / "one", steps=slow)
+    monkeypatch.setattr("usgland.training.loop.SECONDS_OF_STEPS", 60)
+    assert_same(one, run(config, tmp_path / "several", steps=fast))
+    # The first step of an epoch is alone: it tells how long one takes.
+    assert (len(slow.seen), len(fast.seen)) == (3 * 5, 3 * 2)
+
+
+def test_a_penalty_of_weights_is_learned_from_and_shown(tmp_path):
+    config = config_of("train.epochs=1", "train.batch_size=20", "train.learning_rate=1")
+    start = network_of(config)
+    start.get_layer("conv").kernel.regularizer = keras.regularizers.L2(0.5)
+    kernel = kernel_of(start)
+    state = train(
+        start,
+        part_of(20, 1),
+        part_of(12, 2),
+        config,
+        tmp_path,
+        image_layers=["conv", "norm"],
+        on_epoch=lambda state: None,
+    )
+    penalty = 0.5 * np.sum(kernel**2)
+    assert state.history[0]["loss"] == pytest.approx(math.log(2) + penalty, rel=1e-5)
+    penalty = 0.5 * np.sum(kernel_of(start) ** 2)
+    assert state.history[0]["val_loss"] > penalty
+    assert not np.array_equal(kernel, kernel_of(start))
 
 
 def test_a_state_without_an_epoch_keeps_none(tmp_path):

@@ -22,8 +22,8 @@ def assign_arrays(
         variable.assign(array)
 
 
-class WeightAverage(keras.callbacks.Callback):
-    """An exponential moving average of the weights, updated after every step.
+class WeightAverage:
+    """An exponential moving average of the weights, to be updated after every step.
 
     Early on it follows faster, as the mean of all steps so far would.
 
@@ -33,7 +33,6 @@ class WeightAverage(keras.callbacks.Callback):
     """
 
     def __init__(self, model: keras.Model, momentum: float | None):
-        super().__init__()
         self._momentum = momentum
         # Weights and the statistics of normalization layers, not seeds.
         floats = [weight for weight in model.variables if weight.dtype.startswith("f")]
@@ -41,18 +40,14 @@ class WeightAverage(keras.callbacks.Callback):
         self._averages = [tf.Variable(v.value) for v in self._current]
         self._steps = tf.Variable(0.0)
 
-        @tf.function
-        def update():
-            step = self._steps.assign_add(1.0)
-            keep = tf.minimum(self._momentum, step / (10.0 + step))
-            for average, current in zip(self._averages, self._current, strict=True):
-                average.assign(keep * average + (1 - keep) * current.value)
-
-        self._update = update
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._current:
-            self._update()
+    def update(self) -> None:
+        """Takes in the weights as they are; a part of the graph of a step."""
+        if not self._current:
+            return
+        step = self._steps.assign_add(1.0)
+        keep = tf.minimum(self._momentum, step / (10.0 + step))
+        for average, current in zip(self._averages, self._current, strict=True):
+            average.assign(keep * average + (1 - keep) * current.value)
 
     def arrays(self) -> list[np.ndarray]:
         """The state, for a checkpoint."""

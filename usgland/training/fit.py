@@ -135,7 +135,7 @@ def _train(
             run / runs.CHECKPOINT,
             image_layers=layers,
             on_epoch=on_epoch,
-            callbacks=[bar],
+            on_steps=bar.show_steps,
         )
     write_history(state.history, run / runs.HISTORY)
     best = f"the best by {settings.monitor} (*)"

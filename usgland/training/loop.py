@@ -1,15 +1,16 @@
 """The epochs: fit, validate, remember the best, save, until done."""
 
+import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from usgland.config import Config
+from usgland.config import Config, TrainSettings
 from usgland.data.kept_pictures import ordered_batches, pictures_of
 from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
@@ -17,10 +18,14 @@ from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
+from usgland.training.gradient_step import Outcome, make_step, make_steps
 from usgland.training.optimizers import make_optimizer
 from usgland.training.parts import Part, make_form_batches
 
 VALIDATION_BATCH = 64
+# Steps run in one graph for about this long, in which neither Ctrl-C nor a bar can act.
+SECONDS_OF_STEPS = 0.25
+SCORED_AT_ONCE = 4096  # cases, compared with every threshold of the ROC curve
 
 
 def train(
@@ -32,7 +37,7 @@ def train(
     *,
     image_layers: Sequence[str],
     on_epoch: Callable[[State], None],
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    on_steps: Callable[[int, int, int, float], None] = lambda *progress: None,
 ) -> State:
     """Trains `model` from the newest checkpoint in `folder` to the last epoch.
 
@@ -44,7 +49,8 @@ def train(
         folder: Where the state after each epoch is kept.
         image_layers: Layers with weights that belong to the image branch.
         on_epoch: Called with the state after each epoch.
-        callbacks: Further Keras callbacks, for progress.
+        on_steps: Called every now and then in an epoch, with its number from 0, the
+            steps done and all steps of it, and the mean loss so far.
 
     Returns:
         The last state; `model` has the kept weights.
@@ -57,32 +63,34 @@ def train(
     batches = _Batches(train_part, config)
     total = settings.frozen_epochs + settings.epochs
     average = WeightAverage(model, settings.ema_momentum)
+    metrics = training_metrics(from_logits=True)
+    loss = _make_loss(settings)
+    judge = _make_judge(model, val_part, loss)
     compiled_frozen = None
     restored = state.epoch == 0
-    val_data = _validation_data(val_part)
     while state.epoch < total and not _is_out_of_patience(state, config):
         start = time.monotonic()
         frozen = state.epoch < settings.frozen_epochs
         if frozen is not compiled_frozen:
             _compile(model, config, batches.steps, image_layers, frozen=frozen)
+            step = make_step(model, loss, average, batch_size=batches.size)
+            steps = make_steps(step, xla=settings.xla)
             compiled_frozen = frozen
         if not restored:
             _restore(model, average, state)
             restored = True
-        logs = model.fit(
-            batches.of_epoch(state.epoch),
-            initial_epoch=state.epoch,
-            epochs=state.epoch + 1,
-            shuffle=False,
-            verbose=0,
-            callbacks=[average, *callbacks],
-        ).history
-        row = {name: float(values[-1]) for name, values in logs.items()}
+        outcome = _run_epoch(
+            steps,
+            iter(batches.of_epoch(state.epoch)),
+            batches.steps,
+            functools.partial(on_steps, state.epoch),
+        )
+        row = _row(outcome, metrics, batches.size)
         if config.augmentation.mixup:  # An image has no single label to be scored by.
-            row = {name: row[name] if name == "loss" else math.nan for name in row}
+            row |= {metric.name: math.nan for metric in metrics}
         with average.in_place():
-            val_logs = model.evaluate(val_data, verbose=0, return_dict=True)
-            row |= {f"val_{name}": float(value) for name, value in val_logs.items()}
+            judged = _row(judge(), metrics, VALIDATION_BATCH)
+            row |= {f"val_{name}": value for name, value in judged.items()}
             _note_epoch(state, row, model, config, time.monotonic() - start)
         state.weights["model"] = arrays_of(model.variables)
         state.weights["optimizer"] = arrays_of(model.optimizer.variables)
@@ -113,7 +121,8 @@ class _Batches:
             if part.pixels is not None:
                 self._pixels = pictures_of(part.pixels).gather
             self._form = make_form_batches(part, config.model)
-        self.steps = max(1, len(part.labels) // config.train.batch_size)
+        self.size = min(config.train.batch_size, len(part.labels))
+        self.steps = len(part.labels) // self.size
 
     def of_epoch(self, epoch: int) -> tf.data.Dataset:
         settings = self._config.train
@@ -149,9 +158,74 @@ def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
     return (len(labels) / (2 * counts))[labels]
 
 
-def _validation_data(part: Part) -> tf.data.Dataset:
+def _run_epoch(
+    steps: Callable[[Iterator, int], Outcome],
+    batches: Iterator,
+    count: int,
+    on_steps: Callable[[int, int, float], None],
+) -> Outcome:
+    """Runs as many steps in one call as fit into `SECONDS_OF_STEPS`."""
+    outcomes: list[Outcome] = []
+    done, at_once = 0, 1
+    while done < count:
+        at_once = min(at_once, count - done)
+        start = time.monotonic()
+        outcomes.append(steps(batches, at_once))
+        pace = (time.monotonic() - start) / at_once
+        done += at_once
+        at_once = max(1, int(SECONDS_OF_STEPS / pace))
+        losses = np.concatenate([outcome.losses for outcome in outcomes])
+        on_steps(done, count, float(np.mean(losses)))
+    return Outcome(*map(np.concatenate, zip(*outcomes, strict=True)))
+
+
+def _make_judge(
+    model: keras.Model, part: Part, loss: keras.losses.Loss
+) -> Callable[[], Outcome]:
+    """What runs the model on the cases that judge an epoch, in one traced graph."""
     labels = part.labels.astype("float32")[:, None]
-    return ordered_batches(part.inputs(), VALIDATION_BATCH, labels)
+    dataset = ordered_batches(part.inputs(), VALIDATION_BATCH, labels)
+
+    @tf.function(input_signature=[dataset.element_spec])
+    @tf.autograph.experimental.do_not_convert
+    def run(batch):
+        logits = model(batch[0], training=False)
+        size = tf.cast(tf.shape(logits)[0], tf.float32)
+        return sum(model.losses, start=loss(batch[1], logits) / size), logits
+
+    def judge() -> Outcome:
+        losses, logits = zip(*map(run, dataset), strict=True)
+        return Outcome(np.stack(losses), np.concatenate(logits), labels)
+
+    return judge
+
+
+def _row(
+    outcome: Outcome, metrics: Sequence[keras.metrics.Metric], batch_size: int
+) -> dict[str, float]:
+    """Loss and metrics of the cases of one epoch, in the order of their names."""
+    labels, logits = (part.reshape(-1, 1) for part in (outcome.labels, outcome.logits))
+    starts = np.arange(len(outcome.losses)) * batch_size
+    sizes = np.minimum(batch_size, len(labels) - starts).astype("float32")
+    # Added up as Keras adds up a running mean, to the last digit.
+    row = {"loss": float(np.cumsum(outcome.losses * sizes)[-1] / sizes.sum())}
+    for metric in metrics:
+        metric.reset_state()
+        for start in range(0, len(labels), SCORED_AT_ONCE):
+            cases = slice(start, start + SCORED_AT_ONCE)
+            metric.update_state(labels[cases], logits[cases])
+        row[metric.name] = float(metric.result())
+    return dict(sorted(row.items()))
+
+
+def _make_loss(settings: TrainSettings) -> keras.losses.Loss:
+    """The sum of the losses of the cases of a batch."""
+    options = {"from_logits": True, "label_smoothing": settings.label_smoothing}
+    if settings.loss == "focal":
+        return keras.losses.BinaryFocalCrossentropy(
+            apply_class_balancing=False, reduction="sum", **options
+        )
+    return keras.losses.BinaryCrossentropy(reduction="sum", **options)
 
 
 def _compile(
@@ -168,19 +242,8 @@ def _compile(
         layer.trainable = (
             not (frozen or settings.freeze_image) or layer.name not in image_layers
         )
-    smoothing = settings.label_smoothing
-    loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
-    if settings.loss == "focal":
-        loss = keras.losses.BinaryFocalCrossentropy(
-            from_logits=True, label_smoothing=smoothing, apply_class_balancing=False
-        )
-    model.compile(
-        make_optimizer(config, steps, image_layers, frozen=frozen),
-        loss,
-        metrics=training_metrics(from_logits=True),
-        jit_compile=settings.xla,
-    )
-    # Keras has wrapped the optimizer under float16.
+    # Keras wraps the optimizer under float16.
+    model.compile(make_optimizer(config, steps, image_layers, frozen=frozen))
     model.optimizer.build(model.trainable_variables)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import pandas as pd
 import tensorflow as tf
 from rich import progress
@@ -16,7 +15,7 @@ from usgland.training.checkpoint import State
 SHOWN = ("loss", "val_loss", "val_auc", "val_sensitivity", "val_specificity")
 
 
-class ProgressBar(keras.callbacks.Callback):
+class ProgressBar:
     """One bar over all steps of all epochs, with the time left, and a line an epoch.
 
     Args:
@@ -26,7 +25,6 @@ class ProgressBar(keras.callbacks.Callback):
     """
 
     def __init__(self, console: Console, epochs: int, done: int = 0):
-        super().__init__()
         self._console, self._epochs, self._done = console, epochs, done
         self._bar = progress.Progress(
             progress.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -49,18 +47,15 @@ class ProgressBar(keras.callbacks.Callback):
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        steps = self.params["steps"] or 1
+    def show_steps(self, epoch: int, done: int, steps: int, loss: float) -> None:
+        """Moves the bar to the steps done in an epoch, of which the loss is a mean."""
         self._bar.update(
             self._task,
             total=steps * (self._epochs - self._done),
-            completed=steps * (epoch - self._done),
+            completed=steps * (epoch - self._done) + done,
             epoch=epoch + 1,
+            loss=f"{loss:.3f}",
         )
-
-    def on_train_batch_end(self, batch, logs=None):
-        loss = "-" if not logs else f"{float(logs['loss']):.3f}"
-        self._bar.update(self._task, advance=1, loss=loss)
 
     def show_epoch(self, state: State) -> None:
         """Prints the measures of the last epoch, its time and the time left."""
