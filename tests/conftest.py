@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 from scipy.special import expit
 
+from usgland import machine, nvidia
 from usgland.config import Config, EvaluationSettings, dump_config
+from usgland.nvidia import Cards
 
 # Read once by these libraries when a test first imports them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -43,6 +45,18 @@ def seeded():
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ordinary_machine():
+    """No test depends on the processor, or on a GPU that nothing can use.
+
+    `train.precision: auto` is float32, and there is no NVIDIA card.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "automatic_precision", lambda *_: "float32")
+        patch.setattr(nvidia, "read_cards", Cards)
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.commands import call, fail, files_in, full_disk, read_csv, write_csv
+from usgland.training.device import describe_device
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SETTINGS = """
@@ -81,6 +82,7 @@ def test_fit_writes_a_run_and_says_what_comes_next(run, home):
     ]
     assert files_in(run / "tables") == ["metrics_val.csv", "metrics_val.md"]
     stdout = (home / "stdout.txt").read_text()
+    assert stdout.startswith(f"{describe_device('float32')}\n")
     assert "train 13 images of 10 patients (5 benign, 5 malignant)" in stdout
     assert f"Wrote {run}/ with model.keras" in stdout
     assert "Calibrated by temperature" in stdout
@@ -90,6 +92,7 @@ def test_fit_writes_a_run_and_says_what_comes_next(run, home):
 
 def test_evaluate_scores_the_test_part_once(run):
     stdout = call("evaluate", run)
+    assert stdout.startswith(f"{describe_device('float32')}\n")
     metrics = json.loads((run / "metrics.json").read_text())
     splits = read_csv(run / "splits.csv")
     assert metrics["synthetic"] is False
@@ -160,6 +163,7 @@ def test_predict_takes_images_without_labels_and_patients(run, data, tmp_path):
     rows = [{"image": row["image"]} for row in read_csv(data)]
     new = write_csv(data.parent / "new.csv", rows)
     stdout = call("predict", run, "--manifest", new, "--output", tmp_path / "new.csv")
+    assert stdout.startswith(f"{describe_device('float32')}\n")
     assert f"Wrote {tmp_path / 'new.csv'}" in stdout
     predictions = read_csv(tmp_path / "new.csv")
     assert [row["label"] for row in predictions] == ["-1"] * 20
@@ -301,7 +305,8 @@ def test_a_report_without_its_images_says_so(run, elsewhere, tmp_path):
 def test_export_numbers_its_models(run, tmp_path):
     models = tmp_path / "models"
     stdout = call("export", run, "--models-dir", models)
-    lines = stdout.splitlines()
+    device, *lines = stdout.splitlines()
+    assert device.startswith("CPU, ")
     assert lines[0] == f"Wrote {models / 'fitted' / '1'}"
     assert lines[1].startswith(f"Wrote {models / 'fitted' / 'operator'}: ")
     assert lines[3].startswith(f"  usgland serve --page --models-dir {models} ")

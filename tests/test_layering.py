@@ -18,18 +18,20 @@ PACKAGE = Path(__file__).parent.parent / "usgland"
 FOUNDATION = ("errors", "files", "table_files")
 STATISTICS = ("evaluation.statistics", "evaluation.shown", "evaluation.cases")
 SETTINGS = ("settings", "schema", "config")
-LEARNING = (*SETTINGS, "cache", "native", "runs", "data", "models")
+LEARNING = (*SETTINGS, "cache", "machine", "native", "nvidia", "runs", "data", "models")
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "files": (),
     "table_files": (),
     "cache": (),
+    "machine": (),
     "native": (),
+    "nvidia": (),
     "settings": (),
     "schema": ("settings",),
     "config": ("settings", "schema"),
     "runs": SETTINGS,
-    "data": (*SETTINGS, "cache", "runs"),
+    "data": (*SETTINGS, "cache", "machine", "runs"),
     "models": (*SETTINGS, "cache", "runs", "data"),
     "training": LEARNING,
     "evaluation.statistics": (),

@@ -238,3 +238,12 @@ def test_resume_names_every_setting_that_differs_from_the_stored_ones(tmp_path):
     assert "split.seed=5 instead of 0" in str(caught.value)
     assert "data.ignore_labels=[] instead of ['normal']" in str(caught.value)
     assert "train.seed" not in str(caught.value)
+
+
+def test_resume_asks_no_more_what_auto_meant_when_the_run_began(tmp_path):
+    begun = load_config(None, ("train.precision=mixed_bfloat16",))
+    run = make_run(tmp_path / "one", config=begun)
+    check_same_settings(run, load_config())
+    wanted = load_config(None, ("train.precision=float32",))
+    with pytest.raises(UserError, match="precision=float32 instead of mixed_bfloat16"):
+        check_same_settings(run, wanted)

@@ -178,7 +178,8 @@ class TrainSettings(Settings):
     monitor: Literal["val_loss", "val_auc", "val_cohen_kappa", "val_f1"] = "val_loss"
     keep: Literal["best", "last"] = "best"  # by `monitor`
     early_stopping_epochs: pydantic.PositiveInt | None = None  # without a better one
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # auto: bfloat16 where processor or GPU have it, else float32; a run keeps its own.
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     xla: bool = False  # compiled steps; two runs then differ in their last digits
     seed: Seed = 0  # of weights, order, dropout and augmentation
 

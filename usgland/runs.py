@@ -95,13 +95,16 @@ def _find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Pat
 
 
 def check_same_settings(run: Path, wanted: Config) -> None:
-    """Refuses to resume a run with other settings than it began with."""
+    """Refuses to resume a run with other settings than it began with.
+
+    What is `auto` was settled when the run began.
+    """
     stored = load_config(run / CONFIG).model_dump(mode="json")
     differing = [
         f"{group}.{key}={value} instead of {stored[group][key]}"
         for group, settings in wanted.model_dump(mode="json").items()
         for key, value in settings.items()
-        if value != stored[group][key]
+        if value not in (stored[group][key], "auto")
     ]
     if differing:
         raise UserError(

@@ -4,8 +4,11 @@ import contextlib
 import importlib
 import logging
 import os
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+
+import click
 
 from usgland.native import native_stderr_hidden
 
@@ -19,10 +22,24 @@ def load_steps(name: str, verbose: bool) -> ModuleType:
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with contextlib.nullcontext() if verbose else native_stderr_hidden():
         steps = importlib.import_module(f"usgland.steps.{name}")
-        from usgland.training.device import allow_memory_growth
+        from usgland.training.device import open_devices
 
-        allow_memory_growth()  # The first look at the devices talks most.
+        open_devices()  # The first look at the devices talks most.
     return steps
+
+
+@contextlib.contextmanager
+def computing(policy: str = "float32") -> Iterator[None]:
+    """Around what a command computes: what it does so on, and a memory that is full.
+
+    Args:
+        policy: Keras dtype policy of what is computed.
+    """
+    from usgland.training.device import memory_errors_told, show_device
+
+    show_device(click.echo, policy)
+    with memory_errors_told():
+        yield
 
 
 def make_console() -> Any:

@@ -8,9 +8,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from rich.console import Console
 
 from tests.commands import full_disk
+from usgland import machine
 from usgland.config import load_config
 from usgland.data.manifest import load_manifest
 from usgland.data.splits import make_splits, splits_table
@@ -91,6 +93,7 @@ def test_a_finished_run_holds_its_model_and_its_history_and_no_checkpoint(finish
     assert environment["epochs"] == 3
     assert environment["synthetic"] is True
     assert environment["model_bytes"] == (run / "model.keras").stat().st_size
+    assert environment["precision"] == "mixed_bfloat16"
     assert environment["packages"]["keras"] == keras.__version__
     assert environment["seconds_per_image"] > 0
     assert environment["training_seconds"] > 0
@@ -224,6 +227,56 @@ def test_training_may_start_from_the_weights_of_an_earlier_run(
     ):
         np.testing.assert_allclose(array, earlier, atol=1e-6)
     assert np.abs(weights_of(run)[0]).max() > 0
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_with(rows, tmp_path, monkeypatch):
+    def taken(policy):
+        monkeypatch.setattr(machine, "automatic_precision", lambda *_: policy)
+
+    def interrupt(history, folder):
+        raise KeyboardInterrupt
+
+    taken("mixed_bfloat16")
+    auto = ("train.precision=auto", "train.epochs=1")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("usgland.training.fit.write_tensorboard", interrupt)
+        fit(tmp_path / "run", rows, *auto)
+    config = load_config(tmp_path / "run" / "config.yaml")
+    assert config.train.precision == "mixed_bfloat16"
+    taken("float32")  # on another machine
+    fit(tmp_path / "run", rows)
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["precision"] == "mixed_bfloat16"
+
+
+def test_a_full_memory_keeps_the_epochs_before_and_names_a_batch_size(
+    finished, rows, tmp_path, monkeypatch
+):
+    def fill(history, folder):
+        if len(history) == 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        write_tensorboard(history, folder)
+
+    monkeypatch.setattr("usgland.training.fit.write_tensorboard", fill)
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match="--resume; or .* train.batch_size=4"):
+        fit(run, rows)
+    monkeypatch.undo()
+    assert "Resuming after epoch 2 of 3" in fit(run, rows)
+    assert_same_run(finished[0], run)
+
+
+def test_a_full_memory_in_the_first_step_names_a_batch_size(
+    rows, tmp_path, monkeypatch
+):
+    def fill(*arguments, **settings):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr("usgland.training.fit.train", fill)
+    with pytest.raises(
+        UserError, match="Repeat the command with .* train.batch_size=4"
+    ):
+        fit(tmp_path / "run", rows)
 
 
 def test_a_damaged_checkpoint_stops_a_resumed_run(finished, rows, tmp_path):

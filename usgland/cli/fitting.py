@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from usgland.cli.options import PATH, config_option, full_option, set_option
-from usgland.startup import load_steps, make_console
+from usgland.startup import computing, load_steps, make_console
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
@@ -93,7 +93,8 @@ def fit(verbose: bool, wanted: Wanted, *, full: bool) -> None:
     with _resumable("fit", run):
         _check_table(config, folds=False)
         steps = load_steps("training", verbose)
-        steps.fit(run, config, make_console(), full=full)
+        with computing(steps.precision_of(run, config)):
+            steps.fit(run, config, make_console(), full=full)
     _show_end(
         run,
         "model.keras, threshold.json, history.csv, splits.csv",
@@ -115,7 +116,8 @@ def cv(verbose: bool, wanted: Wanted, *, full: bool) -> None:
     with _resumable("cv", run):
         _check_table(config, folds=True)
         steps = load_steps("training", verbose)
-        steps.cross_validate(run, config, make_console(), full=full)
+        with computing(steps.precision_of(run, config)):
+            steps.cross_validate(run, config, make_console(), full=full)
     _show_end(
         run,
         "predictions.csv, threshold.json, splits.csv",

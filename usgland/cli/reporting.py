@@ -6,7 +6,7 @@ import click
 
 from usgland.cli import options
 from usgland.explanation.choices import COLOURS, LABELS, METHODS, ExplanationChoices
-from usgland.startup import load_steps, make_console
+from usgland.startup import computing, load_steps, make_console
 
 
 @click.command()
@@ -262,7 +262,9 @@ def explain(
         overwrite=overwrite,
     )
     steps = load_steps("explanation", verbose)
-    options.show_written(steps.explain(run, make_console(), choices))
+    with computing():
+        written = steps.explain(run, make_console(), choices)
+    options.show_written(written)
 
 
 @click.command()

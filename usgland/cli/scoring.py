@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from usgland.cli import options
-from usgland.startup import load_steps, make_console
+from usgland.startup import computing, load_steps, make_console
 
 
 @click.command()
@@ -40,14 +40,16 @@ def predict(
     Of the run's own images, or of those of another --manifest.
     """
     _check_table(run, manifest, labelled=False, without=without)
-    written = load_steps("prediction", verbose).predict(
-        run,
-        make_console(),
-        manifest=manifest,
-        output=output,
-        without=without,
-        overwrite=overwrite,
-    )
+    steps = load_steps("prediction", verbose)
+    with computing():
+        written = steps.predict(
+            run,
+            make_console(),
+            manifest=manifest,
+            output=output,
+            without=without,
+            overwrite=overwrite,
+        )
     options.show_written(written)
 
 

@@ -1,6 +1,5 @@
 """`usgland export` and `usgland serve`: a run as a model, and models as a service."""
 
-import os
 import shlex
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import click
 
 from usgland.cli.options import PATH, run_argument
 from usgland.errors import UserError
-from usgland.startup import load_steps, make_console
+from usgland.machine import usable_cores
+from usgland.startup import computing, load_steps, make_console
 
 MOST_THREADS = 4  # that run a model: each already uses all cores for its operations
 
@@ -40,14 +40,17 @@ def export(
     chosen = check_name("--name", run.resolve().name if name is None else name)
     if kind != "savedmodel":
         steps = load_steps("conversion", verbose)
-        path = steps.convert(
-            run, models_dir / chosen, kind, make_console(), force=force
-        )
+        with computing():
+            path = steps.convert(
+                run, models_dir / chosen, kind, make_console(), force=force
+            )
         click.echo(f"Wrote {path}")
         return
     if force:
         raise UserError("--force: expected --format litert or onnx. Received: neither")
-    path = load_steps("export", verbose).export(run, models_dir, chosen)
+    steps = load_steps("export", verbose)
+    with computing():
+        path = steps.export(run, models_dir, chosen)
     where = ""
     if models_dir != Path("saved_models"):
         where = f" --models-dir {shlex.quote(str(models_dir))}"
@@ -169,7 +172,7 @@ def serve(
         timeout_seconds=timeout,
         max_batch_size=max_batch,
         batch_window_milliseconds=batch_window,
-        threads=min(os.cpu_count() or 1, MOST_THREADS),
+        threads=min(usable_cores(), MOST_THREADS),
         tls_certificate=tls_cert,
         tls_key=tls_key,
         token=None if token_file is None else read_token(token_file),

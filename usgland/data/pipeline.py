@@ -1,14 +1,15 @@
 """From pictures to batches: shuffle, take, augment, prefetch."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from usgland.machine import usable_cores
+
 # Fixed, as nothing tunes them: images or batches that are made at one time, and
 # batches that wait for the step.
-WORKERS = os.cpu_count() or 1
+WORKERS = usable_cores()
 WAITING = 2
 
 

@@ -1,5 +1,6 @@
 """The step `evaluate`: from a run's predictions to its measures, tables and plots."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ from usgland.steps.companions import (
 )
 from usgland.steps.prediction import predict
 from usgland.table_files import with_points
+from usgland.training.device import show_device
 
 # Columns of checked rows that make no groups worth looking at.
 NO_SUBGROUPS = {
@@ -93,6 +95,8 @@ def evaluate(
     predicts = not path.exists() or (overwrite and not has_folds)
     judges = manifest is None and not has_folds and config.model.inputs != "image"
     checked = None
+    if predicts or judges:
+        show_device(functools.partial(console.print, highlight=False, soft_wrap=True))
     if manifest is not None:
         checked = other_rows(run, manifest, config, labelled=True)
     elif predicts or judges or cuts:

@@ -8,6 +8,7 @@ from usgland.serving.server.builtin_server import run_server, stop_on_signals
 from usgland.serving.server.logs import start_logging
 from usgland.serving.server.server_options import ServerOptions
 from usgland.serving.server.tf_serving import choose_server, run_tf_serving
+from usgland.training.device import show_device
 
 
 def _check_options(options: ServerOptions) -> None:
@@ -42,6 +43,7 @@ def serve(
                     "stand above. --builtin starts the server of this package"
                 )
             return
+    show_device(echo)
     start_logging()
 
     def started(rest_port: int, grpc_port: int, served: list[str]) -> None:

@@ -40,11 +40,17 @@ from usgland.steps.companions import (
 )
 from usgland.steps.models import load_model
 from usgland.steps.prediction import predict, write_predictions
+from usgland.training.device import taken_precision
 from usgland.training.fit import fit_run, prepare_run
 from usgland.training.predict import predict_rows
 
 VALIDATION = "metrics_val"  # of the tables, as `evaluate` names them
 OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
+
+
+def precision_of(run: Path, config: Config | None) -> str:
+    """The Keras dtype policy of a new run, or of the one that is there."""
+    return taken_precision(load_config(run / runs.CONFIG) if config is None else config)
 
 
 def fit(

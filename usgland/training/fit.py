@@ -21,7 +21,14 @@ from usgland.models.classifier import build_classifier, image_layers, pixels_to_
 from usgland.models.clinical import learn_encoding
 from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state
-from usgland.training.device import describe_environment, precision, prepare_devices
+from usgland.training.device import (
+    batch_advice,
+    describe_environment,
+    memory_errors_told,
+    precision,
+    prepare_devices,
+    settle_precision,
+)
 from usgland.training.loop import kept_epoch, train
 from usgland.training.parts import Part, keep_parts
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
@@ -53,7 +60,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     if (run / runs.MODEL).exists():
         shutil.rmtree(checkpoint, ignore_errors=True)
         return
-    config = load_config(run / runs.CONFIG)
+    config = settle_precision(load_config(run / runs.CONFIG))
     prepare_devices(config.train.seed, deterministic=not config.train.xla)
     epochs_done = load_state(checkpoint).epoch
     encoding = None
@@ -66,10 +73,11 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
     parts = _read_parts(model, rows, config, console)
     layers = image_layers(model, config)
-    state = _train(learned, parts, config, run, layers, epochs_done, console)
+    with memory_errors_told(lambda: batch_advice(config.train.batch_size, checkpoint)):
+        state = _train(learned, parts, config, run, layers, epochs_done, console)
     finished = checkpoint / runs.MODEL
     size = _save_model(model, config, encoding, finished)
-    environment = describe_environment() | {
+    environment = describe_environment(config.train.precision) | {
         "synthetic": bool((rows["synthetic"] == "1").all()),
         "training_seconds": round(state.seconds, 1),
         "epochs": state.epoch,
@@ -177,7 +185,7 @@ def prepare_run(
     temporary = run.with_name(f".{run.name}-{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        write_text(temporary / runs.CONFIG, dump_config(config))
+        write_text(temporary / runs.CONFIG, dump_config(settle_precision(config)))
         with write_whole(temporary / runs.SPLITS) as path:
             splits.to_csv(path, index=False)
         if folds:

@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.special
+import tensorflow as tf
 
 from usgland.data.kept_pictures import ordered_batches
 from usgland.models.classifier import pixels_to_logit
+from usgland.training.device import is_out_of_memory
 from usgland.training.parts import Part, read_part
 
 BATCH = 32
@@ -61,5 +63,15 @@ def predict_inputs(learned: keras.Model, inputs: Any) -> np.ndarray:
 
 
 def apply_network(network: keras.Model, inputs: Any) -> np.ndarray:
-    """What a network makes of each case of its input or inputs, batch by batch."""
-    return network.predict(ordered_batches(inputs, BATCH), verbose=0)
+    """What a network makes of each case of its input or inputs, batch by batch.
+
+    Where the memory of the device is too small for a batch, by halves of it.
+    """
+    batch = BATCH
+    while True:
+        try:
+            return network.predict(ordered_batches(inputs, batch), verbose=0)
+        except tf.errors.OpError as error:
+            if batch == 1 or not is_out_of_memory(error):
+                raise
+        batch //= 2

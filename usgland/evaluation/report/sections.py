@@ -184,6 +184,7 @@ def _repeat(run: RunContents) -> str:
         ("Python", environment["python"]),
         *environment["packages"].items(),
         ("devices", ", ".join(environment["devices"])),
+        ("precision", environment.get("precision", "float32")),
         ("platform", environment["platform"]),
     ]
     return (
