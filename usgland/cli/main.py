@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from usgland import __version__
+from usgland.cli.doctor import doctor
 from usgland.cli.fitting import cv, fit
 from usgland.cli.planning import config, samplesize, table1
 from usgland.cli.reporting import audit, compare, explain, readers, report
@@ -19,6 +20,7 @@ SECTIONS = {
     "Train, predict and score": (fit, cv, predict, evaluate),
     "Compare, explain and report": (compare, readers, explain, report, audit),
     "Hand a model on": (export, serve),
+    "When something is wrong": (doctor,),
 }
 
 
