@@ -10,7 +10,7 @@ The statistics are in `usgland.evaluation`, the commands in `usgland --help`.
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from usgland.config import load_config as load_config
@@ -28,7 +28,9 @@ else:
 
             return load_config
         if name == "load_run":
+            from usgland.errors import check_installed
             from usgland.startup import load_steps
 
+            check_installed("`usgland.load_run`", "tensorflow")
             return load_steps("loaded_run", verbose=False).load_run
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

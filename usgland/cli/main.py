@@ -11,7 +11,7 @@ from usgland.cli.planning import config, samplesize, table1
 from usgland.cli.reporting import audit, compare, explain, readers, report
 from usgland.cli.scoring import evaluate, predict
 from usgland.cli.serving import export, serve
-from usgland.errors import UserError
+from usgland.errors import UserError, not_installed
 
 LONGEST = 64  # characters of a command's purpose, for 80 columns
 # In the order in which a study needs them.
@@ -25,13 +25,23 @@ SECTIONS = {
 
 
 class Group(click.Group):
-    """Shows a `UserError` as one line, any other error as a traceback."""
+    """Shows a `UserError` and a package that is missing as one line.
+
+    Any other error is shown as a traceback.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing in ("", "usgland"):  # A mistake of ours.
+                raise
+            command = f"`usgland {ctx.invoked_subcommand}`"
+            reason = not_installed(command, missing)
+            raise click.ClickException(str(reason)) from error
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -49,7 +59,7 @@ class Group(click.Group):
     epilog="For a try on synthetic images: usgland fit, then "
     "usgland evaluate runs/squeeze-1.",
 )
-@click.version_option(__version__, prog_name="usgland")
+@click.version_option(__version__, prog_name="usgland", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own messages.")
 @click.pass_context
 def cli(context: click.Context, verbose: bool) -> None:

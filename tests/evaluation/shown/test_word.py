@@ -103,7 +103,8 @@ def test_a_table_of_many_columns_turns_the_page(tmp_path):
 
 def test_a_missing_package_is_one_line_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "docx", None)
-    with pytest.raises(UserError, match=r'Install it: pip install "python-docx>=1.2'):
+    expected = r"--docx needs python-docx, .*: pip install 'usgland\[docx\]=="
+    with pytest.raises(UserError, match=expected):
         Document((TABLE,), synthetic=False).write(tmp_path / "x", docx=True)
 
 
@@ -122,4 +123,5 @@ def test_every_command_says_so_before_it_reads_a_file(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "docx", None)
     done = CliRunner().invoke(cli, [command, "missing.csv", "--docx"])
     assert done.exit_code == 1
-    assert "Install it: pip install" in done.stderr and "missing" not in done.stderr
+    assert "pip install 'usgland[docx]==" in done.stderr
+    assert "missing" not in done.stderr

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from usgland.errors import UserError
+from usgland.errors import check_installed
 from usgland.evaluation.shown.table import MARKS, Document, Paragraph, Row, Table
 from usgland.evaluation.shown.text import SYNTHETIC
 from usgland.files import write_whole
@@ -20,13 +20,9 @@ RED = (0xB0, 0, 0)
 
 def import_docx() -> Any:
     """The package python-docx, an extra; an error if it is not there."""
-    try:
-        import docx
-    except ImportError as error:
-        raise UserError(
-            "--docx: expected the package python-docx, by which Word files are "
-            'written. Received: none. Install it: pip install "python-docx>=1.2,<2"'
-        ) from error
+    check_installed("--docx", "docx")
+    import docx
+
     return docx
 
 

@@ -4,7 +4,6 @@ What runs on a phone is ai-edge-litert's interpreter, so that one checks the fil
 converter is TensorFlow's.
 """
 
-import importlib.util
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from usgland.errors import UserError
+from usgland.errors import check_installed
 from usgland.models.classifier import LOGIT, PROBABILITY
 from usgland.native import native_lines_hidden
 from usgland.serving.portable.graph import Case, Runner, portable_module
@@ -27,11 +26,7 @@ _HEAD = ["FULLY_CONNECTED", "STRIDED_SLICE", "LOGISTIC"]
 
 def check_litert() -> None:
     """Raises a UserError if the runtime is not installed."""
-    if importlib.util.find_spec("ai_edge_litert") is None:
-        raise UserError(
-            "--format litert: expected the package ai-edge-litert, to check what is "
-            'written. Received: none. Install it: pip install "ai-edge-litert>=2.3,<3"'
-        )
+    check_installed("--format litert", "ai_edge_litert")
 
 
 def convert_litert(

@@ -1,12 +1,11 @@
 """ONNX: one file of a network, written by tf2onnx and checked by ONNX Runtime."""
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from usgland.errors import UserError
+from usgland.errors import check_installed
 from usgland.models.classifier import ENCODING, LOGIT, PROBABILITY, layer_names
 from usgland.serving.portable.graph import Case, Runner, portable_module
 from usgland.serving.portable.portable_form import MISSING, UNKNOWN, accepted_texts
@@ -19,14 +18,7 @@ ERRORS_ONLY = 3  # The runtime's severities: 2 is a warning.
 
 def check_onnx() -> None:
     """Raises a UserError if the converter or the runtime is not installed."""
-    needed = ("tf2onnx", "onnx", "onnxruntime")
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"--format onnx: expected the packages {', '.join(needed)}. Received: no "
-            f"{', '.join(missing)}. Install them: "
-            'pip install "tf2onnx>=1.17,<2" "onnx>=1.23,<2" "onnxruntime>=1.32,<2"'
-        )
+    check_installed("--format onnx", "tf2onnx", "onnx", "onnxruntime")
 
 
 def convert_onnx(model: keras.Model, calibration: Mapping[str, Any]) -> bytes:
