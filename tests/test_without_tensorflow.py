@@ -17,7 +17,7 @@ from usgland.errors import EXTRAS, UserError, check_installed
 REFUSED = (
     *("tensorflow", "keras", "keras_cv", "tf_keras_vis", "tensorboard", "h5py", "cv2"),
     *("tensorflow_serving", "grpc", "grpc_health", "google.protobuf"),
-    *("starlette", "uvicorn", "prometheus_client", "absl"),
+    *("starlette", "uvicorn", "prometheus_client", "absl", "sklearn"),
     *EXTRAS,
 )
 PROBE = f"""
