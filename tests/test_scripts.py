@@ -3,7 +3,6 @@
 The Python scripts beside them are only imported, but for what needs other packages.
 """
 
-import os
 import runpy
 import shutil
 import subprocess
@@ -14,10 +13,39 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Packages that make reference values, and are no dependency.
 ORACLES = {"statsmodels", "tableone", "tensorflow_addons"}
+# All that is on the PATH, so no test finds what else this machine has.
+TOOLS = [
+    "awk",
+    "bash",
+    "cat",
+    "cksum",
+    "cp",
+    "dirname",
+    "mkdir",
+    "mv",
+    "rm",
+    "sh",
+    "touch",
+]
+# Answers the question for its version; WITHOUT names a module that it has not.
 FAKE_PYTHON = """#!/bin/sh
-echo "$@" >>"$CALLS"
+case "$*" in
+    --version) echo "Python VERSION.9" ;;
+    *version_info*)
+        case "$*" in *"import ${WITHOUT:-nothing}"*) exit 1 ;; esac
+        echo VERSION ;;
+    *) echo "VERSION $@" >>"$CALLS" ;;
+esac
 if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; fi
 case "$*" in *install*"$FAIL_ON"*) exit 1 ;; esac
+"""
+FAKE_UV = """#!/bin/sh
+echo "uv $@" >>"$CALLS"
+for last in "$@"; do :; done
+mkdir -p "$last/bin" && cp "$PYTHON_OF_UV" "$last/bin/python"
+"""
+FAKE_NVIDIA_SMI = """#!/bin/sh
+echo "GPU 0: NVIDIA H200 (UUID: GPU-0)"
 """
 FAKE_USGLAND = """#!/bin/sh
 for argument in "$@"; do echo "<$argument>"; done
@@ -26,15 +54,24 @@ for argument in "$@"; do echo "<$argument>"; done
 
 @pytest.fixture
 def checkout(tmp_path):
-    """The scripts and pins under a path with spaces, and a `python3.11` beside."""
+    """The scripts and pins under a path with spaces, and a `python3.13` beside."""
     root = tmp_path / "a checkout with spaces"
     shutil.copytree(ROOT / "scripts", root / "scripts")
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
-    for name in ("requirements.lock", "requirements-dev.lock"):
-        shutil.copy(ROOT / name, root)
-    write_program(tmp_path / "bin" / "python3.11", FAKE_PYTHON)
+    for lock in ROOT.glob("requirements*.lock"):
+        shutil.copy(lock, root)
+    (tmp_path / "bin").mkdir()
+    for name in TOOLS:
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    write_python(root, "3.13")
     return root
+
+
+def write_python(checkout, version, name=None):
+    path = checkout.parent / "bin" / (name or f"python{version}")
+    write_program(path, FAKE_PYTHON.replace("VERSION", version))
+    return path
 
 
 def write_program(path, text):
@@ -43,7 +80,7 @@ def write_program(path, text):
     path.chmod(0o755)
 
 
-def run(checkout, script, *arguments, fail_on="nothing"):
+def run(checkout, script, *arguments, fail_on="nothing", **environment):
     """Runs a script from another folder; returns it and the calls of Python."""
     calls = checkout.parent / "calls"
     calls.write_text("", encoding="utf-8")
@@ -51,9 +88,10 @@ def run(checkout, script, *arguments, fail_on="nothing"):
         ["bash", checkout / "scripts" / script, *arguments],
         cwd="/",
         env={
-            "PATH": f"{checkout.parent / 'bin'}:{os.environ['PATH']}",
+            "PATH": str(checkout.parent / "bin"),
             "CALLS": str(calls),
             "FAIL_ON": fail_on,
+            **environment,
         },
         capture_output=True,
         text=True,
@@ -67,7 +105,8 @@ def test_install_makes_the_environment_once(checkout):
     done, calls = run(checkout, "install")
     assert done.returncode == 0, done.stderr
     assert "-m venv" in calls
-    assert "--require-hashes --requirement requirements.lock" in calls
+    assert "--require-hashes --requirement=requirements.lock" in calls
+    assert "gpu" not in calls
     _, calls = run(checkout, "install")
     assert "install" not in calls
     assert "venv" not in calls
@@ -78,14 +117,14 @@ def test_install_follows_a_changed_lock_in_the_same_environment(checkout):
     with (checkout / "requirements.lock").open("a", encoding="utf-8") as lock:
         lock.write("# changed\n")
     _, calls = run(checkout, "install")
-    assert "--requirement requirements.lock" in calls
+    assert "--requirement=requirements.lock" in calls
     assert "-m venv" not in calls
 
 
 def test_install_for_tests_serves_the_quickstart_too_but_not_the_reverse(checkout):
     run(checkout, "install")
     _, calls = run(checkout, "install", "dev")
-    assert "--requirement requirements-dev.lock" in calls
+    assert "--requirement=requirements-dev.lock" in calls
     _, calls = run(checkout, "install")
     assert "install" not in calls
 
@@ -107,14 +146,138 @@ def test_install_makes_a_new_environment_where_the_folder_was_moved(checkout):
     assert "-m venv" in calls
 
 
-def test_install_without_python_says_so_in_one_line(checkout):
-    for name in ("python3.11", "python3", "python"):
-        write_program(checkout.parent / "bin" / name, "#!/bin/sh\nexit 1\n")
-    done, _ = run(checkout, "install")
+def test_install_takes_the_newest_python_that_fits(checkout):
+    for version in ("3.11", "3.12", "3.14"):
+        write_python(checkout, version)
+    write_python(checkout, "3.14", "python3")
+    _, calls = run(checkout, "install")
+    assert calls.startswith("3.13 -m venv ")
+
+
+def test_install_takes_python3_where_it_is_the_newest_that_fits(checkout):
+    write_python(checkout, "3.10", "python3.13")  # In name only.
+    write_python(checkout, "3.11")
+    write_python(checkout, "3.12", "python3")
+    _, calls = run(checkout, "install")
+    assert calls.startswith("3.12 -m venv ")
+
+
+def test_install_finds_what_pyenv_has_and_does_not_use(checkout):
+    (checkout.parent / "bin" / "python3.13").unlink()
+    pyenv = checkout.parent / "home" / ".pyenv" / "versions" / "3.12.1"
+    path = write_python(checkout, "3.12")
+    (pyenv / "bin").mkdir(parents=True)
+    path.rename(pyenv / "bin" / "python")
+    _, calls = run(checkout, "install", HOME=str(checkout.parent / "home"))
+    assert calls.startswith("3.12 -m venv ")
+
+
+def test_install_takes_the_python_and_the_folder_asked_for(checkout):
+    write_python(checkout, "3.12")
+    options = ("dev", "--python", "3.12", "--venv", "build/other")
+    done, calls = run(checkout, "install", *options)
+    assert done.returncode == 0, done.stderr
+    assert f"3.12 -m venv {checkout}/build/other\n" in calls
+    assert not (checkout / ".venv").exists()
+    _, calls = run(checkout, "install", *options)
+    assert calls == ""
+
+
+def test_install_keeps_an_environment_of_another_python_that_fits(checkout):
+    newest = checkout.parent / "bin" / "python3.13"
+    newest.rename(newest.with_name("hidden"))
+    write_python(checkout, "3.11")
+    run(checkout, "install")
+    newest.with_name("hidden").rename(newest)
+    _, calls = run(checkout, "install", "dev")
+    assert "venv" not in calls.replace("/.venv", "")
+    assert "3.11 -m pip" in calls
+
+
+def test_install_names_an_environment_of_a_python_that_does_not_fit(checkout):
+    run(checkout, "install")
+    write_program(
+        checkout / ".venv" / "bin" / "python", FAKE_PYTHON.replace("VERSION", "3.14")
+    )
+    done, calls = run(checkout, "install")
     assert done.returncode == 1
-    assert done.stderr.startswith("Expected Python 3.11 on the PATH. Received: ")
+    assert done.stderr.startswith("Expected Python 3.13 or 3.12 or 3.11 in ")
+    assert "Received: Python 3.14. Delete the folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert calls == ""
+
+
+def test_install_lets_uv_bring_the_python_where_none_fits(checkout):
+    brought = write_python(checkout, "3.13").rename(checkout.parent / "brought")
+    write_python(checkout, "3.10", "python3")
+    write_program(checkout.parent / "bin" / "uv", FAKE_UV)
+    done, calls = run(checkout, "install", PYTHON_OF_UV=str(brought))
+    assert done.returncode == 0, done.stderr
+    venv, install = calls.splitlines()[0], calls.splitlines()[1:]
+    assert venv.startswith("uv venv ")
+    assert "--python 3.13 " in venv
+    assert all(line.startswith("3.13 -m pip ") for line in install)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.14"])
+def test_install_names_a_python_that_does_not_fit_in_one_line(checkout, version):
+    (checkout.parent / "bin" / "python3.13").unlink()
+    write_python(checkout, version, "python3")
+    done, _ = run(checkout, "install")
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        "Expected Python 3.13 or 3.12 or 3.11. "
+        f"Received: Python {version}.9. Install one of them ("
+    )
     assert done.stderr.count("\n") == 1
     assert not (checkout / ".venv").exists()
+
+
+def test_install_names_a_python_without_venv_in_one_line(checkout):
+    done, _ = run(checkout, "install", WITHOUT="ensurepip")
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        "Expected venv and pip in python3.13 (on Debian and Ubuntu: "
+        "apt install python3.13-venv), or uv."
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_install_takes_cuda_where_there_is_a_gpu_and_only_then_anew(checkout):
+    run(checkout, "install")
+    write_program(checkout.parent / "bin" / "nvidia-smi", FAKE_NVIDIA_SMI)
+    done, calls = run(checkout, "install")
+    assert done.returncode == 0, done.stderr
+    assert "--requirement=requirements-gpu.lock" in calls
+    assert "-m venv" not in calls
+    _, calls = run(checkout, "install")
+    assert calls == ""
+
+
+def test_install_takes_no_cuda_where_the_driver_finds_no_gpu(checkout):
+    write_program(
+        checkout.parent / "bin" / "nvidia-smi",
+        "#!/bin/sh\necho No devices were found\nexit 6\n",
+    )
+    _, calls = run(checkout, "install")
+    assert "gpu" not in calls
+
+
+def test_install_keeps_in_mind_that_cuda_was_refused_or_wanted(checkout):
+    write_program(checkout.parent / "bin" / "nvidia-smi", FAKE_NVIDIA_SMI)
+    _, calls = run(checkout, "install", "--cpu")
+    assert "gpu" not in calls
+    _, calls = run(checkout, "install", "dev")
+    assert "--requirement=requirements-dev.lock" in calls
+    assert "gpu" not in calls
+    _, calls = run(checkout, "install", "--gpu")
+    assert (
+        "--requirement=requirements-dev.lock --requirement=requirements-gpu.lock"
+        in calls
+    )
+    _, calls = run(checkout, "install", "--cpu")  # What pip leaves would be used.
+    assert "-m venv" in calls
+    assert "gpu" not in calls
 
 
 def test_install_names_an_argument_it_does_not_know(checkout):
@@ -122,6 +285,13 @@ def test_install_names_an_argument_it_does_not_know(checkout):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Received: everything" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--python", "3.14"], ["--python"], ["--venv"]])
+def test_install_names_an_option_without_its_value(checkout, options):
+    done, _ = run(checkout, "install", *options)
+    assert done.returncode == 1
+    assert f"Received: {' '.join(options)}" in done.stderr
 
 
 def test_quickstart_fits_the_default_and_says_how_to_go_on(checkout):
@@ -141,12 +311,22 @@ def test_quickstart_fits_the_default_and_says_how_to_go_on(checkout):
     assert activate.splitlines()[-1].strip().startswith("source ")
 
 
+def test_quickstart_gives_install_its_part_of_the_arguments(checkout):
+    run(checkout, "install")
+    write_program(checkout / ".venv" / "bin" / "usgland", FAKE_USGLAND)
+    done, calls = run(checkout, "quickstart", "--name", "mine", "--gpu")
+    assert done.returncode == 0, done.stderr
+    assert "--requirement=requirements-gpu.lock" in calls
+    assert "<mine>" in done.stdout
+    assert "<--gpu>" not in done.stdout
+
+
 def test_test_runs_pytest_with_its_arguments(checkout):
     done, calls = run(checkout, "test", "-m", "slow")
     assert done.returncode == 0, done.stderr
-    assert "--requirement requirements-dev.lock" in calls
+    assert "--requirement=requirements-dev.lock" in calls
     assert calls.splitlines()[-1] == (
-        "-m pytest --numprocesses auto --dist loadfile -m slow"
+        "3.13 -m pytest --numprocesses auto --dist loadfile -m slow"
     )
 
 

@@ -1,0 +1,75 @@
+"""The lock files against the ranges in setup.cfg and against each other."""
+
+import configparser
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+# The lock of an extra holds what runs, too.
+EXTRAS = {
+    "requirements.lock": [],
+    "requirements-dev.lock": ["dev"],
+    "requirements-gpu.lock": ["gpu"],
+}
+
+
+@pytest.fixture(scope="module")
+def setup():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def pins(lock):
+    """Versions by package; one line a package, whatever the Python."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    rows = re.findall(r"^([a-z][^=\s]*)==([^\s;]+)", text, re.MULTILINE)
+    versions = dict(rows)
+    assert len(versions) == len(rows), f"{lock} has two versions of a package"
+    return versions
+
+
+@pytest.mark.parametrize("lock", EXTRAS)
+def test_a_lock_has_a_version_in_the_range_of_each_dependency(setup, lock):
+    ranges = setup["options"]["install_requires"]
+    for extra in EXTRAS[lock]:
+        ranges += "\n" + setup["options.extras_require"][extra]
+    versions = pins(lock)
+    for line in filter(None, ranges.splitlines()):
+        requirement = Requirement(line)
+        version = versions.get(canonicalize_name(requirement.name), "no version")
+        assert requirement.specifier.contains(version), f"{line}: {version} in {lock}"
+
+
+def test_the_locks_agree_on_what_they_share():
+    for first, second in itertools.combinations(map(pins, EXTRAS), 2):
+        assert {
+            name: (first[name], second[name])
+            for name in first.keys() & second.keys()
+            if first[name] != second[name]
+        } == {}
+
+
+def test_the_lock_for_a_gpu_adds_only_cuda():
+    added = pins("requirements-gpu.lock").keys() - pins("requirements.lock").keys()
+    assert added
+    assert all(name.startswith("nvidia-") for name in added)
+
+
+def test_the_pythons_are_the_same_wherever_they_are_named(setup):
+    allowed = SpecifierSet(setup["options"]["python_requires"])
+    versions = [f"3.{minor}" for minor in range(20) if f"3.{minor}" in allowed]
+    classifiers = setup["metadata"]["classifiers"]
+    assert re.findall(r"Python :: (3\.\d+)", classifiers) == versions
+    install = (ROOT / "scripts" / "install").read_text(encoding="utf-8")
+    assert f"versions=({' '.join(reversed(versions))})" in install
+    assert setup["mypy"]["python_version"] == versions[0]
+    assert f"--python-version {versions[0]} " in (ROOT / "scripts" / "lock").read_text(
+        encoding="utf-8"
+    )
