@@ -23,6 +23,7 @@ from usgland.files import read_json
 from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD
 
 SEEDS = range(3)
+FOLD_FILES = f"{FOLDS}/*/{PREDICTIONS}"
 ROUNDS = range(5)
 
 
@@ -30,6 +31,7 @@ def main(runs: Path, parts: Iterable[str]) -> None:
     """Prints one Markdown table a part."""
     tables = {
         "busi": show_busi,
+        "precision": show_precision,
         "groups": show_groups,
         "breastmnist": show_breastmnist,
         "across": show_across,
@@ -50,6 +52,37 @@ def show_busi(runs: Path) -> None:
     print("| | AUC per image |\n|---|---|")
     print(f"| pooled, 95% interval | {_interval(runs / 'busi', rows, 'roc_auc')} |")
     print(f"| mean of folds (range) | {_spread(_fold_aucs(rows))} |")
+
+
+def show_precision(runs: Path) -> None:
+    """BUSI in bfloat16 and in float32, paired, on the folds that both have finished."""
+    policies = ("float32", "mixed_bfloat16")
+    folds = {
+        policy: {
+            path.parent.name for path in (runs / f"busi-{policy}").glob(FOLD_FILES)
+        }
+        for policy in policies
+    }
+    both = sorted(set.intersection(*folds.values()))
+    tables = {
+        policy: pd.concat(
+            _test_rows(runs / f"busi-{policy}" / FOLDS / fold).assign(fold=fold)
+            for fold in both
+        ).reset_index(drop=True)
+        for policy in policies
+    }
+    choices = Choices(units=("image", "patient"), reference="float32")
+    comparison = compare_tables(tables, dict.fromkeys(tables), choices)
+    print(f"Folds {', '.join(both)}: {len(tables['float32'])} test images\n")
+    print("| AUC per | float32 | bfloat16 | bfloat16 minus float32 | P |")
+    print("|---|---|---|---|---|")
+    for unit in choices.units:
+        [pair] = comparison[unit]["pairs"]  # without thresholds, the AUC alone
+        print(
+            f"| {unit} | {pair['value_b']:.3f} | {pair['value_a']:.3f} "
+            f"| {pair['difference']:+.3f} ({pair['low']:+.3f} to {pair['high']:+.3f}) "
+            f"| {format_p(pair['p_value'])} |"
+        )
 
 
 def show_groups(runs: Path) -> None:

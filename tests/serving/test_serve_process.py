@@ -43,6 +43,7 @@ def process_of(models_dir, port, *arguments, log=subprocess.DEVNULL):
         text=True,
     )
     try:
+        assert process.stdout.readline().endswith(", float32\n")  # what it computes on
         for line in process.stdout:
             if line.startswith("Stop with"):
                 break

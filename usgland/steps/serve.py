@@ -30,10 +30,12 @@ def serve(
     `echo` shows a line to whoever started it.
     """
     _check_options(options)
-    if builtin:
+    choice = None if builtin else choose_server(options)
+    if choice is None or not choice.server:
+        show_device(echo)  # TensorFlow Serving computes in a process of its own.
+    if choice is None:
         echo("Built-in server, as asked")
     else:
-        choice = choose_server(options)
         echo(choice.reason)
         if choice.server:
             status = run_tf_serving(choice, options, echo)
@@ -43,7 +45,6 @@ def serve(
                     "stand above. --builtin starts the server of this package"
                 )
             return
-    show_device(echo)
     start_logging()
 
     def started(rest_port: int, grpc_port: int, served: list[str]) -> None:

@@ -1,7 +1,6 @@
 """Whether a converted file still says what the run's model says, and how fast."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from scipy.special import expit
 
 from usgland.errors import UserError
 from usgland.evaluation.statistics import scores
+from usgland.machine import usable_cores
 from usgland.serving.portable.graph import Case, Runner
 
 MOST_AUC_LOSS = 0.005
@@ -119,7 +119,7 @@ def check_files(
         threads, how many processors there are; run, and files by their names, as
         `model.json` holds them.
     """
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     runners: dict[Any, Runner] = {"run": reference}
     files = {}
     for name, content in contents.items():
