@@ -3,6 +3,8 @@
 import getpass
 import importlib.metadata
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -249,6 +251,15 @@ def test_tensorflow_itself_is_asked(monkeypatch, tmp_path):
     assert facts["TensorFlow"].startswith("2.")
     assert facts["Keras"].endswith("backend tensorflow")
     assert facts["computes on"]
+
+
+def test_it_is_asked_without_loading_tensorflow():
+    probe = "import usgland.steps.installation, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "usgland.nvidia" in loaded
+    assert {"tensorflow", "keras", "numpy", "pandas"}.isdisjoint(loaded)
 
 
 def test_a_diagnosis_with_a_warning_ends_with_it():

@@ -1,7 +1,6 @@
 """`usgland doctor`: what a user pastes into an issue."""
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -17,7 +16,8 @@ from usgland.cli.options import PATH
     help="Where run directories are made: how much room there is.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(runs_dir: Path, as_json: bool) -> None:
+@click.pass_context
+def doctor(context: click.Context, runs_dir: Path, as_json: bool) -> None:
     """Say what is installed, and what this machine computes on.
 
     For an issue: without the name and the home folder of its user. The exit code is 1
@@ -31,4 +31,4 @@ def doctor(runs_dir: Path, as_json: bool) -> None:
     else:
         for line in describe_diagnosis(diagnosis):
             click.echo(line)
-    sys.exit(1 if diagnosis.warnings else 0)
+    context.exit(1 if diagnosis.warnings else 0)
