@@ -17,6 +17,7 @@ EXTRAS = {
     "requirements-dev.lock": ["dev"],
     "requirements-gpu.lock": ["gpu"],
 }
+STATISTICS = "requirements-stats.lock"
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +49,27 @@ def test_a_lock_has_a_version_in_the_range_of_each_dependency(setup, lock):
 
 
 def test_the_locks_agree_on_what_they_share():
-    for first, second in itertools.combinations(map(pins, EXTRAS), 2):
+    for first, second in itertools.combinations(map(pins, [*EXTRAS, STATISTICS]), 2):
         assert {
             name: (first[name], second[name])
             for name in first.keys() & second.keys()
             if first[name] != second[name]
         } == {}
+
+
+def test_the_lock_of_the_statistics_has_the_first_part_of_the_ranges_alone(setup):
+    text = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    part = re.search(r"    # The statistics.*?    # Learning", text, re.DOTALL)[0]
+    ranges = [line for line in part.splitlines() if "#" not in line]
+    versions = pins(STATISTICS)
+    for line in [*ranges, setup["options.extras_require"]["docx"]]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(versions[requirement.name]), line
+    rest = setup["options"]["install_requires"].split("\n")
+    names = {Requirement(line).name for line in rest if line}
+    assert {"tensorflow", "keras", "grpcio"} <= names
+    first = {Requirement(line).name for line in ranges}
+    assert versions.keys() & names == first
 
 
 def test_the_lock_for_a_gpu_adds_only_cuda():

@@ -129,6 +129,19 @@ def test_install_for_tests_serves_the_quickstart_too_but_not_the_reverse(checkou
     assert "install" not in calls
 
 
+def test_install_for_the_statistics_is_small_and_grows_when_more_is_wanted(checkout):
+    done, calls = run(checkout, "install", "stats", "--gpu")
+    assert "0.4 GB" in done.stderr
+    assert "--no-compile --no-build-isolation" in calls
+    assert "--require-hashes --requirement=requirements-stats.lock\n" in calls
+    _, calls = run(checkout, "install", "stats")
+    assert "install" not in calls
+    _, calls = run(checkout, "install")
+    assert "--require-hashes --requirement=requirements.lock\n" in calls
+    _, calls = run(checkout, "install", "stats")
+    assert "install" not in calls  # What is there has it.
+
+
 def test_install_starts_over_after_a_try_that_did_not_finish(checkout):
     done, _ = run(checkout, "install", fail_on="requirements.lock")
     assert done.returncode == 1

@@ -305,8 +305,8 @@ def report(
 def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -> None:
     """Check which cases and tests can give published measures.
 
-    FILE is a YAML of printed measures; without it, those of the paper,
-    configs/audit_paper.yaml, whose head says how to write one.
+    FILE is a YAML of printed measures; without it, those of the paper. Its file,
+    configs/audit_paper.yaml in the package, says in its head how to write one.
     """
     from usgland.steps.audit import audit_file
 
