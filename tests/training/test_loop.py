@@ -14,7 +14,7 @@ from usgland.models.classifier import LOGIT
 from usgland.models.metrics import training_metrics
 from usgland.training.averaging import arrays_of
 from usgland.training.checkpoint import load_state
-from usgland.training.device import precision, prepare_devices
+from usgland.training.device import precision, prepare_devices, taken_precision
 from usgland.training.loop import _image_weights, kept_epoch, train
 from usgland.training.parts import Part
 
@@ -96,7 +96,7 @@ def part_of(images, seed):
 
 def network_of(config):
     prepare_devices(config.train.seed)
-    with precision(config.train.precision):
+    with precision(taken_precision(config)):
         pixels = keras.Input((SIZE, SIZE, 1))
         x = keras.layers.Rescaling(1 / 255)(pixels)
         x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(x)
