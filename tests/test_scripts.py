@@ -36,7 +36,9 @@ case "$*" in
         echo VERSION ;;
     *) echo "VERSION $@" >>"$CALLS" ;;
 esac
-if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; fi
+if [ "$2" = venv ]; then
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/usgland"
+fi
 case "$*" in *install*"$FAIL_ON"*) exit 1 ;; esac
 """
 FAKE_UV = """#!/bin/sh
@@ -56,7 +58,8 @@ for argument in "$@"; do echo "<$argument>"; done
 def checkout(tmp_path):
     """The scripts and pins under a path with spaces, and a `python3.13` beside."""
     root = tmp_path / "a checkout with spaces"
-    shutil.copytree(ROOT / "scripts", root / "scripts")
+    for folder in ("scripts", ".ci"):
+        shutil.copytree(ROOT / folder, root / folder)
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     for lock in ROOT.glob("requirements*.lock"):
@@ -341,6 +344,28 @@ def test_test_runs_pytest_with_its_arguments(checkout):
     assert calls.splitlines()[-1] == (
         "3.13 -m pytest --numprocesses auto --dist loadfile -m slow"
     )
+
+
+def test_ci_tries_other_pythons_and_fails_with_them_or_says_what_is_missing(checkout):
+    write_python(checkout, "3.11")
+    for name in ("ruff", "mypy"):
+        write_program(checkout / ".venv" / "bin" / name, "#!/bin/sh\n")
+    write_program(
+        checkout / ".venv" / "bin" / "python", FAKE_PYTHON.replace("VERSION", "3.13")
+    )
+    done, calls = run(checkout, "../.ci/run")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing was tried on Python 3.12, which this machine lacks\n" in done.stdout
+    part = [line for line in calls.splitlines() if line.startswith("3.11 ")]
+    assert part[0] == f"3.11 -m venv {checkout}/build/python3.11"
+    assert part[-2].endswith(" tests/models tests/data tests/training")
+    assert part[-1].startswith("3.11 fit --set train.epochs=1 ")
+    assert not (checkout / "build" / "python3.11").exists()
+    assert calls.splitlines()[-1].endswith(" -m not network")
+    done, calls = run(checkout, "../.ci/run", fail_on="requirements-dev.lock")
+    assert done.returncode == 1
+    assert not (checkout / "build" / "python3.11").exists()
+    assert "not network" not in calls
 
 
 @pytest.mark.parametrize(
