@@ -4,26 +4,33 @@ Stricter than Pillow where the decoder in the graph is: one bad file would fail 
 whole batch in the middle of a run.
 """
 
-import functools
+import contextlib
 import hashlib
 import io
 import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import PIL
 from PIL import Image
+
+from usgland.data.remembered_checks import RememberedChecks, Stamp, stamp_of
+from usgland.data.waiting import watched
 
 FORMATS = ("PNG", "JPEG", "BMP")
 SMALLEST_SIDE = 32  # pixels; below this nothing of a lesion's outline is left
 LARGEST_AREA = 16_000_000  # pixels, tens of times an ultrasound frame
 # Pixels of 64 bits that do not compress fit, and metadata; nothing larger is read.
 LARGEST_FILE = 9 * LARGEST_AREA  # bytes
-WORKERS = 4  # each may hold one decoded image
+# Threads, as decoding and hashing free the interpreter; each may hold one image.
+WORKERS = min(max(os.cpu_count() or 1, 4), 16)
+AT_ONCE = 256  # files that wait for a thread
+REMEMBERED = 500  # files; fewer are checked again in a moment
 UPRIGHT = 1  # value of the EXIF orientation tag
 ORIENTATION_TAG = 0x0112
 # First bytes of files that are often taken for PNG, JPEG or BMP.
@@ -55,18 +62,63 @@ class _UnusableError(Exception):
 
 
 def check_images(
-    paths: Iterable[str | Path], *, pixels: bool = True
+    paths: Iterable[str | Path], *, pixels: bool = True, manifest: Path | None = None
 ) -> list[ImageCheck]:
     """Reads and decodes every file once, several at a time.
 
-    Without `pixels` only what is known before a file is opened; no digests.
+    Of several names of one file, e.g. links, one is read.
+
+    Args:
+        paths: The files.
+        pixels: If false, only what is known before a file is opened; no digests.
+        manifest: The table that names them: what an earlier check of it found is taken
+            for files that have not changed since. None: each file is read.
     """
-    check = functools.partial(_check_image, pixels=pixels)
-    with warnings.catch_warnings():
+    names = [str(path) for path in paths]
+    if not pixels:
+        return [_check_image(name, pixels=False) for name in names]
+    stamps = [stamp_of(name) for name in names]
+    known = None
+    if manifest is not None and len(names) >= REMEMBERED:
+        known = RememberedChecks(manifest, version_of_checks())
+    checks: dict[int, ImageCheck] = {}
+    unknown: dict[Stamp | str, list[int]] = {}  # name by name, or by the file
+    for number, (name, stamp) in enumerate(zip(names, stamps, strict=True)):
+        earlier = known.find(name, stamp) if known else None
+        if earlier:
+            checks[number] = ImageCheck(*earlier)
+        else:
+            unknown.setdefault(stamp or name, []).append(number)
+    firsts = [names[numbers[0]] for numbers in unknown.values()]
+    try:
+        with contextlib.closing(_check_each(firsts)) as done:
+            progress = watched(done, len(firsts), "Checking images")
+            for numbers, check in zip(unknown.values(), progress, strict=True):
+                for number in numbers:
+                    checks[number] = check
+                    if known:
+                        known.note(names[number], stamps[number], *check)
+    finally:  # After Ctrl-C it goes on where it was.
+        if known:
+            known.save()
+    return [checks[number] for number in range(len(names))]
+
+
+def version_of_checks() -> str:
+    """Changes whenever the code does that judges a file."""
+    code = hashlib.sha256(Path(__file__).read_bytes() + PIL.__version__.encode())
+    return code.hexdigest()
+
+
+def _check_each(paths: list[str]) -> Generator[ImageCheck, None, None]:
+    def check(path: str) -> ImageCheck:
+        return _check_image(path, pixels=True)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         # Pillow warns of odd metadata and large headers; both are judged below.
         warnings.simplefilter("ignore")
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(check, paths))
+        for start in range(0, len(paths), AT_ONCE):
+            yield from pool.map(check, paths[start : start + AT_ONCE])
 
 
 def _check_image(path: str | Path, *, pixels: bool) -> ImageCheck:

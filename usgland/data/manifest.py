@@ -77,7 +77,7 @@ def load_manifest(
     problems = _read_labels(rows, settings, labelled)
     problems += _check_names(rows)
     if images:
-        problems += _check_files(rows, path.absolute().parent, pixels=pixels)
+        problems += _check_files(rows, path, pixels=pixels)
     else:
         problems += _check_forms_alone(rows)
     if not settings.allow_patients_with_two_labels:
@@ -137,27 +137,28 @@ def _name_key(name: str) -> str:
     return re.sub(r"^0*(\d+)(\.0*)?$", r"\1", key)
 
 
-def _check_files(rows: pd.DataFrame, folder: Path, *, pixels: bool) -> list[Problem]:
+def _check_files(rows: pd.DataFrame, path: Path, *, pixels: bool) -> list[Problem]:
     """Checks images and masks; adds their paths and digests, in place."""
+    folder = path.absolute().parent
     paths = [_resolve(folder, text) for text in rows["image"]]
-    checks = check_images(paths, pixels=pixels)
+    checks = check_images(paths, pixels=pixels, manifest=path)
     rows["image_path"] = paths
     if pixels:
         rows["sha256"] = [check.sha256 for check in checks]
     problems: list[Problem] = []
     first_rows: dict[str, int] = {}
-    for row, image, path, check in zip(
+    for row, image, file, check in zip(
         rows[ROW], rows["image"], paths, checks, strict=True
     ):
         if not image:
             problems.append((row, "expected the path of an image. Received: ''"))
-        elif path in first_rows:
-            received = f"the image of row {first_rows[path]}"
+        elif file in first_rows:
+            received = f"the image of row {first_rows[file]}"
             text = f"{image}: expected each image once. Received: {received}"
             problems.append((row, text))
         elif check.problem:
             problems.append((row, f"{image}: {check.problem}"))
-        first_rows.setdefault(path, row)
+        first_rows.setdefault(file, row)
     if "mask" in rows:
         masks = [_resolve(folder, text) if text else "" for text in rows["mask"]]
         rows["mask_path"] = masks
