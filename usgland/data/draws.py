@@ -42,11 +42,13 @@ def find_components(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
             break
     codes = pd.factorize(component, sort=True)[0]
     images = pd.DataFrame({"code": codes, "label": rows["label"].to_numpy()})
-    tables = [
-        pd.crosstab(units["code"], units["label"]).reindex(columns=[0, 1], fill_value=0)
+    components = int(codes.max(initial=-1)) + 1
+    counts = [
+        np.bincount(units.loc[units["label"] == label, "code"], minlength=components)
         for units in (images.groupby(patients).max(), images)
+        for label in (0, 1)
     ]
-    return codes, np.hstack(tables)
+    return codes, np.stack(counts, axis=1)
 
 
 def draw_parts(
