@@ -185,7 +185,7 @@ def _check_forms_alone(rows: pd.DataFrame) -> list[Problem]:
 
 def _resolve(folder: Path, text: str) -> str:
     # Spreadsheets from Windows write backslashes.
-    return os.path.normpath(folder / text.replace("\\", "/"))
+    return os.path.normpath(os.path.join(folder, text.replace("\\", "/")))
 
 
 def _find_two_labels(rows: pd.DataFrame, column: str, expected: str) -> list[Problem]:
