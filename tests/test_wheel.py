@@ -39,7 +39,7 @@ def run(*command, cwd):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=1200,  # It waits long only where a machine does other things, too.
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -90,7 +90,7 @@ def usgland(wheel, tmp_path_factory):
 def test_a_source_archive_makes_the_same_wheel(source, wheel, tmp_path):
     run(sys.executable, "-c", BUILD_SDIST, tmp_path, cwd=source)
     (archive,) = tmp_path.glob("usgland-*.tar.gz")
-    shutil.unpack_archive(archive, tmp_path, filter="data")
+    run("tar", "-xf", archive, cwd=tmp_path)
     again = build_wheel(tmp_path / archive.name[: -len(".tar.gz")], tmp_path / "again")
     with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
         for name in {*first.namelist(), *second.namelist()}:
