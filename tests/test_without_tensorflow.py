@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import usgland
+from usgland.cli.main import Group
 from usgland.errors import EXTRAS, UserError, check_installed
 
 # What requirements-stats.lock leaves out: modules of the packages behind learning,
@@ -121,6 +123,16 @@ def test_another_package_is_named_where_tensorflow_is_installed():
     expected = r"^serve needs none_such, other_one, which are not .*'usgland=="
     with pytest.raises(UserError, match=expected):
         check_installed("serve", "numpy", "none_such", "other_one")
+
+
+def test_a_module_of_our_own_that_is_missing_is_shown_as_the_mistake_it_is():
+    @click.command()
+    def broken():
+        raise ModuleNotFoundError("No module named 'usgland.x'", name="usgland.x")
+
+    group = Group(commands={"broken": broken})
+    with pytest.raises(ModuleNotFoundError, match="usgland.x"):
+        group.main(["broken"], standalone_mode=False)
 
 
 def test_the_extras_that_errors_name_are_those_of_setup_cfg():
