@@ -135,7 +135,7 @@ def test_install_for_tests_serves_the_quickstart_too_but_not_the_reverse(checkou
 def test_install_for_the_statistics_is_small_and_grows_when_more_is_wanted(checkout):
     done, calls = run(checkout, "install", "stats", "--gpu")
     assert "0.4 GB" in done.stderr
-    assert "--no-compile --no-build-isolation" in calls
+    assert "--no-build-isolation --no-compile" in calls
     assert "--require-hashes --requirement=requirements-stats.lock\n" in calls
     _, calls = run(checkout, "install", "stats")
     assert "install" not in calls
