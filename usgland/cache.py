@@ -1,12 +1,8 @@
-"""The user's cache folder, and how much memory and disk there is to keep things."""
+"""The user's cache folder, and the room that is left there."""
 
 import os
 import shutil
 from pathlib import Path
-
-CGROUPS = Path("/sys/fs/cgroup")
-# What a group that has no limit has for one, in version 1: no machine has as much.
-NO_LIMIT = 2**60  # bytes
 
 
 def cache_folder() -> Path:
@@ -27,45 +23,6 @@ def free_space(folder: Path) -> int:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
-
-
-def memory_limit(
-    cgroups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
-) -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's.
-
-    Args:
-        cgroups: Where Linux shows the limits of control groups, of version 2 or 1.
-        membership: The file that names the groups of this process.
-    """
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    for line in lines:
-        _, controllers, name = line.split(":", 2)
-        if controllers == "":
-            root, file = cgroups, "memory.max"
-        elif "memory" in controllers.split(","):
-            root, file = cgroups / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = root / name.lstrip("/")
-        # Groups above limit those in them; in a container the name may lead nowhere.
-        for folder in (group, *group.parents):
-            limits += _read_limit(folder / file)
-            if folder == root:
-                break
-    return min(limits)
-
-
-def _read_limit(path: Path) -> list[int]:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return []
-    return [int(text)] if text.isdigit() and int(text) < NO_LIMIT else []
 
 
 def show_bytes(count: float) -> str:

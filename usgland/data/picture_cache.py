@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from usgland.cache import cache_folder, free_space, memory_limit, show_bytes
+from usgland.cache import cache_folder, free_space, show_bytes
 from usgland.data.kept_pictures import (
     Pictures,
     Read,
@@ -35,6 +35,7 @@ from usgland.data.pipeline import WORKERS
 from usgland.data.waiting import watched
 from usgland.errors import UserError
 from usgland.files import write_whole
+from usgland.machine import memory_bytes
 
 # `data.cache=auto` takes the memory up to this share of what the process may use.
 MEMORY_SHARE = 0.25
@@ -200,6 +201,12 @@ def keep_pictures(
             where = f"kept on disk ({show_bytes(needed)}, {file.path})"
             return Kept(Pictures(file.source(), places[numbers], size), where)
     return Kept(read_on_demand(rows, read, size), "decoded anew in each epoch")
+
+
+def memory_limit() -> int:
+    """Bytes that this process may use, of machine or container; 0 where unknown."""
+    total, _, limit = memory_bytes()
+    return limit or total or 0
 
 
 def _digests(files: pd.DataFrame) -> list[bytes]:
