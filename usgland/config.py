@@ -45,6 +45,24 @@ def _one_or_many(value: object) -> object:
 Words = Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_many)]
 
 
+def _auto_or_count(value: object) -> object:
+    if value != "auto" and not (type(value) is int and value > 0):
+        raise ValueError("expected auto or a whole number greater than 0")
+    return value
+
+
+def _auto_or_bool(value: object) -> object:
+    if value != "auto" and not isinstance(value, bool):
+        raise ValueError("expected auto, true or false")
+    return value
+
+
+AutoOrCount = Annotated[
+    Literal["auto"] | pydantic.PositiveInt, pydantic.BeforeValidator(_auto_or_count)
+]
+AutoOrBool = Annotated[Literal["auto"] | bool, pydantic.BeforeValidator(_auto_or_bool)]
+
+
 def _absolute(weights: str) -> str:
     return weights if weights == "imagenet" else str(Path(weights).absolute())
 
@@ -168,7 +186,8 @@ class TrainSettings(Settings):
     weight_decay: pydantic.NonNegativeFloat = 1e-4
     clip_norm: pydantic.PositiveFloat | None = None  # of the whole gradient
     epochs: pydantic.PositiveInt = 30
-    batch_size: pydantic.PositiveInt = 16
+    # auto: 16; on a GPU 64 from 5,000 training images on. A run keeps its own.
+    batch_size: AutoOrCount = "auto"
     loss: Literal["binary_crossentropy", "focal"] = "binary_crossentropy"
     label_smoothing: Fraction = 0.0
     class_weights: Literal["balanced"] | None = None  # as sample weights
@@ -180,7 +199,11 @@ class TrainSettings(Settings):
     early_stopping_epochs: pydantic.PositiveInt | None = None  # without a better one
     # auto: bfloat16 where processor or GPU have it, else float32; a run keeps its own.
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    xla: bool = False  # compiled steps; two runs then differ in their last digits
+    # Steps compiled by XLA; two runs then differ in their last digits. auto: on a GPU
+    # with batches of 64 or more.
+    xla: AutoOrBool = "auto"
+    # GPUs that share each batch. auto: one, or as many as have 64 images each.
+    devices: AutoOrCount = "auto"
     seed: Seed = 0  # of weights, order, dropout and augmentation
 
     @pydantic.model_validator(mode="after")

@@ -1,0 +1,130 @@
+"""What `auto` stands for, with GPUs that are named and need not be there."""
+
+import pytest
+import tensorflow as tf
+
+from usgland.config import load_config
+from usgland.errors import UserError
+from usgland.training import automatic
+from usgland.training.automatic import (
+    batch_size_of,
+    describe_automatic,
+    settle_batch,
+    sharing_gpus,
+    uses_xla,
+)
+
+TWO = ["/device:GPU:0", "/device:GPU:1"]
+
+
+def config_of(*overrides):
+    return load_config(None, overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "images", "gpus", "expected"),
+    [
+        ((), 5000, 1, 64),
+        ((), 4999, 1, 16),  # a small set keeps its recipe on a GPU
+        ((), 200_000, 0, 16),  # and a processor keeps it for any set
+        (("train.batch_size=24",), 5000, 1, 24),
+        (("model.inputs=clinical",), 5000, 1, 16),
+    ],
+)
+def test_only_a_large_set_on_a_gpu_has_larger_batches(
+    overrides, images, gpus, expected
+):
+    config = settle_batch(config_of(*overrides), images, gpus=gpus)
+    assert config.train.batch_size == expected
+    # No other setting of the recipe goes with it.
+    changed = config.model_dump()
+    changed["train"]["batch_size"] = config_of(*overrides).train.batch_size
+    assert changed == config_of(*overrides).model_dump()
+
+
+def test_settings_that_nothing_settled_have_the_batches_of_a_small_set():
+    assert batch_size_of(config_of()) == 16
+    assert batch_size_of(config_of("train.batch_size=7")) == 7
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "devices", "gpus", "expected"),
+    [
+        (16, "auto", 2, 0),
+        (64, "auto", 1, 0),
+        (64, "auto", 0, 0),
+        (64, "auto", 2, 2),
+        (64, "auto", 3, 2),  # three would have 21 and a third images
+        (96, "auto", 3, 3),
+        (16, 2, 2, 2),
+        (16, 1, 2, 0),
+        (16, 1, 0, 0),
+    ],
+)
+def test_gpus_share_large_batches_or_what_they_are_told_to(
+    batch_size, devices, gpus, expected
+):
+    config = config_of(f"train.batch_size={batch_size}", f"train.devices={devices}")
+    names = [f"/device:GPU:{number}" for number in range(gpus)]
+    assert sharing_gpus(config, names) == names[:expected]
+
+
+def test_more_gpus_than_there_are_is_an_error():
+    with pytest.raises(UserError, match=r"at most the 2 GPUs .* Received: 4. `usgland"):
+        sharing_gpus(config_of("train.devices=4", "train.batch_size=64"), TWO)
+    with pytest.raises(UserError, match="at most the 0 GPUs .* Received: 2"):
+        sharing_gpus(config_of("train.devices=2"), [])
+
+
+def test_a_batch_that_cannot_be_shared_out_is_an_error_with_the_nearest_that_can():
+    config = config_of("train.devices=2", "train.batch_size=17")
+    with pytest.raises(UserError, match=r"multiple of train.devices=2.*17.*is 16"):
+        sharing_gpus(config, TWO)
+    config = config_of("train.devices=2", "train.batch_size=1")
+    with pytest.raises(UserError, match=r"Received: 1. The nearest is 2"):
+        sharing_gpus(config, TWO)
+
+
+@pytest.mark.parametrize(
+    ("xla", "batch_size", "gpus", "expected"),
+    [
+        ("auto", 64, ["/device:CPU:0"], True),  # this processor stands for a GPU
+        ("auto", 16, ["/device:CPU:0"], False),
+        ("auto", 64, [], False),
+        ("true", 16, [], True),
+        ("false", 64, ["/device:CPU:0"], False),
+    ],
+)
+def test_xla_is_taken_where_it_pays_and_works(xla, batch_size, gpus, expected):
+    config = config_of(f"train.xla={xla}", f"train.batch_size={batch_size}")
+    assert uses_xla(config, gpus) is expected
+
+
+def test_xla_without_its_libraries_is_left_out(monkeypatch):
+    def fail(values):
+        raise tf.errors.InternalError(None, None, "libdevice not found")
+
+    monkeypatch.setattr("usgland.training.automatic.tf.exp", fail)
+    assert not uses_xla(config_of("train.batch_size=64"), ["/device:CPU:0"])
+
+
+def test_one_line_says_what_a_gpu_changes_and_a_small_set_needs_none():
+    small, large = config_of(), config_of("train.batch_size=64")
+    assert describe_automatic(small, TWO, xla=False, shared=0) is None
+    assert describe_automatic(large, [], xla=False, shared=0) is None
+    line = describe_automatic(large, TWO, xla=True, shared=2)
+    assert line == (
+        "Training in batches of 64, shared by 2 GPUs, steps compiled by XLA (two runs "
+        "differ in their last digits; train.xla=false prevents it)"
+    )
+    line = describe_automatic(large, TWO, xla=False, shared=0)
+    assert line == "Training in batches of 64, without XLA, which does not work here"
+    off = config_of("train.batch_size=64", "train.xla=false")
+    line = describe_automatic(off, TWO, xla=False, shared=0)
+    assert line == "Training in batches of 64"
+
+
+def test_the_size_of_a_large_set_is_the_one_that_the_settings_name():
+    text = automatic.__file__.replace("training/automatic.py", "config.py")
+    with open(text, encoding="utf-8") as file:
+        assert f"64 from {automatic.LARGE_SET:,} training images on" in file.read()
