@@ -50,11 +50,12 @@ def heatmap_png(maps: tf.Tensor, sides: tf.Tensor, size: int) -> tf.Tensor:
         grey = tf.round(255 * tf.clip_by_value(whole, 0.0, 1.0))
         return tf.io.encode_png(tf.cast(grey, tf.uint8))
 
-    return tf.map_fn(
-        lambda case: tf.cond(
-            tf.reduce_min(case[1]) > 0, lambda: draw(case), lambda: tf.constant("")
-        ),
-        (maps, sides),
-        fn_output_signature=tf.TensorSpec([], tf.string),
-        parallel_iterations=AT_ONCE,
-    )
+    with tf.device("CPU"):  # PNG files are only written there.
+        return tf.map_fn(
+            lambda case: tf.cond(
+                tf.reduce_min(case[1]) > 0, lambda: draw(case), lambda: tf.constant("")
+            ),
+            (maps, sides),
+            fn_output_signature=tf.TensorSpec([], tf.string),
+            parallel_iterations=AT_ONCE,
+        )

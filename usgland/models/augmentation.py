@@ -200,9 +200,10 @@ def _mix(
     )
     share = tf.math.divide_no_nan(first, first + second)
     share = tf.maximum(share, 1 - share)
-    partner = tf.random.experimental.stateless_shuffle(
-        tf.range(draw.images), draw.seed()
-    )
+    with tf.device("CPU"):  # Nothing else shuffles.
+        partner = tf.random.experimental.stateless_shuffle(
+            tf.range(draw.images), draw.seed()
+        )
     image_share, label_share = _per_image(share), share[:, None]
     return (
         image_share * images + (1 - image_share) * tf.gather(images, partner),

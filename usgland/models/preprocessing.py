@@ -69,11 +69,12 @@ class Preprocessing(keras.layers.Layer):
         self.allow_empty = allow_empty
 
     def call(self, image_bytes):
-        return tf.map_fn(
-            self.read,
-            image_bytes,
-            fn_output_signature=tf.TensorSpec((self.size, self.size, 1), tf.uint8),
-        )
+        with tf.device("CPU"):
+            return tf.map_fn(
+                self.read,
+                image_bytes,
+                fn_output_signature=tf.TensorSpec((self.size, self.size, 1), tf.uint8),
+            )
 
     def compute_output_spec(self, image_bytes):
         shape = (*image_bytes.shape, self.size, self.size, 1)
@@ -90,14 +91,19 @@ class Preprocessing(keras.layers.Layer):
         )
 
     def normalize(self, grey: tf.Tensor) -> tf.Tensor:
-        """Maps grey levels `(height, width, 1)` in [0, 255] to `(size, size, 1)`."""
-        image = shrink_to_fit(grey, self.size)
-        side = SPECKLE_FILTERS[self.speckle_filter]
-        if side:
-            image = median_filter(image, side)
-        if self.grey_percentiles is not None:
-            image = stretch_grey(image, *self.grey_percentiles)
-        return pad_to_square(image, self.size)
+        """Maps grey levels `(height, width, 1)` in [0, 255] to `(size, size, 1)`.
+
+        On the processor, where it gives the same pixels on every machine: files can
+        only be decoded there, and a GPU counts grey levels in no fixed order.
+        """
+        with tf.device("CPU"):
+            image = shrink_to_fit(grey, self.size)
+            side = SPECKLE_FILTERS[self.speckle_filter]
+            if side:
+                image = median_filter(image, side)
+            if self.grey_percentiles is not None:
+                image = stretch_grey(image, *self.grey_percentiles)
+            return pad_to_square(image, self.size)
 
     def fingerprint(self) -> tuple[str, str]:
         """What a picture depends on beside its file, to know it again in a cache.

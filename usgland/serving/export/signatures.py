@@ -96,6 +96,10 @@ class _Reader:
         return {column["name"]: _missing(_dtype(column)) for column in self.columns}
 
     def files(self, inputs: Tensors) -> Case:
+        with tf.device("CPU"):  # A GPU would be handed every image twice.
+            return self._files(inputs)
+
+    def _files(self, inputs: Tensors) -> Case:
         if self.encoding is not None:
             rows = tf.reduce_max([tf.size(values) for values in inputs.values()])
             inputs = _of_length(rows, inputs)
@@ -141,12 +145,15 @@ class _Reader:
         pictures = form.pop(PIXELS)
         rows = tf.shape(pictures)[0]
         layer = self.preprocessing
-        pixels = tf.map_fn(
-            lambda picture: layer.normalize(grey_of_pixels(picture)),
-            pictures,
-            fn_output_signature=tf.TensorSpec((layer.size, layer.size, 1), tf.uint8),
-            parallel_iterations=AT_ONCE,
-        )
+        with tf.device("CPU"):
+            pixels = tf.map_fn(
+                lambda picture: layer.normalize(grey_of_pixels(picture)),
+                pictures,
+                fn_output_signature=tf.TensorSpec(
+                    (layer.size, layer.size, 1), tf.uint8
+                ),
+                parallel_iterations=AT_ONCE,
+            )
         sides = tf.tile(tf.shape(pictures)[None, 1:3], [rows, 1])
         features = self._form(_of_length(rows, form))
         return Case(pixels, sides, tf.ones([rows, 1]), *features)
