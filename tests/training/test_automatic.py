@@ -8,9 +8,10 @@ from usgland.errors import UserError
 from usgland.training import automatic
 from usgland.training.automatic import (
     batch_size_of,
-    describe_automatic,
+    choose_manner,
     settle_batch,
     sharing_gpus,
+    unrepeatable_told,
     uses_xla,
 )
 
@@ -53,9 +54,10 @@ def test_settings_that_nothing_settled_have_the_batches_of_a_small_set():
         (16, "auto", 2, 0),
         (64, "auto", 1, 0),
         (64, "auto", 0, 0),
-        (64, "auto", 2, 2),
-        (64, "auto", 3, 2),  # three would have 21 and a third images
-        (96, "auto", 3, 3),
+        (64, "auto", 2, 0),  # each would have 32 images
+        (128, "auto", 2, 2),
+        (256, "auto", 3, 2),  # three would have 85 and a third
+        (192, "auto", 3, 3),
         (16, 2, 2, 2),
         (16, 1, 2, 0),
         (16, 1, 0, 0),
@@ -108,20 +110,45 @@ def test_xla_without_its_libraries_is_left_out(monkeypatch):
     assert not uses_xla(config_of("train.batch_size=64"), ["/device:CPU:0"])
 
 
-def test_one_line_says_what_a_gpu_changes_and_a_small_set_needs_none():
+def test_xla_and_shared_batches_exclude_one_another():
+    config = config_of("train.devices=2", "train.batch_size=64", "train.xla=true")
+    with pytest.raises(
+        UserError, match=r"beside train.xla=true, .* Received: 2. Leave"
+    ):
+        sharing_gpus(config, TWO)
+    manner = choose_manner(config_of("train.batch_size=128", "train.xla=true"), TWO)
+    assert (manner.shared, manner.xla) == ([], True)
+    manner = choose_manner(config_of("train.batch_size=128"), TWO)
+    assert (manner.shared, manner.xla) == (TWO, False)
+
+
+def test_one_line_says_what_a_gpu_changes_and_a_small_set_needs_none(monkeypatch):
     small, large = config_of(), config_of("train.batch_size=64")
-    assert describe_automatic(small, TWO, xla=False, shared=0) is None
-    assert describe_automatic(large, [], xla=False, shared=0) is None
-    line = describe_automatic(large, TWO, xla=True, shared=2)
-    assert line == (
-        "Training in batches of 64, shared by 2 GPUs, steps compiled by XLA (two runs "
-        "differ in their last digits; train.xla=false prevents it)"
+    assert choose_manner(small, TWO) == ([], False, None)
+    assert choose_manner(large, []) == ([], False, None)
+    assert choose_manner(large, ["/device:CPU:0"]).line == (
+        "Training: batches of 64, steps compiled by XLA (two runs differ in their last "
+        "digits; train.xla=false prevents it)"
     )
-    line = describe_automatic(large, TWO, xla=False, shared=0)
-    assert line == "Training in batches of 64, without XLA, which does not work here"
-    off = config_of("train.batch_size=64", "train.xla=false")
-    line = describe_automatic(off, TWO, xla=False, shared=0)
-    assert line == "Training in batches of 64"
+    two = choose_manner(config_of("train.batch_size=128"), TWO)
+    assert two.line == "Training: batches of 128, each shared by 2 GPUs"
+    off = choose_manner(config_of("train.batch_size=64", "train.xla=false"), TWO)
+    assert off.line == "Training: batches of 64"
+    monkeypatch.setattr("usgland.training.automatic._xla_works", lambda device: False)
+    without = choose_manner(large, TWO)
+    assert without.line == (
+        "Training: batches of 64, without XLA, which does not work here"
+    )
+
+
+def test_an_operation_that_does_not_repeat_becomes_one_line():
+    message = "Determinism is not yet supported in GPU implementation of DenseBincount."
+    expected = f"this GPU: {message} Start a new run with --set train.xla=true"
+    with pytest.raises(UserError, match=expected) as caught, unrepeatable_told():
+        raise tf.errors.UnimplementedError(None, None, f"{message}\n at node")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(tf.errors.UnimplementedError), unrepeatable_told():
+        raise tf.errors.UnimplementedError(None, None, "no complex numbers")
 
 
 def test_the_size_of_a_large_set_is_the_one_that_the_settings_name():

@@ -1,5 +1,10 @@
 """What `auto` stands for in the settings of training, by machine and training set."""
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from usgland.config import Config
@@ -9,6 +14,20 @@ from usgland.errors import UserError
 SMALL_BATCH, LARGE_BATCH = 16, 64  # images
 LARGE_SET = 5000  # training images
 PREDICTED_AT_ONCE = {"CPU": 32, "GPU": 256}  # images; no result depends on them
+
+
+class Manner(NamedTuple):
+    """How a run is computed on this machine.
+
+    Attributes:
+        shared: The GPUs that share each batch; empty where one device has it.
+        xla: Whether XLA compiles the steps, which then do not repeat to the digit.
+        line: What a GPU changes, to be shown; None where it changes nothing.
+    """
+
+    shared: list[str]
+    xla: bool
+    line: str | None
 
 
 def usable_gpus() -> list[str]:
@@ -54,14 +73,20 @@ def sharing_gpus(config: Config, gpus: list[str]) -> list[str]:
     """
     size, asked = batch_size_of(config), config.train.devices
     if asked == "auto":
-        most = len(gpus) if size >= LARGE_BATCH else 1
-        asked = max((n for n in range(1, most + 1) if size % n == 0), default=1)
-    elif asked > max(1, len(gpus)):
+        most = 1 if config.train.xla is True else min(len(gpus), size // LARGE_BATCH)
+        number = max((n for n in range(1, most + 1) if size % n == 0), default=1)
+        return gpus[:number] if number > 1 else []
+    if asked > 1 and config.train.xla is True:
+        raise UserError(
+            "train.devices: expected 1 beside train.xla=true, as XLA compiles steps "
+            f"of one GPU. Received: {asked}. Leave one of the two out"
+        )
+    if asked > max(1, len(gpus)):
         raise UserError(
             f"train.devices: expected at most the {len(gpus)} GPUs that TensorFlow can "
             f"use here. Received: {asked}. `usgland doctor` says what it sees"
         )
-    elif size % asked:
+    if size % asked:
         raise UserError(
             f"train.batch_size: expected a multiple of train.devices={asked}, so that "
             f"each has as many images. Received: {size}. The nearest is "
@@ -70,11 +95,26 @@ def sharing_gpus(config: Config, gpus: list[str]) -> list[str]:
     return gpus[:asked] if asked > 1 else []
 
 
-def uses_xla(config: Config, gpus: list[str]) -> bool:
+def sharing_scope(
+    gpus: Sequence[str],
+) -> Callable[[], AbstractContextManager[object]]:
+    """Makes contexts in which a model is built, and trained, on all of some GPUs.
+
+    Gradients are added up on the first of them, in a fixed order and without a library
+    of the driver's. Without GPUs a context changes nothing.
+    """
+    if not gpus:
+        return contextlib.nullcontext
+    add = tf.distribute.ReductionToOneDevice(gpus[0])
+    return tf.distribute.MirroredStrategy(gpus, cross_device_ops=add).scope
+
+
+def uses_xla(config: Config, gpus: list[str], *, shared: bool = False) -> bool:
     """Whether XLA compiles the steps; `auto` asks for it where it pays and works."""
     if config.train.xla != "auto":
         return config.train.xla
-    return bool(gpus) and batch_size_of(config) >= LARGE_BATCH and _xla_works(gpus[0])
+    large = batch_size_of(config) >= LARGE_BATCH
+    return large and not shared and bool(gpus) and _xla_works(gpus[0])
 
 
 def _xla_works(device: str) -> bool:
@@ -92,20 +132,43 @@ def _xla_works(device: str) -> bool:
     return True
 
 
-def describe_automatic(
-    config: Config, gpus: list[str], *, xla: bool, shared: int
-) -> str | None:
-    """One line on what a GPU changes in training; None where it changes nothing."""
+def choose_manner(config: Config, gpus: list[str]) -> Manner:
+    """How a run with these settings is computed on this machine.
+
+    Args:
+        config: Gives `train`.
+        gpus: Those of this machine; see `usable_gpus`.
+
+    Raises:
+        UserError: As of `sharing_gpus`.
+    """
+    shared = sharing_gpus(config, gpus)
+    xla = uses_xla(config, gpus, shared=bool(shared))
     size, parts = batch_size_of(config), []
     if gpus and size >= LARGE_BATCH:
         parts.append(f"batches of {size}")
-    if shared > 1:
-        parts.append(f"shared by {shared} GPUs")
+    if shared:
+        parts.append(f"each shared by {len(shared)} GPUs")
     if xla:
         parts.append(
             "steps compiled by XLA (two runs differ in their last digits; "
             "train.xla=false prevents it)"
         )
-    elif gpus and size >= LARGE_BATCH and config.train.xla == "auto":
+    elif parts and not shared and config.train.xla == "auto":
         parts.append("without XLA, which does not work here")
-    return f"Training in {', '.join(parts)}" if parts else None
+    return Manner(shared, xla, f"Training: {', '.join(parts)}" if parts else None)
+
+
+@contextlib.contextmanager
+def unrepeatable_told() -> Iterator[None]:
+    """Makes one line of the error of an operation that does not repeat on a GPU."""
+    try:
+        yield
+    except tf.errors.UnimplementedError as error:
+        if "determinis" not in str(error).lower():
+            raise
+        raise UserError(
+            "Expected operations that give the same digits in every run. Received one "
+            f"that does not on this GPU: {str(error).splitlines()[0]:.200} Start a new "
+            "run with --set train.xla=true: two runs then differ in their last digits"
+        ) from error

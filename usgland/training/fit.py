@@ -19,6 +19,14 @@ from usgland.errors import UserError
 from usgland.files import remove_leftovers, write_json, write_text, write_whole
 from usgland.models.classifier import build_classifier, image_layers, pixels_to_logit
 from usgland.models.clinical import learn_encoding
+from usgland.training.automatic import (
+    batch_size_of,
+    choose_manner,
+    settle_batch,
+    sharing_scope,
+    unrepeatable_told,
+    usable_gpus,
+)
 from usgland.training.averaging import arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state
 from usgland.training.device import (
@@ -61,29 +69,41 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         shutil.rmtree(checkpoint, ignore_errors=True)
         return
     config = settle_precision(load_config(run / runs.CONFIG))
-    prepare_devices(config.train.seed, deterministic=not config.train.xla)
+    manner = choose_manner(config, usable_gpus())
+    if manner.line is not None:
+        console.print(manner.line, highlight=False, soft_wrap=True)
+    prepare_devices(config.train.seed, deterministic=not manner.xla)
+    scope = sharing_scope(manner.shared)
     epochs_done = load_state(checkpoint).epoch
     encoding = None
     if config.model.inputs != "image":
         encoding = learn_encoding(rows[rows["role"] == "train"], config.clinical)
-    with precision(config.train.precision):
+    with scope(), precision(config.train.precision):
         # A checkpoint holds all weights: where they began is no longer needed.
         start = _without_weights(config) if epochs_done else config
         model = build_classifier(start, encoding)
         learned = pixels_to_logit(model)  # Keras scales its loss under float16.
     parts = _read_parts(model, rows, config, console)
     layers = image_layers(model, config)
-    with memory_errors_told(lambda: batch_advice(config.train.batch_size, checkpoint)):
-        state = _train(learned, parts, config, run, layers, epochs_done, console)
+    size, how = batch_size_of(config), (epochs_done, manner.xla, console)
+    with (
+        memory_errors_told(lambda: batch_advice(size, checkpoint)),
+        unrepeatable_told(),
+        scope(),
+    ):
+        state = _train(learned, parts, config, run, layers, *how)
     finished = checkpoint / runs.MODEL
-    size = _save_model(model, config, encoding, finished)
+    model_bytes = _save_model(model, config, encoding, finished)
     environment = describe_environment(config.train.precision) | {
+        "batch_size": size,
+        "gpus_sharing": max(1, len(manner.shared)) if usable_gpus() else 0,
+        "xla": manner.xla,
         "synthetic": bool((rows["synthetic"] == "1").all()),
         "training_seconds": round(state.seconds, 1),
         "epochs": state.epoch,
         "kept_epoch": kept_epoch(state),
         "parameters": model.count_params(),
-        "model_bytes": size,
+        "model_bytes": model_bytes,
         "seconds_per_image": _seconds_per_image(learned, parts[1]),
     }
     write_json(run / runs.ENVIRONMENT, environment)
@@ -114,6 +134,7 @@ def _train(
     run: Path,
     layers: list[str],
     epochs_done: int,
+    xla: bool,
     console: Console,
 ) -> State:
     """Trains to the last epoch, with a line and the files of a run after each."""
@@ -144,6 +165,7 @@ def _train(
             image_layers=layers,
             on_epoch=on_epoch,
             on_steps=bar.show_steps,
+            xla=xla,
         )
     write_history(state.history, run / runs.HISTORY)
     best = f"the best by {settings.monitor} (*)"
@@ -185,7 +207,7 @@ def prepare_run(
     temporary = run.with_name(f".{run.name}-{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        write_text(temporary / runs.CONFIG, dump_config(settle_precision(config)))
+        write_text(temporary / runs.CONFIG, dump_config(_settled(config, splits)))
         with write_whole(temporary / runs.SPLITS) as path:
             splits.to_csv(path, index=False)
         if folds:
@@ -198,6 +220,12 @@ def prepare_run(
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _settled(config: Config, splits: pd.DataFrame) -> Config:
+    """The settings of a new run without what depends on machine and set."""
+    images = int((splits["role"] == "train").sum()) if "role" in splits else len(splits)
+    return settle_batch(settle_precision(config), images, gpus=len(usable_gpus()))
 
 
 def _save_model(

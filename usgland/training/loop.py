@@ -16,6 +16,7 @@ from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
+from usgland.training.automatic import batch_size_of, usable_gpus
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
 from usgland.training.gradient_step import Outcome, make_step, make_steps
@@ -38,6 +39,8 @@ def train(
     image_layers: Sequence[str],
     on_epoch: Callable[[State], None],
     on_steps: Callable[[int, int, int, float], None] = lambda *progress: None,
+    xla: bool = False,
+    augment_in_step: bool | None = None,
 ) -> State:
     """Trains `model` from the newest checkpoint in `folder` to the last epoch.
 
@@ -51,6 +54,9 @@ def train(
         on_epoch: Called with the state after each epoch.
         on_steps: Called every now and then in an epoch, with its number from 0, the
             steps done and all steps of it, and the mean loss so far.
+        xla: Whether XLA compiles the steps.
+        augment_in_step: Whether images are changed where the network is, not while
+            batches are made; None: on a GPU.
 
     Returns:
         The last state; `model` has the kept weights.
@@ -60,7 +66,8 @@ def train(
     """
     settings = config.train
     state = load_state(folder)
-    batches = _Batches(train_part, config)
+    in_step = bool(usable_gpus()) if augment_in_step is None else augment_in_step
+    batches = _Batches(train_part, config, augment_in_step=in_step)
     total = settings.frozen_epochs + settings.epochs
     average = WeightAverage(model, settings.ema_momentum)
     metrics = training_metrics(from_logits=True)
@@ -73,8 +80,15 @@ def train(
         frozen = state.epoch < settings.frozen_epochs
         if frozen is not compiled_frozen:
             _compile(model, config, batches.steps, image_layers, frozen=frozen)
-            step = make_step(model, loss, average, batch_size=batches.size)
-            steps = make_steps(step, xla=settings.xla)
+            step = make_step(
+                model,
+                loss,
+                average,
+                batch_size=batches.size,
+                augment=batches.later,
+                xla=xla,
+            )
+            steps = make_steps(step)
             compiled_frozen = frozen
         if not restored:
             _restore(model, average, state)
@@ -109,19 +123,35 @@ def kept_epoch(state: State) -> int:
 
 
 class _Batches:
-    """The batches of each epoch of one training part."""
+    """The batches of each epoch of one training part.
 
-    def __init__(self, part: Part, config: Config):
+    keras-cv's RandAugment keeps random state, draws in order and follows the other
+    changes: with it all of them stay here, on the processor.
+
+    Attributes:
+        later: What the step does to the pixels, or None.
+        size: Images a batch.
+        steps: Batches an epoch.
+    """
+
+    def __init__(self, part: Part, config: Config, *, augment_in_step: bool):
         self._config = config
         self._labels = part.labels
         self._weights = _image_weights(part.labels, config.train.class_weights)
-        self._augment = make_augment(config.augmentation)
+        augment, has_images = make_augment(config.augmentation), part.pixels is not None
+        in_step = (
+            augment_in_step and has_images and not config.augmentation.rand_augment
+        )
+        self.later = augment if in_step else None
+        self._augment = None if in_step else augment
         self._pixels = None
         with tf.device("CPU"):
             if part.pixels is not None:
                 self._pixels = pictures_of(part.pixels).gather
             self._form = make_form_batches(part, config.model)
-        self.size = min(config.train.batch_size, len(part.labels))
+        # As many for each of the devices that share them.
+        self.size = min(batch_size_of(config), len(part.labels))
+        self.size -= self.size % tf.distribute.get_strategy().num_replicas_in_sync
         self.steps = len(part.labels) // self.size
 
     def of_epoch(self, epoch: int) -> tf.data.Dataset:
@@ -132,7 +162,7 @@ class _Batches:
             self._weights,
             self._augment,
             form=self._form,
-            batch_size=settings.batch_size,
+            batch_size=self.size,
             seed=settings.seed,
             epoch=epoch,
         )

@@ -1,8 +1,10 @@
 """Optimizers and the learning rates of their steps."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from usgland.config import Config, TrainSettings
 from usgland.models.fusion import IMAGE_SIDE
@@ -41,10 +43,12 @@ def make_optimizer(
 def _optimizer(
     settings: TrainSettings, peak: float, steps: int, *, frozen: bool
 ) -> keras.optimizers.Optimizer:
-    options = {
+    # Of the sum of the gradients of all devices each is handed its part; `make_step`.
+    parts = tf.distribute.get_strategy().num_replicas_in_sync
+    options: dict[str, Any] = {
         "learning_rate": _learning_rate(settings, peak, steps, frozen=frozen),
         "weight_decay": settings.weight_decay or None,
-        "global_clipnorm": settings.clip_norm,
+        "global_clipnorm": settings.clip_norm and settings.clip_norm / parts,
     }
     if settings.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(momentum=settings.momentum, **options)
