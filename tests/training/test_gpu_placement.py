@@ -1,5 +1,6 @@
 """What a GPU is given to do: nothing that raises there once runs must repeat."""
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -7,8 +8,12 @@ from tests.graph_ops import raising_on_a_gpu, without_gpu_kernel
 from usgland.config import load_config
 from usgland.explanation.heatmap_graph import gradcam_of, heatmap_png
 from usgland.models.augmentation import make_augment
-from usgland.models.classifier import build_classifier
+from usgland.models.classifier import build_classifier, pixels_to_logit
 from usgland.models.preprocessing import Preprocessing
+from usgland.training.averaging import WeightAverage
+from usgland.training.device import precision
+from usgland.training.gradient_step import make_step
+from usgland.training.optimizers import make_optimizer
 
 EVERYTHING = (
     "augmentation={vertical_flip: true, aspect: 0.1, gamma: 0.2, noise: 0.1, "
@@ -80,3 +85,40 @@ def test_a_heat_map_runs_on_a_gpu_and_its_picture_is_written_on_the_processor():
     graph = graph_of(explain, features, features, spec(BATCH, 2, dtype=tf.int32))
     assert raising_on_a_gpu(graph) == set()
     assert without_gpu_kernel(graph) == set()
+
+
+@pytest.mark.parametrize(
+    "policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_bfloat16"]
+)
+def test_a_step_of_the_default_network_runs_whole_on_a_gpu_and_repeats(policy):
+    graph = step_graph("squeezenet1_1", policy)
+    assert raising_on_a_gpu(graph) == set()
+    assert without_gpu_kernel(graph) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "vgg16", "resnet101"])
+def test_a_step_of_the_other_networks_runs_on_a_gpu_and_repeats(backbone, policy):
+    graph = step_graph(backbone, policy)
+    assert raising_on_a_gpu(graph) == set()
+    assert without_gpu_kernel(graph) == set()
+
+
+def step_graph(backbone, policy):
+    settings = (f"model.backbone={backbone}", "model.weights=null", "train.clip_norm=1")
+    config = load_config(None, [*settings, f"preprocessing.image_size={SIZE}"])
+    with precision(policy):
+        network = pixels_to_logit(build_classifier(config))
+    network.compile(make_optimizer(config, 10, [], frozen=False))
+    network.optimizer.build(network.trainable_variables)
+    step = make_step(
+        network,
+        keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
+        WeightAverage(network, 0.99),
+        batch_size=BATCH,
+        augment=make_augment(config.augmentation),
+    )
+    pixels = spec(BATCH, SIZE, SIZE, 1, dtype=tf.uint8)
+    labels, weights = spec(BATCH, 1), spec(BATCH)
+    return graph_of(step, pixels, labels, weights, spec(2, dtype=tf.int32))

@@ -1,6 +1,7 @@
 """Augmentation in the step, and GPUs that share a batch: processors in their place."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.graph_ops import raising_on_a_gpu, without_gpu_kernel
 from usgland.config import load_config
 from usgland.data.kept_pictures import pictures_of
 from usgland.data.pipeline import make_batches
 from usgland.models.augmentation import make_augment
-from usgland.training.averaging import WeightAverage, arrays_of
+from usgland.training.averaging import arrays_of
 from usgland.training.device import precision
 from usgland.training.gradient_step import make_step
 from usgland.training.loop import train
-from usgland.training.optimizers import make_optimizer
 from usgland.training.parts import Form, Part
 
 SIZE, IMAGES, BATCH = 16, 24, 8
@@ -31,6 +30,8 @@ STILL = (
     "augmentation={horizontal_flip: false, rotation_degrees: 0, zoom: 0, translation: "
     "0, brightness: 0, contrast: 0, blur_pixels: 0}"
 )
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def config_of(*overrides):
@@ -150,61 +151,13 @@ def test_xla_compiles_the_step_but_not_the_augmentation(tmp_path):
     assert_close(plain, compiled, 1e-4)
 
 
-@pytest.mark.parametrize(
-    "policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_bfloat16"]
-)
-def test_a_step_of_the_default_network_runs_whole_on_a_gpu_and_repeats(policy):
-    config = config_of(f"train.precision={policy}", "model.weights=null")
-    graph = step_graph(config, "squeezenet1_1")
-    assert raising_on_a_gpu(graph) == set()
-    assert without_gpu_kernel(graph) == set()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "vgg16", "resnet101"])
-def test_a_step_of_the_other_networks_runs_on_a_gpu_and_repeats(backbone, policy):
-    graph = step_graph(config_of(f"train.precision={policy}"), backbone)
-    assert raising_on_a_gpu(graph) == set()
-    assert without_gpu_kernel(graph) == set()
-
-
-def step_graph(config, backbone):
-    from usgland.models.classifier import build_classifier, pixels_to_logit
-
-    settings = [
-        f"model.backbone={backbone}",
-        "model.weights=null",
-        "train.clip_norm=1",
-        f"train.precision={config.train.precision}",
-        "preprocessing.image_size=64",
-    ]
-    config = load_config(None, settings)
-    with precision(config.train.precision):
-        network = pixels_to_logit(build_classifier(config))
-    network.compile(make_optimizer(config, 10, [], frozen=False))
-    network.optimizer.build(network.trainable_variables)
-    step = make_step(
-        network,
-        keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
-        WeightAverage(network, 0.99),
-        batch_size=BATCH,
-        augment=make_augment(config.augmentation),
-    )
-    specs = [((64, 64, 1), "uint8"), ((1,), "float32"), ((), "float32")]
-    specs = [tf.TensorSpec((BATCH, *shape), dtype) for shape, dtype in specs]
-    return (
-        tf.function(step)
-        .get_concrete_function(*specs, tf.TensorSpec((2,), tf.int32))
-        .graph
-    )
-
-
 def two_processors(*overrides, still=True):
     """What one device and two that share each batch come to, in a process anew."""
     settings = json.dumps([*overrides, *([STILL] if still else [])])
     command = [sys.executable, __file__, settings]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=ENVIRONMENT
+    )
     one, two = json.loads(answer.stdout.splitlines()[-1])
     return one, two
 
