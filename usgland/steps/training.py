@@ -40,6 +40,7 @@ from usgland.steps.companions import (
 )
 from usgland.steps.models import load_model
 from usgland.steps.prediction import predict, write_predictions
+from usgland.training.automatic import settle_batch, usable_gpus
 from usgland.training.device import taken_precision
 from usgland.training.fit import fit_run, prepare_run
 from usgland.training.predict import predict_rows
@@ -153,6 +154,9 @@ def cross_validate(
         for fold in sorted(rows["fold"].unique())
     }
     if is_new:
+        # All folds are to have one batch size, though one may have fewer images.
+        fewest = min((r["role"] == "train").sum() for r in rounds.values())
+        config = settle_batch(config, int(fewest), gpus=len(usable_gpus()))
         prepare_run(run, config, splits_table(rows), folds=True)
     with runs.removed_if_empty(run, is_new):
         if has_companions(config):

@@ -13,7 +13,7 @@ from usgland.errors import UserError
 # A recipe is never changed for speed where training takes minutes anyway.
 SMALL_BATCH, LARGE_BATCH = 16, 64  # images
 LARGE_SET = 5000  # training images
-PREDICTED_AT_ONCE = {"CPU": 32, "GPU": 256}  # images; no result depends on them
+PREDICTED_AT_ONCE = 256  # images, on a GPU
 
 
 class Manner(NamedTuple):
@@ -33,6 +33,11 @@ class Manner(NamedTuple):
 def usable_gpus() -> list[str]:
     """Names of the GPUs that TensorFlow computes on, e.g. `/device:GPU:0`."""
     return [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+
+
+def predicted_at_once(of_processor: int) -> int:
+    """Cases of a batch of validation or prediction, on which no result depends."""
+    return PREDICTED_AT_ONCE if usable_gpus() else of_processor
 
 
 def settle_batch(config: Config, images: int, *, gpus: int) -> Config:

@@ -16,7 +16,7 @@ from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
-from usgland.training.automatic import batch_size_of, usable_gpus
+from usgland.training.automatic import batch_size_of, predicted_at_once, usable_gpus
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
 from usgland.training.gradient_step import Outcome, make_step, make_steps
@@ -103,7 +103,7 @@ def train(
         if config.augmentation.mixup:  # An image has no single label to be scored by.
             row |= {metric.name: math.nan for metric in metrics}
         with average.in_place():
-            judged = _row(judge(), metrics, VALIDATION_BATCH)
+            judged = _row(judge(), metrics, predicted_at_once(VALIDATION_BATCH))
             row |= {f"val_{name}": value for name, value in judged.items()}
             _note_epoch(state, row, model, config, time.monotonic() - start)
         state.weights["model"] = arrays_of(model.variables)
@@ -214,7 +214,9 @@ def _make_judge(
 ) -> Callable[[], Outcome]:
     """What runs the model on the cases that judge an epoch, in one traced graph."""
     labels = part.labels.astype("float32")[:, None]
-    dataset = ordered_batches(part.inputs(), VALIDATION_BATCH, labels)
+    dataset = ordered_batches(
+        part.inputs(), predicted_at_once(VALIDATION_BATCH), labels
+    )
 
     @tf.function(input_signature=[dataset.element_spec])
     @tf.autograph.experimental.do_not_convert

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from usgland.data.kept_pictures import ordered_batches
 from usgland.models.classifier import pixels_to_logit
+from usgland.training.automatic import predicted_at_once
 from usgland.training.device import is_out_of_memory
 from usgland.training.parts import Part, read_part
 
@@ -67,7 +68,7 @@ def apply_network(network: keras.Model, inputs: Any) -> np.ndarray:
 
     Where the memory of the device is too small for a batch, by halves of it.
     """
-    batch = BATCH
+    batch = predicted_at_once(BATCH)
     while True:
         try:
             return network.predict(ordered_batches(inputs, batch), verbose=0)
