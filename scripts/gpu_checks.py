@@ -208,7 +208,7 @@ def fit(name: str, *more: str) -> Check:
 def predict(place: Place) -> str:
     run = str(place.runs / "float32")
     place.command("predict", run, "--manifest", str(place.manifest))
-    (path,) = (place.runs / "float32").glob("predictions-*.csv")
+    path = place.runs / "float32/predictions-manifest.csv"
     return f"{len(path.read_text().splitlines()) - 1} images"
 
 
