@@ -8,15 +8,17 @@ leave out checks of the header, grey stretch and calibration. It also prints the
 time of each of our stages.
 
 `train`: an epoch of SqueezeNet 1.1 at 224 pixels as `usgland fit` runs it, over a plain
-PyTorch loop (channels last, AdamW). Both flip, turn, zoom, shift, scale grey and blur;
-PyTorch by torchvision, image by image in one worker. It leaves out metrics, the moving
-average, validation (of 16 images) and checkpoints, which ours has.
+PyTorch loop (channels last, AdamW). Both flip, turn, zoom, shift, scale grey and blur
+half of the images, a batch at a time, beside the step: ours in tf.data, PyTorch's by
+affine_grid and grid_sample in one worker. It leaves out metrics, the moving average,
+validation (of 16 images) and checkpoints, which ours has.
 
-`pipeline`: `fit` over the same step on one batch in memory.
+`pipeline`: the steps of `fit` on a batch in memory, over the same with its batches.
 
 A ratio is of times: the median over rounds in which both took their turns, who first
 in turns, with quartiles. The others have a process and an environment of their own,
-made in build/anchors at the first run from the package index (several GB).
+made in build/anchors at the first run from the package index. A PyTorch without CUDA
+does; where the index has none for the platform, the other comes (several GB).
 """
 
 import argparse
@@ -30,7 +32,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ANCHORS = Path(__file__).parent.parent / "build" / "anchors"
-PACKAGES = ("torch", "torchvision", "onnxruntime", "openvino", "opencv-python-headless")
+PACKAGES = ("torch", "numpy", "onnxruntime", "openvino", "opencv-python-headless")
 SIZE, THREADS, IMAGES = 224, 2, 192
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 Row = tuple[str, list[float], list[float]]  # what, seconds of ours and of the other
@@ -85,21 +87,8 @@ def file_turn(folder: Path, file: str, runtime: str) -> Callable[[], object]:
 def torch_turn(folder: Path, batch: int, precision: str) -> Callable[[], object]:
     """An epoch of a plain PyTorch loop."""
     import torch
-    import torchvision
-    from torchvision.transforms import v2
 
     torch.set_num_threads(THREADS)
-    blur = v2.GaussianBlur(7, (0.45, 1.5))
-    bilinear = v2.InterpolationMode.BILINEAR
-    transform = v2.Compose(
-        [
-            v2.ToDtype(torch.float32, scale=True),
-            v2.RandomHorizontalFlip(),
-            v2.RandomAffine(10, (0.1, 0.1), (1 / 1.45, 1.45), interpolation=bilinear),
-            v2.ColorJitter(brightness=0.1, contrast=0.4),
-            v2.RandomApply([blur], 0.5),
-        ]
-    )
     pixels = torch.randint(0, 256, (IMAGES, 1, SIZE, SIZE), dtype=torch.uint8)
     loader = torch.utils.data.DataLoader(
         range(IMAGES),
@@ -107,25 +96,87 @@ def torch_turn(folder: Path, batch: int, precision: str) -> Callable[[], object]
         shuffle=True,
         num_workers=1,
         persistent_workers=True,
-        collate_fn=lambda chosen: (
-            torch.stack([transform(pixels[one]).expand(3, -1, -1) for one in chosen]),
-            torch.tensor(chosen) % 2.0,
-        ),
+        collate_fn=lambda rows: (torch_augment(pixels[rows]), torch.tensor(rows) % 2.0),
     )
-    model = torchvision.models.squeezenet1_1(num_classes=1)
-    model = model.to(memory_format=torch.channels_last)
+    model = torch_squeezenet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-5)
     dtype, loss_of = getattr(torch, precision), torch.nn.BCEWithLogitsLoss()
 
     def turn() -> None:
         for images, labels in loader:
+            images = images.expand(-1, 3, -1, -1)
+            images = images.contiguous(memory_format=torch.channels_last)
             optimizer.zero_grad()
             with torch.autocast("cpu", dtype, enabled=precision != "float32"):
-                logits = model(images.contiguous(memory_format=torch.channels_last))
+                logits = model(images)
             loss_of(logits[:, 0].float(), labels).backward()
             optimizer.step()
 
     return turn
+
+
+def torch_augment(pixels):
+    """What the recipe does to a batch, uint8 `(batch, 1, size, size)`, in PyTorch."""
+    import torch
+    from torch.nn import functional
+
+    size = len(pixels)
+
+    def uniform(low: float, high: float):
+        return torch.empty(size).uniform_(low, high)
+
+    angle, zoom = uniform(-0.175, 0.175), torch.exp(uniform(-0.37, 0.37))
+    flip = torch.sign(uniform(-1, 1))
+    sine, cosine = torch.sin(angle) / zoom, torch.cos(angle) / zoom
+    rows = [flip * cosine, -flip * sine, uniform(-0.2, 0.2)]
+    rows += [sine, cosine, uniform(-0.2, 0.2)]
+    grid = functional.affine_grid(
+        torch.stack(rows, 1).reshape(-1, 2, 3), list(pixels.shape), align_corners=False
+    )
+    images = functional.grid_sample(pixels.float(), grid, align_corners=False)
+    contrast = uniform(0.6, 1.4)[:, None, None, None]
+    mean = images.mean((1, 2, 3), keepdim=True)
+    shift = 255 * uniform(-0.1, 0.1)[:, None, None, None]
+    images = images * contrast + (mean * (1 - contrast) + shift)
+    chosen = torch.rand(size) < 0.5
+    sigma = 1.5 * torch.empty(()).uniform_(0.3, 1.0)
+    kernel = torch.exp(-((torch.arange(-3, 4) / sigma) ** 2) / 2)
+    kernel = kernel / kernel.sum()
+    blurred = functional.pad(images[chosen], (3, 3, 3, 3), "reflect")
+    blurred = functional.conv2d(blurred, kernel.reshape(1, 1, 7, 1))
+    blurred = functional.conv2d(blurred, kernel.reshape(1, 1, 1, 7))
+    share = uniform(0.0, 1.0)[chosen][:, None, None, None]
+    images[chosen] += share * (blurred - images[chosen])
+    return images.clamp(0, 255) - 115
+
+
+def torch_squeezenet():
+    """SqueezeNet 1.1 with one logit, in PyTorch."""
+    import torch
+    from torch import nn
+
+    class Fire(nn.Module):
+        def __init__(self, channels: int, squeeze: int, expand: int):
+            super().__init__()
+            self.squeeze = nn.Conv2d(channels, squeeze, 1)
+            self.narrow = nn.Conv2d(squeeze, expand, 1)
+            self.wide = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+        def forward(self, x):
+            x = self.squeeze(x).relu_()
+            return torch.cat([self.narrow(x).relu_(), self.wide(x).relu_()], 1)
+
+    def pool() -> nn.Module:
+        return nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    return nn.Sequential(
+        *(nn.Conv2d(3, 64, 3, 2), nn.ReLU(inplace=True), pool()),
+        *(Fire(64, 16, 64), Fire(128, 16, 64), pool()),
+        *(Fire(128, 32, 128), Fire(256, 32, 128), pool()),
+        *(Fire(256, 48, 192), Fire(384, 48, 192)),
+        *(Fire(384, 64, 256), Fire(512, 64, 256)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(512, 1)),
+    )
 
 
 def start_others(folder: Path) -> tuple[subprocess.Popen, Callable[..., float]]:
@@ -281,27 +332,46 @@ def part_pipeline(
     from usgland.data.pipeline import make_batches, without_tuning
     from usgland.models.augmentation import make_augment
     from usgland.models.classifier import build_classifier, pixels_to_logit
-    from usgland.models.metrics import training_metrics
+    from usgland.training.averaging import WeightAverage
+    from usgland.training.device import precision
+    from usgland.training.gradient_step import make_step, make_steps
 
     config, rng = load_config(None, []), np.random.default_rng(0)
-    shape = (IMAGES, SIZE, SIZE, 1)
-    given = (pictures_of(rng.integers(0, 256, shape, dtype=np.uint8)).gather,)
-    given += (np.arange(IMAGES) % 2, np.ones(IMAGES), make_augment(config.augmentation))
+    pixels = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 1), dtype=np.uint8)
+    part = (pictures_of(pixels).gather, np.arange(IMAGES) % 2, np.ones(IMAGES))
+    part += (make_augment(config.augmentation),)
     size = config.train.batch_size
-    model = pixels_to_logit(build_classifier(config))
-    model.compile("adamw", "mse", metrics=training_metrics(from_logits=True))
+    for name, policy in PRECISIONS.items():
+        with precision(policy):
+            model = pixels_to_logit(build_classifier(config))
+        model.compile("adamw")
+        model.optimizer.build(model.trainable_variables)
+        loss = keras_loss()
+        average = WeightAverage(model, config.train.ema_momentum)
+        steps = make_steps(make_step(model, loss, average, batch_size=size), xla=False)
 
-    def fit(dataset: tf.data.Dataset | None = None) -> None:
-        if dataset is None:
-            dataset = make_batches(*given, batch_size=size, seed=0, epoch=0)
-        model.fit(dataset, shuffle=False, verbose=0)
+        def epoch(dataset: tf.data.Dataset | None = None, steps=steps) -> None:
+            if dataset is None:
+                dataset = make_batches(*part, batch_size=size, seed=0, epoch=0)
+            steps(iter(dataset), IMAGES // size)
 
-    batch = next(iter(make_batches(*given, batch_size=size, seed=0, epoch=0)))
-    held = without_tuning(tf.data.Dataset.from_tensors(batch).repeat(IMAGES // size))
-    yield (
-        "epoch with its pipeline, over the same steps on a batch in memory",
-        *in_turns(rounds // 5 + 2, fit, lambda: seconds(lambda: fit(held))),
-    )
+        batch = next(iter(make_batches(*part, batch_size=size, seed=0, epoch=0)))
+        held = tf.data.Dataset.from_tensors(batch).repeat(IMAGES // size)
+        held = without_tuning(held)
+        yield (
+            f"steps on a batch in memory, {name}, over those with their pipeline",
+            *in_turns(
+                rounds // 5 + 2,
+                lambda epoch=epoch, held=held: epoch(held),
+                lambda epoch=epoch: seconds(epoch),
+            ),
+        )
+
+
+def keras_loss() -> object:
+    import keras
+
+    return keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
 
 
 PARTS = {"bytes": part_bytes, "train": part_train, "pipeline": part_pipeline}

@@ -140,7 +140,9 @@ class PixelScaling(keras.layers.Layer):
         ones = keras.ops.ones((1, 1, 1, 3), self.compute_dtype)
         offset = keras.ops.cast(self.offset, self.compute_dtype)
         grey = keras.ops.cast(pixels, self.compute_dtype)
-        return self.scale * keras.ops.conv(grey, ones) + offset
+        channels = keras.ops.conv(grey, ones)
+        # Without a product between them, TensorFlow joins the sum to the convolution.
+        return (channels if self.scale == 1 else self.scale * channels) + offset
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 3)
