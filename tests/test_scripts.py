@@ -3,9 +3,11 @@
 The Python scripts beside them are only imported, but for what needs other packages.
 """
 
+import os
 import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -379,3 +381,23 @@ def test_what_a_script_imports_exists(path):
             raise
         pytest.skip(f"needs {error.name}")
     assert callable(names["main"])
+
+
+@pytest.mark.slow
+def test_a_machine_without_a_gpu_is_told_that_nothing_was_checked():
+    command = [sys.executable, ROOT / "scripts/gpu_checks.py"]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run(
+        command, env=hidden, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "nothing was checked" in done.stdout
+
+
+@pytest.mark.slow
+def test_every_check_of_a_gpu_passes_on_a_processor_in_its_place():
+    command = [sys.executable, ROOT / "scripts/gpu_checks.py", "--cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout
+    assert done.stdout.count("| passed |") == 14
