@@ -1,8 +1,10 @@
 """The learned part of an exported model: from what it is fed to what it answers."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from usgland.explanation.contributions import contributions_graph
@@ -15,6 +17,9 @@ VERSION = "model_version"
 HEATMAP = "heatmap_bytes"
 CONTRIBUTION = "contribution_"  # and the column
 LABELS = ("benign", "malignant")
+# Bytes of weights up to which a network has them as constants. Each signature that is
+# used keeps its own copy of these.
+MOST_CONSTANT = 20_000_000
 
 
 class Decision(NamedTuple):
@@ -44,9 +49,9 @@ class Network:
         self.head = classifier.pooled_to_logit(model)
         self.has_image, self.has_form = PREPROCESSING in names, ENCODING in names
         if self.has_image:
-            self.to_map = classifier.pixels_to_feature_map(model)
-            self.pool = model.get_layer(classifier.POOLED)
             self.size = model.get_layer(PREPROCESSING).size
+            self.to_map = constant_network(classifier.pixels_to_feature_map(model))
+            self.pool = model.get_layer(classifier.POOLED)
         if self.has_form:
             encoding = model.get_layer(ENCODING)
             self.columns = list(dict.fromkeys(encoding.feature_columns()))
@@ -80,7 +85,7 @@ class Network:
     def _feature_map(self, case: Case) -> tf.Tensor | None:
         if not self.has_image:
             return None
-        return self.to_map(tf.cast(case.pixels, tf.float32), training=False)
+        return self.to_map(tf.cast(case.pixels, tf.float32))
 
     def _pooled(self, feature_map: tf.Tensor) -> tf.Tensor:
         return tf.cast(self.pool(feature_map), tf.float32)
@@ -105,3 +110,22 @@ class Network:
             LABEL: tf.gather(tf.constant(LABELS), tf.cast(malignant, tf.int32)),
             VERSION: tf.fill(tf.shape(logit), self.version),
         }
+
+
+def constant_network(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A small network as one function, which all signatures call, of constant weights.
+
+    TensorFlow brings constants into the order that the processor's convolutions want
+    once, and variables in every call.
+    """
+    parts = network.trainable_variables, network.non_trainable_variables
+    arrays = [[np.asarray(variable) for variable in part] for part in parts]
+    if sum(array.nbytes for part in arrays for array in part) > MOST_CONSTANT:
+        return lambda pixels: network(pixels, training=False)
+
+    def call(pixels: tf.Tensor) -> tf.Tensor:
+        weights = [[tf.constant(array) for array in part] for part in arrays]
+        return network.stateless_call(*weights, pixels, training=False)[0]
+
+    spec = tf.TensorSpec(network.input.shape, tf.float32)
+    return tf.function(call, input_signature=[spec])
