@@ -17,8 +17,9 @@ validation (of 16 images) and checkpoints, which ours has.
 
 A ratio is of times: the median over rounds in which both took their turns, who first
 in turns, with quartiles. The others have a process and an environment of their own,
-made in build/anchors at the first run from the package index. A PyTorch without CUDA
-does; where the index has none for the platform, the other comes (several GB).
+made in build/anchors from the package index: what a part needs, at its first run. A
+PyTorch without CUDA does; where the index has none for the platform, the other comes
+(several GB).
 """
 
 import argparse
@@ -28,13 +29,19 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 ANCHORS = Path(__file__).parent.parent / "build" / "anchors"
-PACKAGES = ("torch", "numpy", "onnxruntime", "openvino", "opencv-python-headless")
+# What the others of a part need.
+PACKAGES = {
+    "bytes": ("onnxruntime", "openvino", "opencv-python-headless"),
+    "train": ("torch", "numpy"),
+}
 SIZE, THREADS, IMAGES = 224, 2, 192
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+DCT = "INTEGER_ACCURATE"
 Row = tuple[str, list[float], list[float]]  # what, seconds of ours and of the other
 
 
@@ -179,13 +186,20 @@ def torch_squeezenet():
     )
 
 
-def start_others(folder: Path) -> tuple[subprocess.Popen, Callable[..., float]]:
+def start_others(
+    folder: Path, parts: Iterable[str]
+) -> tuple[subprocess.Popen, Callable[..., float]]:
     """Their process, and what asks it for a turn and says its seconds."""
     python = ANCHORS / "bin" / "python"
     if not python.exists():
-        print(f"Installing {', '.join(PACKAGES)} into {ANCHORS}", flush=True)
         venv.create(ANCHORS, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", *PACKAGES]
+    packages = [name for part in parts for name in PACKAGES.get(part, ())]
+    ask_version = "import sys; from importlib.metadata import version\n"
+    ask_version += "for name in sys.argv[1:]: version(name)"
+    asked = subprocess.run([python, "-c", ask_version, *packages], capture_output=True)
+    if asked.returncode:
+        print(f"Installing {', '.join(packages)} into {ANCHORS}", flush=True)
+        install = [python, "-m", "pip", "install", "--quiet", *packages]
         subprocess.run(install, check=True)
     process = subprocess.Popen(
         [python, __file__, "--turns", folder],
@@ -227,7 +241,8 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     from usgland.config import load_config
     from usgland.models.classifier import build_classifier, pixels_to_logit
     from usgland.models.decoding import decode_grey
-    from usgland.serving.export.answer_network import Decision
+    from usgland.models.preprocessing import pad_to_square, shrink_to_fit, stretch_grey
+    from usgland.serving.export.answer_network import Decision, constant_network
     from usgland.serving.export.signatures import make_module
 
     rng = np.random.default_rng(0)
@@ -238,7 +253,7 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     for mode, kind in (("L", "png"), ("RGB", "png"), ("L", "jpeg"), ("RGB", "jpeg")):
         picture.convert(mode).save(folder / f"{mode}.{kind}", quality=90)
     model = build_classifier(load_config(None, []))
-    learned, layer = pixels_to_logit(model), model.get_layer("preprocessing")
+    learned = pixels_to_logit(model)
     specs = [tf.TensorSpec([None, SIZE, SIZE, 1])]
     network = tf.function(lambda pixels: learned(pixels, training=False), specs)
     tf2onnx.convert.from_function(
@@ -247,8 +262,16 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     module, signatures = make_module(model, Decision(1.0, 0.0, 0.5), "x/1")
     tf.saved_model.save(module, str(folder / "saved"), signatures=signatures)
     served = tf.saved_model.load(str(folder / "saved")).signatures["serving_default"]
-    decode = tf.function(decode_grey, [tf.TensorSpec([], tf.string)])
-    normalize = tf.function(layer.normalize, [tf.TensorSpec([None, None, 1])])
+    file, grey = tf.TensorSpec([], tf.string), tf.TensorSpec([None, None, 1], tf.uint8)
+    nothing, decode = (
+        tf.function(call, input_signature=[file]) for call in (tf.identity, decode_grey)
+    )
+    shrink = tf.function(lambda x: shrink_to_fit(x, SIZE), input_signature=[grey])
+    stretch = tf.function(
+        lambda x: pad_to_square(stretch_grey(x, 1.0, 99.0), SIZE),
+        input_signature=[grey],
+    )
+    constant = constant_network(learned)
     for path in sorted([*folder.glob("*.png"), *folder.glob("*.jpeg")]):
         content = tf.constant(path.read_bytes())
         for runtime in ("ONNX Runtime", "OpenVINO"):
@@ -261,15 +284,26 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
                     lambda turn=("bytes", path.name, runtime): ask(*turn),
                 ),
             )
-        grey = decode(content)
-        pixels = tf.cast(normalize(grey)[None], tf.float32)
-        for name, stage, given in (
-            ("decode to grey", decode, content),
-            ("shrink, stretch, pad", normalize, grey),
-            ("network", network, pixels),
-        ):
-            least = min(seconds(lambda f=stage, x=given: f(x)) for _ in range(rounds))
-            print(f"  {path.name}: {name} {1000 * least:.1f} ms", flush=True)
+        raw = partial(tf.io.decode_png, channels=1 if path.stem == "L" else 3)
+        if path.suffix == ".jpeg":
+            raw = partial(tf.io.decode_jpeg, **raw.keywords, dct_method=DCT)
+        levels = tf.cast(decode(content), tf.uint8)
+        small = shrink(levels)
+        pixels = tf.cast(stretch(small)[None], tf.float32)
+        stages: dict[str, Callable[[], object]] = {
+            "nothing, the call itself": partial(nothing, content),
+            "TensorFlow's own decoder": partial(raw, content),
+            "header, decoder, grey": partial(decode, content),
+            "shrink": partial(shrink, levels),
+            "percentiles, stretch, pad": partial(stretch, small),
+            "network": partial(constant, pixels),
+        }
+        times: dict[str, list[float]] = {name: [] for name in stages}
+        for _ in range(rounds):
+            for name, stage in stages.items():
+                times[name].append(1000 * seconds(stage))
+        for name, part in times.items():
+            print(f"  {path.name}: {name} {min(part):.1f} ms", flush=True)
 
 
 def part_train(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator[Row]:
@@ -387,7 +421,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        process, ask = start_others(Path(name))
+        process, ask = start_others(Path(name), arguments.parts or PARTS)
         for part in arguments.parts or PARTS:
             rows += PARTS[part](ask, Path(name), arguments.rounds)
         process.terminate()

@@ -542,3 +542,17 @@ def test_the_fingerprint_tells_settings_apart_but_not_names_and_precisions():
     assert len({settings_of(), *(settings_of(**other) for other in others)}) == 4
     assert settings_of(name="other", dtype="mixed_bfloat16") == settings_of()
     assert settings_of(grey_percentiles=[1.0, 99.0]) == settings_of()
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [(1, 1), (1, 300), (301, 1), (7, 5), (63, 64), (65, 64), (64, 64), (600, 800)],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_an_image_shrinks_to_the_bits_of_tensorflows_resize(sides, dtype):
+    grey = np.random.default_rng(0).integers(0, 256, (*sides, 1)).astype(dtype)
+    received = shrink_to_fit(tf.constant(grey), 64).numpy()
+    resized = tf.image.resize(grey, received.shape[:2], "bilinear", antialias=True)
+    expected = np.clip(np.round(resized), 0, 255)
+    assert max(received.shape) == 64
+    np.testing.assert_array_equal(received, expected)

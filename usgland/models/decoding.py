@@ -1,5 +1,8 @@
 """From the bytes of an image file, or its pixels, to grey levels; as graph code."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from usgland.data.images import LARGEST_AREA
@@ -7,7 +10,7 @@ from usgland.data.images import LARGEST_AREA
 # Weights of R, G and B: ITU-R BT.601 luma, by which OpenCV and Pillow convert to grey.
 LUMA = (0.299, 0.587, 0.114)
 # Bytes of a PNG's header (section 11.2.2): depths below 8, and the colour types.
-SHALLOW = (b"\1", b"\2", b"\4")
+SHALLOW, BYTE = (b"\1", b"\2", b"\4"), b"\b"
 GREY, GREY_ALPHA, COLOUR_ALPHA = b"\0", b"\4", b"\6"
 # A graph decodes so many images of a batch at a time: each may take half a gigabyte.
 # TensorFlow's own choice, ten, would fill a container of four by one request.
@@ -31,31 +34,42 @@ def decode_grey(image_bytes: tf.Tensor) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: If it is not such a file.
     """
+    return use_grey(image_bytes, lambda grey: tf.cast(grey, tf.float32))
+
+
+def use_grey(image_bytes: tf.Tensor, use: Callable[[tf.Tensor], Any]) -> Any:
+    """Does something with what `decode_grey` gives, and saves it a copy in float32.
+
+    Most files are grey, of 8 bits: their levels are used as uint8, those of all others
+    as float32. What is used, and what comes of it, is in both cases the same.
+    """
     # A PNG's bit depth is byte 24 of the file, in its first chunk, and its colour type
     # is byte 25. The zeros keep the look at a shorter file inside it.
     header = tf.strings.join([tf.strings.substr(image_bytes, 0, HEADER), "\0" * HEADER])
     depth, colour = (tf.strings.substr(header, place, 1) for place in (24, 25))
     magic = tf.strings.substr(header, 0, 2)
-    is_jpeg = tf.equal(magic, b"\xff\xd8")
-    is_png, is_deep = tf.equal(magic, b"\x89P"), tf.equal(depth, b"\x10")
-    sides = tf.case(
+    is_jpeg, is_png = tf.equal(magic, b"\xff\xd8"), tf.equal(magic, b"\x89P")
+    shape = tf.case(
         [
-            (is_jpeg, lambda: _jpeg_sides(image_bytes)),
-            (is_png, lambda: _png_sides(header)),
-            (tf.equal(magic, b"BM"), lambda: _bmp_sides(header)),
+            (is_jpeg, lambda: tf.cast(tf.io.extract_jpeg_shape(image_bytes), tf.int64)),
+            (is_png, lambda: _png_shape(header)),
+            (tf.equal(magic, b"BM"), lambda: _bmp_shape(header)),
         ],
-        default=lambda: tf.ones([2], tf.int64),  # Not an image: said below.
+        default=lambda: tf.ones([3], tf.int64),  # Not an image: said below.
         exclusive=False,
     )
-    with tf.control_dependencies([_assert_size(sides)]):
+    with tf.control_dependencies([_assert_size(shape[:2])]):
         content = tf.identity(image_bytes)
+    is_grey = tf.equal(shape[2], 1)
     return tf.case(
         [
-            (is_jpeg, lambda: _jpeg_grey(content)),
-            (tf.logical_and(is_png, is_deep), lambda: _png16_grey(content)),
-            (is_png, lambda: _png_grey(content, depth, colour)),
+            (is_jpeg & is_grey, lambda: use(_decode_jpeg(content, 1))),
+            (
+                is_png & is_grey & tf.equal(depth, BYTE) & ~_has_transparent(content),
+                lambda: use(tf.io.decode_png(content, channels=1)),
+            ),
         ],
-        default=lambda: _bmp_grey(content, magic),
+        default=lambda: use(_other_grey(content, magic, depth, colour)),
         exclusive=False,
     )
 
@@ -96,44 +110,60 @@ def _assert_size(sides: tf.Tensor) -> tf.Operation:
     return tf.debugging.Assert(usable, [message, sides])
 
 
-def _jpeg_sides(image_bytes: tf.Tensor) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(image_bytes)
-    return tf.cast(shape[:2], tf.int64)
-
-
-def _png_sides(header: tf.Tensor) -> tf.Tensor:
+def _png_shape(header: tf.Tensor) -> tf.Tensor:
     sides = tf.io.decode_raw(
         tf.strings.substr(header, 16, 8), tf.int32, little_endian=False
     )
-    return tf.cast(sides[::-1], tf.int64)
+    is_grey = tf.equal(tf.strings.substr(header, 25, 1), GREY)
+    channels = tf.where(is_grey, tf.constant([1], tf.int64), [4])
+    return tf.concat([tf.cast(sides[::-1], tf.int64), channels], 0)
 
 
-def _bmp_sides(header: tf.Tensor) -> tf.Tensor:
+def _bmp_shape(header: tf.Tensor) -> tf.Tensor:
     sides = tf.io.decode_raw(tf.strings.substr(header, 18, 8), tf.int32)
     # A negative height stands for rows from the top down.
-    return tf.abs(tf.cast(sides[::-1], tf.int64))
+    return tf.concat([tf.abs(tf.cast(sides[::-1], tf.int64)), [3]], 0)
 
 
-def _jpeg_grey(image_bytes: tf.Tensor) -> tf.Tensor:
-    def decode(channels: int) -> tf.Tensor:
-        # The default inverse transform is up to 10 grey levels off.
-        return tf.io.decode_jpeg(
-            image_bytes, channels=channels, dct_method="INTEGER_ACCURATE"
-        )
+def _decode_jpeg(image_bytes: tf.Tensor, channels: int) -> tf.Tensor:
+    # The default inverse transform is up to 10 grey levels off.
+    return tf.io.decode_jpeg(
+        image_bytes, channels=channels, dct_method="INTEGER_ACCURATE"
+    )
 
-    return tf.cond(
-        tf.equal(tf.io.extract_jpeg_shape(image_bytes)[2], 1),
-        lambda: tf.cast(decode(1), tf.float32),
-        # Not `decode(1)`: the file's own luma is from before colours are clipped.
-        lambda: tf.round(_luma(decode(3))),
+
+def _has_transparent(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Whether a PNG may name a transparent level: it does so in a chunk tRNS.
+
+    Where that is but a word of the file, only time is lost.
+    """
+    pieces = tf.strings.split(image_bytes[None], "tRNS", maxsplit=1).values
+    return tf.size(pieces) > 1
+
+
+def _other_grey(
+    image_bytes: tf.Tensor, magic: tf.Tensor, depth: tf.Tensor, colour: tf.Tensor
+) -> tf.Tensor:
+    """Grey levels, float32, of a file that is not simply grey."""
+    is_png, is_deep = tf.equal(magic, b"\x89P"), tf.equal(depth, b"\x10")
+    return tf.case(
+        [
+            (
+                tf.equal(magic, b"\xff\xd8"),
+                # Not one channel: the file's own luma is from before colours are
+                # clipped.
+                lambda: tf.round(_luma(_decode_jpeg(image_bytes, 3))),
+            ),
+            (is_png & is_deep, lambda: _png16_grey(image_bytes)),
+            (is_png, lambda: _png_grey(image_bytes, depth, colour)),
+        ],
+        default=lambda: _bmp_grey(image_bytes, magic),
+        exclusive=False,
     )
 
 
 def _png_grey(image_bytes: tf.Tensor, depth: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
-    # Of a grey file, four channels take three times as long as one. A transparent level
-    # stands in a chunk tRNS; where that is but a word of the file, only time is lost.
-    pieces = tf.strings.split(image_bytes[None], "tRNS", maxsplit=1).values
-    has_alpha = tf.reduce_any(tf.equal(colour, [GREY_ALPHA, COLOUR_ALPHA]))
+    has_alpha = tf.reduce_any(tf.equal(colour, [GREY, GREY_ALPHA, COLOUR_ALPHA]))
 
     def decode(channels: int) -> tf.Tensor:
         return tf.io.decode_png(image_bytes, channels=channels)
@@ -146,11 +176,11 @@ def _png_grey(image_bytes: tf.Tensor, depth: tf.Tensor, colour: tf.Tensor) -> tf
                 tf.reduce_any(tf.equal(depth, SHALLOW)),
                 lambda: tf.round(_flatten_on_black(decode(0), 255.0)),
             ),
+            # Grey files that come here name a transparent level.
             (
-                tf.logical_or(has_alpha, tf.size(pieces) > 1),
+                has_alpha | _has_transparent(image_bytes),
                 lambda: tf.round(_flatten_on_black(decode(4), 255.0)),
             ),
-            (tf.equal(colour, GREY), lambda: tf.cast(decode(1), tf.float32)),
         ],
         default=lambda: tf.round(_luma(decode(3))),
         exclusive=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from usgland.models.decoding import decode_grey
+from usgland.models.decoding import use_grey
 from usgland.models.speckle import median_filter
 
 # Parts of one percent that a percentile is rounded to, so that ranks are integers.
@@ -82,13 +82,26 @@ class Preprocessing(keras.layers.Layer):
 
     def read(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Maps one encoded image, a scalar string, to uint8 `(size, size, 1)`."""
-        if not self.allow_empty:
-            return self.normalize(decode_grey(image_bytes))
-        return tf.cond(
-            tf.strings.length(image_bytes) > 0,
-            lambda: self.normalize(decode_grey(image_bytes)),
-            lambda: tf.zeros((self.size, self.size, 1), tf.uint8),
-        )
+        return self.read_with_sides(image_bytes)[0]
+
+    def read_with_sides(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same, and height and width of the original, int32 `(2,)`."""
+
+        def shrink(grey: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return shrink_to_fit(grey, self.size), tf.shape(grey)[:2]
+
+        def read() -> tuple[tf.Tensor, tf.Tensor]:
+            image, sides = use_grey(image_bytes, shrink)
+            return self._finish(image), sides
+
+        def no_image() -> tuple[tf.Tensor, tf.Tensor]:
+            black = tf.zeros((self.size, self.size, 1), tf.uint8)
+            return black, tf.zeros(2, tf.int32)
+
+        with tf.device("CPU"):  # See `normalize`.
+            if not self.allow_empty:
+                return read()
+            return tf.cond(tf.strings.length(image_bytes) > 0, read, no_image)
 
     def normalize(self, grey: tf.Tensor) -> tf.Tensor:
         """Maps grey levels `(height, width, 1)` in [0, 255] to `(size, size, 1)`.
@@ -97,13 +110,15 @@ class Preprocessing(keras.layers.Layer):
         only be decoded there, and a GPU counts grey levels in no fixed order.
         """
         with tf.device("CPU"):
-            image = shrink_to_fit(grey, self.size)
-            side = SPECKLE_FILTERS[self.speckle_filter]
-            if side:
-                image = median_filter(image, side)
-            if self.grey_percentiles is not None:
-                image = stretch_grey(image, *self.grey_percentiles)
-            return pad_to_square(image, self.size)
+            return self._finish(shrink_to_fit(grey, self.size))
+
+    def _finish(self, image: tf.Tensor) -> tf.Tensor:
+        side = SPECKLE_FILTERS[self.speckle_filter]
+        if side:
+            image = median_filter(image, side)
+        if self.grey_percentiles is not None:
+            image = stretch_grey(image, *self.grey_percentiles)
+        return pad_to_square(image, self.size)
 
     def fingerprint(self) -> tuple[str, str]:
         """What a picture depends on beside its file, to know it again in a cache.
@@ -133,14 +148,32 @@ def shrink_to_fit(image: tf.Tensor, size: int) -> tf.Tensor:
     The target is computed in integers: `tf.image.resize_with_pad` rounds
     differently in eager and in graph mode.
 
-    Maps grey levels `(height, width, 1)` in [0, 255] to uint8 of the same axes;
-    bilinear, antialiased where it shrinks.
+    Maps grey levels `(height, width, 1)` in [0, 255], uint8 or float32, to uint8 of
+    the same axes; bilinear, antialiased where it shrinks, as `tf.image.resize` does.
     """
     shape = tf.shape(image)[:2]
     longer = tf.reduce_max(shape)
     target = tf.maximum((shape * size + longer // 2) // longer, 1)
-    image = tf.image.resize(image, target, method="bilinear", antialias=True)
+    # TensorFlow's kernel, too, resizes rows, then columns, but these one by one.
+    image = _resize_rows(image[..., 0], target[0])
+    image = tf.transpose(_resize_rows(tf.transpose(image), target[1]))[..., None]
     return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+
+
+def _resize_rows(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Resizes the first axis: `(height, width)` to float32 `(length, width)`.
+
+    The second stands for channels, of which the kernel takes many at a time.
+    """
+    scale = tf.cast(length, tf.float32) / tf.cast(tf.shape(image)[0], tf.float32)
+    return tf.raw_ops.ScaleAndTranslate(
+        images=image[None, :, None, :],
+        size=[length, 1],
+        scale=tf.stack([scale, 1.0]),
+        translation=[0.0, 0.0],
+        kernel_type="triangle",
+        antialias=True,
+    )[0, :, 0, :]
 
 
 def stretch_grey(image: tf.Tensor, low: float, high: float) -> tf.Tensor:

@@ -16,7 +16,7 @@ from tests.commands import full_disk
 from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.models.classifier import build_classifier
-from usgland.serving.export import saved_model
+from usgland.serving.export import answer_network, saved_model
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.saved_model import export_model
 from usgland.serving.server.server_options import ServerOptions
@@ -279,3 +279,26 @@ def test_a_file_in_the_way_of_the_models_is_named(model, contents, tmp_path):
             {"image_bytes": contents[:1]},
             *AS_IT_IS,
         )
+
+
+def test_weights_of_a_small_network_are_constants_that_are_stored_once(model, exported):
+    weights = sum(variable.value.numpy().nbytes for variable in model.variables)
+    stored = sum(path.stat().st_size for path in exported.rglob("*") if path.is_file())
+    assert stored < weights + 1_000_000
+    variables = tf.train.list_variables(str(exported / "variables" / "variables"))
+    largest = max(np.prod(shape, dtype=int) for _, shape in variables)
+    assert largest == model.get_layer("logit").kernel.shape[0]
+
+
+def test_weights_of_a_large_network_stay_variables_that_signatures_share(
+    model, contents, predicted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(answer_network, "MOST_CONSTANT", 1_000)
+    cases = {"image_bytes": contents}
+    folder = export_model(model, tmp_path / "large", cases, *AS_IT_IS)
+    variables = tf.train.list_variables(str(folder / "variables" / "variables"))
+    shapes = [tuple(shape) for _, shape in variables]
+    assert tuple(model.get_layer("conv1").kernel.shape) in shapes
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    received = serve(image_bytes=tf.constant(contents))["probability"].numpy()
+    np.testing.assert_allclose(received, predicted, rtol=0, atol=1e-5)

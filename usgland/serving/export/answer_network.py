@@ -41,16 +41,24 @@ class Case(NamedTuple):
 
 
 class Network:
-    """A run's network with its calibration, operating point and `model_version`."""
+    """A run's network with its calibration, operating point and `model_version`.
+
+    `variables` are those of its weights that are no constants.
+    """
 
     def __init__(self, model: keras.Model, decision: Decision, version: str):
         names = classifier.layer_names(model)
         self.decision, self.version = decision, version
         self.head = classifier.pooled_to_logit(model)
+        self.variables = list(self.head.variables)
         self.has_image, self.has_form = PREPROCESSING in names, ENCODING in names
         if self.has_image:
             self.size = model.get_layer(PREPROCESSING).size
-            self.to_map = constant_network(classifier.pixels_to_feature_map(model))
+            to_map = classifier.pixels_to_feature_map(model)
+            self.to_map = constant_network(to_map)
+            if self.to_map is None:
+                self.variables += to_map.variables
+                self.to_map = lambda pixels: to_map(pixels, training=False)
             self.pool = model.get_layer(classifier.POOLED)
         if self.has_form:
             encoding = model.get_layer(ENCODING)
@@ -112,16 +120,16 @@ class Network:
         }
 
 
-def constant_network(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+def constant_network(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] | None:
     """A small network as one function, which all signatures call, of constant weights.
 
     TensorFlow brings constants into the order that the processor's convolutions want
-    once, and variables in every call.
+    once, and variables in every call. None if the weights exceed `MOST_CONSTANT`.
     """
     parts = network.trainable_variables, network.non_trainable_variables
     arrays = [[np.asarray(variable) for variable in part] for part in parts]
     if sum(array.nbytes for part in arrays for array in part) > MOST_CONSTANT:
-        return lambda pixels: network(pixels, training=False)
+        return None
 
     def call(pixels: tf.Tensor) -> tf.Tensor:
         weights = [[tf.constant(array) for array in part] for part in arrays]

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from usgland.models.classifier import ENCODING, INPUT, PREPROCESSING
-from usgland.models.decoding import AT_ONCE, decode_grey, grey_of_pixels
+from usgland.models.decoding import AT_ONCE, grey_of_pixels
 from usgland.serving.export.answer_network import Case, Decision, Network
 
 PIXELS = "pixels"
@@ -78,7 +78,7 @@ def make_module(
         case = {PIXELS: pixels} | columns
         signatures[FROM_PIXELS] = _signature(from_pixels, case, optional=columns)
     module = tf.Module()
-    module.weights = [variable.value for variable in model.variables]
+    module.weights = [variable.value for variable in network.variables]
     return module, signatures
 
 
@@ -108,7 +108,7 @@ class _Reader:
             files = inputs[INPUT]
             size = self.preprocessing.size
             pixels, sides = tf.map_fn(
-                self._file,
+                self.preprocessing.read_with_sides,
                 files,
                 fn_output_signature=(
                     tf.TensorSpec((size, size, 1), tf.uint8),
@@ -124,21 +124,6 @@ class _Reader:
             with tf.control_dependencies([tf.debugging.Assert(known, [NEITHER])]):
                 features = tf.identity(features)
         return Case(pixels, sides, image_given, features, form_given)
-
-    def _file(self, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        layer = self.preprocessing
-
-        def read() -> tuple[tf.Tensor, tf.Tensor]:
-            grey = decode_grey(content)
-            return layer.normalize(grey), tf.shape(grey)[:2]
-
-        def no_image() -> tuple[tf.Tensor, tf.Tensor]:
-            black = tf.zeros((layer.size, layer.size, 1), tf.uint8)
-            return black, tf.zeros(2, tf.int32)
-
-        if not layer.allow_empty:
-            return read()
-        return tf.cond(tf.strings.length(content) > 0, read, no_image)
 
     def pixels(self, inputs: Tensors) -> Case:
         form = dict(inputs)
