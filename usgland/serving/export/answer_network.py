@@ -1,5 +1,6 @@
 """The learned part of an exported model: from what it is fed to what it answers."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -55,10 +56,10 @@ class Network:
         if self.has_image:
             self.size = model.get_layer(PREPROCESSING).size
             to_map = classifier.pixels_to_feature_map(model)
-            self.to_map = constant_network(to_map)
-            if self.to_map is None:
+            constant = constant_network(to_map)
+            if constant is None:
                 self.variables += to_map.variables
-                self.to_map = lambda pixels: to_map(pixels, training=False)
+            self.to_map = constant or functools.partial(to_map, training=False)
             self.pool = model.get_layer(classifier.POOLED)
         if self.has_form:
             encoding = model.get_layer(ENCODING)
