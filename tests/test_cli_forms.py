@@ -12,10 +12,16 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
+from rich.console import Console
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.commands import call, read_csv, refusal, write_csv
 from usgland.cli.main import cli
+from usgland.config import load_config
+from usgland.steps import training
+from usgland.steps.companions import NETWORKS, _alone
+from usgland.training import fit as fit_module
+from usgland.training.automatic import LARGE_BATCH
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 SETTINGS = """
@@ -318,3 +324,44 @@ def test_a_forced_leak_is_said_wherever_figures_are(home):
     stdout = call("evaluate", home / "runs" / "leak")
     assert "may know the label" in stdout
     assert "birads" in (home / "runs" / "leak" / "tables" / "metrics.md").read_text()
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [training.fit, training.cross_validate])
+def test_the_models_beside_are_the_same_whether_the_run_was_resumed(
+    home, tmp_path, monkeypatch, step
+):
+    """Though a GPU with bfloat16, and many images, settle what is `auto`."""
+    received = []
+
+    def note(run, config, *rest):
+        received.append({name: _alone(config, name, run) for name in NETWORKS})
+        raise StoppedError
+
+    settle = {"precision": "mixed_bfloat16", "batch_size": LARGE_BATCH}
+    monkeypatch.setattr(
+        fit_module,
+        "_settled",
+        lambda config, splits: config.model_copy(
+            update={"train": config.train.model_copy(update=settle)}
+        ),
+    )
+    monkeypatch.setattr(training, "train_companions", note)
+    config = load_config(
+        home / "settings.yaml",
+        [
+            *("model.inputs=both", "train.batch_size=auto"),
+            f"data.manifest={home / 'data' / 'manifest.csv'}",
+        ],
+    )
+    for settings in (config, None):
+        with pytest.raises(StoppedError):
+            step(tmp_path / "run", settings, Console(quiet=True))
+    begun, resumed = received
+    assert begun == resumed
+    form, image = resumed["clinical"].train, resumed["image"].train
+    assert (form.precision, form.batch_size) == ("float32", 16)
+    assert (image.precision, image.batch_size) == ("mixed_bfloat16", 64)

@@ -26,7 +26,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cache": (),
     "machine": (),
     "native": (),
-    "nvidia": (),
+    "nvidia": ("machine",),
     "settings": (),
     "schema": ("settings",),
     "config": ("settings", "schema"),

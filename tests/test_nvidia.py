@@ -93,6 +93,18 @@ def test_without_nvidia_smi_the_kernel_tells(smi, root):
     )
 
 
+def test_files_of_the_kernel_that_cannot_be_read_end_no_command(smi, root):
+    for name in (
+        "proc/driver/nvidia/version",
+        "proc/driver/nvidia/gpus/0000:01:00.0/information",
+        "sys/bus/pci/devices/0000:01:00.0/vendor",
+        "sys/bus/pci/devices/0000:01:00.0/class",
+    ):
+        (root / name).mkdir(parents=True)  # A folder raises an OSError, too.
+    write(root, {"dev/nvidia0": ""})
+    assert read(root) == Cards(("NVIDIA card",), "of unknown version", nodes=1)
+
+
 def test_a_container_that_was_given_no_card_has_none(smi, root):
     # The files of /proc are those of the host.
     write(

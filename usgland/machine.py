@@ -20,10 +20,10 @@ def usable_cores(root: Path = ROOT) -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it.
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     for folder in _control_groups(root, "cpu"):
-        quota, _, period = _read(folder / "cpu.max").partition(" ")  # version 2
+        quota, _, period = kernel_text(folder / "cpu.max").partition(" ")  # version 2
         if not quota:
-            quota = _read(folder / "cpu.cfs_quota_us")  # version 1, -1: no limit
-            period = _read(folder / "cpu.cfs_period_us")
+            quota = kernel_text(folder / "cpu.cfs_quota_us")  # version 1, -1: no limit
+            period = kernel_text(folder / "cpu.cfs_period_us")
         if quota.isdecimal() and period.isdecimal():
             cores = min(cores, math.ceil(int(quota) / int(period)))
     return max(1, cores)
@@ -31,7 +31,7 @@ def usable_cores(root: Path = ROOT) -> int:
 
 def has_bfloat16(root: Path = ROOT) -> bool:
     """Whether the processor has instructions for bfloat16; False where nothing says."""
-    for line in _read(root / "proc/cpuinfo").splitlines():
+    for line in kernel_text(root / "proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):
             return not BFLOAT16_FLAGS.isdisjoint(value.split())
@@ -44,14 +44,14 @@ def memory_bytes(root: Path = ROOT) -> tuple[int | None, int | None, int | None]
     None stands for what is not known, and for no limit below the machine's memory.
     """
     sizes = {}
-    for line in _read(root / "proc/meminfo").splitlines():
+    for line in kernel_text(root / "proc/meminfo").splitlines():
         name, _, value = line.partition(":")
         if value.endswith(" kB"):
             sizes[name] = 1024 * int(value.split()[0])
     total, limits = sizes.get("MemTotal"), []
     for folder in _control_groups(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            limit = _read(folder / name)
+            limit = kernel_text(folder / name)
             if limit.isdecimal() and (total is None or int(limit) < total):
                 limits.append(int(limit))
     return total, sizes.get("MemAvailable"), min(limits, default=None)
@@ -81,10 +81,18 @@ def git_commit() -> str | None:
     return answer.strip()
 
 
+def kernel_text(path: Path) -> str:
+    """The text of a file of the kernel, "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def _control_groups(root: Path, controller: str) -> Iterator[Path]:
     """The folders of this process' control groups and of all above them."""
     mounts = {"": "sys/fs/cgroup", controller: f"sys/fs/cgroup/{controller}"}
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in kernel_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         for name in controllers.split(","):
             if name in mounts:
@@ -94,11 +102,3 @@ def _control_groups(root: Path, controller: str) -> Iterator[Path]:
                 yield from (
                     x for x in (folder, *folder.parents) if x.is_relative_to(top)
                 )
-
-
-def _read(path: Path) -> str:
-    """The text of a file of the kernel, "" where there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

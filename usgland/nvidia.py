@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from usgland.machine import kernel_text
+
 ROOT = Path("/")
 VENDOR = "0x10de"  # of NVIDIA on the PCI bus
 DISPLAY = "0x03"  # class of a card that draws or computes; its sound has another
@@ -48,7 +50,7 @@ def read_cards(root: Path = ROOT) -> Cards:
     listed, driver, complaint = _ask_nvidia_smi()
     version = root / "proc/driver/nvidia/version"
     if driver is None and version.exists():
-        match = re.search(r"\b\d+\.\d+(\.\d+)*\b", version.read_text(encoding="utf-8"))
+        match = re.search(r"\b\d+\.\d+(\.\d+)*\b", kernel_text(version))
         driver = match[0] if match else "of unknown version"
     nodes = [*root.glob("dev/nvidia[0-9]*")]
     needed = [*nodes, *root.glob("dev/nvidiactl")]
@@ -56,8 +58,8 @@ def read_cards(root: Path = ROOT) -> Cards:
     devices = [
         path
         for path in root.glob("sys/bus/pci/devices/*")
-        if (path / "vendor").read_text(encoding="utf-8").strip() == VENDOR
-        and (path / "class").read_text(encoding="utf-8").startswith(DISPLAY)
+        if kernel_text(path / "vendor") == VENDOR
+        and kernel_text(path / "class").startswith(DISPLAY)
     ]
     return Cards(
         names=listed or (_names_by_driver(root) if nodes else ()),
@@ -203,9 +205,7 @@ def _names_by_driver(root: Path) -> tuple[str, ...]:
     """The cards as the driver lists them, for where nvidia-smi is not installed."""
     names = []
     for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        match = re.search(
-            r"^Model:\s*(.+?)\s*$", path.read_text(encoding="utf-8"), re.M
-        )
+        match = re.search(r"^Model:\s*(.+?)\s*$", kernel_text(path), re.M)
         names.append(match[1] if match else "NVIDIA card")
     return tuple(names)
 

@@ -97,7 +97,8 @@ def _find_unfinished(runs_dir: Path, done: str, *, cross_validated: bool) -> Pat
 def check_same_settings(run: Path, wanted: Config) -> None:
     """Refuses to resume a run with other settings than it began with.
 
-    What is `auto` was settled when the run began.
+    Precision and batch size were settled when the run began. Whether XLA compiles the
+    steps and how many GPUs share them is asked of each machine anew while it is `auto`.
     """
     stored = load_config(run / CONFIG).model_dump(mode="json")
     differing = [

@@ -331,6 +331,20 @@ def test_mixup_leaves_most_of_a_label_to_its_own_image():
 # RandAugment
 
 
+def test_rand_augment_draws_on_the_processor_whatever_else_computes(monkeypatch):
+    devices = []
+
+    def note(*_, **__):
+        devices.append(tf.constant(0).device)
+
+    monkeypatch.setattr("tensorflow.random.Generator.from_seed", note)
+    monkeypatch.setattr("tensorflow.random.set_global_generator", note)
+    monkeypatch.setattr("usgland.models.augmentation.keras_cv.layers.RandAugment", note)
+    with tf.Graph().as_default():  # Its operations name the device they were given.
+        make_rand_augment(0.5, 1)
+    assert devices == ["/device:CPU:*"] * 3
+
+
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_rand_augment_repeats_under_one_seed_and_not_under_another(deterministic):
     if deterministic:  # As `fit` does; it cannot be taken back in this process.

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
+from rich.console import Console
 from scipy.special import expit
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
@@ -10,6 +12,7 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.statistics.scores import MEASURES
+from usgland.steps import evaluation
 from usgland.steps.evaluation import evaluate_run
 
 OUTPUTS = [
@@ -251,3 +254,13 @@ def test_metrics_of_refuses_to_mix_roles(predictions, settings):
         metrics_of(predictions, Thresholds.at(0.5), settings, synthetic=True)
     with pytest.raises(ValueError, match=r"one role. Received: \[\]"):
         metrics_of(predictions[:0], Thresholds.at(0.5), settings, synthetic=True)
+
+
+def test_a_full_memory_while_it_predicts_is_one_line(run, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(evaluation, "manifest_rows", lambda *_, **__: None)
+    monkeypatch.setattr(evaluation, "predict", fail)
+    with pytest.raises(UserError, match="in the memory of the .* Received: it is full"):
+        evaluation.evaluate(run, Console(quiet=True), overwrite=True)

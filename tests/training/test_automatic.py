@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from usgland.config import load_config
 from usgland.errors import UserError
-from usgland.training import automatic
 from usgland.training.automatic import (
     batch_size_of,
     choose_manner,
@@ -15,6 +14,14 @@ from usgland.training.automatic import (
     uses_xla,
 )
 
+# How TensorFlow words an error of an operation within a `tf.function`.
+IN_A_GRAPH = """Graph execution error:
+
+Detected at node map/while/DenseBincount defined at (most recent call last):
+  File "training.py", line 7, in step
+
+{}
+\t [[{{{{node map/while/DenseBincount}}}}]] [Op:__inference_step_42]"""
 TWO = ["/device:GPU:0", "/device:GPU:1"]
 
 
@@ -74,7 +81,9 @@ def test_gpus_share_large_batches_or_what_they_are_told_to(
 def test_more_gpus_than_there_are_is_an_error():
     with pytest.raises(UserError, match=r"at most the 2 GPUs .* Received: 4. `usgland"):
         sharing_gpus(config_of("train.devices=4", "train.batch_size=64"), TWO)
-    with pytest.raises(UserError, match="at most the 0 GPUs .* Received: 2"):
+    with pytest.raises(
+        UserError, match=r"expected 1, as there is no GPU .* Received: 2\. `usg"
+    ):
         sharing_gpus(config_of("train.devices=2"), [])
 
 
@@ -110,6 +119,21 @@ def test_xla_without_its_libraries_is_left_out(monkeypatch):
     assert not uses_xla(config_of("train.batch_size=64"), ["/device:CPU:0"])
 
 
+@pytest.mark.parametrize("xla", ["auto", "true"])
+def test_xla_is_off_in_a_process_that_is_bound_to_what_repeats(xla):
+    config = config_of("train.batch_size=64", f"train.xla={xla}")
+    assert choose_manner(config, ["/device:CPU:0"]).xla
+    manner = choose_manner(config, ["/device:CPU:0"], repeating=True)
+    assert not manner.xla
+    assert manner.line == (
+        "Training: batches of 64, without XLA, as a run before it in this process must "
+        "repeat"
+    )
+    off = config_of("train.batch_size=64", "train.xla=false")
+    line = choose_manner(off, ["/device:CPU:0"], repeating=True).line
+    assert line == "Training: batches of 64"
+
+
 def test_xla_and_shared_batches_exclude_one_another():
     config = config_of("train.devices=2", "train.batch_size=64", "train.xla=true")
     with pytest.raises(
@@ -143,15 +167,9 @@ def test_one_line_says_what_a_gpu_changes_and_a_small_set_needs_none(monkeypatch
 
 def test_an_operation_that_does_not_repeat_becomes_one_line():
     message = "Determinism is not yet supported in GPU implementation of DenseBincount."
-    expected = f"this GPU: {message} Start a new run with --set train.xla=true"
+    expected = f"on this GPU: {message} Start a new run with --set train.xla=true"
     with pytest.raises(UserError, match=expected) as caught, unrepeatable_told():
-        raise tf.errors.UnimplementedError(None, None, f"{message}\n at node")
+        raise tf.errors.UnimplementedError(None, None, IN_A_GRAPH.format(message))
     assert "\n" not in str(caught.value)
     with pytest.raises(tf.errors.UnimplementedError), unrepeatable_told():
         raise tf.errors.UnimplementedError(None, None, "no complex numbers")
-
-
-def test_the_size_of_a_large_set_is_the_one_that_the_settings_name():
-    text = automatic.__file__.replace("training/automatic.py", "config.py")
-    with open(text, encoding="utf-8") as file:
-        assert f"64 from {automatic.LARGE_SET:,} training images on" in file.read()

@@ -59,7 +59,7 @@ def test_the_first_line_names_the_cards_or_the_cores(gpus, processor):
     assert device.describe_device("float32") == "1 x NVIDIA H200, float32"
     gpus(H200, T4, H200)
     assert device.describe_device("mixed_float16") == (
-        "2 x NVIDIA H200 + 1 x Tesla T4, float16"
+        "1 x NVIDIA H200 (of 3 GPUs), float16"
     )
 
 
@@ -83,6 +83,7 @@ def test_auto_is_the_precision_that_the_hardware_has(gpus, processor):
 
 
 def idle_cards(monkeypatch, **changes):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     cards = nvidia.Cards(("NVIDIA H200",), "550.54.15", nodes=1, on_bus=1)
     monkeypatch.setattr(nvidia, "read_cards", lambda: cards._replace(**changes))
 
@@ -101,6 +102,15 @@ def test_an_idle_card_is_one_warning_with_what_mends_it(monkeypatch, capsys, gpu
     device.show_device(said.append)
     assert said[1] == "1 x NVIDIA H200, float32"
     assert capsys.readouterr().err == ""
+
+
+def test_a_card_that_was_hidden_as_the_advice_says_needs_no_warning(monkeypatch):
+    idle_cards(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert "CUDA_VISIBLE_DEVICES=-1" in device.ROOM_ADVICE
+    assert device.idle_warning() is None
+    idle_cards(monkeypatch, visible="9")
+    assert "hides it" in device.idle_warning()
 
 
 def test_a_tensorflow_without_cuda_is_the_reason(monkeypatch):
@@ -137,6 +147,20 @@ def test_tensorflow_itself_says_so_of_a_tensor_that_is_too_large():
             tf.zeros((1 << 20, 1 << 20, 1 << 8))
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "Out of memory"],
+)
+def test_what_the_libraries_of_cuda_call_a_full_memory_is_one(words):
+    assert device.is_out_of_memory(tf.errors.InternalError(None, None, words))
+
+
+def test_a_process_that_must_repeat_stays_so():
+    device.prepare_devices(0)
+    device.prepare_devices(0, deterministic=False)
+    assert device.must_repeat()
+
+
 def test_other_errors_of_tensorflow_stay_what_they_are():
     with pytest.raises(tf.errors.InvalidArgumentError), device.memory_errors_told():
         raise tf.errors.InvalidArgumentError(None, None, "no such shape")
@@ -149,6 +173,9 @@ def test_the_batch_size_to_try_is_half_of_the_present_one(tmp_path):
     assert device.batch_advice(1, tmp_path) == (
         "Repeat the command with a smaller preprocessing.image_size or model.backbone"
     )
+    assert "train.batch_size=9" in device.batch_advice(18, tmp_path, devices=3)
+    assert "train.batch_size=6" in device.batch_advice(15, tmp_path, devices=3)
+    assert "a smaller preprocessing" in device.batch_advice(3, tmp_path, devices=3)
     (tmp_path / "epoch-00001.npz").touch()
     assert device.batch_advice(3, tmp_path) == (
         "The epochs before are kept: end other programs that use the memory, then add "
@@ -160,6 +187,9 @@ class Hungry(keras.Model):
     """Answers 0 to a batch, and has no memory for more than some cases."""
 
     most = 5
+
+    def _resolve_auto_jit_compile(self):
+        return True  # as Keras decides on a GPU
 
     def call(self, inputs):
         return keras.ops.zeros((keras.ops.shape(inputs)[0], 1))
@@ -176,6 +206,7 @@ def test_prediction_takes_smaller_batches_where_the_memory_is_small(monkeypatch)
 
     network, inputs = Hungry(), np.zeros((40, 3), "float32")
     assert apply_network(network, inputs).shape == (40, 1)
+    assert network.jit_compile is False
     monkeypatch.setattr(Hungry, "most", 0)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         apply_network(network, inputs)

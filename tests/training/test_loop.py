@@ -6,9 +6,11 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.utils.class_weight import compute_sample_weight
 
 from usgland.config import load_config
+from usgland.data.kept_pictures import ordered_batches
 from usgland.errors import UserError
 from usgland.models.classifier import LOGIT
 from usgland.models.metrics import training_metrics
@@ -78,6 +80,16 @@ class Steps:
             self.seen.append(self.look(self.model))
         if self.killed_at == done:
             raise KilledError
+
+
+class Full:
+    """Batches that the memory has no room for."""
+
+    def __init__(self, dataset):
+        self.element_spec = dataset.element_spec
+
+    def __iter__(self):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
 
 def config_of(*overrides, still=False):
@@ -397,12 +409,44 @@ def test_fewer_images_than_a_batch_still_make_a_step_and_mixup_has_no_labels(tmp
     assert {name for name, value in row.items() if math.isnan(value)} == {"auc", "f1"}
 
 
+def test_a_clock_that_stands_still_ends_no_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("usgland.training.loop.time.perf_counter", lambda: 1.0)
+    _, state = run(config_of("train.epochs=1", "train.batch_size=4"), tmp_path)
+    assert state.epoch == 1
+
+
+def test_validation_goes_on_by_halves_where_the_memory_is_full(tmp_path, monkeypatch):
+    whole = run(config_of(), tmp_path / "whole")[1].history
+    asked = []
+
+    def batches(inputs, size, *others):
+        asked.append(size)
+        if size > 5:
+            return Full(ordered_batches(inputs, size, *others))
+        return ordered_batches(inputs, size, *others)
+
+    monkeypatch.setattr("usgland.training.loop.ordered_batches", batches)
+    halved = run(config_of(), tmp_path / "halved")[1].history
+    assert asked == [64, 32, 16, 8, 4]  # and 4 in the epochs that follow
+    for row, other in zip(whole, halved, strict=True):
+        assert other == pytest.approx(row, rel=1e-6, nan_ok=True)
+
+
+def test_fewer_images_than_devices_that_share_them_are_an_error(tmp_path, monkeypatch):
+    class Many:
+        num_replicas_in_sync = 21
+
+    monkeypatch.setattr("usgland.training.loop.tf.distribute.get_strategy", Many)
+    with pytest.raises(UserError, match=r"images, 20\. Received: 21\. Leave it out"):
+        run(config_of(), tmp_path)
+
+
 def test_several_steps_at_once_are_those_one_at_a_time(tmp_path, monkeypatch):
     config = config_of("train.ema_momentum=0.9", "train.batch_size=4")
     slow, fast = Steps(look=lambda model: 1), Steps(look=lambda model: 1)
-    one = run(config, tmp_path / "one", steps=slow)
+    alone = run(config, tmp_path / "alone", steps=slow)
     monkeypatch.setattr("usgland.training.loop.SECONDS_OF_STEPS", 60)
-    assert_same(one, run(config, tmp_path / "several", steps=fast))
+    assert_same(alone, run(config, tmp_path / "several", steps=fast))
     # The first step of an epoch is alone: it tells how long one takes.
     assert (len(slow.seen), len(fast.seen)) == (3 * 5, 3 * 2)
 

@@ -67,10 +67,11 @@ def make_rand_augment(magnitude: float, seed: int) -> Callable:
     """
     # keras-cv draws the strengths with TensorFlow's own seed and generator.
     tf.random.set_seed(seed)
-    tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
-    layer = keras_cv.layers.RandAugment(
-        value_range=(BLACK, WHITE), magnitude=magnitude, geometric=False, seed=seed
-    )
+    with tf.device("CPU"):  # where tf.data uses them
+        tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
+        layer = keras_cv.layers.RandAugment(
+            value_range=(BLACK, WHITE), magnitude=magnitude, geometric=False, seed=seed
+        )
 
     def change(image):
         coloured = layer(tf.repeat(image, 3, axis=-1), training=True)

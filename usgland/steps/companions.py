@@ -6,7 +6,7 @@ run directories of the same split, and logistic regressions on the form and its 
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -31,6 +31,7 @@ from usgland.evaluation.shown.terminal import show
 from usgland.files import write_text
 from usgland.schema import ClinicalSettings, Role
 from usgland.steps.models import load_model
+from usgland.training.automatic import LARGE_BATCH, SMALL_BATCH
 from usgland.training.logistic import logistic_predictions
 from usgland.training.parts import read_part
 from usgland.training.permuted_inputs import permuted_logits
@@ -58,7 +59,8 @@ def train_companions(
 ) -> None:
     """Trains the image alone and the form alone on the split of a run.
 
-    `train` is `fit` or `cross_validate`, `done` the file that a finished one has.
+    `config` is the run's own, as stored; `train` is `fit` or `cross_validate`, `done`
+    the file that a finished one has.
     """
     for folder, name in NETWORKS.items():
         console.rule(f"Beside it: {name}")
@@ -160,12 +162,20 @@ def measure_importance(
 
 
 def _alone(config: Config, inputs: str, run: Path) -> Config:
-    """The settings of a companion: the same but for what it takes and its split."""
+    """The settings of a companion: the same but for what it takes and its split.
+
+    `config` is settled by the hardware and the images; a form depends on neither.
+    """
+    # Alone, the image branch has nobody to lean on: it learns.
+    train: dict[str, Any] = {"freeze_image": False}
+    if inputs == "clinical":
+        train["precision"] = "float32"
+        if config.train.batch_size == LARGE_BATCH:
+            train["batch_size"] = SMALL_BATCH
     return config.model_copy(
         update={
             "model": config.model.model_copy(update={"inputs": inputs}),
-            # Alone, the image branch has nobody to lean on: it learns.
-            "train": config.train.model_copy(update={"freeze_image": False}),
+            "train": config.train.model_copy(update=train),
             "split": config.split.model_copy(update={"file": run / runs.SPLITS}),
         }
     )

@@ -55,7 +55,7 @@ from usgland.steps.companions import (
 )
 from usgland.steps.prediction import predict
 from usgland.table_files import with_points
-from usgland.training.device import show_device
+from usgland.training.device import memory_errors_told, show_device
 
 # Columns of checked rows that make no groups worth looking at.
 NO_SUBGROUPS = {
@@ -104,9 +104,10 @@ def evaluate(
     columns = _manifest_columns(checked, list(cuts))  # before it predicts
     written = []
     if predicts:
-        written = predict(
-            run, console, manifest=manifest, overwrite=overwrite, checked=checked
-        )
+        with memory_errors_told():
+            written = predict(
+                run, console, manifest=manifest, overwrite=overwrite, checked=checked
+            )
     elif manifest is not None and checked is not None:
         _check_predicted(path, manifest, checked)
     metrics, files = evaluate_run(
@@ -121,9 +122,9 @@ def evaluate(
     table = next(file for file in files if file.stem.startswith("metrics"))
     _show(metrics, str(table.relative_to(run)), console, full=full)
     if judges and checked is not None:
-        files += _judge_form(
-            run, config, checked, console, overwrite=overwrite, full=full, docx=docx
-        )
+        shown = {"overwrite": overwrite, "full": full, "docx": docx}
+        with memory_errors_told():
+            files += _judge_form(run, config, checked, console, **shown)
     return written + files
 
 

@@ -88,6 +88,7 @@ def fit(
         rows = make_splits(checked, config.split)
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
         prepare_run(run, config, splits_table(rows))
+        config = load_config(run / runs.CONFIG)  # settled, as a resume finds it
     _describe(rows, details)
     with runs.removed_if_empty(run, is_new):
         if has_companions(config):
@@ -158,6 +159,7 @@ def cross_validate(
         fewest = min((r["role"] == "train").sum() for r in rounds.values())
         config = settle_batch(config, int(fewest), gpus=len(usable_gpus()))
         prepare_run(run, config, splits_table(rows), folds=True)
+        config = load_config(run / runs.CONFIG)  # settled, as a resume finds it
     with runs.removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(cross_validate, checked=checked)

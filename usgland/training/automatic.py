@@ -87,9 +87,11 @@ def sharing_gpus(config: Config, gpus: list[str]) -> list[str]:
             f"of one GPU. Received: {asked}. Leave one of the two out"
         )
     if asked > max(1, len(gpus)):
+        few = f"at most the {len(gpus)} GPUs that TensorFlow can use here"
+        none = "1, as there is no GPU that TensorFlow can use here"
         raise UserError(
-            f"train.devices: expected at most the {len(gpus)} GPUs that TensorFlow can "
-            f"use here. Received: {asked}. `usgland doctor` says what it sees"
+            f"train.devices: expected {few if gpus else none}. Received: {asked}. "
+            "`usgland doctor` says what it sees"
         )
     if size % asked:
         raise UserError(
@@ -114,8 +116,15 @@ def sharing_scope(
     return tf.distribute.MirroredStrategy(gpus, cross_device_ops=add).scope
 
 
-def uses_xla(config: Config, gpus: list[str], *, shared: bool = False) -> bool:
-    """Whether XLA compiles the steps; `auto` asks for it where it pays and works."""
+def uses_xla(
+    config: Config, gpus: list[str], *, shared: bool = False, repeating: bool = False
+) -> bool:
+    """Whether XLA compiles the steps; `auto` asks for it where it pays and works.
+
+    XLA lacks operations that repeat: never where the process is bound to these.
+    """
+    if repeating:
+        return False
     if config.train.xla != "auto":
         return config.train.xla
     large = batch_size_of(config) >= LARGE_BATCH
@@ -137,20 +146,24 @@ def _xla_works(device: str) -> bool:
     return True
 
 
-def choose_manner(config: Config, gpus: list[str]) -> Manner:
+def choose_manner(
+    config: Config, gpus: list[str], *, repeating: bool = False
+) -> Manner:
     """How a run with these settings is computed on this machine.
 
     Args:
         config: Gives `train`.
         gpus: Those of this machine; see `usable_gpus`.
+        repeating: Whether an earlier run of this process had to give the same digits
+            twice, to which TensorFlow then binds the rest of the process.
 
     Raises:
         UserError: As of `sharing_gpus`.
     """
     shared = sharing_gpus(config, gpus)
-    xla = uses_xla(config, gpus, shared=bool(shared))
+    xla = uses_xla(config, gpus, shared=bool(shared), repeating=repeating)
     size, parts = batch_size_of(config), []
-    if gpus and size >= LARGE_BATCH:
+    if shared or (gpus and size >= LARGE_BATCH):
         parts.append(f"batches of {size}")
     if shared:
         parts.append(f"each shared by {len(shared)} GPUs")
@@ -159,8 +172,13 @@ def choose_manner(config: Config, gpus: list[str]) -> Manner:
             "steps compiled by XLA (two runs differ in their last digits; "
             "train.xla=false prevents it)"
         )
-    elif parts and not shared and config.train.xla == "auto":
-        parts.append("without XLA, which does not work here")
+    elif (
+        parts and not shared and config.train.xla == "auto"
+    ) or config.train.xla is True:
+        reason = "as a run before it in this process must repeat"
+        parts.append(
+            f"without XLA, {reason if repeating else 'which does not work here'}"
+        )
     return Manner(shared, xla, f"Training: {', '.join(parts)}" if parts else None)
 
 
@@ -170,10 +188,14 @@ def unrepeatable_told() -> Iterator[None]:
     try:
         yield
     except tf.errors.UnimplementedError as error:
-        if "determinis" not in str(error).lower():
+        # Of one within a graph, lines on where it stands come first.
+        lines = [
+            x.strip() for x in str(error).splitlines() if "determinis" in x.lower()
+        ]
+        if not lines:
             raise
         raise UserError(
             "Expected operations that give the same digits in every run. Received one "
-            f"that does not on this GPU: {str(error).splitlines()[0]:.200} Start a new "
+            f"that does not on this GPU: {lines[0]:.200} Start a new "
             "run with --set train.xla=true: two runs then differ in their last digits"
         ) from error

@@ -2,11 +2,13 @@
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import tensorflow as tf
@@ -15,22 +17,32 @@ from usgland import __version__, machine, nvidia
 from usgland.config import Config
 from usgland.errors import UserError
 
+Computed = TypeVar("Computed")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "pandas")
 ROOM_ADVICE = (
     "End other programs that use it; of a GPU, `nvidia-smi` lists them, and with "
     "CUDA_VISIBLE_DEVICES=-1 before the command the processor does the work"
 )
 
+_settled_in_process = {"repeats": False}  # TensorFlow has no public way to ask.
+
 
 def prepare_devices(seed: int, *, deterministic: bool = True) -> None:
     """Seeds Python, NumPy and TensorFlow, for the whole process.
 
     Two runs give the same digits if `deterministic`; Keras does not compile with XLA in
-    a process that was asked for this.
+    a process that was asked for this. It is so for the rest of the process:
+    TensorFlow has no way back.
     """
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+        _settled_in_process["repeats"] = True
+
+
+def must_repeat() -> bool:
+    """Whether this process was asked for operations that give the same digits twice."""
+    return _settled_in_process["repeats"]
 
 
 def open_devices() -> None:
@@ -95,13 +107,17 @@ def show_device(say: Callable[[str], object], policy: str = "float32") -> None:
 
 
 def describe_device(policy: str) -> str:
-    """One line, e.g. `1 x NVIDIA H200, float32` or `CPU, 2 cores, bfloat16`."""
+    """One line, e.g. `1 x NVIDIA H200, float32` or `CPU, 2 cores, bfloat16`.
+
+    Of several GPUs the first computes; `fit` has a line more where they share batches.
+    """
     gpus = tf.config.get_visible_devices("GPU")
     numbers = policy.removeprefix("mixed_")
     if gpus:
         details = tf.config.experimental.get_device_details
-        names = [details(gpu).get("device_name", "GPU") for gpu in gpus]
-        return f"{nvidia.count_names(names)}, {numbers}"
+        name = details(gpus[0]).get("device_name", "GPU")
+        of_several = f" (of {len(gpus)} GPUs)" if len(gpus) > 1 else ""
+        return f"1 x {name}{of_several}, {numbers}"
     if policy == "mixed_bfloat16" and not machine.has_bfloat16():
         numbers += ", which this processor imitates slowly"
     cores = machine.usable_cores()
@@ -109,8 +125,12 @@ def describe_device(policy: str) -> str:
 
 
 def idle_warning() -> str | None:
-    """Why an NVIDIA card of this machine is not used, in one line; None if none is."""
-    if tf.config.list_physical_devices("GPU"):
+    """Why an NVIDIA card of this machine is not used, in one line; None if none is.
+
+    `CUDA_VISIBLE_DEVICES=-1` is what `ROOM_ADVICE` names: it needs no warning.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "-1"
+    if hidden or tf.config.list_physical_devices("GPU"):
         return None
     build = tf.sysconfig.get_build_info()
     cuda = build.get("cuda_version") if build.get("is_cuda_build") else None
@@ -151,18 +171,39 @@ def memory_errors_told(advise: Callable[[], str] | None = None) -> Iterator[None
         ) from error
 
 
+def in_smaller_batches(
+    compute: Callable[[int], Computed], batch: int
+) -> tuple[Computed, int]:
+    """Computes by batches of this size, or of the first half that memory is left for.
+
+    Returns:
+        What `compute` gives for a batch size, and that size.
+    """
+    while True:
+        try:
+            return compute(batch), batch
+        except tf.errors.OpError as error:
+            if batch == 1 or not is_out_of_memory(error):
+                raise
+        batch //= 2
+
+
 def is_out_of_memory(error: tf.errors.OpError) -> bool:
-    """Whether an allocation failed; cuDNN and the driver say so in other words."""
+    """Whether an allocation failed; cuDNN, cuBLAS and the driver have other words."""
     told = str(error).upper()
-    return isinstance(error, tf.errors.ResourceExhaustedError) or (
-        "OUT_OF_MEMORY" in told or "OUT OF MEMORY" in told
+    return isinstance(error, tf.errors.ResourceExhaustedError) or any(
+        words in told for words in ("OUT_OF_MEMORY", "OUT OF MEMORY", "ALLOC_FAILED")
     )
 
 
-def batch_advice(batch_size: int, checkpoint: Path) -> str:
-    """What to do when the memory is full while training with this batch size."""
-    smaller = f"--set train.batch_size={batch_size // 2}"
-    if batch_size == 1:
+def batch_advice(batch_size: int, checkpoint: Path, *, devices: int = 1) -> str:
+    """What to do when the memory is full while training with this batch size.
+
+    A batch stays a multiple of the devices that share it.
+    """
+    half = batch_size // 2 // devices * devices
+    smaller = f"--set train.batch_size={half}"
+    if half == 0:
         smaller = "a smaller preprocessing.image_size or model.backbone"
     if not any(checkpoint.glob("*")):
         return f"Repeat the command with {smaller}"

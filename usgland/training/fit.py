@@ -33,6 +33,7 @@ from usgland.training.device import (
     batch_advice,
     describe_environment,
     memory_errors_told,
+    must_repeat,
     precision,
     prepare_devices,
     settle_precision,
@@ -69,7 +70,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         shutil.rmtree(checkpoint, ignore_errors=True)
         return
     config = settle_precision(load_config(run / runs.CONFIG))
-    manner = choose_manner(config, usable_gpus())
+    manner = choose_manner(config, usable_gpus(), repeating=must_repeat())
     if manner.line is not None:
         console.print(manner.line, highlight=False, soft_wrap=True)
     prepare_devices(config.train.seed, deterministic=not manner.xla)
@@ -86,8 +87,9 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     parts = _read_parts(model, rows, config, console)
     layers = image_layers(model, config)
     size, how = batch_size_of(config), (epochs_done, manner.xla, console)
+    sharing = max(1, len(manner.shared))
     with (
-        memory_errors_told(lambda: batch_advice(size, checkpoint)),
+        memory_errors_told(lambda: batch_advice(size, checkpoint, devices=sharing)),
         unrepeatable_told(),
         scope(),
     ):
@@ -96,7 +98,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     model_bytes = _save_model(model, config, encoding, finished)
     environment = describe_environment(config.train.precision) | {
         "batch_size": size,
-        "gpus_sharing": max(1, len(manner.shared)) if usable_gpus() else 0,
+        "gpus_sharing": sharing if usable_gpus() else 0,
         "xla": manner.xla,
         "synthetic": bool((rows["synthetic"] == "1").all()),
         "training_seconds": round(state.seconds, 1),

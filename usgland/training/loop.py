@@ -19,6 +19,7 @@ from usgland.models.metrics import training_metrics
 from usgland.training.automatic import batch_size_of, predicted_at_once, usable_gpus
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
+from usgland.training.device import in_smaller_batches
 from usgland.training.gradient_step import Outcome, make_step, make_steps
 from usgland.training.optimizers import make_optimizer
 from usgland.training.parts import Part, make_form_batches
@@ -26,6 +27,7 @@ from usgland.training.parts import Part, make_form_batches
 VALIDATION_BATCH = 64
 # Steps run in one graph for about this long, in which neither Ctrl-C nor a bar can act.
 SECONDS_OF_STEPS = 0.25
+SHORTEST_STEP = 1e-6  # seconds, where a clock is too coarse to tell
 SCORED_AT_ONCE = 4096  # cases, compared with every threshold of the ROC curve
 
 
@@ -103,7 +105,8 @@ def train(
         if config.augmentation.mixup:  # An image has no single label to be scored by.
             row |= {metric.name: math.nan for metric in metrics}
         with average.in_place():
-            judged = _row(judge(), metrics, predicted_at_once(VALIDATION_BATCH))
+            validated, size = judge()
+            judged = _row(validated, metrics, size)
             row |= {f"val_{name}": value for name, value in judged.items()}
             _note_epoch(state, row, model, config, time.monotonic() - start)
         state.weights["model"] = arrays_of(model.variables)
@@ -150,9 +153,16 @@ class _Batches:
                 self._pixels = pictures_of(part.pixels).gather
             self._form = make_form_batches(part, config.model)
         # As many for each of the devices that share them.
-        self.size = min(batch_size_of(config), len(part.labels))
-        self.size -= self.size % tf.distribute.get_strategy().num_replicas_in_sync
-        self.steps = len(part.labels) // self.size
+        images, sharing = len(part.labels), tf.distribute.get_strategy()
+        devices = sharing.num_replicas_in_sync
+        if images < devices:
+            raise UserError(
+                f"train.devices: expected at most as many as training images, {images}."
+                f" Received: {devices}. Leave it out"
+            )
+        self.size = min(batch_size_of(config), images)
+        self.size -= self.size % devices
+        self.steps = images // self.size
 
     def of_epoch(self, epoch: int) -> tf.data.Dataset:
         settings = self._config.train
@@ -196,38 +206,47 @@ def _run_epoch(
 ) -> Outcome:
     """Runs as many steps in one call as fit into `SECONDS_OF_STEPS`."""
     outcomes: list[Outcome] = []
-    done, at_once = 0, 1
+    done, at_once, total = 0, 1, 0.0
     while done < count:
         at_once = min(at_once, count - done)
-        start = time.monotonic()
+        start = time.perf_counter()
         outcomes.append(steps(batches, at_once))
-        pace = (time.monotonic() - start) / at_once
+        pace = (time.perf_counter() - start) / at_once
         done += at_once
-        at_once = max(1, int(SECONDS_OF_STEPS / pace))
-        losses = np.concatenate([outcome.losses for outcome in outcomes])
-        on_steps(done, count, float(np.mean(losses)))
+        at_once = max(1, int(SECONDS_OF_STEPS / max(pace, SHORTEST_STEP)))
+        total += float(np.sum(outcomes[-1].losses))
+        on_steps(done, count, total / done)
     return Outcome(*map(np.concatenate, zip(*outcomes, strict=True)))
 
 
 def _make_judge(
     model: keras.Model, part: Part, loss: keras.losses.Loss
-) -> Callable[[], Outcome]:
-    """What runs the model on the cases that judge an epoch, in one traced graph."""
-    labels = part.labels.astype("float32")[:, None]
-    dataset = ordered_batches(
-        part.inputs(), predicted_at_once(VALIDATION_BATCH), labels
-    )
+) -> Callable[[], tuple[Outcome, int]]:
+    """What runs the model on the cases that judge an epoch, in one traced graph.
 
-    @tf.function(input_signature=[dataset.element_spec])
+    Returns:
+        Gives what they come to and the size of their batches, which are smaller from
+        the first on that memory is too small for.
+    """
+    inputs, labels = part.inputs(), part.labels.astype("float32")[:, None]
+    size = predicted_at_once(VALIDATION_BATCH)
+    batches_of = functools.cache(lambda size: ordered_batches(inputs, size, labels))
+
+    @tf.function(input_signature=[batches_of(size).element_spec])
     @tf.autograph.experimental.do_not_convert
     def run(batch):
         logits = model(batch[0], training=False)
-        size = tf.cast(tf.shape(logits)[0], tf.float32)
-        return sum(model.losses, start=loss(batch[1], logits) / size), logits
+        cases = tf.cast(tf.shape(logits)[0], tf.float32)
+        return sum(model.losses, start=loss(batch[1], logits) / cases), logits
 
-    def judge() -> Outcome:
-        losses, logits = zip(*map(run, dataset), strict=True)
+    def run_all(batch_size: int) -> Outcome:
+        losses, logits = zip(*map(run, batches_of(batch_size)), strict=True)
         return Outcome(np.stack(losses), np.concatenate(logits), labels)
+
+    def judge() -> tuple[Outcome, int]:
+        nonlocal size
+        outcome, size = in_smaller_batches(run_all, size)
+        return outcome, size
 
     return judge
 
@@ -275,7 +294,8 @@ def _compile(
             not (frozen or settings.freeze_image) or layer.name not in image_layers
         )
     # Keras wraps the optimizer under float16.
-    model.compile(make_optimizer(config, steps, image_layers, frozen=frozen))
+    optimizer = make_optimizer(config, steps, image_layers, frozen=frozen)
+    model.compile(optimizer, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
 
 

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.special
-import tensorflow as tf
 
 from usgland.data.kept_pictures import ordered_batches
 from usgland.models.classifier import pixels_to_logit
 from usgland.training.automatic import predicted_at_once
-from usgland.training.device import is_out_of_memory
+from usgland.training.device import in_smaller_batches
 from usgland.training.parts import Part, read_part
 
 BATCH = 32
@@ -68,11 +67,9 @@ def apply_network(network: keras.Model, inputs: Any) -> np.ndarray:
 
     Where the memory of the device is too small for a batch, by halves of it.
     """
-    batch = predicted_at_once(BATCH)
-    while True:
-        try:
-            return network.predict(ordered_batches(inputs, batch), verbose=0)
-        except tf.errors.OpError as error:
-            if batch == 1 or not is_out_of_memory(error):
-                raise
-        batch //= 2
+    network.jit_compile = False  # Else Keras lets XLA compile it on a GPU.
+    made, _ = in_smaller_batches(
+        lambda batch: network.predict(ordered_batches(inputs, batch), verbose=0),
+        predicted_at_once(BATCH),
+    )
+    return made
