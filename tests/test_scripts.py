@@ -40,6 +40,7 @@ case "$*" in
 esac
 if [ "$2" = venv ]; then
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/usgland"
+    touch "$3/pyvenv.cfg"
 fi
 case "$*" in *install*"$FAIL_ON"*) exit 1 ;; esac
 """
@@ -201,6 +202,40 @@ def test_install_takes_the_python_and_the_folder_asked_for(checkout):
     assert calls == ""
 
 
+@pytest.mark.parametrize("name", ["scripts", "scripts/", ".", "setup.cfg"])
+def test_install_deletes_nothing_but_an_environment(checkout, name):
+    before = sorted(checkout.rglob("*"))
+    done, calls = run(checkout, "install", "--venv", name)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"Expected a virtual environment or no folder at {checkout}/{name.strip('/')}. "
+        "Received: a folder with other files"
+    )
+    assert done.stderr.count("\n") == 1
+    assert calls == ""
+    assert sorted(checkout.rglob("*")) == before
+
+
+def test_install_takes_an_empty_folder_and_resumes_there(checkout):
+    (checkout / "other").mkdir()
+    done, _ = run(checkout, "install", "--venv", "other", fail_on="requirements.lock")
+    assert "did not finish" in done.stderr
+    done, calls = run(checkout, "install", "--venv", "other/")
+    assert done.returncode == 0, done.stderr
+    assert f"-m venv {checkout}/other\n" in calls
+
+
+def test_install_takes_no_python_of_the_environment_that_it_deletes(checkout):
+    run(checkout, "install")
+    (checkout.parent / "bin" / "python3.13").unlink()
+    write_python(checkout, "3.12")
+    (checkout / ".venv" / ".unfinished").touch()
+    path = f"{checkout}/.venv/bin:{checkout.parent}/bin"  # It is active.
+    done, calls = run(checkout, "install", PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert calls.startswith("3.12 -m venv ")
+
+
 def test_install_keeps_an_environment_of_another_python_that_fits(checkout):
     newest = checkout.parent / "bin" / "python3.13"
     newest.rename(newest.with_name("hidden"))
@@ -235,6 +270,16 @@ def test_install_lets_uv_bring_the_python_where_none_fits(checkout):
     assert venv.startswith("uv venv ")
     assert "--python 3.13 " in venv
     assert all(line.startswith("3.13 -m pip ") for line in install)
+
+
+def test_install_says_that_uv_failed_and_not_that_a_python_is_missing(checkout):
+    (checkout.parent / "bin" / "python3.13").unlink()
+    write_program(
+        checkout.parent / "bin" / "uv", "#!/bin/sh\necho offline >&2\nexit 2\n"
+    )
+    done, _ = run(checkout, "install")
+    assert done.returncode == 1
+    assert done.stderr == "offline\nuv could not make an environment (see above)\n"
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.14"])
