@@ -30,6 +30,9 @@ hypothesis.settings.register_profile("usgland", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("usgland")
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+# No proxy of this machine stands between a test and its own server.
+others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+os.environ["no_proxy"] = ",".join([*LOCAL_HOSTS, others])
 
 
 @pytest.fixture(autouse=True)

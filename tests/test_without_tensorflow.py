@@ -125,13 +125,14 @@ def test_another_package_is_named_where_tensorflow_is_installed():
         check_installed("serve", "numpy", "none_such", "other_one")
 
 
-def test_a_module_of_our_own_that_is_missing_is_shown_as_the_mistake_it_is():
+@pytest.mark.parametrize("module", ["usgland.x", "_lzma"])
+def test_a_module_that_pip_does_not_have_is_shown_as_the_mistake_it_is(module):
     @click.command()
     def broken():
-        raise ModuleNotFoundError("No module named 'usgland.x'", name="usgland.x")
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
 
     group = Group(commands={"broken": broken})
-    with pytest.raises(ModuleNotFoundError, match="usgland.x"):
+    with pytest.raises(ModuleNotFoundError, match=module):
         group.main(["broken"], standalone_mode=False)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/usgland`, or `~/.cache/usgland` where that is not set.
 
-    Not made here: the first `usgland.files.write_whole` into it does. As the standard
+    Not made here: what is first written into it does. As the standard
     wants it, a relative `XDG_CACHE_HOME` counts as not set.
 
     Reference:
@@ -16,6 +16,12 @@ def cache_folder() -> Path:
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "usgland"
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder of the cache that no other user can open: images are patients'."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def free_space(folder: Path) -> int:

@@ -69,6 +69,11 @@ def test_pictures_keep_the_order_of_the_rows(pictures, expected):
     assert pictures[:].dtype == np.uint8
 
 
+def test_pictures_are_no_array_without_a_copy(pictures):
+    with pytest.raises(ValueError, match="`copy` None or True. Received: False"):
+        pictures.__array__(copy=False)
+
+
 def test_pictures_are_taken_as_from_an_array(pictures, expected):
     np.testing.assert_array_equal(pictures[3], expected[3])
     np.testing.assert_array_equal(pictures[-1], expected[-1])

@@ -104,6 +104,7 @@ def flip(path, place):
         (lambda path: os.truncate(path, 9000), "9000 bytes"),
         (lambda path: os.truncate(path, 0), "Error"),
         (lambda path: path.write_bytes(b"{}"), "KeyError"),
+        (lambda path: path.write_bytes(b"[1]"), "TypeError"),
     ],
 )
 def test_a_damaged_file_is_made_again_with_a_line(rows, cache, damage, expected):
@@ -116,6 +117,123 @@ def test_a_damaged_file_is_made_again_with_a_line(rows, cache, damage, expected)
     assert lines[0].startswith("Removed a damaged cache of pictures (")
     assert expected in lines[0] and len(lines) == 3
     assert (cache / name).read_bytes() == whole
+
+
+def refuse(*_, **__):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_a_file_that_cannot_be_opened_is_not_taken_for_damaged(
+    rows, cache, monkeypatch
+):
+    keep(rows)
+    [name] = files_in(cache)
+    whole, open_file = (cache / name).stat(), os.open
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda path, *a: refuse() if path == cache / name else open_file(path, *a),
+    )
+    numbers, lines = keep(rows.iloc[:9])
+    assert numbers == numbers_of(rows)[:9]
+    passed_over = f"Passed over a cache of pictures (Permission denied): {cache / name}"
+    assert lines[0] == passed_over
+    assert (cache / name).stat() == whole
+
+
+def test_a_damaged_file_that_cannot_be_removed_is_passed_over(rows, cache, monkeypatch):
+    keep(rows)
+    [name] = files_in(cache)
+    flip(cache / name, -1)
+    monkeypatch.setattr(picture_cache, "memory_limit", lambda: 0)
+    monkeypatch.setattr(picture_cache, "free_space", lambda folder: 0)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    numbers, lines = keep(rows, "auto")
+    assert numbers == numbers_of(rows)
+    assert lines[0].startswith("Passed over a damaged cache of pictures (")
+
+
+def test_a_file_that_fails_while_it_is_checked_is_made_again(rows, cache, monkeypatch):
+    keep(rows)
+    block = picture_cache.PictureFile.block
+
+    def fail_once(*arguments):
+        monkeypatch.setattr(picture_cache.PictureFile, "block", block)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(picture_cache.PictureFile, "block", fail_once)
+    numbers, lines = keep(rows)
+    assert numbers == numbers_of(rows)
+    assert "Input/output error" in lines[0] and len(lines) == 3
+
+
+def test_a_cache_that_can_only_be_read_is_used(rows, cache, monkeypatch):
+    keep(rows)
+    monkeypatch.setattr(os, "utime", refuse)
+    assert len(keep(rows)[1]) == 1
+
+
+def test_no_other_user_can_open_the_folder(rows, cache):
+    keep(rows)
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_another_process_replaces_at_once_is_still_read(
+    rows, cache, monkeypatch
+):
+    replace = os.replace
+
+    def replace_and_lose(source, target):
+        replace(source, target)
+        Path(target).unlink()
+
+    monkeypatch.setattr(os, "replace", replace_and_lose)
+    assert keep(rows)[0] == numbers_of(rows)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b""])
+@pytest.mark.parametrize("choice", ["disk", "auto"])
+def test_a_picture_that_is_not_the_one_that_was_checked_is_refused(
+    rows, cache, monkeypatch, choice, content
+):
+    monkeypatch.setattr(picture_cache, "memory_limit", lambda: 0)
+    path = Path(rows["image_path"][3])
+    path.write_bytes(content)
+    expected = (
+        rf"^Expected the image that was checked at {path}. Received: another, it has "
+        "changed since it was checked. Repeat the command$"
+    )
+    with pytest.raises(UserError, match=expected):
+        keep(rows, choice)
+    assert files_in(cache) == []
+
+
+def test_old_files_make_room_for_a_new_one(rows, cache, monkeypatch):
+    keep(rows.iloc[:4], key=OTHER_VERSION)
+    [old] = files_in(cache)
+    os.utime(cache / old, (0, 0))
+    monkeypatch.setattr(
+        picture_cache, "free_space", lambda _: 0 if (cache / old).exists() else 10**9
+    )
+    assert keep(rows)[0] == numbers_of(rows)
+
+
+def test_an_old_file_that_is_extended_is_kept_until_then(rows, cache, monkeypatch):
+    keep(rows.iloc[:12])
+    [base] = files_in(cache)
+    os.utime(cache / base, (0, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(picture_cache, "free_space", lambda _: 0)
+        with pytest.raises(UserError, match="^Cannot keep"):
+            keep(rows)
+    assert files_in(cache) == [base]
+
+
+def test_what_another_user_left_does_not_end_the_run(rows, cache, monkeypatch):
+    keep(rows.iloc[:4], key=OTHER_VERSION)
+    os.utime(cache / files_in(cache)[0], (0, 0))
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert picture_cache._remove_old(cache, KEY, None, print) is None
 
 
 def test_a_cache_of_another_version_is_not_used_and_later_removed(rows, cache):
@@ -213,6 +331,7 @@ def test_two_who_write_at_a_time_both_read_whole_files(rows, cache):
 
 def test_a_picture_that_cannot_be_decoded_leaves_nothing_behind(rows, cache):
     os.truncate(rows["image_path"][7], 0)
+    rows.loc[7, "sha256"] = hashlib.sha256(b"").hexdigest()
     with pytest.raises(tf.errors.InvalidArgumentError):
         keep(rows)
     assert files_in(cache) == []

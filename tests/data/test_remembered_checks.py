@@ -10,6 +10,7 @@ from PIL import Image
 
 from usgland.data import images, remembered_checks
 from usgland.data.images import check_images
+from usgland.data.remembered_checks import stamp_of
 
 LONG_AGO = 1_000_000_000.0  # seconds
 
@@ -76,8 +77,31 @@ def test_a_change_is_seen_although_size_and_time_are_set_back(check, paths, cach
     assert "damaged PNG" in checks[2].problem
 
 
+def test_another_file_with_the_times_of_the_first_is_not_taken_for_it(paths):
+    stamp = stamp_of(str(paths[0]))
+    device, inode = stamp.place
+    swapped = stamp._replace(place=(device, inode + 1))
+    mounted_again = stamp._replace(place=(device + 1, inode))
+    assert swapped.known_by() != stamp.known_by() == mounted_again.known_by()
+
+
+def test_a_cache_that_can_only_be_read_is_used(check, cache, monkeypatch):
+    check()
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert len(check()[1]) == 1
+
+
+def test_no_other_user_can_open_the_folder(check, cache):
+    check()
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
 def test_what_was_written_a_moment_ago_is_not_trusted(check, cache, monkeypatch):
-    monkeypatch.setattr(remembered_checks, "SETTLED_NS", 2_000_000_000)
+    monkeypatch.setattr(remembered_checks, "SETTLED_NS", 10**18)
     check()
     assert not cache.exists()
     monkeypatch.setattr(remembered_checks.time, "time_ns", lambda: 10**19)
@@ -122,7 +146,7 @@ def test_without_room_the_files_are_checked_all_the_same(check, cache, monkeypat
 def test_an_interrupted_check_goes_on_where_it_was(
     check, paths, cache, checked, monkeypatch
 ):
-    monkeypatch.setattr(images, "AT_ONCE", 1)
+    monkeypatch.setattr(images, "WAITING_AT_ONCE", 1)
     look = images._check_image
 
     def interrupt(path, *, pixels):

@@ -3,6 +3,7 @@
 import getpass
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ REQUIRED = [
     'python-docx<2,>=1.2; extra == "docx"',
     'tensorflow[and-cuda]<2.22,>=2.21; extra == "gpu"',
 ]
+INDEX_URL, PROBE = installation._index_url, installation.PROBE  # without `quick`
 CUDA = ['nvidia-cudnn-cu12>=9; extra == "and-cuda"', "absl-py>=1"]
 
 
@@ -75,6 +77,27 @@ def test_a_machine_on_which_nothing_is_wrong(packages, tmp_path):
     *lines, _, last = describe_diagnosis(diagnosis)
     assert last == "Nothing is wrong"
     assert "computes on     CPU, 2 cores, float32" in lines
+
+
+def test_a_file_that_is_removed_meanwhile_is_not_counted(
+    packages, tmp_path, monkeypatch
+):
+    runs, stat = tmp_path / "runs", os.stat
+    (runs / "gone").mkdir(parents=True)
+    (runs / "gone" / "temporary").touch()
+    (runs / "history.csv").write_bytes(bytes(3_000_000))
+
+    def lost(path, *arguments, **options):
+        if str(path).endswith("temporary") and not options.get("follow_symlinks", True):
+            raise FileNotFoundError(path)
+        return stat(path, *arguments, **options)
+
+    def lost_link(path, **options):
+        return lost(path, follow_symlinks=False, **options)
+
+    monkeypatch.setattr(os, "stat", lost)
+    monkeypatch.setattr(os, "lstat", lost_link)
+    assert ", 3 MB in it, " in diagnose(runs).facts["runs"]
 
 
 def test_the_command_prints_it_and_its_exit_code_says_whether_all_is_well(
@@ -192,6 +215,8 @@ def index():
 def test_of_the_index_its_host_is_told_and_never_a_password(
     packages, tmp_path, monkeypatch, index
 ):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # Not for this machine.
+
     def told(path):
         url = f"http://alice:secret@127.0.0.1:{index}{path}"
         monkeypatch.setattr(installation, "_index_url", lambda: url)
@@ -234,19 +259,26 @@ def test_neither_home_nor_name_of_the_user_is_told(packages, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_the_index_is_the_one_that_pip_is_set_to(monkeypatch):
-    monkeypatch.undo()
+def test_the_index_is_the_one_that_pip_is_set_to(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    assert installation._index_url() == "https://pypi.org/simple/"
+    assert INDEX_URL() == "https://pypi.org/simple/"
+    settings = tmp_path / "pip.conf"
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    settings.write_text("[global]\nindex-url = https://all.test/\n")
+    assert INDEX_URL() == "https://all.test/"
     monkeypatch.setenv("PIP_INDEX_URL", "https://alice:secret@packages.test/simple/")
-    assert installation._index_url() == "https://alice:secret@packages.test/simple/"
+    assert INDEX_URL() == "https://alice:secret@packages.test/simple/"
+    with settings.open("a") as file:
+        file.write("[install]\nindex-url = https://install.test/\n")
+    assert INDEX_URL() == "https://alice:secret@packages.test/simple/"
+    monkeypatch.delenv("PIP_INDEX_URL")
+    assert INDEX_URL() == "https://install.test/"
 
 
 @pytest.mark.slow
 def test_tensorflow_itself_is_asked(monkeypatch, tmp_path):
-    monkeypatch.undo()
-    monkeypatch.setattr(installation, "_index_url", lambda: "file:///packages")
+    monkeypatch.setattr(installation, "PROBE", PROBE)
     facts = diagnose(tmp_path).facts
     assert facts["TensorFlow"].startswith("2.")
     assert facts["Keras"].endswith("backend tensorflow")

@@ -1,5 +1,6 @@
 """The command `usgland`: thin, so that `--help` answers before TensorFlow loads."""
 
+import sys
 from typing import Any
 
 import click
@@ -37,7 +38,8 @@ class Group(click.Group):
             raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
-            if missing in ("", "usgland"):  # A mistake of ours.
+            # A mistake of ours, or a Python that lacks one of its own modules.
+            if missing in ("", "usgland") or missing in sys.stdlib_module_names:
                 raise
             command = f"`usgland {ctx.invoked_subcommand}`"
             reason = not_installed(command, missing)

@@ -21,15 +21,17 @@ from PIL import Image
 
 from usgland.data.remembered_checks import RememberedChecks, Stamp, stamp_of
 from usgland.data.waiting import watched
+from usgland.machine import usable_cores
 
 FORMATS = ("PNG", "JPEG", "BMP")
 SMALLEST_SIDE = 32  # pixels; below this nothing of a lesion's outline is left
 LARGEST_AREA = 16_000_000  # pixels, tens of times an ultrasound frame
 # Pixels of 64 bits that do not compress fit, and metadata; nothing larger is read.
 LARGEST_FILE = 9 * LARGEST_AREA  # bytes
-# Threads, as decoding and hashing free the interpreter; each may hold one image.
-WORKERS = min(max(os.cpu_count() or 1, 4), 16)
-AT_ONCE = 256  # files that wait for a thread
+# Threads, as decoding and hashing free the interpreter; two where one waits for a disk.
+# No more than eight: each may hold a file of `LARGEST_FILE`.
+CHECKED_AT_ONCE = min(max(usable_cores(), 2), 8)
+WAITING_AT_ONCE = 256  # files that wait for a thread
 REMEMBERED = 500  # files; fewer are checked again in a moment
 UPRIGHT = 1  # value of the EXIF orientation tag
 ORIENTATION_TAG = 0x0112
@@ -114,11 +116,11 @@ def _check_each(paths: list[str]) -> Generator[ImageCheck, None, None]:
     def check(path: str) -> ImageCheck:
         return _check_image(path, pixels=True)
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(CHECKED_AT_ONCE) as pool:
         # Pillow warns of odd metadata and large headers; both are judged below.
         warnings.simplefilter("ignore")
-        for start in range(0, len(paths), AT_ONCE):
-            yield from pool.map(check, paths[start : start + AT_ONCE])
+        for start in range(0, len(paths), WAITING_AT_ONCE):
+            yield from pool.map(check, paths[start : start + WAITING_AT_ONCE])
 
 
 def _check_image(path: str | Path, *, pixels: bool) -> ImageCheck:

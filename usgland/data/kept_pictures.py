@@ -1,5 +1,6 @@
 """The preprocessed pictures of some rows, wherever they are kept."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from usgland.data.pipeline import WAITING, WORKERS, without_tuning
+from usgland.errors import UserError
 
 # Maps the bytes of an image file, a scalar string, to uint8 `(size, size, 1)`: the
 # `read` of the model's own preprocessing layer.
@@ -65,6 +67,8 @@ class Pictures:
         return pictures if np.ndim(rows) else pictures[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("Expected `copy` None or True. Received: False")
         return self[:] if dtype is None else self[:].astype(dtype)
 
 
@@ -120,6 +124,46 @@ def decode_each(paths: Sequence[str], read: Read) -> Iterator[np.ndarray]:
         lambda path: read(tf.io.read_file(path)), num_parallel_calls=WORKERS
     )
     return without_tuning(dataset).as_numpy_iterator()
+
+
+def decode_unchanged(
+    paths: Sequence[str], digests: Sequence[str], read: Read
+) -> Iterator[np.ndarray]:
+    """The same of files that must have the content that they were checked with.
+
+    Args:
+        paths: The files.
+        digests: SHA-256 of each, in hexadecimal.
+        read: Maps the bytes of an image file to a picture.
+
+    Raises:
+        UserError: If one has another content.
+    """
+
+    def read_and_compare(path, expected):
+        content = tf.io.read_file(path)
+        # Stateful, it would run on one core where runs must repeat.
+        digest = tf.numpy_function(_digest, [content], tf.string, stateful=False)
+        same = tf.reduce_all(tf.equal(digest, expected))
+        # A file that has changed may be none that can be decoded.
+        none = tf.zeros([0, 0, 1], tf.uint8)
+        return tf.cond(same, lambda: read(content), lambda: none), same
+
+    dataset = tf.data.Dataset.from_tensor_slices((paths, digests)).map(
+        read_and_compare, num_parallel_calls=WORKERS
+    )
+    pictures = without_tuning(dataset).as_numpy_iterator()
+    for path, (picture, same) in zip(paths, pictures, strict=True):
+        if not same:
+            raise UserError(
+                f"Expected the image that was checked at {path}. Received: another, it "
+                "has changed since it was checked. Repeat the command"
+            )
+        yield picture
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def hold_pictures(rows: pd.DataFrame, read: Read, size: int) -> Pictures:

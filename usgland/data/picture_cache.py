@@ -5,6 +5,7 @@ comes from; the CRC-32 of each picture; and, from the next whole page on, the pi
 They are read one by one, not by a memory map, whose pages would count as memory.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -21,12 +22,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from usgland.cache import cache_folder, free_space, show_bytes
+from usgland.cache import cache_folder, free_space, make_private, show_bytes
 from usgland.data.kept_pictures import (
     Pictures,
     Read,
     Source,
-    decode_each,
+    decode_unchanged,
     distinct_files,
     hold_pictures,
     read_on_demand,
@@ -68,6 +69,18 @@ class _DamagedError(Exception):
     """A file that is none, or not whole."""
 
 
+class _UnwritableError(UserError):
+    """Pictures that cannot be kept on the disk."""
+
+
+@contextlib.contextmanager
+def _seen_as_damage() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _DamagedError(f"{type(error).__name__}: {error}") from error
+
+
 class PictureFile:
     """Pictures in a file, of which any can be read.
 
@@ -78,42 +91,39 @@ class PictureFile:
         digests: SHA-256 of the image file of each picture, 32 bytes each.
 
     Raises:
-        FileNotFoundError: If there is none.
+        OSError: If it cannot be opened, which says nothing of what it holds.
         _DamagedError: If its first part is not as it was written.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise _DamagedError(error.strerror) from error
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)
-        try:
+        with _seen_as_damage():
             self._read_index()
-        except (OSError, ValueError, KeyError) as error:
-            raise _DamagedError(f"{type(error).__name__}: {error}") from error
 
     def _read_index(self) -> None:
         header = json.loads(os.pread(self._file, PAGE, 0))
         if header["format"] != FORMAT:
             raise ValueError(header["format"])
         count, self.size = header["pictures"], header["size"]
+        self._bytes, self._start = self.size**2, _start_of_pixels(count)
+        length = os.fstat(self._file).st_size
+        if count < 1 or length != self._start + count * self._bytes:
+            raise ValueError(f"{length} bytes")
         index = os.pread(self._file, count * (DIGEST + CHECKSUM), PAGE)
         if zlib.crc32(index) != header["index"]:
             raise ValueError("its index differs")
-        self._bytes, self._start = self.size**2, _start_of_pixels(count)
-        length = os.fstat(self._file).st_size
-        if length != self._start + count * self._bytes:
-            raise ValueError(f"{length} bytes")
         names = index[: count * DIGEST]
         self.digests = [names[i : i + DIGEST] for i in range(0, len(names), DIGEST)]
         self.checksums = np.frombuffer(index[count * DIGEST :], "<u4")
 
     def check(self) -> None:
-        """Reads every picture once and compares its checksum."""
+        """Reads every picture once and compares its checksum.
+
+        Raises:
+            _DamagedError: If one cannot be read, or differs.
+        """
         at_once = max(1, BLOCK // self._bytes)
 
         def is_whole(first: int) -> bool:
@@ -125,7 +135,7 @@ class PictureFile:
             )
 
         starts = range(0, len(self.digests), at_once)
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with _seen_as_damage(), ThreadPoolExecutor(WORKERS) as pool:
             if not all(watched(pool.map(is_whole, starts), len(starts), "Checking")):
                 raise _DamagedError("a picture differs from its checksum")
 
@@ -179,7 +189,8 @@ def keep_pictures(
         say: Takes a line for the user.
 
     Raises:
-        UserError: If `cache` is `"disk"` and they cannot be written.
+        UserError: If `cache` is `"disk"` and they cannot be written, or if a file to be
+            written from is not what it was when it was checked.
     """
     needed = rows.get("sha256", rows["image_path"]).nunique() * size**2
     if cache == "auto" and needed <= MEMORY_SHARE * memory_limit():
@@ -191,7 +202,7 @@ def keep_pictures(
         files, numbers = distinct_files(rows)
         try:
             file = _cached(files, read, size, key, say)
-        except UserError as error:
+        except _UnwritableError as error:
             if cache == "disk":
                 raise
             say(f"{error}. Going on with data.cache=none")
@@ -230,7 +241,9 @@ def _cached(
     for file in _checked_files(folder, key, wanted, say):
         common = len(set(wanted) & set(file.digests))
         if common == len(wanted):
-            os.utime(file.path)
+            # It can be read and not written to, or another process has replaced it.
+            with contextlib.suppress(OSError):
+                os.utime(file.path)
             return file
         if common > most:
             base, most = file, common
@@ -242,22 +255,32 @@ def _cached(
     needed = _start_of_pixels(len(digests)) + len(digests) * size**2
     what = f"{len(digests)} preprocessed pictures ({show_bytes(needed)})"
     say(f"Keeping {what} in {folder}" + _reason(folder, key))
+    _remove_old(folder, key, base, say)
     try:
+        make_private(folder)
         if needed > free_space(folder):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        new = decode_each(files["image_path"].to_list(), read)
+        paths, names = files["image_path"].to_list(), files["sha256"].to_list()
+        new = watched(decode_unchanged(paths, names, read), len(files), "Reading")
         with write_whole(path) as temporary:
-            _write(temporary, digests, base, watched(new, len(files), "Reading"), size)
+            _write(temporary, digests, base, new, size)
+            # Opened before another process can replace it.
+            file = PictureFile(temporary)
     except (OSError, UserError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
-        reason = getattr(cause, "strerror", None) or str(error)
-        raise UserError(
+        if not isinstance(cause, OSError):  # An image has changed.
+            raise
+        reason = cause.strerror or str(error)
+        raise _UnwritableError(
             f"Cannot keep {what} in {folder}: {reason}; "
             f"{show_bytes(free_space(folder))} are free. Make room, set XDG_CACHE_HOME "
             "to a folder on another disk, or set data.cache=none"
         ) from error
-    _remove_old(folder, key, base, say)
-    return PictureFile(path)
+    file.path = path
+    if base is not None:
+        with contextlib.suppress(OSError):
+            base.path.unlink()
+    return file
 
 
 def _checked_files(
@@ -267,14 +290,23 @@ def _checked_files(
     for path in sorted(folder.glob(f"{_prefix(key)}*{SUFFIX}")):
         try:
             file = PictureFile(path)
-            if set(wanted) & set(file.digests):
-                file.check()
-                yield file
+            if not set(wanted) & set(file.digests):
+                continue
+            file.check()
         except FileNotFoundError:  # Another process has replaced it.
             continue
+        except OSError as error:
+            say(f"Passed over a cache of pictures ({error.strerror}): {path}")
+            continue
         except _DamagedError as error:
-            say(f"Removed a damaged cache of pictures ({error}): {path}")
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+                done = "Removed"
+            except OSError:
+                done = "Passed over"
+            say(f"{done} a damaged cache of pictures ({error}): {path}")
+            continue
+        yield file
 
 
 def _write(
@@ -337,18 +369,18 @@ def _remove_old(
     base: PictureFile | None,
     say: Callable[[str], None],
 ) -> None:
-    """Removes what was replaced, what nobody used for long, and leftovers of a kill."""
+    """Removes what nobody used for long, but `base`, and leftovers of a kill."""
     removed: list[int] = []
     for path in folder.glob(f"*{SUFFIX}"):
         try:
             status = path.stat()
             short = path.name.startswith(".") or _is_of_other_version(path, key)
             days = UNUSED_DAYS_OF_OTHER_VERSION if short else UNUSED_DAYS
-            is_old = time.time() - status.st_mtime > days * DAY
-            if is_old or (base is not None and path == base.path):
+            is_base = base is not None and path == base.path
+            if time.time() - status.st_mtime > days * DAY and not is_base:
                 path.unlink()
-                removed += [status.st_size] if is_old else []
-        except FileNotFoundError:  # Another process was faster.
+                removed.append(status.st_size)
+        except OSError:  # Another process was faster, or it is another user's.
             continue
     if removed:
         room = show_bytes(sum(removed))

@@ -1,9 +1,10 @@
 """What is known of image files that were checked before, so that none is read twice.
 
 Each manifest has a file of its own in the cache folder. A file of images is known by
-its path, size and times, of which the system sets one at every change.
+its path, size, inode and times, of which the system sets one at every change.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,12 +13,12 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from usgland.cache import cache_folder
+from usgland.cache import cache_folder, make_private
 from usgland.errors import UserError
 from usgland.files import write_whole
 
 FOLDER = "checks"
-FORMAT = "usgland checks 1"
+FORMAT = "usgland checks 2"
 # A file that has just been written may change again within a tick of its clock.
 SETTLED_NS = 2_000_000_000
 UNUSED = 30 * 86_400  # seconds after which what is known of a manifest is removed
@@ -28,12 +29,14 @@ class Stamp(NamedTuple):
 
     size: int
     changed_ns: int  # st_mtime_ns
-    touched_ns: int  # st_ctime_ns, which no program can set
+    # st_ctime_ns, which no program can set on Linux file systems. A folder or a link
+    # that is put in the place of another keeps it: the inode tells these apart.
+    touched_ns: int
     place: tuple[int, int]  # device and inode, the same of several names of a file
 
     def known_by(self) -> list[int]:
         """What is compared with later; device numbers change when a disk is mounted."""
-        return list(self[:3])
+        return [*self[:3], self.place[1]]
 
 
 def stamp_of(path: str) -> Stamp | None:
@@ -65,9 +68,9 @@ class RememberedChecks:
     def find(self, path: str, stamp: Stamp | None) -> tuple[str, str] | None:
         """Digest and problem of a file that is as it was; None where it is not."""
         known = self._checks.get(path)
-        if stamp is None or known is None or known[:3] != stamp.known_by():
+        if stamp is None or known is None or known[:-2] != stamp.known_by():
             return None
-        digest, problem = known[3:]
+        digest, problem = known[-2:]
         return digest, problem
 
     def note(self, path: str, stamp: Stamp | None, digest: str, problem: str) -> None:
@@ -85,6 +88,7 @@ class RememberedChecks:
         body = json.dumps(self._checks).encode()
         header = json.dumps([FORMAT, self._version, zlib.crc32(body)]).encode()
         try:
+            make_private(self._path.parent)
             with write_whole(self._path) as temporary:
                 temporary.write_bytes(header + b"\n" + body)
             for path in self._path.parent.iterdir():
@@ -100,7 +104,8 @@ class RememberedChecks:
             if json.loads(header) != [FORMAT, self._version, zlib.crc32(body)]:
                 return {}
             checks = json.loads(body)
-            os.utime(self._path)
         except (OSError, ValueError):
             return {}
+        with contextlib.suppress(OSError):  # It can be read and not written to.
+            os.utime(self._path)
         return checks

@@ -61,11 +61,17 @@ def use_grey(image_bytes: tf.Tensor, use: Callable[[tf.Tensor], Any]) -> Any:
     with tf.control_dependencies([_assert_size(shape[:2])]):
         content = tf.identity(image_bytes)
     is_grey = tf.equal(shape[2], 1)
+    # Asked of no other file, whose content would be searched for nothing.
+    is_simple_png = tf.cond(
+        is_png & is_grey & tf.equal(depth, BYTE),
+        lambda: ~_has_transparent(content),
+        lambda: tf.constant(False),
+    )
     return tf.case(
         [
             (is_jpeg & is_grey, lambda: use(_decode_jpeg(content, 1))),
             (
-                is_png & is_grey & tf.equal(depth, BYTE) & ~_has_transparent(content),
+                is_simple_png,
                 lambda: use(tf.io.decode_png(content, channels=1)),
             ),
         ],

@@ -139,7 +139,11 @@ def _describe_memory() -> str:
 
 def _describe_folder(folder: Path) -> tuple[str, list[str]]:
     """Where a folder is, its size and the room beside it; a warning of too little."""
-    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # Removed meanwhile.
+                size += os.lstat(os.path.join(place, name)).st_size
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
     line = f"{folder}, {size / 1e6:.0f} MB in it, {free / 1e9:.1f} GB free"
@@ -257,9 +261,9 @@ def _index_url() -> str:
         ).stdout
     except subprocess.TimeoutExpired:
         told = ""
-    # Later lines go before earlier ones: files first, then the environment.
-    urls = re.findall(r"^(?:global|install|:env:)\.index-url='(.+)'$", told, re.M)
-    return urls[-1] if urls else INDEX
+    urls = dict(re.findall(r"^(global|install|:env:)\.index-url='(.+)'$", told, re.M))
+    named = [urls[part] for part in (":env:", "install", "global") if part in urls]
+    return named[0] if named else INDEX
 
 
 def _home_hidden(text: str) -> str:

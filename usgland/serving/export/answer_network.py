@@ -18,8 +18,8 @@ VERSION = "model_version"
 HEATMAP = "heatmap_bytes"
 CONTRIBUTION = "contribution_"  # and the column
 LABELS = ("benign", "malignant")
-# Bytes of weights up to which a network has them as constants. Each signature that is
-# used keeps its own copy of these.
+# Bytes of weights up to which a network has them as constants. These are stored once;
+# once loaded, each signature that is used keeps its own copy in memory.
 MOST_CONSTANT = 20_000_000
 
 

@@ -1,4 +1,4 @@
-"""What an exported model offers: plain TensorFlow functions of a run's variables."""
+"""What an exported model offers: plain TensorFlow functions of a run's weights."""
 
 import inspect
 import math
