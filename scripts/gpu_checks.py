@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+PASSED, FAILED, UNCHECKED = "passed", "FAILED", "not checked"
 ROOT = Path(__file__).parent.parent
 DEADLINE = 235  # seconds, of the 240 that all may take
+START_UP = 5  # seconds, within which no process comes to its first check
 NO_GPU = 3
 LIMIT = 1e-3  # of P(malignant) on the GPU against the processor
 BATCHES, TIMED_STEPS, WARM_UP = (16, 64), 50, 5
@@ -27,6 +29,10 @@ MODEL = ["--set", "model.weights=null"]
 SHORT = ["--set", "train.epochs=2", "--set", "evaluation.bootstrap_resamples=20"]
 FLOAT32 = ["--set", "train.precision=float32"]
 Check = Callable[["Place"], str]
+
+
+class UncheckedError(Exception):
+    """This machine lacks what a check is of."""
 
 
 class Place:
@@ -93,7 +99,9 @@ def prepared_step(
     scope = sharing_scope(list(devices))
     with scope(), precision(policy):
         network = pixels_to_logit(build_classifier(config))
-        network.compile(make_optimizer(config, 100, [], frozen=False))
+        network.compile(
+            make_optimizer(config, 100, [], frozen=False), jit_compile=False
+        )
         network.optimizer.build(network.trainable_variables)
         step = make_step(
             network,
@@ -129,7 +137,7 @@ def placement(place: Place) -> str:
     for node in placed_nodes(folder):
         total += 1
         types = {v.type for v in node.attr.values() if v.WhichOneof("value") == "type"}
-        carries = node.op.lstrip("_") in CARRIERS or node.op.startswith("_")
+        carries = node.op.lstrip("_") in CARRIERS
         if "CPU" in node.device and types & floats and not carries:
             elsewhere.add(node.op)
     if not total:
@@ -186,7 +194,7 @@ def shared(place: Place) -> str:
     kind = "CPU" if place.cpu else "GPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(devices) < 2:
-        return "not checked: there is one GPU"
+        raise UncheckedError("there is one GPU")
     alone = prepared_step(place, "float32", 64)[-1](1)
     both = prepared_step(place, "float32", 64, devices=devices[:2])[-1]
     # Before the first update the logits are 0, whatever each has drawn.
@@ -292,32 +300,36 @@ def run_checks(place: Place, names: list[str], report: Path) -> None:
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, halves)
     for name in names:
-        start, passed = time.monotonic(), True
+        start, result = time.monotonic(), PASSED
         try:
             figure = ALL[name](place)
+        except UncheckedError as reason:
+            figure, result = str(reason), UNCHECKED
         except Exception as error:  # Whatever it is, the other checks go on.
             traceback.print_exc()
             text = " ".join(str(error).split()) or "no message"
-            figure, passed = f"{type(error).__name__}: {text:.150}", False
+            figure, result = f"{type(error).__name__}: {text:.150}", FAILED
         seconds = time.monotonic() - start
         with report.open("a") as file:
-            file.write(json.dumps([name, passed, figure, round(seconds, 1)]) + "\n")
+            file.write(json.dumps([name, result, figure, round(seconds, 1)]) + "\n")
 
 
 class Session:
     """The processes of one call, until its time is over."""
 
     def __init__(self, place: Place):
-        self.place, self.end = place, time.monotonic() + DEADLINE * (10**place.cpu)
+        # A processor alone is slower, and has no time to keep.
+        seconds = 10 * DEADLINE if place.cpu else DEADLINE
+        self.place, self.end = place, time.monotonic() + seconds
         self.rows: list[list[Any]] = []
 
     def left(self) -> float:
-        return max(1.0, self.end - time.monotonic())
+        return max(0.0, self.end - time.monotonic())
 
     def run(self, checks: dict[str, Check], *, hidden: bool = False) -> None:
         """Runs checks in a process, and those that it did not live to see in a next."""
         names = list(checks)
-        while names:
+        while names and self.left() > START_UP:
             report = self.place.folder / f"report-{len(self.rows)}.jsonl"
             arguments = ["--child", json.dumps(names), "--report", str(report)]
             process = self.start(
@@ -328,10 +340,12 @@ class Session:
             self.rows += map(json.loads, rows)
             names = names[len(rows) :]
             if names:
-                self.rows.append([names.pop(0), False, f"its process {reason}", 0.0])
+                self.rows.append([names.pop(0), FAILED, f"its process {reason}", 0.0])
+        self.rows += [[name, FAILED, "the time was over", 0.0] for name in names]
 
     def start(self, arguments: list[str], hidden: bool = False) -> subprocess.Popen:
-        environment = dict(os.environ)
+        cache = str(self.place.folder / "cache")  # nothing remembered, nothing left
+        environment = os.environ | {"XDG_CACHE_HOME": cache}
         if hidden or self.place.cpu:
             environment["CUDA_VISIBLE_DEVICES"] = "-1"
         cpu = ["--cpu"] if self.place.cpu else []
@@ -350,15 +364,18 @@ class Session:
     def kill_and_resume(self) -> None:
         """A `fit` that is killed after its first epoch, and what it is resumed to."""
         start, place = time.monotonic(), self.place
+        if self.left() <= START_UP:
+            self.rows.append([RESUMED, FAILED, "the time was over", 0.0])
+            return
         command = place.fit_arguments("killed", *FLOAT32)
         process = self.start(["--command", json.dumps(command)])
         checkpoint = place.runs / "killed/checkpoint"
-        while process.poll() is None and self.left() > 1:
-            if any(checkpoint.glob("epoch-*.npz")):
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.01)
-        killed = process.wait() == -signal.SIGKILL
+        learned = False
+        while process.poll() is None and self.left() > 0 and not learned:
+            learned = any(checkpoint.glob("epoch-*.npz"))
+            time.sleep(0 if learned else 0.01)
+        process.kill()
+        killed = process.wait() == -signal.SIGKILL and learned
         resume = ["fit", "--resume", "--runs-dir", str(place.runs), "--name", "killed"]
         reason = self.wait(self.start(["--command", json.dumps(resume)]))
         histories = [
@@ -370,9 +387,10 @@ class Session:
         if not passed:
             figure = f"other than the run that was not killed; the process {reason}"
         if not killed:
-            figure = "it ended before it could be killed"
+            figure = "it ended, or the time did, before it could be killed"
         seconds = round(time.monotonic() - start, 1)
-        self.rows.append([RESUMED, passed, figure, seconds])
+        result = PASSED if killed and passed else FAILED
+        self.rows.append([RESUMED, result, figure, seconds])
 
 
 def gpu_names() -> list[str]:
@@ -386,6 +404,9 @@ def gpu_names() -> list[str]:
     answer = subprocess.run(
         [sys.executable, "-c", question], capture_output=True, text=True, check=False
     )
+    if answer.returncode:
+        said = answer.stderr.strip().splitlines() or ["no message"]
+        raise RuntimeError(f"TensorFlow cannot be loaded: {said[-1]}")
     lines = answer.stdout.splitlines()
     return [line.removeprefix("GPU: ") for line in lines if line.startswith("GPU: ")]
 
@@ -393,8 +414,8 @@ def gpu_names() -> list[str]:
 def show(rows: list[list[Any]], devices: list[str], seconds: float) -> None:
     print(f"{len(devices)} x {devices[0]}, {seconds:.0f} s\n")
     print("| check | result | seconds | figure |\n|---|---|---|---|")
-    for name, passed, figure, taken in rows:
-        print(f"| {name} | {'passed' if passed else 'FAILED'} | {taken} | {figure} |")
+    for name, result, figure, taken in rows:
+        print(f"| {name} | {result} | {taken} | {figure} |")
 
 
 def main() -> int:
@@ -415,7 +436,11 @@ def main() -> int:
     start = time.monotonic()
     devices = ["the processor, which proves nothing about a GPU"]
     if not options.cpu:
-        devices = gpu_names()
+        try:
+            devices = gpu_names()
+        except RuntimeError as error:
+            print(f"{error}. `usgland doctor` says what is wrong", file=sys.stderr)
+            return 1
     if not devices:
         print("No GPU that TensorFlow can use: nothing was checked. `usgland doctor`")
         return NO_GPU
@@ -433,7 +458,7 @@ def main() -> int:
         session.kill_and_resume()
         session.run(FREE)
         show(session.rows, devices, time.monotonic() - start)
-        failed = any(not passed for _, passed, *_ in session.rows)
+        failed = any(result == FAILED for _, result, *_ in session.rows)
         if failed:
             print("\nThe end of what the processes said:\n", file=sys.stderr)
             log = (place.folder / "log.txt").read_text(errors="replace")

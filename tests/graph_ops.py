@@ -43,6 +43,7 @@ RAISING = {
     "Svd",
     "Timestamp",  # on any device
 }
+assert tf.__version__.startswith("2.21"), "read the list of `RAISING` anew"
 # They bring a call or a value to a device and compute nothing.
 CARRIERS = {
     "Placeholder",

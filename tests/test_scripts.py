@@ -3,6 +3,7 @@
 The Python scripts beside them are only imported, but for what needs other packages.
 """
 
+import json
 import os
 import runpy
 import shutil
@@ -426,6 +427,50 @@ def test_what_a_script_imports_exists(path):
             raise
         pytest.skip(f"needs {error.name}")
     assert callable(names["main"])
+
+
+@pytest.fixture
+def gpu_checks(tmp_path):
+    names = runpy.run_path(str(ROOT / "scripts/gpu_checks.py"), run_name="imported")
+    names["place"] = names["Place"](tmp_path, cpu=False)
+    return names
+
+
+def test_checks_that_no_time_is_left_for_have_failed_and_start_nothing(
+    gpu_checks, monkeypatch
+):
+    session = gpu_checks["Session"](gpu_checks["place"])
+    monkeypatch.setattr(session, "start", lambda *_: pytest.fail("it was started"))
+    session.end = 0.0
+    session.run({"explain": None, "export": None})
+    session.kill_and_resume()
+    assert [row[0] for row in session.rows] == [
+        "explain",
+        "export",
+        gpu_checks["RESUMED"],
+    ]
+    assert all(row[1:] == ["FAILED", "the time was over", 0.0] for row in session.rows)
+
+
+def test_a_check_of_what_the_machine_lacks_has_not_passed(gpu_checks, capsys):
+    def lacking(place):
+        raise gpu_checks["UncheckedError"]("there is one GPU")
+
+    gpu_checks["ALL"]["two GPUs"] = lacking
+    report = gpu_checks["place"].folder / "report.jsonl"
+    gpu_checks["run_checks"](gpu_checks["place"], ["two GPUs"], report)
+    (row,) = map(json.loads, report.read_text().splitlines())
+    assert row[:3] == ["two GPUs", "not checked", "there is one GPU"]
+    gpu_checks["show"]([row], ["NVIDIA H200"], 1.0)
+    assert "| two GPUs | not checked |" in capsys.readouterr().out
+
+
+def test_a_tensorflow_that_cannot_be_loaded_is_not_a_machine_without_a_gpu(
+    gpu_checks, monkeypatch
+):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(RuntimeError, match="TensorFlow cannot be loaded: no message"):
+        gpu_checks["gpu_names"]()
 
 
 @pytest.mark.slow

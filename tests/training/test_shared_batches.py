@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.graph_ops import operations_of
 from usgland.config import load_config
 from usgland.data.kept_pictures import pictures_of
 from usgland.data.pipeline import make_batches
 from usgland.models.augmentation import make_augment
-from usgland.training.averaging import arrays_of
+from usgland.training.averaging import WeightAverage, arrays_of
 from usgland.training.device import precision
 from usgland.training.gradient_step import make_step
 from usgland.training.loop import train
+from usgland.training.optimizers import make_optimizer
 from usgland.training.parts import Form, Part
 
 SIZE, IMAGES, BATCH = 16, 24, 8
@@ -151,6 +153,25 @@ def test_xla_compiles_the_step_but_not_the_augmentation(tmp_path):
     assert_close(plain, compiled, 1e-4)
 
 
+@pytest.mark.parametrize("xla", [False, True])
+def test_xla_is_asked_for_where_it_is_wanted(xla):
+    config = config_of()
+    network = network_of(config)
+    network.compile(make_optimizer(config, 10, [], frozen=False), jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
+    step = make_step(
+        network,
+        keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
+        WeightAverage(network, 0.9),
+        batch_size=BATCH,
+        xla=xla,
+    )
+    shapes = ((BATCH, SIZE, SIZE, 1), (BATCH, 1), (BATCH,))
+    graph = tf.function(step).get_concrete_function(*map(tf.TensorSpec, shapes)).graph
+    nodes = operations_of(graph)
+    assert any(node.attr["_XlaMustCompile"].b for node in nodes) is xla
+
+
 def two_processors(*overrides, still=True):
     """What one device and two that share each batch come to, in a process anew."""
     settings = json.dumps([*overrides, *([STILL] if still else [])])
@@ -158,8 +179,8 @@ def two_processors(*overrides, still=True):
     answer = subprocess.run(
         command, check=True, capture_output=True, text=True, env=ENVIRONMENT
     )
-    one, two = json.loads(answer.stdout.splitlines()[-1])
-    return one, two
+    alone, sharing = json.loads(answer.stdout.splitlines()[-1])
+    return alone, sharing
 
 
 @pytest.mark.slow
@@ -172,18 +193,20 @@ def two_processors(*overrides, still=True):
     ],
 )
 def test_two_devices_that_share_each_batch_equal_one(overrides):
-    one, two = two_processors(*overrides)
+    alone, sharing = two_processors(*overrides)
     tolerance = 1e-3 if "16" in overrides[0] else 1e-5
-    for array, other in zip(one["weights"], two["weights"], strict=True):
+    for array, other in zip(alone["weights"], sharing["weights"], strict=True):
         np.testing.assert_allclose(array, other, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(one["losses"], two["losses"], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(
+        alone["losses"], sharing["losses"], rtol=0, atol=tolerance
+    )
 
 
 @pytest.mark.slow
 def test_two_devices_draw_augmentation_of_their_own():
-    one, two = two_processors(still=False)
-    assert np.isfinite(two["losses"]).all()
-    assert one["losses"] != two["losses"]
+    alone, sharing = two_processors(still=False)
+    assert np.isfinite(sharing["losses"]).all()
+    assert alone["losses"] != sharing["losses"]
 
 
 def main(settings):
