@@ -284,7 +284,7 @@ def test_a_file_in_the_way_of_the_models_is_named(model, contents, tmp_path):
 def test_weights_of_a_small_network_are_constants_that_are_stored_once(model, exported):
     weights = sum(variable.value.numpy().nbytes for variable in model.variables)
     stored = sum(path.stat().st_size for path in exported.rglob("*") if path.is_file())
-    assert stored < weights + 1_000_000
+    assert stored < 1.5 * weights  # The rest is the graphs of four signatures.
     variables = tf.train.list_variables(str(exported / "variables" / "variables"))
     largest = max(np.prod(shape, dtype=int) for _, shape in variables)
     assert largest == model.get_layer("logit").kernel.shape[0]
