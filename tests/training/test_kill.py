@@ -147,7 +147,7 @@ def test_a_run_killed_again_and_again_ends_with_the_history_of_a_whole_one(
 def weights_of(run):
     import keras
 
-    import usgland.models.preprocessing  # noqa: F401  Keras must know the layer.
+    import usgland.models.classifier  # noqa: F401  Keras must know the layers.
 
     model = keras.models.load_model(run / "model.keras", compile=False)
     return [variable.numpy().tobytes() for variable in model.variables]
