@@ -366,6 +366,7 @@ def part_pipeline(
     from usgland.data.pipeline import make_batches, without_tuning
     from usgland.models.augmentation import make_augment
     from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.training.automatic import batch_size_of
     from usgland.training.averaging import WeightAverage
     from usgland.training.device import precision
     from usgland.training.gradient_step import make_step, make_steps
@@ -374,7 +375,7 @@ def part_pipeline(
     pixels = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 1), dtype=np.uint8)
     part = (pictures_of(pixels).gather, np.arange(IMAGES) % 2, np.ones(IMAGES))
     part += (make_augment(config.augmentation),)
-    size = config.train.batch_size
+    size = batch_size_of(config)
     for name, policy in PRECISIONS.items():
         with precision(policy):
             model = pixels_to_logit(build_classifier(config))
@@ -382,7 +383,7 @@ def part_pipeline(
         model.optimizer.build(model.trainable_variables)
         loss = keras_loss()
         average = WeightAverage(model, config.train.ema_momentum)
-        steps = make_steps(make_step(model, loss, average, batch_size=size), xla=False)
+        steps = make_steps(make_step(model, loss, average, batch_size=size))
 
         def epoch(dataset: tf.data.Dataset | None = None, steps=steps) -> None:
             if dataset is None:
@@ -413,23 +414,32 @@ PARTS = {"bytes": part_bytes, "train": part_train, "pipeline": part_pipeline}
 
 def main() -> None:
     """Prints the table."""
-    import numpy as np
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         process, ask = start_others(Path(name), arguments.parts or PARTS)
-        for part in arguments.parts or PARTS:
-            rows += PARTS[part](ask, Path(name), arguments.rounds)
+        rows = [
+            row
+            for part in arguments.parts or PARTS
+            for row in map(shown, PARTS[part](ask, Path(name), arguments.rounds))
+        ]
         process.terminate()
     print("\n| | least ms | of the other | ratio (quartiles) |\n|---|---|---|---|")
-    for what, own, theirs in rows:
-        low, middle, high = np.percentile(np.divide(own, theirs), (25, 50, 75))
-        least = " | ".join(f"{1000 * min(part):.1f}" for part in (own, theirs))
-        print(f"| {what} | {least} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+    print("\n".join(rows))
+
+
+def shown(row: Row) -> str:
+    """A row of the table, which is printed at once: a later part may fail."""
+    import numpy as np
+
+    what, own, theirs = row
+    low, middle, high = np.percentile(np.divide(own, theirs), (25, 50, 75))
+    least = " | ".join(f"{1000 * min(part):.1f}" for part in (own, theirs))
+    line = f"| {what} | {least} | {middle:.2f} ({low:.2f} to {high:.2f}) |"
+    print(line, flush=True)
+    return line
 
 
 if __name__ == "__main__":
