@@ -1,4 +1,4 @@
-r"""Writes what statsmodels says of P values, paired calls, shares and their ratios.
+r"""Writes what statsmodels says of P values, calls, shares, ratios and calibration.
 
 usgland runs and is tested without statsmodels, so this runs once, in an environment
 of its own:
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import statsmodels
+import statsmodels.api as sm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import (
@@ -93,6 +94,43 @@ def likelihood_ratios() -> list[dict]:
     return ratios
 
 
+def calibration() -> list[dict]:
+    """Cases of independent and of clustered patients: slope, and shift of logits."""
+    random, cases = np.random.default_rng(1958), []
+    for patients in (120, 45):
+        labels = random.integers(0, 2, 120)
+        logits = 0.9 * (2 * labels - 1) + random.normal(size=120)
+        probabilities = np.round(1 / (1 + np.exp(-logits)), 6)
+        ids = (
+            random.permutation(120) if patients == 120 else random.integers(0, 45, 120)
+        )
+        logits, ones = np.log(probabilities / (1 - probabilities)), np.ones((120, 1))
+        clustered = {} if patients == 120 else {"cov_type": "cluster"}
+        if clustered:  # By patients / (patients - 1) alone.
+            found, numbers = len(set(ids)), np.unique(ids, return_inverse=True)[1]
+            clustered["cov_kwds"] = {"groups": numbers, "use_correction": False}
+            scale = found / (found - 1)
+        family = sm.families.Binomial()
+        line = sm.GLM(labels, np.column_stack([ones, logits]), family=family)
+        shift = sm.GLM(labels, ones, family=family, offset=logits)
+        fits = [
+            model.fit(tol=1e-14, maxiter=100, **clustered) for model in (line, shift)
+        ]
+        wider = scale**0.5 if clustered else 1.0
+        cases.append(
+            {
+                "labels": labels.tolist(),
+                "probabilities": probabilities.tolist(),
+                "patient_ids": ids.tolist(),
+                "slope": [float(fits[0].params[1]), float(fits[0].bse[1] * wider)],
+                "intercept_in_the_large": [
+                    *(float(fits[1].params[0]), float(fits[1].bse[0] * wider))
+                ],
+            }
+        )
+    return cases
+
+
 def main(path: Path) -> None:
     """Writes the file."""
     blocks = {
@@ -102,6 +140,7 @@ def main(path: Path) -> None:
         "newcombe_unpaired": independent_shares(),
         "proportions": proportions(),
         "ratios": likelihood_ratios(),
+        "calibration": calibration(),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(blocks[name])}" for name in blocks]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

@@ -72,6 +72,10 @@ SIGNATURES = {
         "(predictions, groups, threshold, *, cuts=(), unit='patient', "
         "level=0.95, resamples=2000, seed=0)"
     ),
+    "several_sites": (
+        "(labels, probabilities, sites, *, patient_ids=None, level=0.95)"
+    ),
+    "random_effects": ("(estimates, standard_errors, *, scale='identity', level=0.95)"),
     "delong_test": (
         "(labels, scores_a, scores_b, *, level=0.95, patient_ids=None, margin=None)"
     ),
@@ -231,6 +235,9 @@ CALLS = {
         labels, SCORES
     ),
     "net_benefit": lambda labels: ev.net_benefit(labels, SCORES, 0.2),
+    "several_sites": lambda labels, **o: ev.several_sites(
+        labels, SCORES, np.repeat(["A", "B"], 4)[[0, 4, 1, 5, 2, 6, 3, 7]], **o
+    ),
     "delong_test": lambda labels, **o: ev.delong_test(labels, SCORES, OTHERS, **o),
     "unpaired_delong_test": lambda labels, **o: ev.unpaired_delong_test(
         (labels, SCORES), (labels, OTHERS), **o
@@ -251,6 +258,7 @@ LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 TABLE = pd.DataFrame({"patient_id": range(8), "label": LABELS, "probability": SCORES})
 LEVELS = {
     **{name: lambda name=name, **o: CALLS[name](LABELS, **o) for name in CALLS},
+    "random_effects": lambda **o: ev.random_effects([1.0, 2.0], [0.5, 0.5], **o),
     "proportion_interval": lambda **o: ev.proportion_interval(1, 2, **o),
     "sample_size_proportion": lambda **o: ev.sample_size_proportion(0.9, 0.1, **o),
     "sample_size_auc": lambda **o: ev.sample_size_auc(0.9, 0.1, **o),

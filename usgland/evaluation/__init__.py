@@ -29,6 +29,10 @@ One model
     net_benefit                     what acting on a model is worth
     subgroups                       measures by device, sex, age band
 
+Several sites
+    several_sites                   AUC and calibration of each, and at a new one
+    random_effects                  of any measure with its standard errors
+
 Two models or more
     delong_test                     AUCs on the same cases
     unpaired_delong_test            AUCs on different cases

@@ -32,7 +32,9 @@ from .statistics.intervals import auc_interval as auc_interval
 from .statistics.intervals import proportion_interval as proportion_interval
 from .statistics.measured_cases import bootstrap_interval as bootstrap_interval
 from .statistics.measured_cases import measures as measures
+from .statistics.random_effects import random_effects as random_effects
 from .statistics.reader_estimates import mrmc as mrmc
 from .statistics.roc_curves import roc_points as roc_points
 from .statistics.scores import roc_auc as roc_auc
 from .statistics.share_tests import mcnemar_test as mcnemar_test
+from .statistics.site_measures import several_sites as several_sites
