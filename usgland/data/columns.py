@@ -16,12 +16,20 @@ from usgland.table_files import ROW, check_columns, normalize_word
 if TYPE_CHECKING:  # `check_header` does without.
     import pandas as pd
 
+# The lesion's box: pixels of the image as stored, the corner at the upper left.
+BOX = ("box_x", "box_y", "box_width", "box_height")
 # Columns that new images may lack even where the settings of a run map them.
-OF_TRAINING = ("patient_id", "group_id", "label", "mask", "split", "fold", "histology")
+OF_TRAINING = (
+    *("patient_id", "group_id", "label", "mask", *BOX),
+    *("split", "fold", "histology"),
+)
 # Names that mean something here; a column that only resembles one is an error.
 KNOWN = ("image", *OF_TRAINING, "exclusion", "synthetic")
-# Columns that are made here and in `splits`.
-MADE = ("image_path", "mask_path", "sha256", "role")
+# Made here, in pixels: the lesion's box, from either kind of mark; NaN without.
+LESION = ("lesion_x", "lesion_y", "lesion_width", "lesion_height")
+SIZE = ("image_width", "image_height")
+# All columns that are made here and in `splits`.
+MADE = ("image_path", "mask_path", "sha256", "role", *LESION, *SIZE)
 
 
 def choose_columns(

@@ -5,16 +5,17 @@ whole batch in the middle of a run.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
 import struct
 import warnings
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import PIL
 from PIL import Image
@@ -49,7 +50,9 @@ OTHER_FORMATS = {
     b"\0\0\0\x0cjP": "JPEG 2000",
 }
 # What Pillow raises on files that are broken.
+# What Pillow raises on files that are broken.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
+JUDGES = ("images.py", "lesion_marks.py")  # modules whose code judges a file
 
 
 class ImageCheck(NamedTuple):
@@ -57,9 +60,15 @@ class ImageCheck(NamedTuple):
 
     sha256: str  # digest of its bytes; "" if it could not be read
     problem: str  # as "expected …. Received: …"; "" if nothing is wrong
+    width: int = 0  # pixels; 0 where they are not known
+    height: int = 0
 
 
-class _UnusableError(Exception):
+# What judges a file gives this, or a tuple that begins like it.
+Check = TypeVar("Check", bound=tuple)
+
+
+class UnusableError(Exception):
     """Ends the check of one file with its problem."""
 
 
@@ -76,30 +85,50 @@ def check_images(
         manifest: The table that names them: what an earlier check of it found is taken
             for files that have not changed since. None: each file is read.
     """
-    names = [str(path) for path in paths]
     if not pixels:
-        return [_check_image(name, pixels=False) for name in names]
+        return [_check_image(str(path), pixels=False) for path in paths]
+    judge = functools.partial(_check_image, pixels=True)
+    return check_files(paths, "images", judge, ImageCheck, manifest)
+
+
+def check_files(
+    paths: Iterable[str | Path],
+    what: str,
+    judge: Callable[[str], Check],
+    kind: Callable[..., Check],
+    manifest: Path | None,
+) -> list[Check]:
+    """Judges every file once, several at a time; see `check_images`.
+
+    Args:
+        paths: The files.
+        what: `"images"` or `"masks"`.
+        judge: Gives what a file is, its digest first, "" if it could not be read.
+        kind: Makes what `judge` gives of its parts.
+        manifest: As for `check_images`.
+    """
+    names = [str(path) for path in paths]
     stamps = [stamp_of(name) for name in names]
     known = None
     if manifest is not None and len(names) >= REMEMBERED:
-        known = RememberedChecks(manifest, version_of_checks())
-    checks: dict[int, ImageCheck] = {}
+        known = RememberedChecks(manifest, what, version_of_checks())
+    checks: dict[int, Check] = {}
     unknown: dict[Stamp | str, list[int]] = {}  # name by name, or by the file
     for number, (name, stamp) in enumerate(zip(names, stamps, strict=True)):
         earlier = known.find(name, stamp) if known else None
         if earlier:
-            checks[number] = ImageCheck(*earlier)
+            checks[number] = kind(*earlier)
         else:
             unknown.setdefault(stamp or name, []).append(number)
     firsts = [names[numbers[0]] for numbers in unknown.values()]
     try:
-        with contextlib.closing(_check_each(firsts)) as done:
-            progress = watched(done, len(firsts), "Checking images")
+        with contextlib.closing(_check_each(firsts, judge)) as done:
+            progress = watched(done, len(firsts), f"Checking {what}")
             for numbers, check in zip(unknown.values(), progress, strict=True):
                 for number in numbers:
                     checks[number] = check
                     if known:
-                        known.note(names[number], stamps[number], *check)
+                        known.note(names[number], stamps[number], check)
     finally:  # After Ctrl-C it goes on where it was.
         if known:
             known.save()
@@ -108,70 +137,72 @@ def check_images(
 
 def version_of_checks() -> str:
     """Changes whenever the code does that judges a file."""
-    code = hashlib.sha256(Path(__file__).read_bytes() + PIL.__version__.encode())
-    return code.hexdigest()
+    code = [path.read_bytes() for path in map(Path(__file__).with_name, JUDGES)]
+    return hashlib.sha256(b"".join(code) + PIL.__version__.encode()).hexdigest()
 
 
-def _check_each(paths: list[str]) -> Generator[ImageCheck, None, None]:
-    def check(path: str) -> ImageCheck:
-        return _check_image(path, pixels=True)
-
+def _check_each(
+    paths: list[str], judge: Callable[[str], Check]
+) -> Generator[Check, None, None]:
     with warnings.catch_warnings(), ThreadPoolExecutor(CHECKED_AT_ONCE) as pool:
         # Pillow warns of odd metadata and large headers; both are judged below.
         warnings.simplefilter("ignore")
         for start in range(0, len(paths), WAITING_AT_ONCE):
-            yield from pool.map(check, paths[start : start + WAITING_AT_ONCE])
+            yield from pool.map(judge, paths[start : start + WAITING_AT_ONCE])
 
 
-def _check_image(path: str | Path, *, pixels: bool) -> ImageCheck:
+def _check_image(path: str, *, pixels: bool) -> ImageCheck:
     digest = problem = ""
+    width = height = 0
     try:
         if not os.path.exists(path):
-            raise _UnusableError(f"expected an image file. Received: no file at {path}")
+            raise UnusableError(f"expected an image file. Received: no file at {path}")
         if not os.path.isfile(path):
-            raise _UnusableError("expected an image file. Received: a folder or device")
+            raise UnusableError("expected an image file. Received: a folder or device")
         if pixels:
-            data = _read(path)
+            data = read_image_file(path)
             digest = hashlib.sha256(data).hexdigest()
-            _check_bytes(data)
-    except _UnusableError as error:
+            width, height = _check_bytes(data)
+    except UnusableError as error:
         problem = str(error)
-    return ImageCheck(digest, problem)
+    return ImageCheck(digest, problem, width, height)
 
 
-def _read(path: str | Path) -> bytes:
+def read_image_file(path: str | Path) -> bytes:
     """The bytes of a file of plausible size."""
     try:
         size = os.path.getsize(path)
         if size > LARGEST_FILE:
-            raise _UnusableError(
+            raise UnusableError(
                 f"expected an image file up to {LARGEST_FILE} bytes. "
                 f"Received: {size} bytes"
             )
         return Path(path).read_bytes()
     except OSError as error:
-        raise _UnusableError(
+        raise UnusableError(
             f"expected a file that can be read. Received: {error.strerror}"
         ) from error
 
 
-def _check_bytes(data: bytes) -> None:
+def _check_bytes(data: bytes) -> tuple[int, int]:
+    """Judges an image; gives its width and height."""
     if not data:
-        raise _UnusableError("expected an image. Received: an empty file (0 bytes)")
+        raise UnusableError("expected an image. Received: an empty file (0 bytes)")
     image = _open(data)
     _check_header(image)
     _check_decoder_limits(image, data)
     try:
         image.load()
     except BROKEN as error:
-        raise _UnusableError(
+        raise UnusableError(
             "expected a whole image. Received: a truncated or damaged "
-            f"{image.format} ({_one_line(error)})"
+            f"{image.format} ({one_line(error)})"
         ) from error
     if _is_constant(image):
-        raise _UnusableError(
+        raise UnusableError(
             "expected a picture. Received: the same grey level everywhere"
         )
+    return image.size
 
 
 def _open(data: bytes) -> Image.Image:
@@ -179,17 +210,17 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise _UnusableError(
-            f"expected at most {LARGEST_AREA} pixels. Received: {_one_line(error)}"
+        raise UnusableError(
+            f"expected at most {LARGEST_AREA} pixels. Received: {one_line(error)}"
         ) from error
     except BROKEN as error:
-        received = f"a damaged file ({_one_line(error)})"
+        received = f"a damaged file ({one_line(error)})"
         if isinstance(error, Image.UnidentifiedImageError):
             received = "no image, or a damaged one"
             for start, name in OTHER_FORMATS.items():
                 if data.startswith(start, 128 if name == "DICOM" else 0):
                     received = f"a {name} file"
-        raise _UnusableError(
+        raise UnusableError(
             f"expected a PNG, JPEG or BMP image. Received: {received}"
         ) from error
 
@@ -198,17 +229,17 @@ def _check_header(image: Image.Image) -> None:
     """Judges what can be known before the pixels are decoded."""
     width, height = image.size
     if min(width, height) < SMALLEST_SIDE:
-        raise _UnusableError(
+        raise UnusableError(
             f"expected at least {SMALLEST_SIDE} pixels on each side. "
             f"Received: {width}x{height}"
         )
     if width * height > LARGEST_AREA:
-        raise _UnusableError(
+        raise UnusableError(
             f"expected at most {LARGEST_AREA} pixels. Received: {width}x{height}; "
             "shrink it"
         )
     if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-        raise _UnusableError(
+        raise UnusableError(
             "expected one picture. Received: an animated PNG; save one frame"
         )
     try:
@@ -216,7 +247,7 @@ def _check_header(image: Image.Image) -> None:
     except BROKEN:  # unreadable metadata turns no picture
         orientation = UPRIGHT
     if orientation in range(2, 9):
-        raise _UnusableError(
+        raise UnusableError(
             "expected an upright image without EXIF rotation, which the decoder "
             f"ignores. Received: orientation {orientation}; turn it and save it again"
         )
@@ -225,11 +256,11 @@ def _check_header(image: Image.Image) -> None:
 def _check_decoder_limits(image: Image.Image, data: bytes) -> None:
     """Finds damage that Pillow forgives and TensorFlow's decoders do not."""
     if image.format == "PNG" and not _png_is_whole(data):
-        raise _UnusableError(
+        raise UnusableError(
             "expected a whole image. Received: a truncated or damaged PNG"
         )
     if image.format == "BMP" and not _bmp_is_plain(image, data):
-        raise _UnusableError(
+        raise UnusableError(
             "expected a whole, uncompressed BMP of 8 bits grey, 24 or 32 bits. "
             "Received: another or damaged BMP; save it as PNG"
         )
@@ -280,5 +311,5 @@ def _is_constant(image: Image.Image) -> bool:
     return low == high
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

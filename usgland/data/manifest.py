@@ -2,8 +2,9 @@
 
 The table has one row an image: `image`, `image_path`, `patient_id`, `group_id`,
 `label`, `csv_row` (the row as a spreadsheet numbers it; the header is row 1),
-`sha256` (of the file's bytes), `mask_path` where there is a `mask` column, and
-every other column of the table as text, empty where its cell is empty.
+`sha256` (of the file's bytes), `mask_path` where there is a `mask` column, the
+lesion's box and the image's size (see `lesion_marks`), and every other column of the
+table as text, empty where its cell is empty.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from usgland.data.columns import choose_columns, choose_rows
 from usgland.data.conflicts import find_given_conflicts
 from usgland.data.forms import check_form_columns, join_forms, read_forms
 from usgland.data.images import check_images
+from usgland.data.lesion_marks import read_marks
 from usgland.schema import ClinicalColumn
 from usgland.table_files import ROW, Problem, names_nobody
 
@@ -163,12 +165,7 @@ def _check_files(rows: pd.DataFrame, path: Path, *, pixels: bool) -> list[Proble
     if "mask" in rows:
         masks = [_resolve(folder, text) if text else "" for text in rows["mask"]]
         rows["mask_path"] = masks
-        problems += [
-            (row, f"expected a mask. Received: no file at {mask}")
-            for row, mask in zip(rows[ROW], masks, strict=True)
-            if mask and not os.path.isfile(mask)
-        ]
-    return problems
+    return problems + read_marks(rows, checks, path, pixels=pixels)
 
 
 def _check_forms_alone(rows: pd.DataFrame) -> list[Problem]:

@@ -10,6 +10,7 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from usgland.errors import UserError
 from usgland.files import write_whole
 
 FOLDER = "checks"
-FORMAT = "usgland checks 2"
+FORMAT = "usgland checks 3"
 # A file that has just been written may change again within a tick of its clock.
 SETTLED_NS = 2_000_000_000
 UNUSED = 30 * 86_400  # seconds after which what is known of a manifest is removed
@@ -50,35 +51,40 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 class RememberedChecks:
-    """What checks of the images of a manifest have found.
+    """What checks of the images of a manifest, or of its masks, have found.
 
     Args:
-        manifest: The table that names the images.
+        manifest: The table that names the files.
+        what: `"images"` or `"masks"`: a file may be both.
         version: Of the code that checks; what another one found is forgotten.
     """
 
-    def __init__(self, manifest: Path, version: str):
+    def __init__(self, manifest: Path, what: str, version: str):
         name = hashlib.sha256(os.fsencode(manifest.absolute())).hexdigest()[:16]
-        self._path = cache_folder() / FOLDER / f"{name}.json"
+        self._path = cache_folder() / FOLDER / f"{name}-{what}.json"
         self._version = version
         self._now_ns = time.time_ns()
         self._checks = self._read()
         self._changed = False
 
-    def find(self, path: str, stamp: Stamp | None) -> tuple[str, str] | None:
-        """Digest and problem of a file that is as it was; None where it is not."""
+    def find(self, path: str, stamp: Stamp | None) -> list | None:
+        """What the check of a file found that is as it was; None where it is not."""
         known = self._checks.get(path)
-        if stamp is None or known is None or known[:-2] != stamp.known_by():
+        if stamp is None or known is None:
             return None
-        digest, problem = known[-2:]
-        return digest, problem
+        known_by = stamp.known_by()
+        cut = len(known_by)
+        return known[cut:] if known[:cut] == known_by else None
 
-    def note(self, path: str, stamp: Stamp | None, digest: str, problem: str) -> None:
-        """Keeps what a check has found, if the file was read and has settled."""
-        if stamp is None or not digest:
+    def note(self, path: str, stamp: Stamp | None, check: Sequence[str | int]) -> None:
+        """Keeps what a check has found, if the file was read and has settled.
+
+        The first of it is the digest of the file's bytes, "" if it was not read.
+        """
+        if stamp is None or not check[0]:
             return
         if max(stamp.changed_ns, stamp.touched_ns) < self._now_ns - SETTLED_NS:
-            self._checks[path] = [*stamp.known_by(), digest, problem]
+            self._checks[path] = [*stamp.known_by(), *check]
             self._changed = True
 
     def save(self) -> None:

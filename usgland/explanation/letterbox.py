@@ -6,9 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from usgland.data.lesion_marks import lesion_cut
 from usgland.errors import UserError
-
-LESION_GREY = 127  # a pixel of a mask above it is lesion
 
 
 class Letterbox(NamedTuple):
@@ -102,4 +101,4 @@ def read_mask(path: str, shape: tuple[int, int]) -> np.ndarray | None:
             f"pixels. Received: {mask.shape[1]}x{mask.shape[0]}. Export it again at "
             "the image's size, or empty its cell in the column `mask`"
         )
-    return mask > LESION_GREY if mask.max() > 1 else mask > 0
+    return mask > lesion_cut(mask.max())

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from usgland import runs
 from usgland.config import Config, forced_leaks, load_config
+from usgland.data.columns import BOX, MADE
 from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_predictions, read_role
@@ -59,8 +60,8 @@ from usgland.training.device import memory_errors_told, show_device
 
 # Columns of checked rows that make no groups worth looking at.
 NO_SUBGROUPS = {
-    *("image", "image_path", "mask", "mask_path", "patient_id", "group_id"),
-    *("label", "sha256", "role", "fold", "csv_row", "synthetic"),
+    *(*MADE, *BOX, "image", "mask", "patient_id", "group_id"),
+    *("label", "fold", "csv_row", "synthetic"),
 }
 
 

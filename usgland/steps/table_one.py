@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from usgland.config import DataSettings
-from usgland.data.columns import choose_columns, exclusion_reasons
+from usgland.data.columns import BOX, choose_columns, exclusion_reasons
 from usgland.data.phantom import is_synthetic
 from usgland.errors import UserError
 from usgland.evaluation.baseline.characteristics import (
@@ -35,7 +35,7 @@ STEM = "table1"
 KINDS = ("csv", "tex", "md")
 # Columns that describe files and parts, not patients.
 NOT_SHOWN = {
-    *("image", "mask", "patient_id", "group_id", "split", "fold"),
+    *(*BOX, "image", "mask", "patient_id", "group_id", "split", "fold"),
     *("exclusion", "synthetic", ROW),
 }
 MOST_WORDS = 12  # a text column with more is left out unless it is asked for

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from usgland import runs
 from usgland.config import Config, forced_leaks, load_config
+from usgland.data.lesion_marks import count_marked
 from usgland.data.sources import check_pretraining, manifest_rows, run_rows
 from usgland.data.splits import fold_roles, make_folds, make_splits, splits_table
 from usgland.evaluation.cases.calibration import (
@@ -149,6 +150,7 @@ def cross_validate(
         check_pretraining(config, rows)
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
+    _describe_marks(rows, "images", console)
     # Every fold is split before the first is trained: a mistake ends the command here.
     rounds = {
         run / runs.FOLDS / str(fold): fold_roles(rows, fold, config.split)
@@ -221,3 +223,10 @@ def _describe(rows: pd.DataFrame, console: Console) -> None:
             f"({(patients == 0).sum()} benign, {patients.sum()} malignant)"
         )
     console.print("; ".join(parts), highlight=False, soft_wrap=True)
+    _describe_marks(rows[rows["role"] == "train"], "training images", console)
+
+
+def _describe_marks(rows: pd.DataFrame, what: str, console: Console) -> None:
+    if (rows["image_path"] != "").any():
+        marked = f"The lesion is marked in {count_marked(rows)} of {len(rows)} {what}"
+        console.print(marked, highlight=False)
