@@ -20,6 +20,7 @@ from usgland.settings import (
     shipped_file,
     validate,
 )
+from usgland.table_files import normalize_word
 
 PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
 Inside = Annotated[float, pydantic.Field(gt=0, lt=1)]
@@ -86,6 +87,9 @@ class DataSettings(Settings, coerce_numbers_to_str=True):
     }
     # Rows with these labels are left out, e.g. [normal].
     ignore_labels: Words = ()
+    # Rows with these labels show no lesion, e.g. [normal]: they teach the lesion map
+    # where there is none, stand in no other part, and nothing scores them.
+    no_lesion_labels: Words = ()
     # Only rows whose column has this value are used, e.g. {keep: "1"}.
     where: dict[str, str | bool | int | float] = {}
     # Where training keeps its preprocessed pictures, 50 kB each at 224 pixels: memory;
@@ -94,6 +98,16 @@ class DataSettings(Settings, coerce_numbers_to_str=True):
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     # A patient with a benign and a malignant image is an error unless true.
     allow_patients_with_two_labels: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _labels_mean_one_thing(self) -> "DataSettings":
+        classes = set(map(normalize_word, self.label_words))
+        both = [w for w in self.no_lesion_labels if normalize_word(w) in classes]
+        if both:
+            raise ValueError(
+                f"no_lesion_labels: {both[0]!r} is a class of data.label_words, too"
+            )
+        return self
 
 
 class SplitSettings(Settings):

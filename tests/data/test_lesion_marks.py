@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from usgland.config import DataSettings
+from usgland.config import DataSettings, load_config
 from usgland.data import images, lesion_marks, remembered_checks
+from usgland.data.columns import excluded_rows
 from usgland.data.lesion_marks import count_marked, lesion_ellipses
 from usgland.data.manifest import load_manifest
 from usgland.errors import UserError
@@ -224,3 +225,43 @@ def test_a_mask_that_has_not_changed_is_not_read_again(folder, monkeypatch):
     again = load(folder, "mask", "mask.png", "a.png")
     pd.testing.assert_frame_equal(first, again)
     assert not read and lesion(again) == [12, 6, 30, 20]
+
+
+def load_normal(folder, cells, **options):
+    """a.png with a lesion, b.png without one; the cells are those of `mask` of b."""
+    path = folder / "manifest.csv"
+    path.write_text(
+        f"image,patient_id,label,mask\na.png,P1,benign,\nb.png,P2,Normal ,{cells}\n"
+    )
+    settings = DataSettings(no_lesion_labels=["normal"])
+    return load_manifest(path, settings, **options)
+
+
+def test_images_without_a_lesion_are_kept_where_they_are_asked_for(folder):
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), "uint8")).save(folder / "mask.png")
+    rows = load_normal(folder, "mask.png", no_lesion=True)
+    assert rows["label"].to_list() == [0, -1] and count_marked(rows) == 0
+    assert load_normal(folder, "mask.png")["label"].to_list() == [0]
+    reasons = excluded_rows(
+        folder / "manifest.csv", DataSettings(no_lesion_labels=["normal"])
+    )
+    assert reasons["reason"].to_list() == ["label Normal (data.no_lesion_labels)"]
+
+
+def test_a_lesion_marked_where_there_is_none_is_named(folder):
+    Image.fromarray(ellipse(12, 6, 30, 20)).save(folder / "mask.png")
+    with pytest.raises(UserError, match="row 3: b.png: expected no mark, as its label"):
+        load_normal(folder, "mask.png", no_lesion=True)
+
+
+def test_a_file_with_and_without_a_lesion_is_named(folder):
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
+    with pytest.raises(
+        UserError, match="row 3: .*that of no lesion, and another in row"
+    ):
+        load_normal(folder, "", no_lesion=True)
+
+
+def test_a_label_is_a_class_or_says_that_there_is_no_lesion():
+    with pytest.raises(UserError, match="no_lesion_labels: 'Benign' is a class of"):
+        load_config(None, ["data.no_lesion_labels=[normal, Benign]"])

@@ -323,7 +323,7 @@ def test_unused_rows_are_in_nobodys_way():
 
 def test_unlabelled_rows_cannot_be_split():
     rows = patients(5, 5).assign(label=-1)
-    with pytest.raises(ValueError, match=r"`label` must be 0 or 1 .* Received: {-1}"):
+    with pytest.raises(ValueError, match=r"`label` must be 0 or 1, .* Received: {-1}"):
         make_splits(rows, SplitSettings())
 
 
@@ -352,3 +352,84 @@ def test_a_fold_that_nobody_is_left_for_is_named():
     message = r"fold \d: .* Received: 0 benign and 0 malignant; lower split.folds"
     with pytest.raises(UserError, match=message):
         make_folds(rows, SplitSettings(folds=3))
+
+
+def with_normals(rows):
+    """Rows, and beside them an image without a lesion of each of six patients.
+
+    Four are nobody else; one is patient P000, one in a group with P012.
+    """
+    without = pd.DataFrame(
+        {
+            "image": [f"N{number}.png" for number in range(6)],
+            "patient_id": ["N0", "N1", "N2", "N3", "P000", "N5"],
+            "label": -1,
+        }
+    )
+    without = without.assign(group_id=without["patient_id"], sha256=without["image"])
+    without.loc[5, "group_id"] = "P012"
+    table = pd.concat([without[:3], rows, without[3:]], ignore_index=True)
+    return table.assign(csv_row=range(2, len(table) + 2))
+
+
+def test_images_without_a_lesion_train_or_are_unused_and_change_no_other_role():
+    rows = patients(12, 10)
+    table = with_normals(rows)
+    for seed in range(8):
+        settings_ = SplitSettings(seed=seed)
+        alone, roles = make_splits(rows, settings_), make_splits(table, settings_)
+        lesions = roles[roles["label"] >= 0]
+        assert lesions["role"].to_list() == alone["role"].to_list()
+        normals = roles[roles["label"] < 0].set_index("patient_id")["role"]
+        assert set(normals[["N0", "N1", "N2", "N3"]]) == {"train"}
+        role_of = lesions.drop_duplicates("patient_id").set_index("patient_id")["role"]
+        for name, tied in (("P000", "P000"), ("N5", "P012")):
+            expected = "train" if role_of[tied] == "train" else "unused"
+            assert normals[name] == expected
+        assert_nothing_is_shared(roles)
+
+
+def test_images_without_a_lesion_are_in_no_fold_but_that_of_their_patient():
+    rows = patients(12, 10)
+    folds = make_folds(with_normals(rows), SplitSettings())
+    alone = make_folds(rows, SplitSettings())
+    lesions = folds[folds["label"] >= 0]
+    assert lesions["fold"].to_list() == alone["fold"].to_list()
+    normals = folds[folds["label"] < 0].set_index("patient_id")["fold"]
+    fold_of = lesions.drop_duplicates("patient_id").set_index("patient_id")["fold"]
+    assert normals["P000"] == fold_of["P000"] and normals["N5"] == fold_of["P012"]
+    assert set(normals[["N0", "N1", "N2", "N3"]]) == {-1}
+    for fold in range(5):
+        roles = fold_roles(folds, fold, SplitSettings())
+        normal = roles[roles["label"] < 0].set_index("patient_id")["role"]
+        assert set(normal) <= {"train", "unused"} and normal["N0"] == "train"
+        assert (normal["P000"] == "unused") >= (fold_of["P000"] == fold)
+        assert_nothing_is_shared(roles)
+
+
+def test_a_splits_file_with_images_without_a_lesion_is_followed(tmp_path):
+    rows = with_normals(patients(12, 10))
+    for make, column in ((make_splits, "role"), (make_folds, "fold")):
+        made = make(rows, SplitSettings(seed=3))
+        path = tmp_path / f"{column}.csv"
+        splits_table(made).to_csv(path, index=False)
+        again = make(rows, SplitSettings(file=path))
+        assert again[column].to_list() == made[column].to_list()
+
+
+def test_an_image_without_a_lesion_that_was_meant_to_test_is_unused():
+    rows = with_normals(patients(6, 6)).assign(split="train")
+    tested = rows["patient_id"].isin(["P000", "P001", "P010", "P011", "N1"])
+    rows.loc[tested, "split"] = "test"
+    rows.loc[rows["patient_id"] == "N2", "split"] = ""
+    rows.loc[rows["patient_id"] == "N5", ["group_id", "split"]] = ["N5", "val"]
+    roles = make_splits(rows, SplitSettings(val_fraction=0.3)).set_index("image")[
+        "role"
+    ]
+    normals = roles[[f"N{number}.png" for number in range(6)]].to_list()
+    assert normals == ["train", "unused", "train", "train", "unused", "unused"]
+
+
+def test_labels_that_mean_nothing_to_a_split_are_misuse():
+    with pytest.raises(ValueError, match=r"or -1 without a lesion. Received: {2}$"):
+        make_splits(patients(6, 6).assign(label=2), SplitSettings())

@@ -97,7 +97,9 @@ def map_columns(
     return mapped
 
 
-def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.DataFrame:
+def choose_rows(
+    rows: pd.DataFrame, settings: DataSettings, path: Path, *, no_lesion: bool
+) -> pd.DataFrame:
     """Leaves out what `exclusion_reasons` names; some rows must remain."""
     for column, value in settings.where.items():
         words = {normalize_word(cell) for cell in rows.get(column, ())}
@@ -108,7 +110,7 @@ def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.Da
                 f"{path}: expected rows with `{column}` = {value} (data.where). "
                 f"Received: {values or 'no rows'}"
             )
-    reasons = exclusion_reasons(rows, settings)
+    reasons = exclusion_reasons(rows, settings, no_lesion=no_lesion)
     if not (reasons == "").any():
         raise UserError(
             f"{path}: expected a row an image. Received: no rows"
@@ -117,11 +119,15 @@ def choose_rows(rows: pd.DataFrame, settings: DataSettings, path: Path) -> pd.Da
     return rows[reasons == ""].reset_index(drop=True)
 
 
-def exclusion_reasons(rows: pd.DataFrame, settings: DataSettings) -> pd.Series:
+def exclusion_reasons(
+    rows: pd.DataFrame, settings: DataSettings, *, no_lesion: bool = False
+) -> pd.Series:
     """Why each row is left out, "" where it is used.
 
     The first of these counts: the manifest's own column `exclusion`; a filter of
-    `data.where` on a column that is there; a label of `data.ignore_labels`.
+    `data.where` on a column that is there; a label of `data.ignore_labels`, and of
+    `data.no_lesion_labels` where such rows are not wanted, as for all that counts
+    patients.
 
     `label` is still text.
     """
@@ -133,10 +139,15 @@ def exclusion_reasons(rows: pd.DataFrame, settings: DataSettings) -> pd.Series:
             differs = rows[column].map(normalize_word) != normalize_word(value)
             not_so = f"{column} is not {value} (data.where)"
             reasons = reasons.mask(differs & (reasons == ""), not_so)
-    ignored = {normalize_word(word) for word in settings.ignore_labels}
-    unused = rows["label"].map(normalize_word).isin(list(ignored))
-    named = "label " + rows["label"].astype(object) + " (data.ignore_labels)"
-    return reasons.mask(unused & (reasons == ""), named)
+    unwanted = {"ignore_labels": settings.ignore_labels}
+    if not no_lesion:
+        unwanted["no_lesion_labels"] = settings.no_lesion_labels
+    words = rows["label"].map(normalize_word)
+    for setting, labels in unwanted.items():
+        unused = words.isin(list(map(normalize_word, labels)))
+        named = "label " + rows["label"].astype(object) + f" (data.{setting})"
+        reasons = reasons.mask(unused & (reasons == ""), named)
+    return reasons
 
 
 def excluded_rows(path: Path, settings: DataSettings) -> pd.DataFrame:

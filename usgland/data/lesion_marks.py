@@ -73,7 +73,8 @@ def read_marks(
     """Checks the marks of the lesions and adds the columns `LESION` and `SIZE`.
 
     Args:
-        rows: Manifest rows with `mask_path` where there are masks; changed in place.
+        rows: Manifest rows with `label` as a number, and `mask_path` where there are
+            masks; changed in place.
         images: The checks of their images.
         path: Of the manifest.
         pixels: If false, no mask is read, and no lesion is known.
@@ -92,6 +93,8 @@ def read_marks(
         )
         return [(0, text)]
     masks = _check_masks(rows, path if pixels else None)
+    # Who has no lesion, or is not said to have one, may have an empty mask.
+    needs_lesion = (rows["label"] >= 0).to_list()
     boxes = _read_boxes(rows, columns)
     problems: list[Problem] = []
     lesions = np.full((len(rows), 4), np.nan)
@@ -102,10 +105,13 @@ def read_marks(
         known = image.width > 0  # else the image's own problem is told
         of_mask = None
         if mask is not None:
-            wrong = mask.problem or (_misfit(mask, image) if known else "")
+            wrong = mask.problem
+            if known and not wrong:
+                wrong = _misfit(mask, image, needs_lesion=needs_lesion[at])
             name = rows["mask"].iloc[at]
             problems += [(row, f"mask {name}: {wrong}")] * bool(wrong)
-            of_mask = None if wrong else np.array(mask[4:], "float64")
+            if not wrong and mask.box_width:
+                of_mask = np.array(mask[4:], "float64")
         of_box = None
         if isinstance(box, np.ndarray) and known:
             wrong = _outside(box, image)
@@ -118,7 +124,7 @@ def read_marks(
             )
             problems.append((row, text))
         lesion = of_mask if of_box is None else of_box
-        if lesion is not None and lesion[2] > 0:
+        if lesion is not None:
             lesions[at] = lesion
     for name, values in zip(LESION, lesions.T, strict=True):
         rows[name] = values
@@ -180,14 +186,14 @@ def lesion_cut(brightest: float) -> int:
     return LESION_GREY if brightest > 1 else 0
 
 
-def _misfit(mask: MaskCheck, image: ImageCheck) -> str:
+def _misfit(mask: MaskCheck, image: ImageCheck, *, needs_lesion: bool) -> str:
     if (mask.width, mask.height) != (image.width, image.height):
         return (
             f"expected the size of its image, {image.width}x{image.height} pixels. "
             f"Received: {mask.width}x{mask.height}; export it again at the image's "
             "size, or empty its cell"
         )
-    if not mask.box_width:
+    if needs_lesion and not mask.box_width:
         return (
             f"expected a lesion's pixels, above {LESION_GREY} (or 1 beside 0). "
             "Received: an empty mask; empty its cell if the lesion is not marked"

@@ -17,7 +17,7 @@ import pandas as pd
 
 from usgland import table_files
 from usgland.config import DataSettings
-from usgland.data.columns import choose_columns, choose_rows
+from usgland.data.columns import LESION, choose_columns, choose_rows
 from usgland.data.conflicts import find_given_conflicts
 from usgland.data.forms import check_form_columns, join_forms, read_forms
 from usgland.data.images import check_images
@@ -26,6 +26,7 @@ from usgland.schema import ClinicalColumn
 from usgland.table_files import ROW, Problem, names_nobody
 
 UNLABELLED = -1
+NO_LESION = -1  # the label, in a labelled manifest, of `data.no_lesion_labels`
 CLASSES = ("benign", "malignant")
 
 
@@ -39,6 +40,7 @@ def load_manifest(
     images: bool = True,
     table: pd.DataFrame | None = None,
     pixels: bool = True,
+    no_lesion: bool = False,
 ) -> pd.DataFrame:
     """Reads a manifest and checks everything in it, the pixels included.
 
@@ -60,6 +62,8 @@ def load_manifest(
             names it, and its folder is that of the images.
         pixels: If false, no image is opened, and there is no `sha256` of one: only
             what the table says is checked, and that its files are there.
+        no_lesion: Whether rows of `settings.no_lesion_labels` are kept; their label is
+            then `NO_LESION`.
 
     Returns:
         The rows used, in their order, as the module describes them. `group_id` is
@@ -71,7 +75,7 @@ def load_manifest(
     table = table_files.read_table(path) if table is None else table
     images = images or settings.columns.get("image", "image") in table
     rows = choose_columns(table, settings, path, labelled, images)
-    rows = choose_rows(rows, settings, path)
+    rows = choose_rows(rows, settings, path, no_lesion=no_lesion)
     form = form or {}
     if form and settings.forms is not None and labelled:
         rows = join_forms(rows, table_files.read_table(settings.forms), settings.forms)
@@ -87,6 +91,8 @@ def load_manifest(
         problems += _find_two_labels(rows, "patient_id", hint)
     if "sha256" in rows:
         problems += _find_two_labels(rows, "sha256", "one label for identical files")
+    if no_lesion:
+        problems += _find_lesions(rows)
     problems += find_given_conflicts(rows, parts)
     problems += read_forms(rows, form, training=labelled)
     table_files.raise_problems(str(path), problems)
@@ -101,10 +107,14 @@ def _read_labels(
     words = {normalize(word): label for word, label in settings.label_words.items()}
     labels = [words.get(normalize(text), UNLABELLED) for text in rows["label"]]
     wrong = pd.Series(labels, index=rows.index, dtype="int64") == UNLABELLED
+    without = list(map(normalize, settings.no_lesion_labels))
+    wrong &= ~rows["label"].map(normalize).isin(without)
     if not labelled:
         wrong &= ~table_files.missing_cells(rows["label"])
     expected = f"a label among {', '.join(settings.label_words)}"
-    hint = "; map it in data.label_words or name it in data.ignore_labels"
+    hint = "; map it in data.label_words or name it in data.ignore_labels" + (
+        " or, where it says that there is no lesion, in data.no_lesion_labels"
+    )
     problems = table_files.wrong_cells(rows, "label", wrong, expected, hint)
     rows["label"] = pd.Series(labels, index=rows.index, dtype="int64")
     return problems
@@ -183,6 +193,30 @@ def _check_forms_alone(rows: pd.DataFrame) -> list[Problem]:
 def _resolve(folder: Path, text: str) -> str:
     # Spreadsheets from Windows write backslashes.
     return os.path.normpath(os.path.join(folder, text.replace("\\", "/")))
+
+
+def _find_lesions(rows: pd.DataFrame) -> list[Problem]:
+    """Finds a lesion marked, or told of the same file, where there is none."""
+    without = rows[rows["label"] == NO_LESION]
+    problems: list[Problem] = []
+    if LESION[0] in rows:
+        text = "expected no mark, as its label says that it shows no lesion. Received: "
+        problems += [
+            (row, f"{image}: {text}one")
+            for row, image in without.loc[
+                without[LESION[0]].notna(), [ROW, "image"]
+            ].itertuples(index=False)
+        ]
+    if "sha256" in rows:
+        lesions = rows[rows["label"] != NO_LESION].drop_duplicates("sha256")
+        other = dict(zip(lesions["sha256"], lesions[ROW], strict=True))
+        text = "expected one label for identical files. Received: that of no lesion, "
+        problems += [
+            (row, f"{text}and another in row {other[digest]}")
+            for row, digest in without[[ROW, "sha256"]].itertuples(index=False)
+            if digest and digest in other
+        ]
+    return problems
 
 
 def _find_two_labels(rows: pd.DataFrame, column: str, expected: str) -> list[Problem]:

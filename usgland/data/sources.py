@@ -9,7 +9,7 @@ import pandas as pd
 
 from usgland.config import Config, load_config
 from usgland.data.given_splits import is_given
-from usgland.data.manifest import UNLABELLED, load_manifest
+from usgland.data.manifest import NO_LESION, UNLABELLED, load_manifest
 from usgland.data.phantom import cached_phantoms, is_synthetic
 from usgland.data.splits import make_folds, make_splits
 from usgland.errors import UserError
@@ -55,6 +55,7 @@ def other_rows(
         images=takes_images(config) and without != "image",
         table=table,
         pixels=pixels,
+        no_lesion=not labelled,
     )
     for name, column in form_of(config).items():
         if name not in rows or without == "form":
@@ -142,20 +143,33 @@ def manifest_rows(
         form=form_of(config),
         images=takes_images(config),
         pixels=pixels,
+        no_lesion=True,
     )
     return rows.assign(synthetic=str(int(is_synthetic(manifest, rows))))
 
 
 def run_rows(
-    run: Path, config: Config, console: "Console", checked: pd.DataFrame | None = None
+    run: Path,
+    config: Config,
+    console: "Console",
+    checked: pd.DataFrame | None = None,
+    *,
+    no_lesion: bool = False,
 ) -> pd.DataFrame:
     """The rows of a run with the roles that its splits.csv gave them.
 
-    `checked` is what `manifest_rows` gave this command earlier, if it did.
+    `checked` is what `manifest_rows` gave this command earlier, if it did. Rows without
+    a lesion are left out unless asked for: only training knows them.
     """
     rows = manifest_rows(config, console) if checked is None else checked
     stored = config.split.model_copy(update={"file": run / SPLITS})
-    return make_splits(rows, stored)
+    rows = make_splits(rows, stored)
+    return rows if no_lesion else with_lesion(rows)
+
+
+def with_lesion(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a labelled manifest that show a lesion, which all figures count."""
+    return rows[rows["label"] != NO_LESION]
 
 
 def check_table(config: Config, *, folds: bool) -> None:

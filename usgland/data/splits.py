@@ -14,14 +14,15 @@ from usgland.config import SplitSettings
 from usgland.data import given_splits
 from usgland.data.conflicts import find_conflicts
 from usgland.data.draws import draw_parts, draw_quotas, find_components
-from usgland.data.given_splits import ROLES, UNUSED, is_given
-from usgland.data.manifest import CLASSES
+from usgland.data.given_splits import ROLE_WORDS, ROLES, UNUSED, is_given
+from usgland.data.manifest import CLASSES, NO_LESION
 from usgland.errors import UserError
-from usgland.table_files import Problem, raise_problems
+from usgland.table_files import Problem, normalize_word, raise_problems
 
 TABLE = ("image", "patient_id", "group_id", "label", "role", "fold", "sha256")
 # First numbers of the seeds, so that no two draws share their random numbers.
 ROLE_DRAW, FOLD_DRAW, VAL_DRAW = 0, 1, 2
+NO_FOLD = -1  # of an image without a lesion whose patient is in no fold
 
 
 def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
@@ -30,7 +31,8 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     The first of these that is there decides: `settings.file`; the column `split`
     (without `val` in it, that is drawn from `train`); the column `fold`, whose
     first fold tests; a draw by `settings.protocol`. The draw does not depend on the
-    order of the rows.
+    order of the rows. All of this is about images of lesions: those without one train,
+    unless their patient does not or they were not meant to; then they are unused.
 
     Returns:
         The rows in their order with `role`: train, val, test, or unused for
@@ -40,23 +42,26 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
         UserError: If a patient, group or image would stand in two roles, a part
             lacks a class, or what was given cannot be followed.
     """
-    _check_rows(rows)
+    shown = _check_rows(rows)
+    lesions = rows[shown]
+    meant = None  # roles that the others were given
     if settings.file is not None:
         followed = given_splits.follow_file(settings.file, rows, "role")
-        roles = given_splits.read_roles(followed, "role", str(settings.file))
-    elif is_given(rows, "split"):
-        roles = given_splits.read_roles(rows, "split", "The column `split`")
+        roles = given_splits.read_roles(followed[shown], "role", str(settings.file))
+        meant = followed["role"]
+    elif is_given(lesions, "split"):
+        roles = given_splits.read_roles(lesions, "split", "The column `split`")
+        meant = rows["split"]
         if "val" not in set(roles) and settings.val_fraction > 0:
             # A conflict may not hide behind the draw from the training patients.
-            raise_problems("The column `split`", find_conflicts(rows, roles))
-            roles = _take_val(rows, roles, settings)
-    elif is_given(rows, "fold"):
+            raise_problems("The column `split`", find_conflicts(lesions, roles))
+            roles = _take_val(lesions, roles, settings)
+    elif is_given(lesions, "fold"):
         return fold_roles(make_folds(rows, settings), 0, settings)
     else:
-        roles = _draw_roles(rows, settings)
-    result = rows.assign(role=roles)
-    check_splits(result, test_needed=settings.test_fraction > 0)
-    return result
+        roles = _draw_roles(lesions, settings)
+    check_splits(lesions.assign(role=roles), test_needed=settings.test_fraction > 0)
+    return rows.assign(role=_roles_of_all(rows, shown, roles, meant))
 
 
 def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
@@ -67,31 +72,35 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     each class as whole components allow. A column `split` has no part in it.
 
     Returns:
-        The rows in their order with `fold`, int from 0.
+        The rows in their order with `fold`, int from 0. An image without a lesion has
+        the fold of its patient, or else `NO_FOLD`.
 
     Raises:
         UserError: If a patient, group or image would stand in two folds, a fold
             lacks a class, or what was given cannot be followed.
     """
-    _check_rows(rows)
+    shown = _check_rows(rows)
+    lesions = rows[shown]
     if settings.file is not None:
         followed = given_splits.follow_file(settings.file, rows, "fold")
-        folds = given_splits.read_folds(followed, str(settings.file))
-    elif is_given(rows, "fold"):
-        folds = given_splits.read_folds(rows, "The column `fold`")
+        folds = given_splits.read_folds(followed[shown], str(settings.file))
+    elif is_given(lesions, "fold"):
+        folds = given_splits.read_folds(lesions, "The column `fold`")
     else:
-        components, counts = find_components(rows)
+        components, counts = find_components(lesions)
         shares = np.full(settings.folds, 1 / settings.folds)
         rng = np.random.default_rng((settings.seed, FOLD_DRAW))
         folds = draw_parts(counts, shares, rng)[components]
-    drawn = settings.file is None and not is_given(rows, "fold")
+    drawn = settings.file is None and not is_given(lesions, "fold")
     count = settings.folds if drawn else len(set(folds))
     names = [f"fold {fold}" for fold in folds]
     needed = [f"fold {fold}" for fold in range(count)]
     hint = "lower split.folds or add patients"
-    empty = _find_empty_classes(rows, names, needed, hint)
-    raise_problems("Folds", find_conflicts(rows, names) + empty)
-    return rows.assign(fold=folds)
+    empty = _find_empty_classes(lesions, names, needed, hint)
+    raise_problems("Folds", find_conflicts(lesions, names) + empty)
+    components, _ = find_components(rows)
+    fold_of = dict(zip(components[shown], folds, strict=True))
+    return rows.assign(fold=[fold_of.get(part, NO_FOLD) for part in components])
 
 
 def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.DataFrame:
@@ -103,14 +112,16 @@ def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.Dat
         ValueError: If there is no such fold.
         UserError: If a part lacks a class.
     """
-    if fold not in set(rows["fold"]):
+    shown = _check_rows(rows)
+    lesions = rows[shown]
+    if fold not in set(lesions["fold"]):
         raise ValueError(
-            f"`fold` must be one of {sorted(set(rows['fold']))}. Received: {fold}"
+            f"`fold` must be one of {sorted(set(lesions['fold']))}. Received: {fold}"
         )
-    roles = np.where(rows["fold"] == fold, "test", "train")
-    result = rows.assign(role=_take_val(rows, roles, settings, fold))
-    check_splits(result)
-    return result
+    roles = np.where(lesions["fold"] == fold, "test", "train")
+    roles = _take_val(lesions, roles, settings, fold)
+    check_splits(lesions.assign(role=roles))
+    return rows.assign(role=_roles_of_all(rows, shown, roles))
 
 
 def splits_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -137,10 +148,38 @@ def check_splits(rows: pd.DataFrame, *, test_needed: bool = True) -> None:
     raise_problems("Split", find_conflicts(rows, roles) + empty)
 
 
-def _check_rows(rows: pd.DataFrame) -> None:
+def _check_rows(rows: pd.DataFrame) -> np.ndarray:
+    """Which rows show a lesion, bool `(rows,)`."""
     labels = set(rows["label"])
-    if not labels <= {0, 1}:
-        raise ValueError(f"`label` must be 0 or 1 in every row. Received: {labels}")
+    if not labels <= {0, 1, NO_LESION} or labels == {NO_LESION}:
+        raise ValueError(
+            f"`label` must be 0 or 1, or {NO_LESION} without a lesion. "
+            f"Received: {labels}"
+        )
+    return (rows["label"] != NO_LESION).to_numpy()
+
+
+def _roles_of_all(
+    rows: pd.DataFrame,
+    shown: np.ndarray,
+    roles: np.ndarray,
+    meant: pd.Series | None = None,
+) -> np.ndarray:
+    """Roles of all rows, from those of the rows with a lesion.
+
+    Others train, unless who they are tied to chooses or tests, or `meant`, the words
+    of a column of all rows, has another role for them.
+    """
+    result = np.full(len(rows), "train", "U6")
+    result[shown] = roles
+    if not shown.all():
+        components, _ = find_components(rows)
+        held_out = np.isin(components, components[np.isin(result, ("val", "test"))])
+        if meant is not None:
+            words = [ROLE_WORDS.get(normalize_word(word), word) for word in meant]
+            held_out |= ~np.isin(words, ("train", ""))
+        result[~shown & held_out] = UNUSED
+    return result
 
 
 def _draw_roles(rows: pd.DataFrame, settings: SplitSettings) -> np.ndarray:

@@ -11,7 +11,7 @@ from usgland import runs
 from usgland.config import Config, load_config
 from usgland.data.columns import excluded_rows
 from usgland.data.phantom import cached_phantoms
-from usgland.data.sources import manifest_rows
+from usgland.data.sources import manifest_rows, with_lesion
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import apply_threshold, read_thresholds
@@ -98,7 +98,7 @@ def _read_contents(
         settings=(run / runs.CONFIG).read_text(encoding="utf-8"),
         environment=read_json(run / runs.ENVIRONMENT),
         metrics=metrics,
-        splits=splits.assign(label=splits["label"].astype(int)),
+        splits=with_lesion(splits.assign(label=splits["label"].astype(int))),
         texts={_name(path, run): path.read_text(encoding="utf-8") for path in texts},
         pictures={_name(path, run): path for path in pictures},
         scored=_read_scored(run, metrics["role"], images),

@@ -11,7 +11,12 @@ from rich.console import Console
 from usgland import runs
 from usgland.config import Config, forced_leaks, load_config
 from usgland.data.lesion_marks import count_marked
-from usgland.data.sources import check_pretraining, manifest_rows, run_rows
+from usgland.data.sources import (
+    check_pretraining,
+    manifest_rows,
+    run_rows,
+    with_lesion,
+)
 from usgland.data.splits import fold_roles, make_folds, make_splits, splits_table
 from usgland.evaluation.cases.calibration import (
     apply_calibration,
@@ -82,7 +87,7 @@ def fit(
     if config is None:
         config = load_config(runs.find_run(run, runs.SPLITS) / runs.CONFIG)
         checked = manifest_rows(config, details) if checked is None else checked
-        rows = run_rows(run, config, details, checked)
+        rows = run_rows(run, config, details, checked, no_lesion=True)
     else:
         if checked is None:
             checked = manifest_rows(config, details, ("split", "fold"))
@@ -147,14 +152,14 @@ def cross_validate(
         if checked is None:
             checked = manifest_rows(config, console, ("fold",))
         rows = make_folds(checked, config.split)
-        check_pretraining(config, rows)
+        check_pretraining(config, with_lesion(rows))
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
     _describe_marks(rows, "images", console)
     # Every fold is split before the first is trained: a mistake ends the command here.
     rounds = {
         run / runs.FOLDS / str(fold): fold_roles(rows, fold, config.split)
-        for fold in sorted(rows["fold"].unique())
+        for fold in sorted(with_lesion(rows)["fold"].unique())
     }
     if is_new:
         # All folds are to have one batch size, though one may have fewer images.
@@ -182,7 +187,7 @@ def cross_validate(
         tests = ((p, r[r["role"] == "test"]) for p, r in rounds.items())
         measure_importance(run, tests, config, console, full=full)
     if has_companions(config):
-        write_logistic(run, list(rounds.values()), config)
+        write_logistic(run, list(map(with_lesion, rounds.values())), config)
         compare_sides(run, pooled, config, console, full=full)
     # This file comes last, as it means the end.
     write_predictions(pooled, run / runs.PREDICTIONS)
@@ -216,7 +221,7 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
 def _describe(rows: pd.DataFrame, console: Console) -> None:
     """One line on who trains, who chooses and who tests."""
     parts = []
-    for role, part in rows.groupby("role"):
+    for role, part in with_lesion(rows).groupby("role"):
         patients = part.groupby("patient_id")["label"].max()
         parts.append(
             f"{role} {len(part)} images of {len(patients)} patients "
@@ -227,6 +232,11 @@ def _describe(rows: pd.DataFrame, console: Console) -> None:
 
 
 def _describe_marks(rows: pd.DataFrame, what: str, console: Console) -> None:
-    if (rows["image_path"] != "").any():
-        marked = f"The lesion is marked in {count_marked(rows)} of {len(rows)} {what}"
-        console.print(marked, highlight=False)
+    """One line on how many images say where the lesion is, or that there is none."""
+    if not (rows["image_path"] != "").any():
+        return
+    lesions = with_lesion(rows)
+    line = f"The lesion is marked in {count_marked(lesions)} of {len(lesions)} {what}"
+    if len(lesions) < len(rows):
+        line += f"; {len(rows) - len(lesions)} more show none and train its map alone"
+    console.print(line, highlight=False)

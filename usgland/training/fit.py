@@ -15,6 +15,7 @@ from rich.console import Console
 
 from usgland import runs
 from usgland.config import Config, dump_config, load_config
+from usgland.data.manifest import NO_LESION
 from usgland.errors import UserError
 from usgland.files import remove_leftovers, write_json, write_text, write_whole
 from usgland.models.classifier import build_classifier, image_layers, pixels_to_logit
@@ -77,6 +78,8 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     scope = sharing_scope(manner.shared)
     epochs_done = load_state(checkpoint).epoch
     encoding = None
+    # Without a map of the lesion there is nothing to learn from who has none.
+    rows = rows[rows["label"] != NO_LESION]
     if config.model.inputs != "image":
         encoding = learn_encoding(rows[rows["role"] == "train"], config.clinical)
     with scope(), precision(config.train.precision):
