@@ -431,5 +431,5 @@ def test_an_image_without_a_lesion_that_was_meant_to_test_is_unused():
 
 
 def test_labels_that_mean_nothing_to_a_split_are_misuse():
-    with pytest.raises(ValueError, match=r"or -1 without a lesion. Received: {2}$"):
+    with pytest.raises(ValueError, match=r"or -1 without a lesion. Received: \{2\}"):
         make_splits(patients(6, 6).assign(label=2), SplitSettings())
