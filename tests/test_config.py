@@ -12,7 +12,7 @@ from usgland.errors import UserError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # But for the published measures that `usgland audit` checks.
-EXPERIMENTS = sorted(set(CONFIGS.glob("*.yaml")) - {CONFIGS / "audit_paper.yaml"})
+EXPERIMENTS = sorted(set(CONFIGS.glob("*.yaml")) - set(CONFIGS.glob("audit_*.yaml")))
 
 
 def write(tmp_path, text):

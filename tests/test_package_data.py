@@ -43,6 +43,7 @@ def test_a_wheel_holds_every_file_of_the_package_and_the_presets(
     [
         "py.typed",
         "configs/audit_paper.yaml",
+        "configs/audit_template.yaml",
         "configs/paper.yaml",
         "evaluation/__init__.pyi",
         "serving/page/index.html",

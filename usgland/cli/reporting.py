@@ -301,14 +301,27 @@ def report(
 @click.argument("file", required=False, type=options.PATH)
 @click.option("--output", type=options.PATH, help="Folder to write the findings to.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier audit.")
+@click.option(
+    "--template",
+    is_flag=True,
+    help="Print a YAML to fill in, or write it to FILE, and end.",
+)
 @options.docx_option
-def audit(file: Path | None, output: Path | None, overwrite: bool, docx: bool) -> None:
+def audit(
+    file: Path | None, output: Path | None, overwrite: bool, template: bool, docx: bool
+) -> None:
     """Check which cases and tests can give published measures.
 
-    FILE is a YAML of printed measures; without it, those of the paper. Its file,
-    configs/audit_paper.yaml in the package, says in its head how to write one.
+    FILE is a YAML of printed measures; without it, those of the paper. --template
+    gives one to fill in, with a comment on every part.
     """
-    from usgland.steps.audit import audit_file
+    from usgland.steps.audit import audit_file, write_template
+
+    if template:
+        if output is not None or docx:
+            raise click.UsageError("Expected no --output or --docx with --template.")
+        options.show_written(write_template(file, make_console(), overwrite=overwrite))
+        return
 
     written = audit_file(
         file, make_console(), output=output, overwrite=overwrite, docx=docx

@@ -6,11 +6,31 @@ from rich.console import Console
 
 from usgland.evaluation.audit.findings import find_all
 from usgland.evaluation.audit.findings_text import audit_document
-from usgland.evaluation.audit.published_file import paper_path, read_audit_file
+from usgland.evaluation.audit.published_file import (
+    TEMPLATE,
+    paper_path,
+    read_audit_file,
+)
 from usgland.evaluation.shown.terminal import show
-from usgland.files import check_unwritten, write_json
+from usgland.files import check_unwritten, write_json, write_text
 
 STEM = "audit"
+
+
+def write_template(
+    path: Path | None, console: Console, *, overwrite: bool = False
+) -> list[Path]:
+    """Writes the example of a file of published measures; without a path, prints it.
+
+    Returns the files written.
+    """
+    text = paper_path(TEMPLATE).read_text(encoding="utf-8")
+    if path is None:
+        console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        return []
+    check_unwritten("file of published measures", [path], overwrite=overwrite)
+    write_text(path, text)
+    return [path]
 
 
 def audit_file(

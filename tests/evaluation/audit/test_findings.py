@@ -14,7 +14,16 @@ from usgland.cli.main import cli
 from usgland.errors import UserError
 from usgland.evaluation.audit.claims import Right, mcnemar_bounds
 from usgland.evaluation.audit.findings import audit_published, find_all
-from usgland.evaluation.audit.published_file import paper_path, read_audit_file
+from usgland.evaluation.audit.published_file import (
+    AuditFile,
+    CasesStated,
+    Comparison,
+    MeasureRow,
+    PublishedTable,
+    TableRow,
+    paper_path,
+    read_audit_file,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -107,7 +116,8 @@ def test_the_closest_and_the_farthest_p_value_agree_with_scipy(findings):
 
 def test_clinical_data_cannot_have_helped_significantly(findings):
     # Doctor 3: 30 to 33 of 40; at best 3 differ, and 2 / 2 ** 3 is 0.25.
-    tried = only(findings, "comparison", "Table 3, Doctor 3, accuracy")["tried"]
+    where = "Table 5, Doctor 3 against Table 3, Doctor 3, accuracy"
+    tried = only(findings, "comparison", where)["tried"]
     assert "P 0.250 to" in tried[0]
 
 
@@ -162,7 +172,7 @@ BAD = [
     ),
     (
         "title: x\ntables: {t: {groups: [a, b], n: [3, 3], rows: {r: {}}}}",
-        "either counts or moments",
+        "either counts, with or without percents, or moments",
     ),
     (
         "title: x\ntables: {t: {groups: [a, b], n: [3, 3], rows: "
@@ -231,11 +241,11 @@ def call(*arguments, code=0):
 
 def test_findings_come_first_in_80_columns():
     lines = call().stdout.splitlines()
-    assert "45 findings in 74 checks" in lines[0]
+    assert "51 findings in 90 checks" in lines[0]
     assert max(map(len, lines)) <= 80
     starts = [line.split(".")[0] for line in lines if line[:1].isdigit()]
-    assert starts == [str(number) for number in range(1, 18)]
-    assert any("Nothing against 7 others" in line for line in lines)
+    assert starts == [str(number) for number in range(1, 24)]
+    assert any("Nothing against 17 others" in line for line in lines)
 
 
 def printed_lines(text):
@@ -317,7 +327,7 @@ def test_an_installed_package_audits_the_paper(tmp_path):
         text=True,
         check=True,
     )
-    assert "45 findings in 74 checks" in done.stdout
+    assert "51 findings in 90 checks" in done.stdout
 
 
 def test_a_notebook_gets_the_findings_as_a_table():
@@ -327,3 +337,82 @@ def test_a_notebook_gets_the_findings_as_a_table():
     assert not found["fits"].iloc[0] and found["fits"].iloc[-1]
     with pytest.raises(UserError, match="none.yaml"):
         audit_published("none.yaml")
+
+
+def test_rows_of_table_2_are_shares_of_180(findings):
+    finding = only(findings, "means", "Table 2")
+    assert finding["text"].startswith(
+        "3 of 4 rows can be means of 5 evaluations of 36 malignant + 36 benign images"
+    )
+    assert "9 of 20 + 20" in finding["text"]
+    tried = finding["tried"]
+    # By hand: 174/180 = 0.9667, 159/180 = 0.8833, 155/180 = 0.8611, 160/180 = 0.8889.
+    assert tried[0].startswith(
+        "Table 2, SqueezeNet 1_1: sensitivity 174/180, specificity 159/180 (sensitivity"
+    )
+    assert "Table 2, VGG 16: sensitivity 155/180, specificity 160/180" in tried[1]
+    assert "sensitivity 135/180, specificity 154/180" in tried[2]
+    assert tried[3] == "Table 2, Resnet101: cannot"
+    assert "0.0029 expected" in tried[4]
+
+
+def test_one_model_has_three_accuracies(findings):
+    finding = only(findings, "repeated", "Accuracy of the DL model")
+    assert not finding["fits"]
+    three = "Table 2: 0.9250; Tables 3 and 5: 0.958; Results: 96.5%"
+    assert finding["text"] == f"differs between places: {three}"
+    for name in ("Sensitivity", "Specificity", "F1"):
+        assert not only(findings, "repeated", f"{name} of the DL model")["fits"]
+
+
+def test_claims_about_aucs_and_table_3_are_checked(findings):
+    areas = [w for (k, w) in findings if k == "comparison" and w.endswith(", AUC")]
+    assert len(areas) == 3
+    assert all(findings["comparison", where]["fits"] for where in areas)
+    of_table_3 = [
+        w for (k, w) in findings if k == "comparison" and "Table 3, Doctor" in w
+    ]
+    assert len(of_table_3) == 6  # three against the model, three against Table 5
+
+
+def test_the_template_audits_and_names_every_setting(tmp_path):
+    printed = call("--template").stdout
+    path = tmp_path / "mine.yaml"
+    assert "mine.yaml" in call(path, "--template").stdout
+    assert path.read_text() == printed
+    assert "An example: 2 findings in 10 checks" in call(path).stdout
+    assert "which exists" in call(path, "--template", code=1).stderr
+    call(path, "--template", "--overwrite")
+    settings = (
+        AuditFile,
+        CasesStated,
+        MeasureRow,
+        Comparison,
+        PublishedTable,
+        TableRow,
+    )
+    names = {name for setting in settings for name in setting.model_fields}
+    assert [name for name in sorted(names) if f"{name}:" not in printed] == []
+
+
+def test_a_template_is_not_an_audit(tmp_path):
+    done = call("--template", "--output", tmp_path, code=2)
+    assert "Expected no --output or --docx with --template" in done.stderr
+
+
+def test_other_papers_are_told_as_the_documentation_tells_them(tmp_path):
+    text = (ROOT / "docs" / "audit.md").read_text().split("## Two other papers")[1]
+    breast, test_set = (part.split("```")[0] for part in text.split("```yaml")[1:])
+    path = tmp_path / "paper.yaml"
+    path.write_text(breast)
+    listed = find_all(read_audit_file(path))["findings"]
+    assert [finding["fits"] for finding in listed] == [False] * 4
+    for finding in listed:
+        assert "means over 3 evaluations of n fit" in finding["tried"][-1]
+        assert finding["tried"][-1].endswith("2e-05")
+    path.write_text(test_set)
+    (cases, *others) = find_all(read_audit_file(path))["findings"]
+    assert "no matrix for PM1; AM1" in cases["tried"][0]
+    (means,) = (finding for finding in others if finding["kind"] == "means")
+    assert means["fits"]
+    assert means["text"].endswith("but chance would give 3.7 such rows")

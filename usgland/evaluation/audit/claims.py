@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from scipy.stats import binom, chi2
 
+from usgland.evaluation.audit.area_claims import area_tests
 from usgland.evaluation.audit.matrix_fit import Matrix
 from usgland.evaluation.audit.printed import Bounds, printed_bounds
 from usgland.evaluation.audit.published_file import AuditFile, Comparison
@@ -80,26 +81,35 @@ def audit_comparisons(file: AuditFile, fits: Mapping[str, Fit]) -> list[Finding]
 def _check_p(printed: Comparison, file: AuditFile, fits: Mapping[str, Fit]) -> Finding:
     p, measure = printed.p, printed.figure
     where = f"{printed.where}: " if printed.where else ""
-    where += f"{printed.a} against {printed.b}, {measure}"
+    named = "AUC" if measure == "auc" else measure
+    where += f"{printed.a} against {printed.b}, {named}"
     missing = [name for name in (printed.a, printed.b) if name not in fits]
     if missing:
         text = f"P {p} cannot be checked: no matrix for {' and '.join(missing)}"
         return Finding("comparison", where, True, text)
     a, b = fits[printed.a], fits[printed.b]
     # Matrices of a row that agree in what is compared count once.
-    sides = [{tuple(_right(measure, x)): x for x in fit} for fit in (a, b)]
+    compared = "accuracy" if measure == "auc" else measure  # of both classes, both
+    sides = [{tuple(_right(compared, x)): x for x in fit} for fit in (a, b)]
     if len(sides[0]) * len(sides[1]) > PAIRS:
         text = f"P {p} was not checked: more than {PAIRS:,} pairs of matrices fit"
         return Finding("comparison", where, True, text)
     pairs = list(product(sides[0].values(), sides[1].values()))
     paired = file.rows[printed.a].cases == file.rows[printed.b].cases
-    tests = _paired_tests(measure, pairs) if paired else {}
-    tests |= _unpaired_tests(measure, pairs)
+    if measure == "auc":
+        rows = file.rows[printed.a], file.rows[printed.b]
+        tests = area_tests(rows, pairs, file.rounding, paired=paired)
+    else:
+        tests = _paired_tests(measure, pairs) if paired else {}
+        tests |= _unpaired_tests(measure, pairs)
     bounds = printed_bounds(p, file.rounding)
     hits = [name for name, reached in tests.items() if reached.meet(bounds)]
     tried = tuple(f"{name}: P {format_range(x)}" for name, x in tests.items())
-    counts = (_sum(_right(measure, fit[0])) for fit in (a, b))
+    counts = (_sum(_right(compared, fit[0])) for fit in (a, b))
     shares = " against ".join(f"{right}/{cases}" for right, cases in counts)
+    if measure == "auc":
+        areas = (file.rows[name].auc or "one point" for name in (printed.a, printed.b))
+        shares = " against ".join(areas)
     shares += "" if paired else ", on different cases"
     text = f"P {p} cannot be obtained from {shares}"
     if hits:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from usgland.evaluation.audit import published_file
 from usgland.evaluation.audit.claims import audit_comparisons
+from usgland.evaluation.audit.mean_rows import audit_means
 from usgland.evaluation.audit.printed import printed_value
 from usgland.evaluation.audit.published_tables import audit_tables
 from usgland.evaluation.audit.rows import Finding, audit_rows
@@ -21,9 +22,9 @@ def audit_published(path: str | Path | None = None) -> pd.DataFrame:
             repository; None for that file, the paper's.
 
     Returns:
-        One row a check, those that do not fit first: kind (cases, matrix, f1, auc,
-        comparison, sum, p_value or repeated), where (in the paper), fits, text (a
-        sentence) and tried (what was tried, sentences).
+        One row a check, those that do not fit first: kind (cases, matrix, means, f1,
+        auc, comparison, sum, percent, moments, p_value or repeated), where (in the
+        paper), fits, text (a sentence) and tried (what was tried, sentences).
 
     Raises:
         UserError: If the file cannot be used; it names every problem.
@@ -60,7 +61,8 @@ def find_all(file: published_file.AuditFile) -> dict[str, Any]:
         NPV of each row at each prevalence.
     """
     rows, fits = audit_rows(file)
-    findings = [*rows, *audit_comparisons(file, fits), *audit_tables(file)]
+    findings = [*rows, *audit_means(file, fits), *audit_comparisons(file, fits)]
+    findings += audit_tables(file)
     findings.sort(key=lambda finding: finding.fits)
     return {
         "title": file.title,

@@ -11,6 +11,7 @@ from usgland.evaluation.audit.printed import Rounding, printed_bounds
 from usgland.settings import Settings, read_yaml, shipped_file, validate
 
 PAPER = "audit_paper.yaml"
+TEMPLATE = "audit_template.yaml"
 
 
 def _quoted(value: object) -> object:
@@ -95,7 +96,7 @@ class Comparison(Settings):
 
     a: str  # names among `rows`
     b: str
-    figure: Literal["sensitivity", "specificity", "accuracy"]
+    figure: Literal["sensitivity", "specificity", "accuracy", "auc"]
     p: P
     where: str = ""
 
@@ -106,15 +107,40 @@ class TableRow(Settings):
     counts: tuple[tuple[Count, ...], ...] | None = None  # a list a group
     # Mean and SD a group.
     moments: tuple[tuple[PrintedNumber, PrintedNumber], ...] | None = None
+    # Shares of n, a list a group; alone or beside counts.
+    percents: tuple[tuple[PrintedShare, ...], ...] | None = None
     p: P | None = None
+    # Of what moments are of: values are multiples of it, and where they can lie.
+    step: Annotated[float, pydantic.Field(gt=0)] | None = None
+    range: tuple[float | None, float | None] = (None, None)
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.counts is None) == (self.moments is None):
-            raise ValueError("expected either counts or moments")
-        if self.counts is not None and len({len(group) for group in self.counts}) != 1:
-            raise ValueError("expected as many counts in each group")
+        others = self.counts is not None or self.percents is not None
+        if others == (self.moments is not None):
+            raise ValueError(
+                "expected either counts, with or without percents, or moments"
+            )
+        for name in ("counts", "percents"):
+            groups = getattr(self, name)
+            if groups is not None and len({len(group) for group in groups}) != 1:
+                raise ValueError(f"expected as many {name} in each group")
+        if self.counts is not None and self.percents is not None:
+            sizes = [
+                [len(x) for x in groups] for groups in (self.counts, self.percents)
+            ]
+            if sizes[0] != sizes[1]:
+                raise ValueError("expected as many percents as counts")
+        if self.moments is None and (self.step or self.range != (None, None)):
+            raise ValueError("expected step and range beside moments")
+        low, high = self.range
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"expected a range that rises, not {low:g} to {high:g}")
         return self
+
+    def groups(self) -> int:
+        """How many groups it is of."""
+        return len(self.counts or self.percents or self.moments or ())
 
 
 class PublishedTable(Settings):
@@ -130,9 +156,10 @@ class PublishedTable(Settings):
         if len(self.n) != wanted:
             raise ValueError(f"expected n of {wanted} groups, not of {len(self.n)}")
         for name, row in self.rows.items():
-            groups = len(row.counts or row.moments or ())
-            if groups != wanted:
-                raise ValueError(f"{name}: expected {wanted} groups, not {groups}")
+            if row.groups() != wanted:
+                raise ValueError(
+                    f"{name}: expected {wanted} groups, not {row.groups()}"
+                )
         return self
 
 
@@ -171,12 +198,15 @@ def read_audit_file(path: Path) -> AuditFile:
     return validate(AuditFile, read_yaml(path), str(path), _known_names)
 
 
-def paper_path() -> Path:
-    """Where `configs/audit_paper.yaml` lies: in a checkout or an installed package."""
-    path = shipped_file(PAPER)
+def paper_path(name: str = PAPER) -> Path:
+    """Where `configs/audit_paper.yaml` lies: in a checkout or an installed package.
+
+    With `TEMPLATE`, the example to fill in.
+    """
+    path = shipped_file(name)
     if not path.is_file():
         raise UserError(
-            f"Expected {PAPER} in the installation. Received: none. Name a file: "
+            f"Expected {name} in the installation. Received: none. Name a file: "
             "`usgland audit FILE`"
         )
     return path

@@ -1,4 +1,4 @@
-"""Findings about published tables: sums, P values, what is printed twice."""
+"""Findings about published tables: counts, shares, moments, P values, repeats."""
 
 from itertools import product
 from math import isnan
@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from usgland.evaluation.audit.claims import format_range
+from usgland.evaluation.audit.claims import format_range, format_small
+from usgland.evaluation.audit.matrix_fit import fitting_counts
+from usgland.evaluation.audit.mean_fit import REPEATS
 from usgland.evaluation.audit.printed import Bounds, Rounding, printed_bounds
+from usgland.evaluation.audit.printed_moments import check_moments
 from usgland.evaluation.audit.published_file import AuditFile, PublishedTable, TableRow
 from usgland.evaluation.audit.rows import Finding
 from usgland.evaluation.statistics.association import COUNT_TESTS, MOMENT_TESTS, Moments
@@ -24,19 +27,24 @@ class Checked(NamedTuple):
 
 
 def audit_tables(file: AuditFile) -> list[Finding]:
-    """Checks the sums and P values of every table, and what is printed twice."""
+    """Checks the rows of every table, and what is printed in several places."""
     sums: list[Finding] = []
+    values: list[Finding] = []
     p_values: list[Checked] = []
     for name, table in file.tables.items():
         for row_name, row in table.rows.items():
             where = f"{name}, {row_name}"
             if row.counts is not None:
                 sums.append(_sum(where, table, row.counts))
+            if row.percents is not None:
+                values.append(_percents(where, table, row, file.rounding))
+            if row.moments is not None:
+                values += _moments(where, table, row, file.rounding)
             if row.p is not None:
                 p_values.append(_p_value(where, table, row, row.p, file.rounding))
     repeated = [_repeated(name, places) for name, places in file.repeated.items()]
     findings = [checked.finding for checked in p_values]
-    return [*sums, *_summary(p_values), *findings, *repeated]
+    return [*sums, *values, *_summary(p_values), *findings, *repeated]
 
 
 def recomputed(
@@ -88,6 +96,74 @@ def _sum(
     if wrong:
         text = f"the counts do not sum to n: {'; '.join(wrong)}"
     return Finding("sum", where, not wrong, text)
+
+
+def _percents(
+    where: str, table: PublishedTable, row: TableRow, rounding: Rounding
+) -> Finding:
+    """Whether the printed shares are shares of n, or of the printed counts."""
+    wrong, right = [], []
+    for place, (group, n) in enumerate(zip(table.groups, table.n, strict=True)):
+        texts = (row.percents or ())[place]
+        counts = row.counts[place] if row.counts else [None] * len(texts)
+        for text, count in zip(texts, counts, strict=True):
+            bounds = printed_bounds(text, rounding)
+            possible = fitting_counts(n, bounds)
+            if count is not None and count not in possible:
+                wrong.append(f"{group}: {text} is not {count} of {n}")
+            elif not possible:
+                wrong.append(f"{group}: no count of {n} is {text}")
+            else:
+                shown = possible[0] if count is None else count
+                right.append(f"{group}: {text} is {shown}/{n}")
+    if not wrong:
+        return Finding("percent", where, True, "shares of n are possible", tuple(right))
+    text = "shares cannot be those of n"
+    tried = [*wrong]
+    if row.counts is None:
+        tried.append(_mean_shares(table, row, rounding))
+    return Finding("percent", where, False, text, tuple(tried))
+
+
+def _mean_shares(table: PublishedTable, row: TableRow, rounding: Rounding) -> str:
+    """The fewest evaluations whose mean shares are printed so."""
+    sides = [
+        (n, printed_bounds(text, rounding))
+        for n, texts in zip(table.n, row.percents or (), strict=True)
+        for text in texts
+    ]
+    for repeats in REPEATS:
+        if all(fitting_counts(repeats * n, bounds) for n, bounds in sides):
+            chance = 1.0
+            for n, (low, high) in sides:
+                chance *= min(1.0, (high - low) * (repeats * n + 1))
+            return (
+                f"means over {repeats} evaluations of n fit; by chance so many shares "
+                f"of so many decimals do with a probability of {format_small(chance)}"
+            )
+    return f"means over {REPEATS[0]} to {REPEATS[-1]} evaluations of n: none fits"
+
+
+def _moments(
+    where: str, table: PublishedTable, row: TableRow, rounding: Rounding
+) -> list[Finding]:
+    """What the printed means and SDs cannot be of n values, and what is unusual."""
+    if row.step is None and row.range == (None, None):
+        return []
+    wrong, unusual = [], []
+    for group, n, printed in zip(table.groups, table.n, row.moments or (), strict=True):
+        impossible, odd = check_moments(
+            printed, n, step=row.step, limits=row.range, rounding=rounding
+        )
+        wrong += [f"{group}: {text}" for text in impossible]
+        unusual += [f"{group}: {text}" for text in odd]
+    if wrong:
+        text = "means and SDs cannot be those of n such values"
+        return [Finding("moments", where, False, text, (*wrong, *unusual))]
+    if unusual:
+        text = "SDs are large for values with a limit"
+        return [Finding("moments", where, False, text, tuple(unusual))]
+    return [Finding("moments", where, True, "means and SDs of n values are possible")]
 
 
 def _p_value(

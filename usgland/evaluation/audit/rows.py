@@ -18,12 +18,25 @@ SHOWN = 3  # numbers of cases that are named
 EVERY = "every prevalence from 0.02% to 99.98%, any number of cases"
 
 
+Kind = Literal[
+    "cases",
+    "matrix",
+    "means",
+    "f1",
+    "auc",
+    "comparison",
+    "sum",
+    "percent",
+    "moments",
+    "p_value",
+    "repeated",
+]
+
+
 class Finding(NamedTuple):
     """One thing that was checked."""
 
-    kind: Literal[
-        "cases", "matrix", "f1", "auc", "comparison", "sum", "p_value", "repeated"
-    ]
+    kind: Kind
     where: str  # in the paper
     fits: bool  # whether the printed measures agree with what was tried
     text: str  # what the check says, a sentence
@@ -134,7 +147,6 @@ def _alone(
                 f"{prevalences.high:.1%}"
             )
         tried += _without_one(bounds, file.largest)
-        tried.append("means over several test sets or folds: not tried")
         findings.append(Finding("matrix", key, False, text, tuple(tried)))
     return findings, fits
 
