@@ -341,3 +341,12 @@ def test_a_limit_of_file_sizes_is_a_full_disk(rows, cache):
     with full_disk(50_000), pytest.raises(UserError, match="Cannot keep .*too large;"):
         keep(rows)
     assert files_in(cache) == []
+
+
+def test_a_process_reads_a_file_whole_once(rows, cache, monkeypatch):
+    keep(rows)
+    keep(rows)
+    monkeypatch.setattr(picture_cache.PictureFile, "block", None)
+    numbers, lines = keep(rows)
+    assert numbers == numbers_of(rows)
+    assert lines[0].startswith("kept on disk")

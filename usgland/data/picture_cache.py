@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -95,6 +95,8 @@ class PictureFile:
         _DamagedError: If its first part is not as it was written.
     """
 
+    _known_whole: ClassVar[set[tuple[int, int, int]]] = set()
+
     def __init__(self, path: Path):
         self.path = path
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -121,9 +123,16 @@ class PictureFile:
     def check(self) -> None:
         """Reads every picture once and compares its checksum.
 
+        Of a file that this process has checked, as a fold after the first, nothing is
+        read again.
+
         Raises:
             _DamagedError: If one cannot be read, or differs.
         """
+        status = os.fstat(self._file)
+        identity = status.st_dev, status.st_ino, status.st_size
+        if identity in self._known_whole:
+            return
         at_once = max(1, BLOCK // self._bytes)
 
         def is_whole(first: int) -> bool:
@@ -138,6 +147,7 @@ class PictureFile:
         with _seen_as_damage(), ThreadPoolExecutor(WORKERS) as pool:
             if not all(watched(pool.map(is_whole, starts), len(starts), "Checking")):
                 raise _DamagedError("a picture differs from its checksum")
+        self._known_whole.add(identity)
 
     def block(self, first: int, count: int) -> np.ndarray:
         """Pictures that follow each other, `(count or fewer, size * size)`."""
