@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 
 import keras
@@ -162,6 +163,32 @@ def test_a_run_is_the_same_wherever_its_pictures_are_kept(
     if cache == "disk":
         [other] = (tmp_path / "cache" / "usgland" / "pictures").iterdir()
         assert other.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "received"),
+    [
+        (lambda path: path.unlink(), "none that can be read (No such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:40]), "another, it has"),
+    ],
+    ids=["vanished", "cut short"],
+)
+def test_an_image_that_changes_while_it_is_needed_is_named(
+    rows, tmp_path, monkeypatch, change, received
+):
+    moved = rows.copy()
+    row = moved.index[moved["role"] == "train"][0]
+    path = shutil.copy(moved.at[row, "image_path"], tmp_path / "moved.png")
+    moved.at[row, "image_path"] = str(path)
+
+    def change_it(history, folder):
+        write_tensorboard(history, folder)
+        change(path)
+
+    monkeypatch.setattr("usgland.training.fit.write_tensorboard", change_it)
+    expected = re.escape(f"was checked at {path}. Received: {received}")
+    with pytest.raises(UserError, match=expected):
+        fit(tmp_path / "run", moved, "data.cache=none", "train.batch_size=4")
 
 
 def test_a_run_killed_before_it_could_clean_up_is_not_trained_again(

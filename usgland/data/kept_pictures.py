@@ -1,7 +1,9 @@
 """The preprocessed pictures of some rows, wherever they are kept."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,6 +162,31 @@ def decode_unchanged(
                 "has changed since it was checked. Repeat the command"
             )
         yield picture
+
+
+@contextlib.contextmanager
+def changed_images_told(rows: pd.DataFrame) -> Iterator[None]:
+    """Makes one line of the error of an image that vanished, or changed, meanwhile.
+
+    Args:
+        rows: Manifest rows with `image_path` and `sha256`, of which images are read.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        files, _ = distinct_files(rows)
+        for path, digest in zip(files["image_path"], files["sha256"], strict=True):
+            try:
+                same = hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
+                reason = "another, it has changed since it was checked"
+            except OSError as cause:
+                same, reason = False, f"none that can be read ({cause.strerror})"
+            if not same and path != digest:  # the digest of an image that has none
+                raise UserError(
+                    f"Expected the image that was checked at {path}. Received: {reason}"
+                    ". Put it back and repeat the command with --resume"
+                ) from error
+        raise
 
 
 def _digest(content: bytes) -> bytes:

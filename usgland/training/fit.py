@@ -15,6 +15,7 @@ from rich.console import Console
 
 from usgland import runs
 from usgland.config import Config, dump_config, load_config
+from usgland.data.kept_pictures import changed_images_told
 from usgland.data.manifest import NO_LESION
 from usgland.errors import UserError
 from usgland.files import remove_leftovers, write_json, write_text, write_whole
@@ -92,6 +93,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     size, how = batch_size_of(config), (epochs_done, manner.xla, console)
     sharing = max(1, len(manner.shared))
     with (
+        changed_images_told(rows[rows["role"].isin(["train", "val"])]),
         memory_errors_told(lambda: batch_advice(size, checkpoint, devices=sharing)),
         unrepeatable_told(),
         scope(),
