@@ -16,7 +16,7 @@ from usgland.models.backbones import BACKBONES
     ("backbone", "inputs"),
     [*((name, "image") for name in BACKBONES), ("mobilenet_v2", "both")],
 )
-def test_every_network_is_explained_by_every_method(backbone, inputs):
+def test_every_network_is_explained(backbone, inputs):
     explained = make_explained(classifier(inputs, backbone=backbone, scale=1.0))
     pixels = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 1), np.uint8)
     arrays = (pixels,)
@@ -28,9 +28,10 @@ def test_every_network_is_explained_by_every_method(backbone, inputs):
     ours = maps_module._gradcam(explained, arrays, "malignant")
     scale = np.abs(theirs).max()
     np.testing.assert_allclose(ours[:1], theirs, rtol=1e-3, atol=1e-4 * scale)
-    for method in METHODS:
-        if method == "scorecam" and backbone != "squeezenet1_1":
-            continue  # It asks the network once a channel, of up to 2048.
+    # What the other methods ask of a network, one of them shows as well as six; the one
+    # that asks once a channel has up to 2048 to ask for.
+    every = METHODS if backbone == "squeezenet1_1" else ("gradcam", "scorecam_fast")
+    for method in every:
         both = [
             make_maps(explained, arrays, method=method, label=label)
             for label in ("malignant", "benign")
