@@ -21,7 +21,7 @@ def main() -> None:
     patients = rng.integers(0, options.rows // 3, options.rows)
     labels = patients % 2
     probabilities = np.clip(0.25 * labels + rng.uniform(0, 0.75, options.rows), 0, 1)
-    for kind in ("percentile", "bca"):
+    for kind in ("jackknife", "percentile", "bca"):
         seconds = []
         for _ in range(3):
             start = time.process_time()

@@ -51,7 +51,7 @@ SIGNATURES = {
         "'balanced_accuracy', 'f1', 'f1_macro', 'cohen_kappa', 'mcc', "
         "'jaccard', 'positive_likelihood_ratio', 'negative_likelihood_ratio', "
         "'roc_auc', 'average_precision', 'brier'), level=0.95, "
-        "proportions='wilson', bootstrap='percentile', resamples=2000, seed=0)"
+        "proportions='wilson', bootstrap='jackknife', resamples=2000, seed=0)"
     ),
     "roc_auc": "(labels, scores)",
     "roc_points": "(labels, scores)",
@@ -59,7 +59,7 @@ SIGNATURES = {
     "proportion_interval": "(successes, cases, *, level=0.95, method='wilson')",
     "bootstrap_interval": (
         "(labels, probabilities, threshold=None, *, measure='roc_auc', "
-        "patient_ids=None, level=0.95, method='percentile', resamples=2000, "
+        "patient_ids=None, level=0.95, method='bca', resamples=2000, "
         "seed=0)"
     ),
     "calibration": (
@@ -93,8 +93,8 @@ SIGNATURES = {
         "(predictions, thresholds=None, *, unit='patient', reference=None, "
         "paired=True, test='delong', margin=None, level=0.95, seed=0)"
     ),
-    "cohen_kappa": "(calls_a, calls_b, *, level=0.95)",
-    "fleiss_kappa": "(calls, *, level=0.95)",
+    "cohen_kappa": "(calls_a, calls_b, *, patient_ids=None, level=0.95)",
+    "fleiss_kappa": "(calls, *, patient_ids=None, level=0.95)",
     "mrmc": (
         "(labels, readings, *, measure='roc_auc', method=None, "
         "patient_ids=None, level=0.95)"

@@ -244,7 +244,8 @@ class EvaluationSettings(Settings):
     prevalence: Inside | None = None
     prevalences: tuple[Inside, ...] = ()  # at which predictive values are also given
     proportion_interval: Literal["wilson", "clopper_pearson"] = "wilson"
-    bootstrap: Literal["percentile", "bca"] = "percentile"
+    # Intervals of what has no closed form; the bootstraps draw patients.
+    bootstrap: Literal["jackknife", "percentile", "bca"] = "jackknife"
     confidence_level: Inside = 0.95
     bootstrap_resamples: pydantic.NonNegativeInt = 2000
     seed: Seed = 0

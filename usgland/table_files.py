@@ -57,9 +57,9 @@ Problem = tuple[int, str]
 def read_table(path: str | Path, hint: str = "") -> pd.DataFrame:
     """Reads a CSV or an Excel workbook as text and adds the row numbers, as `csv_row`.
 
-    Cells lose the spaces around them. Empty rows and columns without a name are
-    left out. Nothing is taken for a number or a missing value. Which of the two a
-    file is, its first bytes say.
+    Cells lose the spaces around them. Empty rows and columns without a name are left
+    out, but for text beyond the last name, which is an error. Nothing is taken for a
+    number or a missing value. Which of the two a file is, its first bytes say.
 
     Rows are numbered as a spreadsheet does: the header is row 1, empty rows count,
     and a quoted cell with line breaks stays in one row. So an editor's line numbers
@@ -161,8 +161,8 @@ def show_rows(numbers: Iterable[int]) -> str:
 
 def show_some(names: Sequence[str]) -> str:
     """Writes the first few of some names, and how many more there are."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def is_missing(value: object) -> bool:
@@ -379,6 +379,8 @@ def _check_sheet(path: Path, records: Sequence[list[str]], xml: bytes) -> None:
 
 def _read_header(path: Path, records: Iterator[list[str]]) -> list[str]:
     header = [cell.strip() for cell in next(records, [])]
+    while header and not header[-1]:  # no name for a cell too many
+        header.pop()
     if not any(header):
         raise UserError(
             f"{path}: expected a header with the names of the columns. "

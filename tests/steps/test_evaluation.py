@@ -75,11 +75,19 @@ def test_every_figure_has_its_interval_and_method(run):
         for measure in metrics[unit]["figures"].values():
             assert measure["low"] <= measure["value"] <= measure["high"]
             assert measure["low"] < measure["high"]
-            # Of the run's settings, 40 and 3, not of the defaults.
-            assert measure["method"] in (
-                "percentile bootstrap over patients, 40 resamples, seed 3",
-                *(("Wilson", "DeLong", "log (Simel)") if unit == "patient" else ()),
-            )
+            known = ("Wilson", "DeLong", "jackknife over patients", "log (Simel)")
+            assert measure["method"].startswith(known)
+            assert ("clustered" in measure["method"]) <= (unit == "image")
+
+
+def test_the_settings_of_a_run_make_its_bootstrap(run):
+    text = (run / "config.yaml").read_text()
+    text = text.replace("bootstrap: jackknife", "bootstrap: percentile")
+    (run / "config.yaml").write_text(text)
+    metrics, _ = evaluate_run(run)
+    assert metrics["image"]["figures"]["f1"]["method"] == (
+        "percentile bootstrap over patients, 40 resamples, seed 3"
+    )
 
 
 def test_time_and_size_come_from_the_environment(run):

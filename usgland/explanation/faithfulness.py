@@ -136,7 +136,7 @@ def mean_over_patients(
     draws = bootstrap.draw_patients(
         patient_ids, resamples=settings.bootstrap_resamples, seed=settings.seed
     )
-    sums, counts = np.bincount(draws.patient, values), np.bincount(draws.patient)
+    sums, counts = np.bincount(draws.group, values), np.bincount(draws.group)
     interval = bootstrap.percentile_interval(
         (draws.counts @ sums) / (draws.counts @ counts),
         level=settings.confidence_level,

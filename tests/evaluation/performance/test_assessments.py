@@ -131,7 +131,7 @@ def test_the_tables_of_calibration_say_their_method(evaluated):
     run, _, _ = evaluated
     text = (run / "tables" / "calibration.md").read_text()
     assert "| Calibration slope (1 is right) |" in text
-    assert "- Interval, calibration slope per image: percentile bootstrap over" in text
+    assert "- Interval, calibration slope per image: jackknife over patients, t" in text
     assert "ECE is never below 0" in text
     bins = [
         one

@@ -57,7 +57,7 @@ def test_the_table_fits_80_columns_uncut_and_names_unit_role_n_and_threshold(met
         "per patient, n = 20",
         "10 benign, 10 malignant",
         "Threshold on P(malignant): 0.4500",
-        "percentile bootstrap over patients, 40 resamples",
+        "jackknife over patients, logit, t(9)",
     ):
         assert words in text
     for unit in (image, patient):
@@ -116,12 +116,18 @@ def test_left_out_resamples_and_missing_intervals_are_explained(metrics):
 
 def test_every_unit_says_which_interval_each_figure_has(metrics):
     text = " ".join(printed(metrics).split())
-    bootstrap = "percentile bootstrap over patients, 40 resamples, seed 3"
-    assert f"Intervals per image: {bootstrap}." in text
+    jackknife, shares = "jackknife over patients", "Sensitivity, Specificity, PPV, NPV"
     assert (
-        "Intervals per patient: Wilson for Sensitivity, Specificity, PPV, NPV, "
-        "Accuracy; log (Simel) for LR+, LR-; DeLong for ROC AUC; "
-        f"{bootstrap} for all others."
+        f"Intervals per image: Wilson, clustered by patient (Korn and Graubard) for "
+        f"{shares}, Accuracy; {jackknife}, atanh, t(9) for Cohen's kappa, MCC; "
+        f"{jackknife}, log, t(9) for LR+, LR-; DeLong, clustered by patient "
+        f"(Obuchowski), logit, t(9) for ROC AUC; {jackknife}, logit, t(9) for all "
+        "others."
+    ) in text
+    assert (
+        f"Intervals per patient: Wilson for {shares}, Accuracy; {jackknife}, atanh, "
+        "t(9) for Cohen's kappa, MCC; log (Simel) for LR+, LR-; DeLong, logit, t(9) "
+        f"for ROC AUC; {jackknife}, logit, t(9) for all others."
     ) in text
 
 
@@ -152,7 +158,7 @@ def test_each_point_and_prevalence_has_its_part_of_the_table(complete):
         r"At sensitivity 0\.95: +│ +threshold 0\.2000 │ +threshold 0\.2000",
         r"At cost 5 : 1, 10% +│ +threshold 0\.6000",
         r"PPV if 5% malignant",
-        r"Intervals at a given prevalence per image: percentile bootstrap",
+        r"Intervals at a given prevalence per image: jackknife over patients",
         r"Intervals at a given prevalence per patient: logit \(Mercaldo\)\.",
         "Operating points that were not chosen on validation",
     ):

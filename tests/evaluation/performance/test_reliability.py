@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import t as student
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
@@ -169,23 +170,27 @@ def test_logits_whose_probabilities_are_0_and_1_have_their_shift(scale):
         assert mean == pytest.approx(np.average(labels, weights=weight), abs=1e-12)
 
 
-def test_the_interval_of_the_slope_is_that_of_patients_drawn_with_all_images():
+def test_the_interval_of_the_slope_leaves_out_patients_with_all_images():
     rows = drawn(5)
     found = assess(rows, SETTINGS)
     ids = sorted(set(rows["patient_id"]))
-    choices = np.random.default_rng(2).integers(0, len(ids), (60, len(ids)))
     slopes, intercepts = [], []
-    groups = dict(list(rows.groupby("patient_id")))
-    for chosen in choices:
-        sample = pd.concat(groups[ids[one]] for one in chosen)
-        slopes.append(slope_by_scikit_learn(sample["label"], sample["logit"]))
-        intercepts.append(in_the_large_by_root(sample["label"], sample["logit"]))
-    draws = {"slope": slopes, "intercept_in_the_large": intercepts}
-    for name, values in draws.items():
-        low, high = np.quantile(values, [0.025, 0.975])
-        assert found[name]["low"] == pytest.approx(low, rel=1e-3)
-        assert found[name]["high"] == pytest.approx(high, rel=1e-3)
-        assert found[name]["method"].startswith("percentile bootstrap over patients")
+    for one in ids:
+        kept = rows[rows["patient_id"] != one]
+        slopes.append(slope_by_scikit_learn(kept["label"], kept["logit"]))
+        intercepts.append(in_the_large_by_root(kept["label"], kept["logit"]))
+    owners = [rows.loc[rows["label"] == x, "patient_id"].nunique() for x in (0, 1)]
+    freedom = min(owners) - 1
+    left_out = {"slope": slopes, "intercept_in_the_large": intercepts}
+    for name, values in left_out.items():
+        # Efron and Tibshirani, 1993, equation 11.5: (n - 1) times the variance.
+        error = ((len(ids) - 1) * np.var(values)) ** 0.5
+        half = student.ppf(0.975, freedom) * error
+        bounds = found[name]["value"] - half, found[name]["value"] + half
+        assert (found[name]["low"], found[name]["high"]) == pytest.approx(
+            bounds, rel=1e-3
+        )
+        assert found[name]["method"] == f"jackknife over patients, t({freedom})"
 
 
 def test_a_model_that_is_too_sure_has_a_slope_below_1():
@@ -206,12 +211,12 @@ def test_a_slope_without_bound_is_said():
     assert found["method"] == (
         "none: the logits separate the labels, so the slope has no bound"
     )
-    # One case on the wrong side is missing from a third of the resamples.
+    # Without the one case on the wrong side the rest are separated.
     rows.loc[0, "logit"] = 2.5
     found = assess(rows, SETTINGS)["slope"]
     assert found["value"] > 0
     assert np.isnan(found["high"])
-    assert found["method"].startswith("none: the labels are separated in ")
+    assert found["method"].startswith("none: without one of the patients the logits ")
 
 
 def test_one_label_has_no_slope():

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2_contingency, norm
+from scipy.stats import t as student
 from sklearn.metrics import recall_score, roc_auc_score
 
 from usgland.config import EvaluationSettings
@@ -136,8 +137,8 @@ def test_images_of_a_patient_have_intervals_over_patients():
     rows = drawn(images=3)
     found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
     measures = found["image"]["groups"][0]["figures"]
-    assert measures["sensitivity"]["method"].startswith("percentile bootstrap over pat")
-    assert measures["roc_auc"]["method"].startswith("percentile bootstrap over pat")
+    assert measures["sensitivity"]["method"].startswith("Wilson, clustered by patient")
+    assert measures["roc_auc"]["method"].startswith("DeLong, clustered by patient")
     measures = found["patient"]["groups"][0]["figures"]
     assert measures["sensitivity"]["method"] == "Wilson"
 
@@ -167,15 +168,17 @@ def test_the_test_of_areas_is_cochrans_q_by_hand():
     found = subgroup_measures(rows, group_names(rows["device"]), HALF, SETTINGS)
     areas, variances = [], []
     for group in found["patient"]["groups"]:
-        measure = group["figures"]["roc_auc"]
-        areas.append(measure["value"])
-        variances.append(((measure["high"] - measure["low"]) / 2 / 1.959963985) ** 2)
+        area, freedom = group["figures"]["roc_auc"], group["n_malignant"]
+        areas.append(area["value"])
+        freedom = min(freedom, group["n_benign"]) - 1
+        # Back from the logit scale of the interval.
+        low, high = (np.log(x / (1 - x)) for x in (area["low"], area["high"]))
+        error = (high - low) / 2 / student.ppf(0.975, freedom)
+        variances.append((error * areas[-1] * (1 - areas[-1])) ** 2)
     # Of two groups Q is the squared z of their difference.
     z = (areas[0] - areas[1]) / np.sqrt(sum(variances))
     one = found["patient"]["heterogeneity"]["roc_auc"]
     assert f"Q = {z**2:.2f}" in one["method"] and "df 1" in one["method"]
-    from scipy.stats import norm
-
     assert one["p_value"] == pytest.approx(2 * norm.sf(abs(z)), rel=1e-4)
 
 

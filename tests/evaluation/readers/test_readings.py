@@ -135,11 +135,41 @@ def test_skipped_cases_are_an_error_unless_they_are_dropped(rows, write):
     assert kept.calls["with"].shape == (2, 2)
 
 
+def test_a_cell_too_many_is_an_error_with_its_row(tmp_path):
+    # A decimal comma: the 3 was read as the score, the rest as not there.
+    for head in ("reader,patient_id,label,score", "reader,patient_id,label,score,"):
+        path = tmp_path / "readers.csv"
+        path.write_text(f"{head}\nA,p1,0,1\nA,p2,1,3,5\n".replace("0,1\n", "0,1,\n"))
+        with pytest.raises(UserError, match="row 3: expected 4 cells. Received: 5"):
+            read_readers(path, malignant_from=4)
+
+
+def test_images_say_whose_they_are(rows, write):
+    # 55 images of 20 patients were 55 patients.
+    images = rows.assign(
+        image=rows["patient_id"],
+        label=rows["patient_id"].map(dict(zip("abcd", (1, 0, 1, 0), strict=True))),
+        patient_id=rows["patient_id"].map(dict(zip("abcd", "ppqr", strict=True))),
+    )
+    read = read_readers(write(images))
+    assert read.unit == "image"
+    assert read.cases["case"].tolist() == list("abcd")
+    assert read.cases["patient_id"].tolist() == list("ppqr")
+    other = images.copy()
+    other.loc[other.index[-1], "patient_id"] = "z"
+    last, image = len(images) + 1, images["image"].iloc[-1]
+    owner = images["patient_id"].iloc[-1]
+    text = (
+        f"row {last}: `patient_id` of {image}: expected {owner}, as in an earlier row"
+    )
+    refused(write(other), f"{text}. Received: z", None)
+    refused(write(other), "as in the predictions. Received: ", MODEL)
+    refused(write(images.assign(patient_id="")), "`patient_id`: expected a value", None)
+
+
 def test_a_file_names_its_cases_by_one_column(rows, write):
     assert reader_unit(write(rows)) == "patient"
-    path = write(rows.assign(image="x"))
-    with pytest.raises(UserError, match="Received: image and patient_id"):
-        reader_unit(path)
+    assert reader_unit(write(rows.assign(image="x"))) == "image"
     with pytest.raises(UserError, match="Received: only reader, clinical, call"):
         reader_unit(write(rows.drop(columns="patient_id")))
     assert reader_unit(write(rows.rename(columns={"patient_id": "image"}))) == "image"

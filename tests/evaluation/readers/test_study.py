@@ -379,8 +379,8 @@ def test_a_measure_without_an_interval_says_why(paper_calls):
     study = study_readers(read_readers(paper_calls), None, FAST)
     found = row_of(study, "with", "doctor 1")["figures"]["f1"]
     assert found["value"] == 1
-    assert found["reason"] == "the same value in every resample"
-    assert "No interval: the same value in every resample." in study_markdown(study)
+    assert found["reason"] == "the same value without each patient"
+    assert "No interval: the same value without each patient." in study_markdown(study)
     rows = list(csv.DictReader(io.StringIO(study_document(study).csv())))
     assert f"none: {found['reason']}" in {row["method"] for row in rows}
 
@@ -394,11 +394,13 @@ def test_images_of_one_patient_are_kept_together_and_it_is_said_where(run, tmp_p
         tmp_path / "images.csv", predictions=run, settings=FAST
     )
     measures = row_of(study, "without", "r1")["figures"].values()
-    assert all("bootstrap over patients" in one["method"] for one in measures)
+    known = ("Wilson, clustered by patient", "jackknife over patients")
+    assert all(one["method"].startswith(known) for one in measures)
     assert all(one["method"].startswith("swaps within p") for one in study["tests"])
-    assert "Intervals, tests and averages keep a patient's images together; kappa " in (
-        study_markdown(study)
-    )
+    text = study_markdown(study)
+    assert "averages and kappa keep a patient's images together" in text
+    assert "; two-sided." in text and "swaps within patients, paired" in text
+    assert "McNemar" not in text
 
 
 def test_patients_are_drawn_once_for_all_readers_and_once_for_the_model(
@@ -412,5 +414,6 @@ def test_patients_are_drawn_once_for_all_readers_and_once_for_the_model(
         return resample(patients, resamples, seed)
 
     monkeypatch.setattr(bootstrap, "resample_patients", counted)
-    make_reader_study(calls_on_run, predictions=run, settings=FAST, malignant_from=3)
+    drawn = FAST.model_copy(update={"bootstrap": "bca"})
+    make_reader_study(calls_on_run, predictions=run, settings=drawn, malignant_from=3)
     assert draws == [20, 20]

@@ -97,3 +97,46 @@ def test_a_level_that_is_none_is_refused():
         cohen_kappa([0, 1, 1, 0], [0, 1, 0, 0], level=95)
     with pytest.raises(ValueError, match="`level` must be in .* Received: 95"):
         fleiss_kappa([[0, 1, 1], [0, 1, 0]], level=95)
+
+
+def draw_calls(seed=0, patients=30, images=3):
+    """Two readers who err on the same patients."""
+    rng = np.random.default_rng(seed)
+    ids = np.repeat(np.arange(patients), images)
+    own = np.repeat(rng.normal(size=patients), images)
+    calls = [own + rng.normal(size=len(ids)) > 0 for _ in range(3)]
+    return np.array(calls).astype(int), ids
+
+
+def test_images_of_a_patient_are_kept_together_in_both_kappas():
+    calls, ids = draw_calls()
+    groups = [np.flatnonzero(ids == one) for one in range(30)]
+    rng = np.random.default_rng(1)
+    drawn = [
+        np.concatenate([groups[one] for one in rng.integers(0, 30, 30)])
+        for _ in range(2000)
+    ]
+    for found, of, name in (
+        (
+            cohen_kappa(calls[0], calls[1], patient_ids=ids),
+            lambda chosen: cohen_kappa_score(calls[0][chosen], calls[1][chosen]),
+            "cohen",
+        ),
+        (
+            fleiss_kappa(calls, patient_ids=ids),
+            lambda chosen: fleiss_kappa(calls[:, chosen]).kappa,
+            "fleiss",
+        ),
+    ):
+        without = [of(np.flatnonzero(ids != one)) for one in range(30)]
+        error = (29 * np.var(without)) ** 0.5
+        assert found.standard_error == pytest.approx(error), name
+        assert found.method == "jackknife over patients"
+        # The bootstrap over patients, drawn here, has nearly the same error.
+        draws = [of(chosen) for chosen in (drawn if name == "cohen" else drawn[:200])]
+        assert found.standard_error == pytest.approx(np.std(draws), rel=0.2)
+        assert found.kappa == of(np.arange(90))
+    alone = cohen_kappa(calls[0], calls[1], patient_ids=np.arange(90))
+    assert alone == cohen_kappa(calls[0], calls[1])
+    with pytest.raises(ValueError, match="one entry a case, 90"):
+        cohen_kappa(calls[0], calls[1], patient_ids=[1])

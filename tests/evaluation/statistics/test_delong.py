@@ -133,23 +133,39 @@ def test_order_of_rows_scale_of_scores_and_labels_change_nothing(cases, random):
     assert run(cases, flip=True) == pytest.approx((1 - area, variance), abs=1e-12)
 
 
-def test_the_interval_is_cut_at_1_and_says_how_it_was_made():
+def test_the_interval_stays_below_1_and_says_how_it_was_made():
     # 11 of 12 pairs in order: 0.917 with a standard error of 0.0962 (by hand).
     labels, scores = [1, 1, 1, 0, 0, 0, 0], [0.9, 0.8, 0.4, 0.1, 0.2, 0.3, 0.5]
     interval = auc_interval(labels, scores, level=0.95)
     area = 11 / 12
     deviation = ((1 / 12 * 2) ** 2 + 2 * (1 / 12) ** 2) / 2 / 3  # V10: 1, 1, 3/4
     deviation += ((1 / 4) ** 2 + 3 * (1 / 12) ** 2) / 3 / 4  # V01: 1, 1, 1, 2/3
-    assert interval.low == pytest.approx(area - 1.959964 * deviation**0.5, abs=1e-6)
+    # Odds of 11, and 4.302653 the quantile of t with 3 - 1 degrees of freedom.
+    half = 4.302653 * deviation**0.5 / (area * (1 - area))
+    for bound, odds in zip(
+        interval, (11 * np.exp(-half), 11 * np.exp(half)), strict=False
+    ):
+        assert bound == pytest.approx(odds / (1 + odds), abs=1e-6)
+    assert interval.method == "DeLong, logit, t(2)"
+
+
+def test_all_images_ranked_right_have_the_bound_of_their_patients():
+    # Two patients of each label: 0.025 ** (1 / 2), however many images they have.
+    labels, ids = [1, 1, 0, 0] * 3, [1, 2, 3, 4] * 3
+    interval = auc_interval(labels, labels, patient_ids=ids)
+    assert interval.low == pytest.approx(0.025**0.5)
     assert interval.high == 1
-    assert interval.method == "DeLong"
+    # Five patients with images of both labels make two pairs without a common one.
+    both = auc_interval([0, 1] * 5, [0, 1] * 5, patient_ids=np.arange(10) // 2)
+    assert both.low == pytest.approx(0.025**0.5)
+    assert "2 disjoint pairs" in both.method
 
 
 @pytest.mark.parametrize(
     ("labels", "scores", "ids", "reason"),
     [
         ([1, 1, 0, 0], [1, 1, 1, 1], None, "DeLong variance is 0"),
-        ([1, 1, 0, 0] * 2, [1, 1, 0, 0] * 2, [1, 2, 3, 4] * 2, "DeLong, clustered by"),
+        ([1, 1, 0, 0] * 2, [1, 1, 1, 1] * 2, [1, 2, 3, 4] * 2, "DeLong, clustered by"),
         ([1, 0, 0], [1, 2, 0], None, "a label has one case only"),
         ([1, 1, 0, 0], [1, 3, 2, 0], [1, 1, 2, 3], "a label has one patient"),
     ],

@@ -1,34 +1,32 @@
 """Which interval a measure gets, and what it covers."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.special import expit, logit
+from scipy.stats import beta
+from scipy.stats import t as student
 
 from tests.evaluation.statistics.oracle import draw_scores
 from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.thresholds import Thresholds
 from usgland.evaluation.performance.measures import unit_metrics, unit_of
 from usgland.evaluation.statistics.bootstrap import draw_patients
-from usgland.evaluation.statistics.intervals import auc_interval, proportion_interval
+from usgland.evaluation.statistics.intervals import (
+    auc_interval,
+    clustered_proportion,
+    proportion_interval,
+)
 from usgland.evaluation.statistics.measured_cases import (
-    MeasuredCases,
     bootstrap_interval,
     measures,
 )
 from usgland.evaluation.statistics.scores import MEASURES, score
 
-COVERED = (
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "f1",
-    "mcc",
-    "positive_likelihood_ratio",
-    "roc_auc",
-    "average_precision",
-    "brier",
-)
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
 def settings_of(**changes):
@@ -51,7 +49,7 @@ def test_independent_cases_get_intervals_of_proportions_and_delong():
         assert found[name].method == "Wilson"
     area = auc_interval(labels, probabilities, level=0.95)
     assert (found["roc_auc"].low, found["roc_auc"].high) == area[:2]
-    assert "bootstrap" in found["f1"].method
+    assert found["f1"].method == "jackknife over patients, logit, t(29)"
     wider = measures(
         labels, probabilities, 0.5, proportions="clopper_pearson", resamples=200
     ).T
@@ -62,7 +60,10 @@ def test_images_of_one_patient_are_drawn_together_for_every_figure():
     labels, probabilities, ids = draw_scores(images=3)
     found = measures(labels, probabilities, 0.5, patient_ids=ids, resamples=200).T
     for _, measure in found.items():
-        assert "bootstrap over patients" in measure.method
+        assert "patient" in measure.method
+    drawn = {"resamples": 200, "bootstrap": "percentile", "patient_ids": ids}
+    by_draws = measures(labels, probabilities, 0.5, **drawn).T
+    assert by_draws["f1"].method.startswith("percentile bootstrap over patients, 200")
     alone = measures(labels, probabilities, 0.5, resamples=200).T
     width = {n: f.high - f.low for n, f in found.items()}
     naive = {n: f.high - f.low for n, f in alone.items()}
@@ -80,20 +81,20 @@ def test_perfect_shares_have_a_bound_where_cases_are_independent():
     assert "10 disjoint pairs" in found["roc_auc"].method
     turned = auc_interval(labels, 1 - labels, level=0.95)
     assert (turned.low, turned.high) == pytest.approx((0, 1 - 0.025**0.1))
-    assert found["f1"].reason.startswith("the same value in every")
+    assert found["f1"].reason == "the same value without each patient"
 
 
 def test_one_measure_has_the_bootstrap_interval_that_all_measures_have():
     labels, probabilities, ids = draw_scores(images=3)
     cases = labels, probabilities, 0.5
     options = {"resamples": 200, "seed": 4, "level": 0.9, "patient_ids": ids}
-    for kind in ("percentile", "bca"):
+    for kind in ("percentile", "bca", "jackknife"):
         expected = measures(*cases, bootstrap=kind, **options).T
-        for name in ("roc_auc", "f1"):
+        for name in ("brier", "f1"):
             found = bootstrap_interval(*cases, measure=name, method=kind, **options)
             assert found == tuple(expected[name])[1:]
-        area = bootstrap_interval(*cases[:2], method=kind, **options)
-        assert area == tuple(expected["roc_auc"])[1:]
+        brier = bootstrap_interval(*cases[:2], measure="brier", method=kind, **options)
+        assert brier == tuple(expected["brier"])[1:]
 
 
 def test_names_and_options_that_there_are_none_of_are_refused():
@@ -146,7 +147,7 @@ def test_predictive_values_at_a_prevalence_have_intervals_and_reasons():
         pair = metrics_at(nobody, 0.5, settings)["prevalences"]["0.1"]
         assert pair["ppv"]["reason"] == "no case is called malignant"
         assert pair["npv"]["value"] == pytest.approx(0.9)
-        assert pair["npv"]["reason"].startswith("the same value in every")
+        assert pair["npv"]["reason"].startswith("the same value ")
 
 
 def test_independent_patients_get_the_logit_interval_in_the_metrics():
@@ -161,38 +162,115 @@ def test_independent_patients_get_the_logit_interval_in_the_metrics():
         assert one["low"] < one["value"] < one["high"]
 
 
+def test_all_images_called_right_have_the_bound_of_so_many_patients():
+    labels = np.repeat([1, 0], 60)
+    ids = np.repeat(np.arange(40), 3)
+    found = measures(labels, labels * 0.8 + 0.1, 0.5, patient_ids=ids).T
+    # Wilson of 20 of 20 patients: 20 / (20 + z^2).
+    assert found["sensitivity"].low == pytest.approx(20 / (20 + 1.959964**2))
+    assert found["sensitivity"].high == 1
+
+
+def test_a_clustered_share_has_the_interval_of_its_effective_cases_by_hand():
+    # Four patients of two images: 2, 2, 1 and 1 of them right.
+    right, ids = [1, 1, 1, 1, 1, 0, 1, 0], [1, 1, 2, 2, 3, 3, 4, 4]
+    # Deviations by patient are +1/2, +1/2, -1/2, -1/2: 4 / 3 * 1 / 64.
+    variance, share = 4 / 3 / 64, 0.75
+    effective = share * (1 - share) / variance
+    # Quantiles of t with 7 and 3 degrees of freedom, from a printed table.
+    effective *= (2.364624 / 3.182446) ** 2
+    exact = clustered_proportion(right, ids, method="clopper_pearson")
+    for bound, tail, (a, b) in (
+        (exact.low, 0.975, (share * effective, (1 - share) * effective + 1)),
+        (exact.high, 0.025, (share * effective + 1, (1 - share) * effective)),
+    ):
+        assert beta.sf(bound, a, b) == pytest.approx(tail, abs=1e-5)
+    score_test = clustered_proportion(right, ids)
+    for bound in score_test[:2]:
+        # Wilson's bounds are where the score test just rejects.
+        z = (share - bound) / (bound * (1 - bound) / effective) ** 0.5
+        assert abs(z) == pytest.approx(1.959964, abs=1e-5)
+
+
+def test_an_unclustered_share_is_not_worth_more_cases_than_there_are():
+    # Images of a patient that differ more than chance: the plain interval.
+    right, ids = [1, 0] * 10, np.arange(20) // 2
+    found = clustered_proportion(right, ids)
+    assert found[:2] == pytest.approx(proportion_interval(10, 20)[:2])
+    assert "one patient only" in clustered_proportion([1, 0], [1, 1]).reason
+
+
+def test_a_ratio_of_cases_that_are_all_called_malignant_is_not_certain():
+    labels = [1] * 20 + [0] * 21
+    found = measures(labels, [0.9] * 41, 0.5).loc["positive_likelihood_ratio"]
+    assert found.value == 1
+    # Simel's with 1/2 more in each cell: 20.5 / 21 over 21.5 / 22.
+    ratio = 20.5 / 21 / (21.5 / 22)
+    error = (1 / 20.5 - 1 / 21 + 1 / 21.5 - 1 / 22) ** 0.5
+    bounds = ratio * np.exp(np.array([-1, 1]) * 1.959964 * error)
+    assert (found.low, found.high) == pytest.approx(tuple(bounds), rel=1e-6)
+    assert found.low < 0.95 and found.high > 1.05
+
+
+@pytest.mark.parametrize("name", ["f1", "mcc", "brier", "positive_likelihood_ratio"])
+def test_the_jackknife_is_that_of_a_loop_over_patients(name):
+    labels, probabilities, ids = draw_scores(patients=30, images=2)
+    cases = labels, probabilities, 0.5
+    found = measures(*cases, patient_ids=ids, names=(name,)).loc[name]
+    values = []
+    for one in np.unique(ids):
+        kept = ids != one
+        values.append(score(labels[kept], probabilities[kept], 0.5)[name])
+    error = (29 / 30 * np.sum((np.array(values) - np.mean(values)) ** 2)) ** 0.5
+    value = score(*cases)[name]
+    to, back, slope = {
+        "mcc": (np.arctanh, np.tanh, 1 / (1 - value**2)),
+        "positive_likelihood_ratio": (np.log, np.exp, 1 / value),
+    }.get(name, (logit, expit, 1 / (value * (1 - value))))
+    half = student.ppf(0.975, 14) * error * slope  # 15 patients of the rarer label
+    expected = back(to(value) - half), back(to(value) + half)
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_without_a_patient_who_makes_a_measure_the_bootstrap_makes_its_interval():
+    # One false positive of 80: without it LR+ is not defined.
+    labels = np.repeat([0, 1], 40)
+    calls = labels.copy()
+    calls[0], calls[-3:] = 1, 0
+    ids = np.arange(80) // 2
+    found = measures(labels, calls, 0.5, patient_ids=ids, resamples=400).T
+    ratio = found["negative_likelihood_ratio"]
+    assert ratio.method.startswith("jackknife over patients, log")
+    assert "undefined in " in found["positive_likelihood_ratio"].reason
+
+
+def test_many_patients_are_left_out_in_groups_with_nearly_the_same_interval():
+    labels, probabilities, ids = draw_scores(patients=2400)
+    draws = draw_patients(ids, resamples=20)
+    assert (draws.groups, draws.unit) == (2000, "2000 groups of patients")
+    assert draws.counts.shape == (20, 2000)
+    assert np.bincount(draws.group).max() == 2
+    found = measures(labels, probabilities, 0.5, names=("brier",)).loc["brier"]
+    error = ((probabilities - labels) ** 2).std(ddof=1) / 2400**0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+    assert "over 2000 groups of patients" in found.method
+    many = draw_patients(np.arange(200_000))
+    assert many.groups == 200  # groups times cases stay bounded
+
+
 @pytest.mark.slow
-def test_bootstrap_intervals_cover_what_they_say_on_clustered_data():
-    """95% intervals of 120 patients with 1 to 5 images, of whom 4 in 10 are malignant.
+def test_intervals_cover_what_the_page_of_decisions_says():
+    """Three cells of its tables, the hardest AUC among them; some 20 s.
 
-    Of 2,000 drawn studies, labels drawn as well: the bootstrap draws patients, and
-    with them how many are malignant. An image shares half of the variance of its
-    logit with the others of its patient. The truth is that of 200,000 patients drawn
-    alike. The standard error of a coverage is 0.5 points.
+    The standard error of a coverage of 2,000 studies is 0.5 points.
     """
-    patients, studies = 120, 2000
-    sizes = np.random.default_rng(9).integers(1, 6, patients)
-
-    def study(rng, patients, sizes):
-        ids = np.repeat(np.arange(patients), sizes)
-        labels = np.repeat((rng.uniform(size=patients) < 0.4).astype(int), sizes)
-        own = np.repeat(rng.normal(size=patients), sizes)
-        scores = labels * 1.2 + own + rng.normal(size=len(ids))
-        return labels, norm.cdf(scores - 0.6), 0.5, ids.astype(str)
-
-    rng = np.random.default_rng(1)
-    truth = score(*study(rng, 200_000, np.resize(sizes, 200_000))[:3])
-    inside = {(name, kind): 0 for name in COVERED for kind in ("percentile", "bca")}
-    for seed in range(studies):
-        *cases, ids = study(rng, patients, sizes)
-        draws = draw_patients(ids, resamples=1000, seed=seed)
-        for kind in ("percentile", "bca"):
-            made = MeasuredCases(*cases, draws, COVERED, bootstrap=kind)
-            for name, found in made.measures().items():
-                inside[name, kind] += found.low <= truth[name] <= found.high
-    outside = {
-        one: count / studies
-        for one, count in inside.items()
-        if not 0.93 <= count / studies <= 0.97
-    }
-    assert outside == {}
+    coverage = runpy.run_path(str(SCRIPTS / "coverage_table.py"))
+    hardest, plain = coverage["cover_area"](120, 0.1, 5, 0.98, 2000)
+    assert hardest > 0.90
+    assert plain < 0.82
+    ours, plain = coverage["cover_area"](41, 0.5, 1, 0.90, 2000)
+    assert 0.93 <= ours <= 0.98
+    assert plain < 0.92
+    assert 0.93 <= coverage["cover_share"](20, 5, 0.9, 2000) <= 0.97
+    rest = coverage["cover_rest"](41, 0.5, 5, 0.90, 200)["jackknife"]
+    assert {name for name, (share, _) in rest.items() if share < 0.91} == set()

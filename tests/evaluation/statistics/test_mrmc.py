@@ -286,3 +286,21 @@ def test_figures_methods_and_readings_that_do_not_fit_are_named():
         mrmc(LABELS, GRADES[0])
     with pytest.raises(ValueError, match="`name` must be one of"):
         mrmc(LABELS, GRADES, measure="f1")
+
+
+def test_with_these_readers_the_variance_is_that_of_their_mean():
+    # Cov2 below Cov3, which a clipped difference took for 0: P of .073 for .032.
+    rng = np.random.default_rng(3)
+    parts = rng.normal(size=(6, 40)) / 40
+    parts[:3] += np.array([[1], [-1], [0]]) * rng.normal(size=40) / 20
+    covariance = parts @ parts.T
+    values = np.array([[0.9, 0.85, 0.8], [0.8, 0.8, 0.78]])
+    components, (_, fixed, _) = compare_modalities(values, covariance, level=0.95)
+    apart = components.covariance_same_modality - components.covariance_neither
+    assert apart < 0
+    contrast = np.repeat([1 / 3, -1 / 3], 3)
+    exact = contrast @ covariance @ contrast
+    assert fixed.standard_error**2 == pytest.approx(exact, rel=1e-12)
+    (_, mean, _) = mean_of_readers(values[0], covariance[:3, :3], level=0.95)
+    ones = np.full(3, 1 / 3)
+    assert mean.standard_error**2 == pytest.approx(ones @ covariance[:3, :3] @ ones)

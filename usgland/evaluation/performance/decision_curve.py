@@ -32,9 +32,11 @@ def decision_curve(
     labels = rows["label"].to_numpy()
     cases = labels, rows["probability"].to_numpy("float64")
     model = net_benefit(*cases, THRESHOLDS, prevalence=prevalence)
-    drawn = _net_benefit(*cases, draws.patient, draws.counts, THRESHOLDS, prevalence)
+    drawn = _net_benefit(*cases, draws.group, draws.counts, THRESHOLDS, prevalence)
     level, seed = settings.confidence_level, settings.seed
-    bounds = [percentile_interval(x, level=level, seed=seed) for x in drawn.T]
+    bounds = [
+        percentile_interval(x, level=level, seed=seed, over=draws.unit) for x in drawn.T
+    ]
     made = [interval.how() for interval in bounds if not interval.reason]
     used = float(labels.mean()) if prevalence is None else prevalence
     return {

@@ -14,7 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import complete_predictions
 from usgland.evaluation.performance.measures import Unit, records_of, unit_of
-from usgland.evaluation.statistics import bootstrap
+from usgland.evaluation.statistics.bootstrap import (
+    PLAIN,
+    jackknife_interval,
+    no_interval,
+)
 from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.evaluation.statistics.measured_cases import Measure
 from usgland.evaluation.statistics.readable import readable
@@ -87,8 +91,8 @@ def calibration(
         Calibration(
             measures=
                                     value    low   high
-            slope                     0.5  0.141  0.947
-            intercept_in_the_large    0.0 -0.757  0.724,
+            slope                     0.5  0.082  0.918
+            intercept_in_the_large    0.0 -0.815  0.815,
             curve=
                 n  malignant  mean_probability  share    low   high
             0  30         10               0.2  0.333  0.192  0.512
@@ -107,7 +111,7 @@ def calibration(
     edges = equal_count_edges(probabilities)
     return Calibration(
         pd.DataFrame.from_dict(
-            _recalibration(unit_of(rows, settings), settings),
+            _recalibration(unit_of(rows, settings), level),
             orient="index",
             columns=list(Measure._fields),
         ).drop(columns="undefined_resamples"),
@@ -135,7 +139,7 @@ def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, An
         "curve": reliability_curve(labels, probabilities, edges, level=level),
         "ece_equal_count": _error(labels, probabilities, edges, seed),
         "ece_equal_width": _error(labels, probabilities, widths, seed),
-        **records_of(_recalibration(unit, settings)),
+        **records_of(_recalibration(unit, level)),
     }
 
 
@@ -215,41 +219,36 @@ def expected_calibration_error(
     return float(_errors(labels[None], probabilities, edges)[0])
 
 
-def _recalibration(unit: Unit, settings: EvaluationSettings) -> dict[str, Measure]:
-    labels = unit.rows["label"].to_numpy()
+def _recalibration(unit: Unit, level: float) -> dict[str, Measure]:
+    """Both measures, with the jackknife's intervals over patients."""
+    labels, draws = unit.rows["label"].to_numpy(), unit.draws
     logits = unit.rows["logit"].to_numpy("float64")
     values = recalibration(labels, logits, np.ones((1, len(labels))))
     chunks = [
-        recalibration(labels, logits, drawn[:, unit.draws.patient])
-        for drawn in unit.draws.chunks(ARRAYS)
+        recalibration(labels, logits, kept[:, draws.group])
+        for kept in draws.all_but_one(ARRAYS)
     ]
-    resampled = np.concatenate(chunks, axis=1) if chunks else np.empty((2, 0))
     measures = {}
     names = ("slope", "intercept_in_the_large")
-    for name, (value,), draws in zip(names, values, resampled, strict=True):
-        interval = _interval(draws, settings)
-        if not np.isfinite(value):
-            reason = "undefined" if np.isnan(value) else SEPARATED
-            value, interval = np.nan, bootstrap.no_interval(reason, interval.undefined)
+    left_out = np.concatenate(chunks, axis=1)
+    for name, (value,), without in zip(names, values, left_out, strict=True):
+        if np.isnan(value):
+            interval = no_interval("undefined")
+        elif np.isinf(value):
+            value, interval = np.nan, no_interval(SEPARATED)
+        elif np.isinf(without).any():
+            interval = no_interval(f"without one of the patients {SEPARATED}")
+        else:
+            interval = jackknife_interval(
+                value,
+                without,
+                PLAIN,
+                freedom=draws.freedom(labels),
+                level=level,
+                over=draws.unit,
+            )
         measures[name] = Measure.of(value, interval)
     return measures
-
-
-def _interval(values: NDArray, settings: EvaluationSettings) -> bootstrap.Interval:
-    """A percentile interval, if it is not of resamples that are separated."""
-    level = settings.confidence_level
-    infinite, finite = np.isinf(values), values[np.isfinite(values)]
-    if infinite.any():
-        undefined = int(np.isnan(values).sum())
-        most = max((values == np.inf).sum(), (values == -np.inf).sum())
-        # Half of what a bound leaves outside: then the bound itself is finite.
-        if most > (1 - level) / 4 * len(values) or not len(finite):
-            count = f"{infinite.sum()} of {len(values)} resamples"
-            reason = f"the labels are separated in {count}"
-            return bootstrap.no_interval(reason, undefined)
-        # So few lie outside both bounds, wherever they are.
-        values = np.clip(values, finite.min(), finite.max())
-    return bootstrap.percentile_interval(values, level=level, seed=settings.seed)
 
 
 def _bins(probabilities: NDArray, edges: ArrayLike) -> NDArray[np.int64]:

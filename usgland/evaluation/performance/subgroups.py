@@ -161,7 +161,7 @@ def subgroups(
           group      measure  value    low   high
         0     A  sensitivity  0.667  0.208  0.939
         1     A  specificity  0.667  0.208  0.939
-        2     A      roc_auc  0.889  0.581  1.000
+        2     A      roc_auc  0.889  0.008  1.000
         3     B  sensitivity  1.000  0.439  1.000
         4     B  specificity  1.000  0.439  1.000
         5     B      roc_auc  1.000  0.292  1.000

@@ -71,11 +71,12 @@ def read_readers(
     """Reads a table with one row a reader, case and condition.
 
     Args:
-        path: CSV or .xlsx with `reader`; `image` or `patient_id`, one of the two;
-            `call` (benign or malignant, or 0 or 1) or `score` (a number, higher is
-            more suspicious), or both; optionally `clinical` or `aided` (with or
-            without, yes or no, aided or unaided, 1 or 0; without is assumed), `label`,
-            needed where there are no predictions, and `synthetic` (1 for phantoms).
+        path: CSV or .xlsx with `reader`; `image` or `patient_id`, what a case is, or
+            both: whose image it is; `call` (benign or malignant, or 0 or 1) or `score`
+            (a number, higher is more suspicious), or both; optionally `clinical` or
+            `aided` (with or without, yes or no, aided or unaided, 1 or 0; without is
+            assumed), `label`, needed where there are no predictions, and `synthetic`
+            (1 for phantoms).
         cases: The model's, `case`, `label` and `patient_id`, of the unit that the
             file has; None for the file's own.
         malignant_from: The score from which a case counts as called malignant, where
@@ -146,12 +147,12 @@ def reader_unit(path: Path) -> str:
 
 
 def _case_column(path: Path, rows: pd.DataFrame) -> str:
+    """What a reader was shown: images, also where it is said whose they are."""
     named = [name for name in CASE_COLUMNS if name in rows]
-    if len(named) != 1:
-        received = " and ".join(named) or f"only {', '.join(rows.columns.drop(ROW))}"
+    if not named:
         raise UserError(
-            f"{path}: expected either the column image or the column patient_id: what "
-            f"a reader was shown. Received: {received}"
+            f"{path}: expected the column image or the column patient_id: what a "
+            f"reader was shown. Received: only {', '.join(rows.columns.drop(ROW))}"
         )
     return named[0]
 
@@ -213,16 +214,18 @@ def _parsed(
 
 
 def _own_cases(rows: pd.DataFrame) -> pd.DataFrame:
-    """The cases that the readers' file has; each is one patient."""
+    """The cases that the readers' file has, each one patient unless it says whose."""
     first = rows.drop_duplicates("case").sort_values("case")
+    owner = first["patient_id"] if "patient_id" in rows else first["case"]
     return pd.DataFrame(
-        {"case": first["case"], "label": first["label"], "patient_id": first["case"]}
+        {"case": first["case"], "label": first["label"], "patient_id": owner}
     ).reset_index(drop=True)
 
 
 def _value_problems(rows: pd.DataFrame, name: str) -> list[Problem]:
     """Cells that cannot be read."""
-    checks = [(column, rows[column] == "", "a value") for column in ("reader", name)]
+    named = {"reader", name, "patient_id"} & set(rows)
+    checks = [(column, rows[column] == "", "a value") for column in sorted(named)]
     checks += [
         (column, ~rows[column].str.casefold().isin(words), expected)
         for column, (words, expected) in WORDS.items()
@@ -257,6 +260,8 @@ def _call_problems(rows: pd.DataFrame, cases: pd.DataFrame | None) -> list[Probl
         unknown = rows.loc[~rows["case"].isin(cases["case"]), [ROW, "case"]]
         text = "expected a case that the predictions have. Received:"
         problems += [(row, f"{text} {case}") for row, case in unknown.to_numpy()]
+    if "patient_id" in rows:
+        problems += _owner_problems(rows, cases)
     if "label" in rows:
         earlier = rows.drop_duplicates("case") if cases is None else cases
         source = "an earlier row" if cases is None else "the predictions"
@@ -277,21 +282,39 @@ def _call_problems(rows: pd.DataFrame, cases: pd.DataFrame | None) -> list[Probl
     return problems
 
 
+def _owner_problems(rows: pd.DataFrame, cases: pd.DataFrame | None) -> list[Problem]:
+    """Images that are said to be of another patient than before."""
+    earlier = rows.drop_duplicates("case") if cases is None else cases
+    source = "an earlier row" if cases is None else "the predictions"
+    owners = dict(zip(earlier["case"], earlier["patient_id"].astype(str), strict=True))
+    owner = rows["case"].map(owners)
+    apart = owner.notna() & (owner != rows["patient_id"])
+    columns = [ROW, "case", "owner", "patient_id"]
+    return [
+        (
+            row,
+            f"`patient_id` of {case}: expected {known}, as in {source}. "
+            f"Received: {other}",
+        )
+        for row, case, known, other in rows.assign(owner=owner)
+        .loc[apart, columns]
+        .itertuples(index=False)
+    ]
+
+
 def _skipped_cases(
     rows: pd.DataFrame, cases: pd.DataFrame
 ) -> dict[tuple[str, str], list[str]]:
     """Reader and condition -> cases without a call."""
     read = rows.groupby(["reader", "condition"])["case"].agg(set)
-    return {
-        (reader, condition): left
-        for reader in sorted(set(rows["reader"]))
-        for condition in set(rows["condition"])
-        if (
-            left := [
-                c for c in cases["case"] if c not in read.get((reader, condition), ())
-            ]
-        )
-    }
+    missing = {}
+    for reader in sorted(set(rows["reader"])):
+        for condition in set(rows["condition"]):
+            seen = read.get((reader, condition), ())
+            left = [case for case in cases["case"] if case not in seen]
+            if left:
+                missing[reader, condition] = left
+    return missing
 
 
 def _skipped_problems(

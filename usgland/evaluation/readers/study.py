@@ -210,18 +210,21 @@ def _family(
 def _agreement(readings: Readings, level: float) -> dict[str, Any]:
     agreement = {}
     names = readings.readers
+    ids = readings.cases["patient_id"].astype(str).to_numpy()
     for condition in readings.conditions:
         calls = readings.calls[condition]
         pairs = [
             {
                 "readers": [names[a], names[b]],
-                **cohen_kappa(calls[a], calls[b], level=level)._asdict(),
+                **cohen_kappa(
+                    calls[a], calls[b], patient_ids=ids, level=level
+                )._asdict(),
             }
             for a, b in itertools.combinations(range(len(names)), 2)
         ]
         every = None
         if len(names) > 1:
-            every = fleiss_kappa(calls, level=level)._asdict()
+            every = fleiss_kappa(calls, patient_ids=ids, level=level)._asdict()
         agreement[condition] = {"pairs": pairs, "all": every}
     return agreement
 

@@ -1,5 +1,6 @@
 """The tables of a reader study."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,8 +69,13 @@ def study_notes(study: dict[str, Any]) -> list[str]:
         )
     if study["n_patients"] < study["n"]:
         notes.append(
-            "Patients have several images. Intervals, tests and averages keep a "
-            "patient's images together; kappa treats them as independent."
+            "Patients have several images. Intervals, tests, averages and kappa keep "
+            "a patient's images together."
+        )
+    elif study["unit"] == "image":
+        notes.append(
+            "Every image counts as a patient. If patients have several, name them in "
+            "a column patient_id: intervals and tests would be too sure without it."
         )
     if "roc_auc" not in study["averages"]:
         notes.append(
@@ -111,7 +117,9 @@ def _measures(study: dict[str, Any], condition: str) -> Table:
 def _tests(study: dict[str, Any], question: str) -> Table:
     tests = [test for test in study["tests"] if test["question"] == question]
     tests.sort(key=lambda test: study["readers"].index(test["reader"]))
-    method, paired = tests[0]["method"], tests[0]["only_a"] is not None
+    # The number of swaps differs from test to test; the names of the tests do not.
+    named = dict.fromkeys(re.sub(r" \(.*?\)", "", one["method"]) for one in tests)
+    method, paired = "; ".join(named), tests[0]["only_a"] is not None
     lines = [
         [
             test["reader"],
@@ -136,17 +144,18 @@ def _tests(study: dict[str, Any], question: str) -> Table:
 
 
 def _agreement(study: dict[str, Any]) -> Table:
-    lines = []
+    lines: list[list[str]] = []
+    made: dict[str, None] = {}
     for condition, part in study["agreement"].items():
         for readers, kappa in agreements(part):
             author = "Fleiss" if readers == "all" else "Cohen"
+            made[f"{author} by {kappa['method']}"] = None
             lines.append([condition, readers, author, *_agreed(kappa)])
     heads = ["Clinical data", "Readers", "Kappa of", "Kappa", "Standard error"]
     notes = [
         "Kappa falls as the share called malignant nears 0 or 1, at the same "
         "agreement; read it beside the share of same calls.",
-        "Standard errors: Cohen by Fleiss, Cohen and Everitt; Fleiss by jackknife "
-        "over cases.",
+        f"Standard errors: {'; '.join(made)}.",
     ]
     return _table("Agreement", [*heads, "Same call", "Called malignant"], lines, notes)
 

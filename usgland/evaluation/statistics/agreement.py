@@ -7,12 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from usgland.evaluation.statistics.delong import has_clusters
 from usgland.evaluation.statistics.intervals import normal_bounds
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import (
     check_between_0_and_1,
     checked_labels,
+    checked_patients,
     confusion,
+    kinds_of_cases,
     measures_of_counts,
 )
 
@@ -46,13 +49,20 @@ class Agreement(NamedTuple):
 
 
 def cohen_kappa(
-    calls_a: ArrayLike, calls_b: ArrayLike, *, level: float = 0.95
+    calls_a: ArrayLike,
+    calls_b: ArrayLike,
+    *,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
 ) -> Agreement:
     """Agreement of two readers.
 
     Args:
         calls_a: `(cases,)`, 0 benign or 1 malignant.
         calls_b: `(cases,)`, of the other, in the same order.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent. Where patients have several, the standard error is a
+            jackknife over patients.
         level: Confidence level in (0, 1).
 
     Raises:
@@ -82,6 +92,13 @@ def cohen_kappa(
     kappa = float(measures_of_counts(counts.reshape(1, 4))["cohen_kappa"][0])
     share = counts / max(counts.sum(), 1)
     first, second = share.sum(axis=1), share.sum(axis=0)
+    agreement, malignant = np.trace(share), (first[1] + second[1]) / 2
+    ids = checked_patients(patient_ids, int(counts.sum()))
+    if has_clusters(ids):
+        sums = _by_patient(np.eye(4)[kinds_of_cases(calls_a, calls_b)], ids)
+        without = measures_of_counts(counts.ravel() - sums)["cohen_kappa"]
+        method, variance = "jackknife over patients", _jackknife(without)
+        return _finished(kappa, variance, agreement, malignant, method, level)
     variance = np.nan
     if not np.isnan(kappa):
         chance = float(first @ second)
@@ -92,19 +109,21 @@ def cohen_kappa(
         variance += (1 - kappa) ** 2 * (apart.sum() - np.trace(apart))
         variance -= (kappa - chance * (1 - kappa)) ** 2
         variance /= counts.sum() * (1 - chance) ** 2
-    agreement, malignant = np.trace(share), (first[1] + second[1]) / 2
     method = "Fleiss, Cohen and Everitt"
     return _finished(kappa, variance, agreement, malignant, method, level)
 
 
-def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
+def fleiss_kappa(
+    calls: ArrayLike, *, patient_ids: ArrayLike | None = None, level: float = 0.95
+) -> Agreement:
     """Agreement of several readers, all of whom read every case.
 
-    The standard error is a jackknife over cases. The usual closed form holds only
-    where readers agree by chance alone and makes no interval.
+    The standard error is a jackknife over cases, or over patients. The usual closed
+    form holds only where readers agree by chance alone and makes no interval.
 
     Args:
         calls: `(readers, cases)`, 0 or 1; two readers or more.
+        patient_ids: As in `cohen_kappa`.
         level: Confidence level in (0, 1).
 
     Raises:
@@ -131,18 +150,33 @@ def fleiss_kappa(calls: ArrayLike, *, level: float = 0.95) -> Agreement:
     benign, pairs = readers - malignant, readers * (readers - 1)
     same = (malignant * (malignant - 1) + benign * (benign - 1)) / pairs
     kappa, agreement, share = _fleiss(same.sum(), malignant.sum(), cases, readers)
-    without, _, _ = _fleiss(
-        same.sum() - same, malignant.sum() - malignant, cases - 1, readers
-    )
-    variance = (cases - 1) / cases * ((without - without.mean()) ** 2).sum()
-    return _finished(kappa, variance, agreement, share, "jackknife over cases", level)
+    ids = checked_patients(patient_ids, cases)
+    parts = _by_patient(np.stack([same, malignant, np.ones(cases)], axis=1), ids)
+    kept_same, kept_malignant, kept_cases = (parts.sum(axis=0) - parts).T
+    without, _, _ = _fleiss(kept_same, kept_malignant, kept_cases, readers)
+    what = "patients" if has_clusters(ids) else "cases"
+    method, variance = f"jackknife over {what}", _jackknife(without)
+    return _finished(kappa, variance, agreement, share, method, level)
+
+
+def _by_patient(values: NDArray, ids: NDArray) -> NDArray[np.float64]:
+    """Sums of the rows of each patient, `(patients, columns)`."""
+    _, patient = np.unique(ids, return_inverse=True)
+    return np.stack([np.bincount(patient, column) for column in values.T], axis=1)
+
+
+def _jackknife(without: NDArray) -> float:
+    """The variance of a value, from what it is without each patient."""
+    number = len(without)
+    return float((number - 1) / number * ((without - without.mean()) ** 2).sum())
 
 
 def _fleiss(
-    same: NDArray, malignant: NDArray, cases: int, readers: int
+    same: NDArray, malignant: NDArray, cases: ArrayLike, readers: int
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Kappa, agreement and malignant share, from their sums over cases."""
-    agreement, share = same / max(cases, 1), malignant / max(cases * readers, 1)
+    cases = np.maximum(cases, 1)
+    agreement, share = same / cases, malignant / (cases * readers)
     beyond = 2 * share * (1 - share)  # 1 - chance; exactly 0 for one word alone
     known = np.where(beyond > 0, beyond, np.nan)
     return (agreement - 1 + beyond) / known, agreement, share

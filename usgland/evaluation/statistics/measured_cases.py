@@ -1,9 +1,11 @@
 """Every measure with its interval, by the method that fits its cases.
 
-Where every patient is one case, shares have the interval of a proportion, likelihood
-ratios that of their logarithm, predictive values at a given prevalence that of their
-logit and the AUC that of DeLong. Where patients have several images, and for all other
-measures, patients are drawn with replacement. This is decided here and nowhere else.
+Shares have the interval of a proportion, of the effective number of cases where
+patients have several images, and the AUC that of DeLong on the logit scale. Where every
+patient is one case, likelihood ratios have the interval of their logarithm and
+predictive values at a given prevalence that of their logit. All others are of the
+jackknife over patients, unless a bootstrap is asked for, and where a measure is not
+defined without one of them. This is decided here and nowhere else.
 """
 
 from __future__ import annotations  # `help` shows ArrayLike, not what it unites
@@ -19,18 +21,29 @@ from numpy.typing import ArrayLike, NDArray
 
 from usgland.evaluation.statistics import intervals, scores
 from usgland.evaluation.statistics.bootstrap import (
+    ATANH,
+    LOG,
+    LOGIT,
     Interval,
     PatientDraws,
+    Scale,
     bca_interval,
     bootstrap_measures,
     draw_patients,
+    jackknife_interval,
     no_interval,
     percentile_interval,
 )
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import MEASURES
 
-BOOTSTRAPS = ("percentile", "bca")
+BOOTSTRAPS = ("jackknife", "percentile", "bca")
+# Of measures that are not in [0, 1], where the logit is.
+SCALES: dict[str, Scale] = {
+    "cohen_kappa": ATANH,
+    "mcc": ATANH,
+    **dict.fromkeys(intervals.RATIOS, LOG),
+}
 CALL_RATES = ("sensitivity", "specificity")
 
 
@@ -79,7 +92,7 @@ class MeasuredCases:
         names: The measures that are wanted, of `MEASURES`.
         level: Confidence level in (0, 1).
         proportions: Interval of a share, of `PROPORTION_METHODS`.
-        bootstrap: Interval of resamples, of `BOOTSTRAPS`.
+        bootstrap: Interval of what has no closed form, of `BOOTSTRAPS`.
     """
 
     labels: NDArray
@@ -89,7 +102,7 @@ class MeasuredCases:
     names: Sequence[str] = MEASURES
     level: float = 0.95
     proportions: str = "wilson"
-    bootstrap: str = "percentile"
+    bootstrap: str = "jackknife"
 
     def __post_init__(self) -> None:
         scores.check_between_0_and_1(level=self.level)
@@ -126,36 +139,65 @@ class MeasuredCases:
         }
 
     def resampled_interval(
-        self, value: float, of: Callable[[dict[str, NDArray]], NDArray]
+        self, value: float, of: Callable[[dict[str, NDArray]], NDArray], scale: Scale
     ) -> Interval:
-        """The bootstrap interval of a measure or of what is computed of measures.
+        """The interval over patients of a measure or of what is computed of measures.
 
         Args:
             value: Of all cases.
             of: Measures of many sets of cases, name -> `(sets,)`, to `(sets,)`.
+            scale: On which a jackknife's interval is symmetric.
         """
-        resampled, level, seed = of(self._resampled), self.level, self.draws.seed
+        level, draws = self.level, self.draws
+        seed, over = draws.seed, draws.unit
+        if self.bootstrap == "jackknife":
+            freedom, left_out = draws.freedom(self.labels), of(self._left_out)
+            if np.isfinite(left_out).all() or freedom < 1:
+                return jackknife_interval(
+                    value, left_out, scale, freedom=freedom, level=level, over=over
+                )
+        resampled = of(self._resampled)
         if self.bootstrap == "percentile":
-            return percentile_interval(resampled, level=level, seed=seed)
+            return percentile_interval(resampled, level=level, seed=seed, over=over)
         left_out = of(self._left_out)
-        return bca_interval(resampled, value, left_out, level=level, seed=seed)
+        return bca_interval(
+            resampled, value, left_out, level=level, seed=seed, over=over
+        )
 
     def _interval(self, name: str) -> Interval:
         value = self.values[name]
         level, reason = self.level, scores.undefined_reason(name, self.labels, value)
         if reason:
             return no_interval(reason)
-        if not self.draws.clustered:
-            if name in self._shares:
-                return intervals.proportion_interval(
-                    *self._shares[name], level=level, method=self.proportions
-                )
-            if name == "roc_auc":
-                cases = self.labels, self.probabilities
-                return intervals.auc_interval(*cases, level=level)
-            if name in intervals.RATIOS:
-                return intervals.ratio_interval(name, self._counts, level=level)
-        return self.resampled_interval(value, lambda measures: measures[name])
+        clustered = self.draws.clustered
+        if name in self._shares and clustered:
+            return intervals.clustered_proportion(
+                *self._of_share(name), level=level, method=self.proportions
+            )
+        if name in self._shares:
+            return intervals.proportion_interval(
+                *self._shares[name], level=level, method=self.proportions
+            )
+        if name == "roc_auc":
+            cases, ids = (self.labels, self.probabilities), self.draws.patient
+            return intervals.auc_interval(*cases, patient_ids=ids, level=level)
+        if name in intervals.RATIOS and not clustered:
+            return intervals.ratio_interval(name, self._counts, level=level)
+        return self.resampled_interval(
+            value, lambda measures: measures[name], SCALES.get(name, LOGIT)
+        )
+
+    def _of_share(self, name: str) -> tuple[NDArray, NDArray]:
+        """Whether each case that a share counts is right, and whose it is."""
+        calls = np.asarray(self.probabilities) >= np.asarray(self.threshold)
+        right = calls == self.labels
+        counted = {
+            "sensitivity": self.labels == 1,
+            "specificity": self.labels == 0,
+            "ppv": calls,
+            "npv": ~calls,
+        }.get(name, np.full(len(right), True))
+        return right[counted], self.draws.patient[counted]
 
     def _predictive_interval(
         self, name: str, value: float, prevalence: float
@@ -171,7 +213,7 @@ class MeasuredCases:
                 name, self._counts, prevalence, level=self.level
             )
         return self.resampled_interval(
-            value, lambda measures: _at_prevalence(measures, prevalence)[name]
+            value, lambda measures: _at_prevalence(measures, prevalence)[name], LOGIT
         )
 
     @property
@@ -219,7 +261,7 @@ def measures(
     names: Sequence[str] = MEASURES,
     level: float = 0.95,
     proportions: str = "wilson",
-    bootstrap: str = "percentile",
+    bootstrap: str = "jackknife",
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -235,7 +277,9 @@ def measures(
         names: Those wanted, of `usgland.evaluation.statistics.scores.MEASURES`.
         level: Confidence level in (0, 1).
         proportions: Interval of a share: `"wilson"` or `"clopper_pearson"`.
-        bootstrap: Interval of resamples: `"percentile"` or `"bca"`.
+        bootstrap: Interval of what has no closed form: `"jackknife"`, `"percentile"` or
+            `"bca"`. Where a measure is undefined without one of the patients, the first
+            gives way to the last.
         resamples: How often patients are drawn.
         seed: Of the draw.
 
@@ -247,10 +291,11 @@ def measures(
         ValueError: If the arrays do not fit, or an option is unknown.
 
     Reference:
-        Intervals: of shares as `proportion_interval`, of the AUC as `auc_interval`, of
-        likelihood ratios [Simel et al.,
-        1991](https://doi.org/10.1016/0895-4356(91)90128-V), of all others, and of all
-        where patients have several cases, as `bootstrap_interval`.
+        Intervals: of shares as `proportion_interval`, where patients have several cases
+        of their effective number (Korn and Graubard, 1998); of the AUC as
+        `auc_interval`; of likelihood ratios of independent cases [Simel et al.,
+        1991](https://doi.org/10.1016/0895-4356(91)90128-V); of all others as
+        `bootstrap`, the jackknife on the scale of the logit, log or atanh.
 
     Example:
         17 of 20 malignant and 19 of 21 benign cases are called right.
@@ -285,7 +330,7 @@ def bootstrap_interval(
     measure: str = "roc_auc",
     patient_ids: ArrayLike | None = None,
     level: float = 0.95,
-    method: str = "percentile",
+    method: str = "bca",
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
@@ -301,7 +346,7 @@ def bootstrap_interval(
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
         level: Confidence level in (0, 1).
-        method: `"percentile"` or `"bca"`.
+        method: `"bca"` or `"percentile"`; or `"jackknife"`, which draws nothing.
         resamples: How often patients are drawn.
         seed: Of the draw.
 
@@ -322,9 +367,9 @@ def bootstrap_interval(
         >>> probabilities = [0.1, 0.2, 0.6, 0.4, 0.7, 0.9] * 5
         >>> ev.bootstrap_interval(labels, probabilities, 0.5, measure="f1")
         Interval(
-            low=0.4375,
-            high=0.8387,
-            method='percentile bootstrap over patients, 2000 resamples, seed 0',
+            low=0.4348,
+            high=0.8333,
+            method='BCa bootstrap over patients, 2000 resamples, seed 0',
         )
     """
     if threshold is None:
@@ -340,7 +385,10 @@ def bootstrap_interval(
     cases = MeasuredCases(
         labels, probabilities, threshold, draws, (measure,), level, bootstrap=method
     )
-    return cases.resampled_interval(cases.values[measure], lambda of: of[measure])
+    scale = SCALES.get(measure, LOGIT)
+    return cases.resampled_interval(
+        cases.values[measure], lambda of: of[measure], scale
+    )
 
 
 def _at_prevalence(measures: Mapping[str, Any], prevalence: float) -> dict[str, Any]:

@@ -181,12 +181,14 @@ def _in_each_scope(
     """Estimates in the order of `SCOPES`, of `shape` (modalities, readers).
 
     `variance` is that of one reader's value, or half that of a difference, due to
-    cases; `shared` its covariance between readers, NaN for one reader.
+    cases; `shared` its covariance between readers, NaN for one reader. Below 0 it
+    counts as 0 beside the mean square of readers, as in Hillis, 2007; with these
+    readers it stays as it is: the sum is then the variance of their mean.
     """
     modalities, readers = shape
     share, freedom = modalities / readers, float(readers - 1)
-    shared = max(shared, 0.0) if readers > 1 else 0.0
-    both = mean_square + readers * shared
+    shared = shared if readers > 1 else 0.0
+    both = mean_square + readers * max(shared, 0.0)
     hillis = np.inf if freedom else 0.0  # readers alike: only the cases vary
     if mean_square > ROUNDING:
         hillis = freedom * both**2 / mean_square**2

@@ -5,7 +5,6 @@
 
 from __future__ import annotations  # `help` shows ArrayLike, not what it unites
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,23 +15,13 @@ from usgland.evaluation.statistics.delong import delong_covariance
 from usgland.evaluation.statistics.mrmc import Components, Estimate, compare_modalities
 from usgland.evaluation.statistics.readable import readable
 
-
-def _rate(name: str) -> Callable[[NDArray, NDArray, NDArray], NDArray]:
-    """A measure of calls, for many weightings."""
-
-    def rate(labels: NDArray, calls: NDArray, weights: NDArray) -> NDArray:
-        counts = weights @ np.eye(4)[scores.kinds_of_cases(labels, calls)]
-        return scores.measures_of_counts(counts)[name]
-
-    return rate
-
-
-# Name -> (measure of labels, one reading and weights; the label it rests on, if one).
-MEASURES: dict[str, tuple[Callable[..., NDArray], int | None]] = {
-    "roc_auc": (scores.weighted_auc, None),
-    "balanced_accuracy": (scores.weighted_auc, None),  # of calls, both are one number
-    "sensitivity": (_rate("sensitivity"), 1),
-    "specificity": (_rate("specificity"), 0),
+# Name -> the label whose cases a share counts; None for areas, of which the balanced
+# accuracy is one: that under the "curve" of one operating point.
+MEASURES: dict[str, int | None] = {
+    "roc_auc": None,
+    "balanced_accuracy": None,
+    "sensitivity": 1,
+    "specificity": 0,
 }
 
 
@@ -129,7 +118,7 @@ def mrmc(
             f"Received: shape {readings.shape}"
         )
     if method is None:
-        method = "delong" if MEASURES.get(measure, (0, 0))[1] is None else "jackknife"
+        method = "delong" if MEASURES.get(measure, 0) is None else "jackknife"
     stacked = readings.reshape(-1, readings.shape[2])
     values, covariance = estimate_measure(
         measure, labels, stacked, method=method, patient_ids=patient_ids
@@ -165,7 +154,7 @@ def estimate_measure(
     """
     if name not in MEASURES:
         raise ValueError(f"`name` must be one of {list(MEASURES)}. Received: {name!r}")
-    measure, label = MEASURES[name]
+    label = MEASURES[name]
     methods = ("delong", "jackknife") if label is None else ("jackknife",)
     if method not in methods:
         raise ValueError(
@@ -182,12 +171,23 @@ def estimate_measure(
         )
     if method == "delong":
         return areas, covariance
-    whole = np.ones((1, len(labels)))
-    values = np.array([measure(labels, own, whole)[0] for own in readings])
     ids = scores.checked_patients(patient_ids, len(labels))
-    left_out = np.unique(ids if label is None else ids[labels == label])
-    weights = (ids[None, :] != left_out[:, None]).astype("float64")
-    without = np.stack([measure(labels, own, weights) for own in readings])
+    if label is None:
+        values = areas
+        weights = (ids[None, :] != np.unique(ids)[:, None]).astype("float64")
+        without = [scores.weighted_auc(labels, own, weights) for own in readings]
+        return values, _jackknife_covariance(np.stack(without))
+    _, patient = np.unique(ids[labels == label], return_inverse=True)
+    cases = np.bincount(patient)
+    right = (readings == label)[:, labels == label]
+    hits = np.stack([np.bincount(patient, own) for own in right])
+    with np.errstate(invalid="ignore"):  # of one patient nothing is left
+        kept = (hits.sum(axis=1, keepdims=True) - hits) / (cases.sum() - cases)
+    return right.mean(axis=1), _jackknife_covariance(kept)
+
+
+def _jackknife_covariance(without: NDArray) -> NDArray[np.float64]:
+    """Of values, from what they are without each patient, `(readings, patients)`."""
     apart = without - without.mean(axis=1, keepdims=True)
-    patients = len(left_out)
-    return values, np.asarray((patients - 1) / patients * apart @ apart.T)
+    patients = without.shape[1]
+    return np.asarray((patients - 1) / patients * apart @ apart.T)
