@@ -131,6 +131,88 @@ def calibration() -> list[dict]:
     return cases
 
 
+def predictive_values() -> list[dict]:
+    """Calls of the same cases, and the difference of PPVs and NPVs by GEE."""
+    random, cases = np.random.default_rng(2000), []
+    for patients in (90, 40):
+        labels = random.integers(0, 2, 90)
+        calls = [
+            np.where(random.uniform(size=90) < right, labels, 1 - labels)
+            for right in (0.85, 0.7)
+        ]
+        ids = np.arange(90) if patients == 90 else random.integers(0, 40, 90)
+        case = {"labels": labels, "calls_a": calls[0], "calls_b": calls[1]}
+        case = {name: array.tolist() for name, array in case.items()}
+        for name, label in (("ppv", 1), ("npv", 0)):
+            rows = [
+                (labels[i] == label, test, ids[i])
+                for i in range(90)
+                for test in (0, 1)
+                if calls[test][i] == label
+            ]
+            right, test, owner = (
+                np.array(column) for column in zip(*rows, strict=True)
+            )
+            model = sm.GEE(
+                right.astype(float),
+                np.column_stack([np.ones(len(test)), test == 0]).astype(float),
+                groups=owner,
+                family=sm.families.Gaussian(),
+                cov_struct=sm.cov_struct.Independence(),
+            ).fit()
+            case[name] = [float(model.params[1]), float(model.bse[1])]
+        cases.append(case | {"patient_ids": ids.tolist()})
+    return cases
+
+
+def subgroups() -> dict:
+    """Three groups: calibration, interactions, and margins adjusted for a size."""
+    random, family = np.random.default_rng(2014), sm.families.Binomial()
+    groups = random.choice(["A", "B", "C"], 300)
+    logits = random.normal(0, 1.5, 300)
+    truth = 0.7 * logits + np.select([groups == "B"], [0.8], 0.0)
+    labels = (random.uniform(size=300) < 1 / (1 + np.exp(-truth))).astype(int)
+    probabilities = np.round(1 / (1 + np.exp(-logits)), 6)
+    logits, ones = np.log(probabilities / (1 - probabilities)), np.ones((300, 1))
+    dummies = np.column_stack([groups == "B", groups == "C"]).astype(float)
+    both = np.column_stack([ones, dummies, logits, dummies * logits[:, None]])
+    slopes = sm.GLM(labels, both, family=family).fit(tol=1e-14)
+    shifts = sm.GLM(
+        labels, np.column_stack([ones, dummies]), family=family, offset=logits
+    ).fit(tol=1e-14)
+    case = {
+        "p_slope": float(slopes.wald_test(np.eye(6)[4:], scalar=True).pvalue),
+        "p_intercept_in_the_large": float(
+            shifts.wald_test(np.eye(3)[1:], scalar=True).pvalue
+        ),
+        "slope": {},
+        "intercept_in_the_large": {},
+        "n": {name: int((groups == name).sum()) for name in "ABC"},
+    }
+    for name in "ABC":
+        own = groups == name
+        design = np.column_stack([ones[own], logits[own]])
+        line = sm.GLM(labels[own], design, family=family).fit(tol=1e-14)
+        shift = sm.GLM(labels[own], ones[own], family=family, offset=logits[own])
+        shift = shift.fit(tol=1e-14)
+        case["slope"][name] = [float(line.params[1]), float(line.bse[1])]
+        case["intercept_in_the_large"][name] = [
+            *(float(shift.params[0]), float(shift.bse[0]))
+        ]
+    size = np.round(random.normal(20, 6, 300), 3)
+    chance = 1 / (1 + np.exp(-(size - 16) / 5 - 0.5 * (groups == "C")))
+    right = (random.uniform(size=300) < chance).astype(int)
+    # statsmodels changes one dummy and leaves the others: two groups, so.
+    two = groups != "C"
+    design = np.column_stack([ones[two], dummies[two, 0], size[two]])
+    margins = sm.Logit(right[two], design).fit(disp=0, tol=1e-14)
+    margins = margins.get_margeff(at="overall", dummy=True)
+    case["margin"] = [float(margins.margeff[0]), float(margins.margeff_se[0])]
+    arrays = {"labels": labels, "probabilities": probabilities, "groups": groups}
+    arrays |= {"size": size, "right": right}
+    return case | {name: array.tolist() for name, array in arrays.items()}
+
+
 def main(path: Path) -> None:
     """Writes the file."""
     blocks = {
@@ -141,6 +223,8 @@ def main(path: Path) -> None:
         "proportions": proportions(),
         "ratios": likelihood_ratios(),
         "calibration": calibration(),
+        "predictive": predictive_values(),
+        "subgroups": subgroups(),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(blocks[name])}" for name in blocks]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

@@ -55,6 +55,14 @@ SIGNATURES = {
     ),
     "roc_auc": "(labels, scores)",
     "roc_points": "(labels, scores)",
+    "sensitivity_at": (
+        "(labels, scores, *, specificity, patient_ids=None, level=0.95, "
+        "resamples=2000, seed=0)"
+    ),
+    "partial_auc": (
+        "(labels, scores, *, specificity, patient_ids=None, level=0.95, "
+        "resamples=2000, seed=0)"
+    ),
     "auc_interval": "(labels, scores, *, patient_ids=None, level=0.95)",
     "proportion_interval": "(successes, cases, *, level=0.95, method='wilson')",
     "bootstrap_interval": (
@@ -66,11 +74,22 @@ SIGNATURES = {
         "(labels, probabilities, *, patient_ids=None, level=0.95, "
         "resamples=2000, seed=0)"
     ),
+    "smooth_calibration": (
+        "(labels, probabilities, *, patient_ids=None, level=0.95, seed=0)"
+    ),
+    "brier_parts": "(labels, probabilities)",
     "expected_calibration_error": "(labels, probabilities, edges=None)",
     "net_benefit": "(labels, probabilities, thresholds, *, prevalence=None)",
     "subgroups": (
         "(predictions, groups, threshold, *, cuts=(), unit='patient', "
         "level=0.95, resamples=2000, seed=0)"
+    ),
+    "subgroup_calibration": (
+        "(labels, probabilities, groups, *, cuts=(), patient_ids=None, level=0.95)"
+    ),
+    "adjusted_difference": (
+        "(labels, calls, groups, covariates=None, *, measure='sensitivity', "
+        "patient_ids=None, level=0.95)"
     ),
     "several_sites": (
         "(labels, probabilities, sites, *, patient_ids=None, level=0.95)"
@@ -87,6 +106,17 @@ SIGNATURES = {
     "mcnemar_test": (
         "(labels, calls_a, calls_b, *, measure='accuracy', patient_ids=None, "
         "level=0.95, margin=None)"
+    ),
+    "predictive_value_test": (
+        "(labels, calls_a, calls_b, *, measure='ppv', patient_ids=None, level=0.95)"
+    ),
+    "net_benefit_test": (
+        "(labels, probabilities_a, probabilities_b, threshold, *, "
+        "patient_ids=None, level=0.95)"
+    ),
+    "average_precision_test": (
+        "(labels, scores_a, scores_b, *, patient_ids=None, level=0.95, "
+        "resamples=2000, seed=0)"
     ),
     "holm": "(p_values)",
     "compare_models": (
@@ -235,6 +265,31 @@ CALLS = {
         labels, SCORES
     ),
     "net_benefit": lambda labels: ev.net_benefit(labels, SCORES, 0.2),
+    "sensitivity_at": lambda labels, **o: ev.sensitivity_at(
+        labels, SCORES, specificity=0.5, resamples=9, **o
+    ),
+    "partial_auc": lambda labels, **o: ev.partial_auc(
+        labels, SCORES, specificity=0.5, resamples=9, **o
+    ),
+    "smooth_calibration": lambda labels, **o: ev.smooth_calibration(
+        labels, SCORES, **o
+    ),
+    "brier_parts": lambda labels: ev.brier_parts(labels, SCORES),
+    "subgroup_calibration": lambda labels, **o: ev.subgroup_calibration(
+        labels, SCORES, ["A", "B"] * 4, **o
+    ),
+    "adjusted_difference": lambda labels, **o: ev.adjusted_difference(
+        labels, SCORES > 0.5, ["A", "B"] * 4, **o
+    ),
+    "predictive_value_test": lambda labels, **o: ev.predictive_value_test(
+        labels, SCORES > 0.5, OTHERS > 0.5, **o
+    ),
+    "net_benefit_test": lambda labels, **o: ev.net_benefit_test(
+        labels, SCORES, OTHERS, 0.5, **o
+    ),
+    "average_precision_test": lambda labels, **o: ev.average_precision_test(
+        labels, SCORES, OTHERS, resamples=9, **o
+    ),
     "several_sites": lambda labels, **o: ev.several_sites(
         labels, SCORES, np.repeat(["A", "B"], 4)[[0, 4, 1, 5, 2, 6, 3, 7]], **o
     ),

@@ -21,13 +21,19 @@ One model
     measures                        sensitivity, PPV, AUC and others, with intervals
     roc_auc                         area under the ROC curve
     roc_points                      the ROC curve
+    sensitivity_at                  what a fixed specificity leaves, with its interval
+    partial_auc                     AUC of high specificities alone, with its interval
     auc_interval                    of an AUC: DeLong, clustered by patient
     proportion_interval             of a share: Wilson or Clopper-Pearson
     bootstrap_interval              of any measure, patients drawn
     calibration                     slope, calibration-in-the-large, reliability curve
+    smooth_calibration              curve without bins, its band; ICI, E50, E90
+    brier_parts                     Brier score, scaled, and what it is made of
     expected_calibration_error      how far probabilities are from shares
     net_benefit                     what acting on a model is worth
     subgroups                       measures by device, sex, age band
+    subgroup_calibration            calibration of each, and whether they differ
+    adjusted_difference             of sensitivity or specificity, for other columns
 
 Several sites
     several_sites                   AUC and calibration of each, and at a new one
@@ -38,6 +44,9 @@ Two models or more
     unpaired_delong_test            AUCs on different cases
     permutation_test                AUCs on the same cases, by swapping the models
     mcnemar_test                    sensitivities, specificities or accuracies
+    predictive_value_test           PPV or NPV on the same cases
+    net_benefit_test                net benefit at a threshold on the same cases
+    average_precision_test          average precision on the same cases
     holm                            P values adjusted for their number
     compare_models                  all of these, of every pair of models
 

@@ -11,6 +11,10 @@ from .performance.reliability import calibration as calibration
 from .performance.reliability import (
     expected_calibration_error as expected_calibration_error,
 )
+from .performance.smooth_calibration import brier_parts as brier_parts
+from .performance.smooth_calibration import smooth_calibration as smooth_calibration
+from .performance.subgroup_models import adjusted_difference as adjusted_difference
+from .performance.subgroup_models import subgroup_calibration as subgroup_calibration
 from .performance.subgroups import subgroups as subgroups
 from .planning.power import sample_size_auc_difference as sample_size_auc_difference
 from .planning.power import (
@@ -32,9 +36,14 @@ from .statistics.intervals import auc_interval as auc_interval
 from .statistics.intervals import proportion_interval as proportion_interval
 from .statistics.measured_cases import bootstrap_interval as bootstrap_interval
 from .statistics.measured_cases import measures as measures
+from .statistics.paired_tests import average_precision_test as average_precision_test
+from .statistics.paired_tests import net_benefit_test as net_benefit_test
+from .statistics.paired_tests import predictive_value_test as predictive_value_test
 from .statistics.random_effects import random_effects as random_effects
 from .statistics.reader_estimates import mrmc as mrmc
 from .statistics.roc_curves import roc_points as roc_points
+from .statistics.roc_regions import partial_auc as partial_auc
+from .statistics.roc_regions import sensitivity_at as sensitivity_at
 from .statistics.scores import roc_auc as roc_auc
 from .statistics.share_tests import mcnemar_test as mcnemar_test
 from .statistics.site_measures import several_sites as several_sites

@@ -1,0 +1,190 @@
+"""Parts of a ROC curve: sensitivity at a fixed specificity, partial area."""
+
+from __future__ import annotations  # `help` shows ArrayLike, not what it unites
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from usgland.evaluation.statistics.bootstrap import (
+    draw_patients,
+    no_interval,
+    percentile_interval,
+)
+from usgland.evaluation.statistics.measured_cases import Measure
+from usgland.evaluation.statistics.scores import (
+    LACKING,
+    check_between_0_and_1,
+    checked_patients,
+    checked_scores,
+)
+
+ARRAYS = 6  # of the size of the weights, held at a time
+
+
+def sensitivity_at(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    specificity: float,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Measure:
+    """The sensitivity that a specificity leaves, with its interval.
+
+    The highest of all thresholds that reach the specificity; no line is drawn between
+    two of them. The threshold is chosen again in every resample, so that the interval
+    knows that it was.
+
+    Args:
+        labels: `(cases,)`, 0 benign or 1 malignant.
+        scores: `(cases,)`, higher is more suspicious: probabilities, logits or grades.
+        specificity: To be reached, in (0, 1). For the specificity at a sensitivity,
+            exchange the labels and turn the sign of the scores.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+        level: Confidence level in (0, 1).
+        resamples: How often patients are drawn.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: If the arrays do not fit, or an option is out of range.
+
+    Reference:
+        [Platt et al., 2000](https://doi.org/10.1002/(SICI)1097-0258(20000215)19:3%3C313::AID-SIM370%3E3.0.CO;2-K),
+        here by percentiles.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> labels = [0] * 8 + [1] * 6
+        >>> scores = [1, 1, 2, 2, 2, 3, 4, 7, 2, 5, 6, 6, 8, 9]
+        >>> round(ev.sensitivity_at(labels, scores, specificity=0.85).value, 4)
+        0.8333
+    """
+    check_between_0_and_1(specificity=specificity)
+    return _measured(
+        labels,
+        scores,
+        partial(_sensitivity, highest=1 - specificity),
+        patient_ids,
+        level,
+        resamples,
+        seed,
+    )
+
+
+def partial_auc(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    specificity: float,
+    patient_ids: ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Measure:
+    """The area under the ROC curve where the specificity is high, with its interval.
+
+    Standardized: 1 is the best there can be, 0.5 that of chance.
+
+    Args:
+        labels: As in `sensitivity_at`.
+        scores: As in `sensitivity_at`.
+        specificity: The lowest that counts, in (0, 1).
+        patient_ids: As in `sensitivity_at`.
+        level: As in `sensitivity_at`.
+        resamples: As in `sensitivity_at`.
+        seed: As in `sensitivity_at`.
+
+    Raises:
+        ValueError: As `sensitivity_at`.
+
+    Reference:
+        [McClish, 1989](https://doi.org/10.1177/0272989X8900900307), equation 7, as in
+        scikit-learn.
+
+    Example:
+        >>> import usgland.evaluation as ev
+        >>> labels = [0] * 8 + [1] * 6
+        >>> scores = [1, 1, 2, 2, 2, 3, 4, 7, 2, 5, 6, 6, 8, 9]
+        >>> round(ev.partial_auc(labels, scores, specificity=0.8).value, 4)
+        0.7338
+    """
+    check_between_0_and_1(specificity=specificity)
+    return _measured(
+        labels,
+        scores,
+        partial(_partial_area, highest=1 - specificity),
+        patient_ids,
+        level,
+        resamples,
+        seed,
+    )
+
+
+def _measured(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    measure: Callable[[NDArray, NDArray], NDArray],
+    patient_ids: ArrayLike | None,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> Measure:
+    check_between_0_and_1(level=level)
+    labels, scores = checked_scores(labels, scores)
+    ids = checked_patients(patient_ids, len(labels))
+    lacking = [why for why, label in LACKING.items() if label not in labels]
+    if lacking:
+        return Measure.of(np.nan, no_interval(lacking[0]))
+    _, place = np.unique(-scores, return_inverse=True)  # the most suspicious first
+    sums = partial(_by_score, labels, place)
+    (value,) = measure(*sums(np.ones((1, len(labels)))))
+    draws = draw_patients(ids, resamples=resamples, seed=seed)
+    parts = [measure(*sums(drawn[:, draws.patient])) for drawn in draws.chunks(ARRAYS)]
+    drawn_values = np.concatenate(parts) if parts else np.empty(0)
+    interval = percentile_interval(drawn_values, level=level, seed=seed)
+    return Measure.of(float(value), interval)
+
+
+def _by_score(
+    labels: NDArray, place: NDArray, weights: NDArray
+) -> tuple[NDArray, NDArray]:
+    """The false and the true positive rates of each set at every threshold, from 0.
+
+    NaN where a set lacks a label.
+    """
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(place[order]) > 0])
+    ordered, malignant = weights[:, order], labels[order] == 1
+    rates = []
+    for own in (~malignant, malignant):
+        sums = np.cumsum(np.add.reduceat(ordered * own, starts, axis=1), axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rates.append(sums / sums[:, -1:])
+    zero = np.zeros((len(weights), 1))
+    false, true = (np.hstack([zero, rate]) for rate in rates)
+    return false, true
+
+
+def _sensitivity(false: NDArray, true: NDArray, *, highest: float) -> NDArray:
+    lacks = np.isnan(false[:, -1]) | np.isnan(true[:, -1])
+    reached = np.where(false <= highest + 1e-12, true, 0.0).max(axis=1)
+    return np.where(lacks, np.nan, reached)
+
+
+def _partial_area(false: NDArray, true: NDArray, *, highest: float) -> NDArray:
+    """The standardized area up to a false positive rate, by trapezoids."""
+    ends = np.minimum(false, highest)
+    width = np.diff(false, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        steep = np.where(width > 0, np.diff(true, axis=1) / width, 0.0)
+    # Height where the last trapezoid is cut.
+    heights = true[:, :-1] + steep * (ends[:, 1:] - false[:, :-1]).clip(min=0)
+    area = (np.diff(ends, axis=1) * (true[:, :-1] + heights) / 2).sum(axis=1)
+    least = highest**2 / 2
+    return np.asarray((1 + (area - least) / (highest - least)) / 2)
