@@ -126,6 +126,8 @@ class SplitSettings(Settings):
     balanced_test_benign: pydantic.PositiveInt = 21
     balanced_test_malignant: pydantic.PositiveInt = 20
     folds: Annotated[int, pydantic.Field(ge=2)] = 5  # of `usgland cv`
+    # A column, e.g. site, each of whose values is a fold of `usgland cv`.
+    by: str | None = None
     seed: Seed = 0
 
 

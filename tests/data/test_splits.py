@@ -9,6 +9,7 @@ from usgland.data.draws import find_components
 from usgland.data.manifest import load_manifest
 from usgland.data.splits import (
     check_splits,
+    fold_names,
     fold_roles,
     make_folds,
     make_splits,
@@ -433,3 +434,61 @@ def test_an_image_without_a_lesion_that_was_meant_to_test_is_unused():
 def test_labels_that_mean_nothing_to_a_split_are_misuse():
     with pytest.raises(ValueError, match=r"or -1 without a lesion. Received: \{2\}"):
         make_splits(patients(6, 6).assign(label=2), SplitSettings())
+
+
+def of_three_sites(rows):
+    """Rows whose patients are, by turns, of North, South and the east."""
+    number = rows["patient_id"].replace("N5", "P012").str[1:].astype(int)
+    return rows.assign(site=number.map(lambda n: ("North", "South", "east")[n % 3]))
+
+
+def test_sites_are_folds_and_the_images_without_a_lesion_of_a_site_stay_with_it():
+    rows = of_three_sites(with_normals(patients(12, 10)))
+    rows.loc[rows["site"].eq("South") & rows.index.to_series().mod(2).eq(0), "site"] = (
+        " south"
+    )
+    by_site = SplitSettings(by="site")
+    folds = make_folds(rows, by_site)
+    names = folds["site"].str.strip().str.casefold()
+    assert dict(zip(names, folds["fold"], strict=True)) == {
+        "east": 0,
+        "north": 1,
+        "south": 2,
+    }
+    assert list(fold_names(folds, by_site).values())[:2] == ["site east", "site North"]
+    roles = fold_roles(folds, 0, by_site)
+    east = roles[roles["site"] == "east"]
+    assert set(east.loc[east["label"] >= 0, "role"]) == {"test"}
+    assert set(east.loc[east["label"] < 0, "role"]) == {"unused"}
+    assert "test" not in set(roles.loc[roles["site"] != "east", "role"])
+
+
+def test_a_run_by_sites_is_followed(tmp_path):
+    rows = of_three_sites(with_normals(patients(12, 10)))
+    made = make_folds(rows, SplitSettings(by="site"))
+    splits_table(made).to_csv(tmp_path / "splits.csv", index=False)
+    settings_ = SplitSettings(by="site", file=tmp_path / "splits.csv")
+    assert make_folds(rows, settings_)["fold"].to_list() == made["fold"].to_list()
+
+
+def test_what_makes_no_sites_is_named():
+    rows = of_three_sites(patients(12, 10))
+    by_site = SplitSettings(by="site")
+    with pytest.raises(
+        UserError, match="expected the column `site` .the nearest is `S"
+    ):
+        make_folds(rows.rename(columns={"site": "Site"}), by_site)
+    with pytest.raises(UserError, match="two values or more, .* Received: 'A' alone"):
+        make_folds(rows.assign(site="A"), by_site)
+    with pytest.raises(UserError, match="site`: row 2: expected a site. Received: '.'"):
+        make_folds(rows.assign(site=["?", *rows["site"][1:]]), by_site)
+    benign = rows["site"].where(rows["label"] == 1, "West")
+    with pytest.raises(
+        UserError, match="site West: .* and 0 malignant; leave the rows"
+    ):
+        make_folds(rows.assign(site=benign), by_site)
+    parted = rows["site"].to_list()
+    first = rows.index[rows["patient_id"].duplicated()][0]
+    parted[first] = "North" if parted[first] != "North" else "South"
+    with pytest.raises(UserError, match=r"patient 'P\d+': .*site \w+ \(row.*and site"):
+        make_folds(rows.assign(site=parted), by_site)

@@ -43,11 +43,12 @@ def _experiment_options(command: Callable) -> Callable:
         multimodal: bool,
         resume: bool,
         full: bool,
+        **others: object,
     ) -> None:
         if multimodal:
             overrides = (*overrides, "model.inputs=both")
         wanted = Wanted(config_path, manifest, runs_dir, name, overrides, resume)
-        command(verbose, wanted, full=full)
+        command(verbose, wanted, full=full, **others)
 
     for option in reversed(
         [
@@ -106,12 +107,20 @@ def fit(verbose: bool, wanted: Wanted, *, full: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    help="Test on one value of a column at a time, e.g. site, and train on the others.",
+)
 @_experiment_options
-def cv(verbose: bool, wanted: Wanted, *, full: bool) -> None:
+def cv(verbose: bool, wanted: Wanted, *, by: str | None, full: bool) -> None:
     """Cross-validate: one model a fold, every patient tested once.
 
     `usgland evaluate` then scores what the folds said of the patients they never saw.
     """
+    if by is not None:
+        column = f"split.by={json.dumps(by, ensure_ascii=False)}"
+        wanted = wanted._replace(overrides=(*wanted.overrides, column))
     run, config = _choose_run(wanted, done="predictions.csv", cross_validated=True)
     with _resumable("cv", run):
         _check_table(config, folds=True)

@@ -75,6 +75,13 @@ def predict(
     help="Also PPV, NPV and net benefit where this share is malignant. Repeatable.",
 )
 @click.option(
+    "--local-calibration",
+    multiple=True,
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Also what N local patients buy: slope, intercept, threshold. Repeatable.",
+)
+@click.option(
     "--overwrite",
     is_flag=True,
     help="Replace an earlier evaluation, predictions included.",
@@ -88,6 +95,7 @@ def evaluate(
     manifest: Path | None,
     subgroups: tuple[str, ...],
     prevalences: tuple[float, ...],
+    local_calibration: tuple[int, ...],
     overwrite: bool,
     full: bool,
     docx: bool,
@@ -104,6 +112,7 @@ def evaluate(
         manifest=manifest,
         subgroups=subgroups,
         prevalences=prevalences,
+        local_calibration=local_calibration,
         overwrite=overwrite,
         full=full,
         docx=docx,

@@ -21,10 +21,11 @@ BOX = ("box_x", "box_y", "box_width", "box_height")
 # Columns that new images may lack even where the settings of a run map them.
 OF_TRAINING = (
     *("patient_id", "group_id", "label", "mask", *BOX),
-    *("split", "fold", "histology"),
+    *("split", "fold", "histology", "site"),
 )
-# Names that mean something here; a column that only resembles one is an error.
-KNOWN = ("image", *OF_TRAINING, "exclusion", "synthetic")
+# Names that mean something here; a column that only resembles one is an error. A site
+# means something where it is asked for alone.
+KNOWN = ("image", *OF_TRAINING[:-1], "exclusion", "synthetic")
 # Made here, in pixels: the lesion's box, from either kind of mark; NaN without.
 LESION = ("lesion_x", "lesion_y", "lesion_width", "lesion_height")
 SIZE = ("image_width", "image_height")

@@ -84,3 +84,40 @@ def read_folds(rows: pd.DataFrame, source: str) -> np.ndarray:
     if len(numbers) < 2:
         raise UserError(f"{source}: expected two folds or more. Received: {numbers[0]}")
     return folds
+
+
+def read_sites(
+    rows: pd.DataFrame, column: str, shown: np.ndarray
+) -> tuple[np.ndarray, list[int]]:
+    """Numbers the values of a column from 0, in their order, whatever their case.
+
+    Args:
+        rows: Manifest rows.
+        column: Where an image is from, such as `site`.
+        shown: Which rows show a lesion, bool `(rows,)`: others make no site.
+
+    Returns:
+        The numbers of the rows with a lesion, and of the others; -1 for another site.
+    """
+    present = [str(name) for name in rows.columns if name != ROW]
+    hint = "Name a column of the manifest, or map it in data.columns"
+    table_files.check_columns(Path("split.by"), [column], present, hint)
+    missing = table_files.missing_cells(rows[column])
+    problems = wrong_cells(rows, column, missing, f"a {column}")
+    raise_problems(f"The column `{column}`", problems)
+    words = rows[column].map(table_files.normalize_name)
+    names = sorted(set(words[shown]))
+    if len(names) < 2:
+        raise UserError(
+            f"split.by={column}: expected two values or more, to test on one of them "
+            f"at a time. Received: {rows[column].iloc[0]!r} alone"
+        )
+    numbers = words.map({name: number for number, name in enumerate(names)})
+    numbers = numbers.fillna(-1).astype(int)
+    return numbers[shown].to_numpy(), numbers[~shown].to_list()
+
+
+def may_train(words: pd.Series) -> np.ndarray:
+    """Whether a role, or no word, lets an image without a lesion train."""
+    roles = [ROLE_WORDS.get(normalize_word(word), word) for word in words]
+    return np.isin(roles, ("train", ""))

@@ -14,7 +14,7 @@ from usgland.config import SplitSettings
 from usgland.data import given_splits
 from usgland.data.conflicts import find_conflicts
 from usgland.data.draws import draw_parts, draw_quotas, find_components
-from usgland.data.given_splits import ROLE_WORDS, ROLES, UNUSED, is_given
+from usgland.data.given_splits import ROLES, UNUSED, is_given
 from usgland.data.manifest import CLASSES, NO_LESION
 from usgland.errors import UserError
 from usgland.table_files import Problem, normalize_word, raise_problems
@@ -44,14 +44,14 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """
     shown = _check_rows(rows)
     lesions = rows[shown]
-    meant = None  # roles that the others were given
+    barred = np.zeros(len(rows), bool)  # what the others may not train for
     if settings.file is not None:
         followed = given_splits.follow_file(settings.file, rows, "role")
         roles = given_splits.read_roles(followed[shown], "role", str(settings.file))
-        meant = followed["role"]
+        barred = ~given_splits.may_train(followed["role"])
     elif is_given(lesions, "split"):
         roles = given_splits.read_roles(lesions, "split", "The column `split`")
-        meant = rows["split"]
+        barred = ~given_splits.may_train(rows["split"])
         if "val" not in set(roles) and settings.val_fraction > 0:
             # A conflict may not hide behind the draw from the training patients.
             raise_problems("The column `split`", find_conflicts(lesions, roles))
@@ -61,19 +61,20 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     else:
         roles = _draw_roles(lesions, settings)
     check_splits(lesions.assign(role=roles), test_needed=settings.test_fraction > 0)
-    return rows.assign(role=_roles_of_all(rows, shown, roles, meant))
+    return rows.assign(role=_roles_of_all(rows, shown, roles, barred))
 
 
 def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Gives each image a fold for cross-validation.
 
-    The folds of `settings.file` or else of the column `fold`, numbered anew from 0
-    in their order, or else a draw of `settings.folds` folds with as equal shares of
-    each class as whole components allow. A column `split` has no part in it.
+    The folds of `settings.file`, else the values of the column `settings.by`, else
+    those of the column `fold`, numbered anew from 0 in their order, or else a draw of
+    `settings.folds` folds with as equal shares of each class as whole components allow.
+    A column `split` has no part in it.
 
     Returns:
         The rows in their order with `fold`, int from 0. An image without a lesion has
-        the fold of its patient, or else `NO_FOLD`.
+        that of its site or patient, or else `NO_FOLD`.
 
     Raises:
         UserError: If a patient, group or image would stand in two folds, a fold
@@ -81,26 +82,52 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """
     shown = _check_rows(rows)
     lesions = rows[shown]
+    components, counts = find_components(rows)
+    hint = "lower split.folds or add patients"
+    others: Iterable[int] | None = None  # folds of the images without a lesion
     if settings.file is not None:
         followed = given_splits.follow_file(settings.file, rows, "fold")
         folds = given_splits.read_folds(followed[shown], str(settings.file))
+        words = followed["fold"].map(normalize_word)
+        known = dict(zip(words[shown], folds, strict=True))
+        others = [known.get(word, NO_FOLD) for word in words[~shown]]
+    elif settings.by is not None:
+        folds, others = given_splits.read_sites(rows, settings.by, shown)
+        hint = "leave the rows of that fold out (column `exclusion`), or join two"
     elif is_given(lesions, "fold"):
         folds = given_splits.read_folds(lesions, "The column `fold`")
     else:
-        components, counts = find_components(lesions)
+        parts, counts = find_components(lesions)
         shares = np.full(settings.folds, 1 / settings.folds)
         rng = np.random.default_rng((settings.seed, FOLD_DRAW))
-        folds = draw_parts(counts, shares, rng)[components]
-    drawn = settings.file is None and not is_given(lesions, "fold")
+        folds = draw_parts(counts, shares, rng)[parts]
+    drawn = settings.file is None and settings.by is None
+    drawn = drawn and not is_given(lesions, "fold")
     count = settings.folds if drawn else len(set(folds))
-    names = [f"fold {fold}" for fold in folds]
-    needed = [f"fold {fold}" for fold in range(count)]
-    hint = "lower split.folds or add patients"
-    empty = _find_empty_classes(lesions, names, needed, hint)
-    raise_problems("Folds", find_conflicts(lesions, names) + empty)
-    components, _ = find_components(rows)
-    fold_of = dict(zip(components[shown], folds, strict=True))
-    return rows.assign(fold=[fold_of.get(part, NO_FOLD) for part in components])
+    if others is None:
+        fold_of = dict(zip(components[shown], folds, strict=True))
+        others = [fold_of.get(part, NO_FOLD) for part in components[~shown]]
+    result = np.full(len(rows), NO_FOLD)
+    result[shown], result[~shown] = folds, list(others)
+    names = fold_names(rows.assign(fold=result), settings)
+    needed = [names.get(fold, f"fold {fold}") for fold in range(count)]
+    of_lesions = [names[fold] for fold in folds]
+    empty = _find_empty_classes(lesions, of_lesions, needed, hint)
+    of_all = [names.get(fold, UNUSED) for fold in result]
+    raise_problems("Folds", find_conflicts(rows, of_all) + empty)
+    return rows.assign(fold=result)
+
+
+def fold_names(rows: pd.DataFrame, settings: SplitSettings) -> dict[int, str]:
+    """Fold -> what it is called: `fold 2`, or, by the values of a column, `site North`.
+
+    `rows` have `fold`.
+    """
+    numbers = sorted(set(rows["fold"]) - {NO_FOLD})
+    if settings.by is None or settings.by not in rows:
+        return {number: f"fold {number}" for number in numbers}
+    first = rows.drop_duplicates("fold").set_index("fold")[settings.by]
+    return {number: f"{settings.by} {first[number]}" for number in numbers}
 
 
 def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.DataFrame:
@@ -121,7 +148,8 @@ def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.Dat
     roles = np.where(lesions["fold"] == fold, "test", "train")
     roles = _take_val(lesions, roles, settings, fold)
     check_splits(lesions.assign(role=roles))
-    return rows.assign(role=_roles_of_all(rows, shown, roles))
+    barred = (rows["fold"] == fold).to_numpy()
+    return rows.assign(role=_roles_of_all(rows, shown, roles, barred))
 
 
 def splits_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -160,25 +188,18 @@ def _check_rows(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _roles_of_all(
-    rows: pd.DataFrame,
-    shown: np.ndarray,
-    roles: np.ndarray,
-    meant: pd.Series | None = None,
+    rows: pd.DataFrame, shown: np.ndarray, roles: np.ndarray, barred: np.ndarray
 ) -> np.ndarray:
     """Roles of all rows, from those of the rows with a lesion.
 
-    Others train, unless who they are tied to chooses or tests, or `meant`, the words
-    of a column of all rows, has another role for them.
+    Others train, unless who they are tied to chooses or tests, or they are `barred`.
     """
     result = np.full(len(rows), "train", "U6")
     result[shown] = roles
     if not shown.all():
         components, _ = find_components(rows)
         held_out = np.isin(components, components[np.isin(result, ("val", "test"))])
-        if meant is not None:
-            words = [ROLE_WORDS.get(normalize_word(word), word) for word in meant]
-            held_out |= ~np.isin(words, ("train", ""))
-        result[~shown & held_out] = UNUSED
+        result[~shown & (held_out | barred)] = UNUSED
     return result
 
 

@@ -55,6 +55,7 @@ from usgland.steps.companions import (
     write_logistic,
 )
 from usgland.steps.prediction import predict
+from usgland.steps.sites import compare_sites, show_local_calibration
 from usgland.table_files import with_points
 from usgland.training.device import memory_errors_told, show_device
 
@@ -73,6 +74,7 @@ def evaluate(
     overwrite: bool = False,
     subgroups: Sequence[str] = (),
     prevalences: Sequence[float] = (),
+    local_calibration: Sequence[int] = (),
     full: bool = False,
     docx: bool = False,
 ) -> list[Path]:
@@ -85,6 +87,7 @@ def evaluate(
         overwrite: Whether earlier measures and predictions may be replaced.
         subgroups: `COLUMN` or `COLUMN:cut,cut` of the manifest, see `parse_subgroups`.
         prevalences: As for `evaluate_run`.
+        local_calibration: So many local patients, for each number: what they buy.
         full: Whether all tables are shown, not the headline alone.
         docx: Whether they are written as Word files, too.
     """
@@ -122,6 +125,12 @@ def evaluate(
     )
     table = next(file for file in files if file.stem.startswith("metrics"))
     _show(metrics, str(table.relative_to(run)), console, full=full)
+    if manifest is None and config.split.by is not None:
+        files += compare_sites(run, read_role(path, "test"), config, console, docx=docx)
+    if local_calibration:
+        files += show_local_calibration(
+            run, path, local_calibration, config, console, docx=docx
+        )
     if judges and checked is not None:
         shown = {"overwrite": overwrite, "full": full, "docx": docx}
         with memory_errors_told():

@@ -17,7 +17,13 @@ from usgland.data.sources import (
     run_rows,
     with_lesion,
 )
-from usgland.data.splits import fold_roles, make_folds, make_splits, splits_table
+from usgland.data.splits import (
+    fold_names,
+    fold_roles,
+    make_folds,
+    make_splits,
+    splits_table,
+)
 from usgland.evaluation.cases.calibration import (
     apply_calibration,
     describe_calibration,
@@ -46,6 +52,7 @@ from usgland.steps.companions import (
 )
 from usgland.steps.models import load_model
 from usgland.steps.prediction import predict, write_predictions
+from usgland.steps.sites import SITE, compare_sites
 from usgland.training.automatic import settle_batch, usable_gpus
 from usgland.training.device import taken_precision
 from usgland.training.fit import fit_run, prepare_run
@@ -161,6 +168,9 @@ def cross_validate(
         run / runs.FOLDS / str(fold): fold_roles(rows, fold, config.split)
         for fold in sorted(with_lesion(rows)["fold"].unique())
     }
+    names = fold_names(rows, config.split) if config.split.by is not None else {}
+    called = {int(part.name): "" for part in rounds}
+    called |= {fold: f": tests {name}" for fold, name in names.items()}
     if is_new:
         # All folds are to have one batch size, though one may have fewer images.
         fewest = min((r["role"] == "train").sum() for r in rounds.values())
@@ -172,7 +182,7 @@ def cross_validate(
             beside = functools.partial(cross_validate, checked=checked)
             train_companions(run, config, console, beside, runs.PREDICTIONS)
         for number, (part, roles) in enumerate(rounds.items(), start=1):
-            console.rule(f"Fold {number} of {len(rounds)}")
+            console.rule(f"Fold {number} of {len(rounds)}{called[int(part.name)]}")
             if (part / runs.PREDICTIONS).exists():
                 console.print("Done before")
                 continue
@@ -183,6 +193,10 @@ def cross_validate(
             predict(part, console, checked=checked)
             keras.backend.clear_session()
     pooled = _pool_folds(run, list(rounds))
+    if config.split.by is not None:
+        site_of = rows.set_index("image")[config.split.by]
+        pooled = pooled.assign(**{SITE: pooled["image"].map(site_of)})
+    compare_sites(run, pooled, config, console)
     if config.model.inputs != "image":
         tests = ((p, r[r["role"] == "test"]) for p, r in rounds.items())
         measure_importance(run, tests, config, console, full=full)

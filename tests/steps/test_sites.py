@@ -1,0 +1,120 @@
+"""One model a site that is tested, on a network of one convolution."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.commands import call, read_csv, refusal, write_csv
+
+pytestmark = [pytest.mark.usefixtures("tiny_network"), pytest.mark.slow]
+SETTINGS = """
+preprocessing: {image_size: 64}
+data: {no_lesion_labels: [normal]}
+model: {weights: null}
+train: {epochs: 1, batch_size: 8, warmup_epochs: 0, ema_momentum: null}
+evaluation: {bootstrap_resamples: 20}
+"""
+SITES = ("North", "South", "East")
+PATIENTS = 8  # of each site, half of them benign
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Three sites of eight patients, and at each a normal one."""
+    folder = tmp_path_factory.mktemp("sites")
+    rng = np.random.default_rng(0)
+    rows = []
+    for site in SITES:
+        for number in range(PATIENTS + 1):
+            label = (
+                "normal" if number == PATIENTS else ("benign", "malignant")[number % 2]
+            )
+            name = f"{site}{number}.png"
+            grey = rng.integers(0, 200, (64, 64), dtype=np.uint8)
+            grey[20:40, 20:40] = 20 if label == "benign" else 120
+            Image.fromarray(grey).save(folder / name)
+            box = dict.fromkeys(("box_x", "box_y", "box_width", "box_height"), "")
+            if number == 0:
+                box = dict.fromkeys(box, 20)
+            patient = f"{site}{number}"
+            row = {"image": name, "patient_id": patient, "label": label, "site": site}
+            rows.append(row | box)
+    return write_csv(folder / "manifest.csv", rows)
+
+
+@pytest.fixture(scope="module")
+def options(manifest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "settings.yaml").write_text(SETTINGS)
+    config = ("--config", folder / "settings.yaml", "--manifest", manifest)
+    return (*config, "--runs-dir", folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def run(options):
+    """A run that `usgland cv --by site` made; what it printed is beside."""
+    shown = call("cv", "--by", "site", *options, "--name", "sites")
+    (options[-1] / "shown.txt").write_text(shown)
+    return options[-1] / "sites"
+
+
+def test_each_site_is_tested_by_a_model_of_the_others(run):
+    shown = (run.parent / "shown.txt").read_text()
+    assert "The lesion is marked in 3 of 24 images; 3 more show none" in shown
+    for number, site in enumerate(sorted(SITES)):
+        assert f"Fold {number + 1} of 3: tests site {site}" in shown
+        roles = pd.read_csv(run / "folds" / str(number) / "splits.csv")
+        here = roles["patient_id"].str.startswith(site)
+        normal = roles["label"] < 0
+        assert set(roles.loc[here & ~normal, "role"]) == {"test"}
+        assert set(roles.loc[here & normal, "role"]) == {"unused"}
+        assert set(roles.loc[~here & normal, "role"]) == {"train"}
+        assert "test" not in set(roles.loc[~here, "role"])
+
+
+def test_no_image_without_a_lesion_is_predicted_or_counted(run):
+    predictions = read_csv(run / "predictions.csv")
+    assert len(predictions) == len(SITES) * PATIENTS
+    assert {row["label"] for row in predictions} == {"0", "1"}
+    by_site = {
+        row["image"].rstrip("0123456789.png"): row["site"] for row in predictions
+    }
+    assert by_site == {site: site for site in SITES}
+
+
+def test_sites_are_shown_and_written_with_what_a_new_one_may_show(run):
+    shown = (run.parent / "shown.txt").read_text()
+    assert "Trained on the others and tested on each site, per patient" in shown
+    assert "A new one" in shown and "REML, Hartung-Knapp" in shown
+    rows = read_csv(run / "tables" / "sites.csv")
+    assert {row["site"] for row in rows} == {*SITES, "all"}
+    [pooled] = [
+        row
+        for row in rows
+        if (row["site"], row["measure"], row["unit"]) == ("all", "roc_auc", "image")
+    ]
+    assert float(pooled["prediction_low"]) <= float(pooled["low"])
+    assert pooled["sites"] == "3"
+
+
+def test_evaluate_shows_the_sites_and_what_local_patients_buy_at_each(run):
+    shown = call("evaluate", run, "--local-calibration", 4)
+    assert "tested on each site, per image" in shown
+    assert "East: 4 local patients with labels" in shown
+    rows = read_csv(run / "tables" / "local_calibration.csv")
+    assert {row["site"] for row in rows} == set(SITES)
+    assert {row["rest"] for row in rows} == {"4"}
+    metrics = pd.read_json(run / "metrics.json", typ="series")
+    assert metrics["image"]["n"] == len(SITES) * PATIENTS
+
+
+def test_more_local_patients_than_there_are_is_one_line(run):
+    line = refusal("evaluate", run, "--overwrite", "--local-calibration", 8)
+    assert "--local-calibration 8: expected enough patients of East" in line
+
+
+def test_a_column_that_makes_no_sites_is_one_line_before_anything_is_trained(options):
+    line = refusal("cv", "--by", "Hospital", *options)
+    assert "split.by: expected the column `Hospital`" in line
+    assert not list(options[-1].glob("*hospital*"))
