@@ -1,5 +1,6 @@
 """What commands share: the same option for the same wish, and their last lines."""
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,22 @@ from typing import Any
 import click
 
 PATH: Any = click.Path(path_type=Path)
-INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range; nan, which is in any for click, is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number. Received: {value}", param, ctx)
+        return number
+
+
+INSIDE = Number(0, 1, min_open=True, max_open=True)
+SEED = click.IntRange(min=0)
 LISTED = 4  # files of a folder that have lines of their own
 
 

@@ -8,8 +8,8 @@ import click
 from usgland.cli import options
 from usgland.startup import make_console
 
-SHARE = click.FloatRange(0, 1)
-AREA = click.FloatRange(0.5, 1, max_open=True)
+SHARE = options.Number(0, 1)
+AREA = options.Number(0.5, 1, max_open=True)
 
 
 @click.command()
@@ -42,7 +42,7 @@ AREA = click.FloatRange(0.5, 1, max_open=True)
 )
 @click.option(
     "--correlation",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=options.Number(0, 1, max_open=True),
     default=0.5,
     help="Of the two AUCs, as both judge the same cases.",
 )
@@ -129,6 +129,7 @@ def samplesize(
 @options.set_option
 @click.option(
     "--seed",
+    type=options.SEED,
     default=0,
     help="Of the draws that stand for Fisher's test of a large table.",
 )

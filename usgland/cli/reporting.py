@@ -42,7 +42,7 @@ from usgland.startup import computing, load_steps, make_console
     type=options.INSIDE,
     help="Of the intervals; by default that of the runs' settings, 0.95 for CSV files.",
 )
-@click.option("--seed", default=0, help="Of drawn permutations.")
+@click.option("--seed", type=options.SEED, default=0, help="Of drawn permutations.")
 @click.option("--output", type=options.PATH, help="Folder to write the tables to.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier comparison.")
 @options.docx_option
@@ -109,12 +109,12 @@ def compare(
 )
 @click.option(
     "--threshold",
-    type=float,
+    type=options.Number(),
     help="On P(malignant), for a CSV without threshold.json beside it.",
 )
 @click.option(
     "--malignant-from",
-    type=float,
+    type=options.Number(),
     help="Score from which a reader calls a case malignant, if there are no calls.",
 )
 @click.option(

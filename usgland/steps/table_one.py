@@ -15,6 +15,7 @@ from usgland.evaluation.baseline.characteristics import (
     TESTS,
     TableOne,
     table_one,
+    unreadable_numbers,
 )
 from usgland.evaluation.baseline.characteristics_text import table_one_document
 from usgland.evaluation.shown.terminal import show
@@ -24,11 +25,13 @@ from usgland.table_files import (
     Problem,
     check_columns,
     is_missing,
+    normalize_word,
     raise_problems,
     read_table,
     show_rows,
     to_numbers,
     with_points,
+    wrong_cells,
 )
 
 STEM = "table1"
@@ -38,7 +41,7 @@ NOT_SHOWN = {
     *(*BOX, "image", "mask", "patient_id", "group_id", "split", "fold"),
     *("exclusion", "synthetic", ROW),
 }
-MOST_WORDS = 12  # a text column with more is left out unless it is asked for
+MOST_WORDS = 12  # a text column with more is named below unless it is asked for
 
 
 def parse_tests(options: Sequence[str]) -> dict[str, str]:
@@ -92,14 +95,15 @@ def _patients(
             f"--columns: expected each column once, and without `{by}`, which makes "
             f"the groups. Received: {', '.join(columns)}"
         )
-    shown = list(columns) or [
-        name
-        for name in present
-        if name not in {*NOT_SHOWN, by} and _is_worth_showing(rows[name])
-    ]
+    shown = list(columns) or [name for name in present if name not in {*NOT_SHOWN, by}]
     texts = rows[[by, *shown]].map(_known)
     texts = texts.assign(patient_id=rows["patient_id"], **{ROW: rows[ROW]})
     problems: list[Problem] = []
+    for name in shown:
+        expected = f"a number in `{name}`, as most of its cells have, or an empty cell"
+        wrong = unreadable_numbers(texts[name])
+        problems += wrong_cells(texts, name, wrong, expected)
+        texts[name] = one_spelling(texts[name])
     for name in (by, *columns):
         problems += _problems(name, _differing(texts, name))
     raise_problems(str(manifest), problems)
@@ -108,6 +112,10 @@ def _patients(
     differing = {} if columns else {name: _differing(texts, name) for name in shown}
     left_out = [_left_out(name, rest) for name, rest in differing.items() if rest]
     shown = [name for name in shown if not differing.get(name)]
+    if not columns:
+        many = {name: _too_many_words(texts[name]) for name in shown}
+        left_out += [f"{name}, {why}" for name, why in many.items() if why]
+        shown = [name for name in shown if not many[name]]
     known = texts.replace("", pd.NA).groupby("patient_id", sort=False, as_index=False)
     patients = known.first().fillna("")
     for name in shown:
@@ -125,11 +133,24 @@ def _known(value: object) -> str:
     return "" if is_missing(text) else text
 
 
-def _is_worth_showing(values: pd.Series) -> bool:
-    known = values[values.map(_known) != ""]
-    return bool(len(known)) and (
-        known.nunique() <= MOST_WORDS or not to_numbers(known).isna().any()
-    )
+def _too_many_words(values: pd.Series) -> str:
+    """Why a column nobody asked for makes no lines of a table; "" where it does."""
+    known = values[values != ""]
+    if not len(known):
+        return "which has no value"
+    if known.nunique() <= MOST_WORDS or not to_numbers(known).isna().any():
+        return ""
+    return f"which has {known.nunique()} different words"
+
+
+def one_spelling(cells: pd.Series) -> pd.Series:
+    """Writes words of one meaning, as `normalize_word` has it, as the first of them."""
+    words = cells[cells != ""].unique()
+    if not to_numbers(pd.Series(words, dtype=str)).isna().any():
+        return cells
+    first: dict[str, str] = {}
+    spelled = {word: first.setdefault(normalize_word(word), word) for word in words}
+    return cells.map(lambda cell: spelled.get(cell, cell))
 
 
 def _differing(rows: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
@@ -155,11 +176,12 @@ def _problems(name: str, differing: Mapping[str, pd.DataFrame]) -> list[Problem]
 
 
 def _left_out(name: str, differing: Mapping[str, pd.DataFrame]) -> str:
-    """The column, the first patient that differs, and how many more do."""
+    """The column, the first patient whose values differ, and how many more do."""
     patient, same = next(iter(differing.items()))
     rest = len(differing) - 1
     more = f", and {rest} more" if rest else ""
-    return f"{name} (patient {patient}, {show_rows(same[ROW])}{more})"
+    where = f"patient {patient}, {show_rows(same[ROW])}{more}"
+    return f"{name}, which differs within a patient ({where})"
 
 
 def show_table_one(

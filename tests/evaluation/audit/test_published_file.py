@@ -74,6 +74,10 @@ def test_a_file_of_another_paper_is_read(tmp_path):
         ({"cases": {"all": {"unit": "lobe"}}}, "'patient', 'image' or 'lesion'"),
         ({"comparisons": [FIGURE | {"a": "C"}]}, "names among rows, not 'C'"),
         ({"comparisons": [FIGURE | {"figure": "f1"}]}, "'sensitivity', 'specificity'"),
+        (
+            table(moments=[["50", "-1"], ["40", "2"]], counts=None),
+            "expected SDs of 0 or more, not -1, 2",
+        ),
         (table(p="0.1"), "either counts, with or without percents, or moments"),
         (table(counts=[[1, 2], [3]]), "as many counts in each group"),
         (table(counts=[[1, 2]]), "r: expected 2 groups, not 1"),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_a_skewed_number_is_shown_by_its_median_and_compared_by_ranks():
     values = np.exp(2 * rng.normal(size=60)).round(4)
     rows = pd.DataFrame({"label": ["a", "b"] * 30, "size": values.astype(str)})
     (line,) = table_one(rows, "label", ["size"]).lines
-    assert line.test == "Mann-Whitney"
+    assert line.test == "Mann-Whitney, exact"
     low, middle, high = np.quantile(values[::2], [0.25, 0.5, 0.75])
     assert line.cells[0] == f"{middle:.3g} [{low:.3g} to {high:.3g}]"
     (forced,) = table_one(rows, "label", ["size"], tests={"size": "student"}).lines
@@ -209,8 +210,8 @@ def test_a_manifest_of_images_counts_patients(manifest, tmp_path):
         csv.DictReader(io.StringIO((tmp_path / "out" / "table1.csv").read_text()))
     )
     # `frame` differs within a patient: it describes images, and the reader is told.
-    told = "Left out, as values differ within a patient: frame (patient P1, rows 3, "
-    assert told + "4, and 14 more)." in " ".join(stdout.split())
+    told = "frame, which differs within a patient (patient P1, rows 3, "
+    assert told + "4, and 14 more)" in " ".join(stdout.split())
     assert {row["column"] for row in rows} == {"age", "sex", "device"}
     assert (tmp_path / "out" / "table1.tex").exists()
     line = call(manifest, "--output", tmp_path / "out", code=1)
@@ -248,7 +249,9 @@ def test_a_mistyped_value_of_one_patient_does_not_vanish_unseen(manifest):
     lines[2] = lines[2].replace(",m,", ",f,")
     manifest.write_text("\n".join(lines) + "\n")
     stdout = " ".join(call(manifest).split())
-    assert "sex (patient P1, rows 3, 4); frame (patient P1" in stdout
+    assert (
+        "sex, which differs within a patient (patient P1, rows 3, 4); frame," in stdout
+    )
     line = call(manifest, "--columns", "age,sex", code=1)
     assert "patient 'P1': sex: expected one value" in line
 
@@ -495,3 +498,77 @@ def test_a_table_of_ones_own_may_hold_numbers_and_missing_values():
     frame = found.frame()
     assert frame.loc[0, ["variable", "missing"]].to_list() == ["age", 1]
     assert "missing" in repr(found).splitlines()[0]
+
+
+def numbered_manifest(tmp_path, cell, notes="note"):
+    """60 patients whose sizes are numbers, but for one cell."""
+    lines = ["image,patient_id,label,size_mm,note"]
+    for number in range(60):
+        size = cell if number == 7 else f"{5 + number / 2:.1f}"
+        label = ("benign", "malignant")[number % 2]
+        lines.append(f"{number}.png,P{number},{label},{size},{notes} {number}")
+    path = tmp_path / "numbers.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("cell", ["-", "12 mm", "inf"])
+def test_a_cell_that_is_no_number_is_an_error_with_its_row(tmp_path, cell):
+    # The column was left out without a word, or became 55 categories.
+    for options in ((), ("--columns", "size_mm")):
+        text = call(numbered_manifest(tmp_path, cell), *options, code=1)
+        assert "row 9: expected a number in `size_mm`" in text
+        assert f"Received: {cell!r}" in text
+
+
+def test_one_decimal_comma_is_read_and_words_left_out_are_named(tmp_path):
+    path = numbered_manifest(tmp_path, '"12,5"')
+    text = " ".join(call(path).split())
+    assert "Size mm" in text
+    assert "Left out: note, which has 60 different words." in text
+    rows = pd.read_csv(path).drop(columns=["image", "patient_id", "note"])
+    assert [line.test for line in table_one(rows, "label").lines] == ["Welch"]
+    rows.loc[7, "size_mm"] = "-"
+    with pytest.raises(ValueError, match="`size_mm` must be numbers.* '-' in row 7"):
+        table_one(rows, "label")
+
+
+def test_words_of_one_meaning_are_one_category(tmp_path):
+    path = tmp_path / "words.csv"
+    lines = ["image,patient_id,label,margin"]
+    words = ("Clear", " clear", "CLEAR", "blurred")
+    for number in range(40):
+        label = ("benign", "malignant")[number % 2]
+        lines.append(f"{number}.png,P{number},{label},{words[number // 2 % 4]}")
+    path.write_text("\n".join(lines))
+    text = call(path)
+    assert "Clear" in text and "CLEAR" not in text and "15 (75.0%)" in text
+
+
+def test_mann_whitney_is_exact_without_ties_below_50_and_says_so():
+    rows = pd.DataFrame({"by": ["a"] * 9 + ["b"] * 9, "x": range(18)})
+    rows.loc[8, "x"], rows.loc[9, "x"] = 9, 8
+    (line,) = table_one(rows, "by", medians=["x"]).lines
+    assert line.test == "Mann-Whitney, exact"
+    a, b = (rows.loc[rows["by"] == group, "x"].to_numpy() for group in "ab")
+    assert line.p_value == pytest.approx(enumerated_mann_whitney(a, b), rel=1e-12)
+    rows.loc[0, "x"] = 1  # a tie
+    (tied,) = table_one(rows, "by", medians=["x"]).lines
+    assert tied.test == "Mann-Whitney"
+    values = np.random.default_rng(0).normal(size=80)
+    a, b = values[:45], values[45:] + 0.4
+    many = pd.DataFrame({"by": ["a"] * 45 + ["b"] * 35, "x": np.r_[a, b]})
+    (line,) = table_one(many, "by", medians=["x"]).lines
+    assert line.test == "Mann-Whitney, exact"
+    assert line.p_value == stats.mannwhitneyu(a, b, method="exact").pvalue
+    more = pd.concat([many, pd.DataFrame({"by": ["a"] * 5, "x": [7.1, 7.2, 8, 9, 10]})])
+    assert table_one(more, "by", medians=["x"]).lines[0].test == "Mann-Whitney"
+
+
+def enumerated_mann_whitney(a, b):
+    """Two-sided P from all ways to choose the ranks of the first group."""
+    ranks = stats.rankdata(np.r_[a, b])
+    sums = [sum(chosen) for chosen in itertools.combinations(ranks, len(a))]
+    middle = np.mean(sums)
+    reached = abs(ranks[: len(a)].sum() - middle) - 1e-9
+    return np.mean(np.abs(np.array(sums) - middle) >= reached)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -283,3 +284,30 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "calibration.json").write_text("{")
     with pytest.raises(UserError, match=r"Expected JSON in .*calibration.json"):
         read_calibration(tmp_path / "calibration.json")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fit_is_the_optimum_to_ten_digits(seed):
+    labels, logits = drawn(seed)
+    malignant = int(labels.sum())
+    high, low = (malignant + 1) / (malignant + 2), 1 / (len(labels) - malignant + 2)
+    targets = np.where(labels == 1, high, low)
+
+    def slope_error(slope, shift=0.0):
+        return logits @ (expit(slope * logits + shift) - targets)
+
+    found = fit_calibration(val_rows(labels, logits), "temperature")
+    expected = brentq(slope_error, 0.05, 20, xtol=1e-14, rtol=1e-14)
+    assert found["slope"] == pytest.approx(expected, rel=1e-10)
+    fit = fit_calibration(val_rows(labels, logits), "platt")
+
+    def shift_of(slope):
+        return brentq(
+            lambda shift: np.sum(expit(slope * logits + shift) - targets),
+            *(-50, 50),
+            xtol=1e-14,
+        )
+
+    expected = brentq(lambda s: slope_error(s, shift_of(s)), 0.05, 20, xtol=1e-13)
+    assert fit["slope"] == pytest.approx(expected, rel=1e-10)
+    assert fit["intercept"] == pytest.approx(shift_of(expected), rel=1e-9, abs=1e-10)

@@ -87,8 +87,8 @@ def test_equal_count_bins_hold_ten_cases_or_are_fewer():
     assert len(equal_count_edges(np.linspace(0, 1, 100))) == 11
     assert len(equal_count_edges(np.linspace(0, 1, 37))) == 4
     assert len(equal_count_edges(np.linspace(0, 1, 5))) == 2
-    assert equal_count_edges([0.5] * 30).tolist() == [0.5]
-    [one] = reliability_curve([0, 1] * 15, [0.5] * 30, [0.5], level=0.95)
+    edges = equal_count_edges([0.5] * 30)
+    [one] = reliability_curve([0, 1] * 15, [0.5] * 30, edges, level=0.95)
     assert one["n"] == 30
 
 
@@ -267,3 +267,20 @@ def test_a_notebook_gets_the_same_calibration():
     )
     with pytest.raises(ValueError, match="finite logits"):
         calibration([0, 1], [0.0, 0.5])
+
+
+def test_tied_probabilities_share_a_bin_with_no_other():
+    # 12 of 60 malignant at 0.2, 10 of 40 at 0.9: 0.6 * 0 + 0.4 * 0.65, by hand. In one
+    # bin the distances of opposite signs were summed first.
+    labels = [1] * 12 + [0] * 48 + [1] * 10 + [0] * 30
+    probabilities = [0.2] * 60 + [0.9] * 40
+    edges = equal_count_edges(probabilities)
+    assert edges.tolist() == [0.2, 0.2, 0.9, 0.9]
+    found = expected_calibration_error(labels, probabilities)
+    assert found == pytest.approx(0.4 * 0.65)
+    curve = reliability_curve(labels, probabilities, edges, level=0.95)
+    assert [one["n"] for one in curve] == [60, 40]
+    opposed = [1] * 24 + [0] * 36 + [1] * 30 + [0] * 10
+    assert expected_calibration_error(opposed, probabilities) == pytest.approx(
+        0.6 * 0.2 + 0.4 * 0.15
+    )

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -107,3 +108,42 @@ def test_the_command_prints_the_table_and_refuses_nonsense():
         done = CliRunner().invoke(cli, ["samplesize", *wrong])
         assert done.exit_code == 1
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "option", ["auc", "width", "sensitivity", "prevalence", "level", "correlation"]
+)
+def test_nan_is_no_number_of_a_plan(option):
+    done = CliRunner().invoke(cli, ["samplesize", f"--{option}", "nan"])
+    assert done.exit_code == 2
+    assert "expected a finite number. Received: nan" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--margin", "--discordant"])
+def test_a_margin_needs_what_is_compared_with(option):
+    done = CliRunner().invoke(cli, ["samplesize", option, "0.1"])
+    assert done.exit_code == 1
+    assert f"{option}: expected --other-sensitivity" in done.stderr
+    assert "Received: n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", "a", "b", "--margin", "nan"),
+        ("compare", "a", "b", "--seed", "-1"),
+        ("table1", "a.csv", "--seed", "-1"),
+        ("readers", "a.csv", "--malignant-from", "nan"),
+        ("readers", "a.csv", "--malignant-from", "inf"),
+        ("evaluate", "run", "--prevalence", "nan"),
+    ],
+)
+def test_options_that_are_no_numbers_are_refused_without_a_traceback(
+    arguments, tmp_path
+):
+    if arguments[0] == "evaluate":
+        (tmp_path / "config.yaml").write_text("")
+        arguments = ("evaluate", str(tmp_path), *arguments[2:])
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert re.search("expected a finite number|is not in the range", done.stderr)

@@ -224,3 +224,11 @@ def test_the_patient_007_keeps_his_zeros(rows, write):
     assert np.array_equal(
         read_readers(write(rows), cases).calls["with"], [[0, 0, 1, 1], [0, 0, 1, 1]]
     )
+
+
+@pytest.mark.parametrize("cut", [1, 99, float("inf"), float("nan")])
+def test_a_cut_that_parts_no_scores_is_refused(rows, write, cut):
+    path = write(rows.assign(score=[1, 5] * (len(rows) // 2)).drop(columns="call"))
+    refused(
+        path, "--malignant-from: expected above 1 and at most 5", malignant_from=cut
+    )

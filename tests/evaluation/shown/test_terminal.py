@@ -125,3 +125,24 @@ def test_tables_need_no_terminal_and_no_word_to_be_made():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_columns_without_room_stand_below_each_other_and_no_number_is_cut():
+    # "0.20-0.43" was printed as "0.20-0.4", "Specificity" as "Specificit".
+    heads = ("Specificity", "Sensitivity", "Accuracy") * 4
+    cells = (
+        tuple(f"0.{i}25 (0.{i}01 to 0.{i}49)" for i in range(1, 10)) + ("1.234",) * 3
+    )
+    one = Table(
+        ("", *heads),
+        (rows([("Everybody", *cells)]),),
+        spans=(("", 1), ("First", 6), ("Second", 6)),
+    )
+    text = "\n".join(printed(Document((one,), synthetic=False)))
+    for i in range(1, 10):
+        assert f"0.{i}25" in text and f"0.{i}0-0.{i}5" in text
+    for head in ("Specificity", "Sensitivity", "Accuracy", "1.234"):
+        assert text.count(head) >= 3
+    assert text.count("Everybody") > 1 and "First" in text and "Second" in text
+    wide = printed(Document((one,), synthetic=False), width=400)
+    assert sum("Everybody" in line for line in wide) == 1

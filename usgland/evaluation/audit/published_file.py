@@ -133,6 +133,11 @@ class TableRow(Settings):
                 raise ValueError("expected as many percents as counts")
         if self.moments is None and (self.step or self.range != (None, None)):
             raise ValueError("expected step and range beside moments")
+        deviations = [deviation for _, deviation in self.moments or ()]
+        if any(float(deviation) < 0 for deviation in deviations):
+            raise ValueError(
+                f"expected SDs of 0 or more, not {', '.join(map(str, deviations))}"
+            )
         low, high = self.range
         if low is not None and high is not None and not low < high:
             raise ValueError(f"expected a range that rises, not {low:g} to {high:g}")

@@ -16,6 +16,7 @@ from usgland.errors import UserError
 from usgland.evaluation.shown.text import format_p, format_percent
 from usgland.evaluation.statistics import association
 from usgland.evaluation.statistics.association import Association, Moments
+from usgland.table_files import missing_cells, to_numbers, with_points
 
 # A column of numbers with fewer distinct values is one of categories.
 DISTINCT = 8
@@ -26,6 +27,7 @@ TESTS = (*OF_CATEGORIES, *OF_NUMBERS)
 # Where the skewness of a group passes this, median and quartiles stand for a mean.
 SKEWED = 1.0
 QUARTILES = (0.25, 0.5, 0.75)
+EXACT_RANKS = 50  # values of a group, as in R's wilcox.test
 LEAST_EXPECTED = 5.0  # of every cell, for the chi-square test (Cochran, 1954)
 
 
@@ -61,7 +63,7 @@ class TableOne(NamedTuple):
         groups: Their names.
         sizes: How many are in each.
         lines: In the order of the columns.
-        left_out: Columns not shown as they differ within a patient, with where.
+        left_out: Columns not shown, with the reason.
     """
 
     unit: str
@@ -114,7 +116,8 @@ def table_one(
 
     A column is one of numbers if every value is a number and `DISTINCT` or more of
     them differ. Numbers: mean ± SD and Welch's test; median [quartiles] and
-    Mann-Whitney where asked for or where the skewness of a group passes `SKEWED`.
+    Mann-Whitney where asked for or where the skewness of a group passes `SKEWED`, exact
+    without ties and with fewer than `EXACT_RANKS` values in each group.
     Categories: counts (percent of those known); chi-square without correction where
     every expected count is `LEAST_EXPECTED` or more, else Fisher's exact test. More
     than two groups: analysis of variance and Kruskal-Wallis.
@@ -127,10 +130,11 @@ def table_one(
         tests: Column -> one of `TESTS`, where another is wanted.
         unit: What a row is.
         seed: Of Monte-Carlo draws of large tables.
-        left_out: Columns to name below the table, with the reason's place.
+        left_out: Columns to name below the table, with the reason.
 
     Raises:
-        ValueError: If there are fewer than two groups or a test is unknown.
+        ValueError: If there are fewer than two groups, a test is unknown, or a column
+            of numbers has a value that is none.
         UserError: If a test or a median is asked for of a column that is not shown,
             or of one of the other kind.
 
@@ -163,6 +167,14 @@ def table_one(
         )
     rows = rows[[by, *columns]].astype(object)
     rows = rows.where(rows.notna(), "").map(str)
+    for name in columns:
+        wrong = rows.loc[unreadable_numbers(rows[name]), name]
+        if len(wrong):
+            raise ValueError(
+                f"`{name}` must be numbers, as most of its values are, or missing. "
+                f"Received: {wrong.iloc[0]!r} in row {wrong.index[0]}"
+            )
+        rows[name] = with_points(rows[name], DISTINCT)
     groups = tuple(sorted(set(rows[by]) - {""}))
     if len(groups) < 2:
         raise ValueError(f"`by` must make two groups or more. Received: {groups}")
@@ -184,6 +196,20 @@ def table_one(
             lines += _category_lines(name, values, test, seed)
     sizes = tuple(int((rows[by] == group).sum()) for group in groups)
     return TableOne(unit, groups, sizes, tuple(lines), tuple(left_out))
+
+
+def unreadable_numbers(cells: pd.Series) -> pd.Series:
+    """Which cells of a column of numbers are none, bool `(rows,)`.
+
+    A column is one of numbers if half or more of the known cells are numbers, with a
+    decimal point or comma, and `DISTINCT` or more of them differ.
+    """
+    known = ~missing_cells(cells)
+    numbers = to_numbers(cells.where(known, ""))
+    readable = numbers.notna() & np.isfinite(numbers)
+    if numbers[readable].nunique() < DISTINCT or 2 * readable.sum() < known.sum():
+        return pd.Series(False, index=cells.index)
+    return known & ~readable
 
 
 def table_from_counts(
@@ -240,18 +266,25 @@ def _number_line(
     moments = [_moments(group) for group in known]
     if min(map(len, known)) < 2:
         compared = Association("", np.nan, "fewer than two values in a group")
-    elif by_rank or len(known) > 2:
-        choice = (by_rank, len(known) > 2)
-        test_name, compare = {
-            (False, True): ("ANOVA", f_oneway),
-            (True, False): ("Mann-Whitney", mannwhitneyu),
-            (True, True): ("Kruskal-Wallis", kruskal),
-        }[choice]
-        compared = Association(test_name, float(compare(*known).pvalue))
+    elif len(known) > 2:
+        several = ("Kruskal-Wallis", kruskal) if by_rank else ("ANOVA", f_oneway)
+        compared = Association(several[0], float(several[1](*known).pvalue))
+    elif by_rank:
+        compared = _mann_whitney(*known)
     else:
         compared = COMPARE_MOMENTS[test or "welch"](*moments)
     cells = tuple(map(shown, known))
     return Line(name, "", cells, missing, *compared, association.number_smd(moments))
+
+
+def _mann_whitney(a: NDArray, b: NDArray) -> Association:
+    """Exact where neither group has `EXACT_RANKS` or more and no value comes twice."""
+    tied = len(np.unique(np.r_[a, b])) < len(a) + len(b)
+    if tied or max(len(a), len(b)) >= EXACT_RANKS:
+        p_value = mannwhitneyu(a, b, method="asymptotic").pvalue
+        return Association("Mann-Whitney", float(p_value))
+    p_value = mannwhitneyu(a, b, method="exact").pvalue
+    return Association("Mann-Whitney, exact", float(p_value))
 
 
 def _quartiles(known: NDArray) -> str:

@@ -106,5 +106,5 @@ def _notes(characteristics: TableOne, *, smd: bool) -> list[str]:
         )
     if characteristics.left_out:
         listed = "; ".join(characteristics.left_out)
-        notes.append(f"Left out, as values differ within a patient: {listed}.")
+        notes.append(f"Left out: {listed}.")
     return notes

@@ -23,6 +23,7 @@ UNCALIBRATED: dict[str, Any] = {"method": "none", "slope": 1.0, "intercept": 0.0
 # A slope of 1/20 says that the logits are worth next to nothing; one of 20, that they
 # differ by next to nothing. A temperature is 1 / slope and has the same bounds.
 SLOPE_BOUNDS = (0.05, 20.0)
+POLISHING = 5  # steps, each of which doubles the digits
 TOO_FLAT = (
     "slope held at its lower bound of 0.05: on validation the logits say little of "
     "the label, or the wrong way round"
@@ -175,7 +176,32 @@ def _fit(labels: NDArray, logits: NDArray, *, intercept: bool) -> tuple[float, f
     fitted = minimize(
         loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     )
-    return float(fitted.x[0]), float(fitted.x[1])
+    slope, shift = _polished(fitted.x, logits, targets, intercept=intercept)
+    return float(slope), float(shift)
+
+
+def _polished(
+    start: NDArray, logits: NDArray, targets: NDArray, *, intercept: bool
+) -> NDArray[np.float64]:
+    """Newton's steps from where the search ended, to the last digits.
+
+    A slope at a bound stays there.
+    """
+    parameters = np.array(start, "float64")
+    free = np.array([parameters[0] not in SLOPE_BOUNDS, intercept])
+    columns = np.stack([logits, np.ones(len(logits))])[free]
+    for _ in range(POLISHING):
+        chance = expit(parameters[0] * logits + parameters[1])
+        curvature = (columns * (chance * (1 - chance))) @ columns.T
+        if not free.any() or np.linalg.matrix_rank(curvature) < len(curvature):
+            break
+        step = np.linalg.solve(curvature, columns @ (chance - targets))
+        moved = parameters.copy()
+        moved[free] -= step
+        if not SLOPE_BOUNDS[0] <= moved[0] <= SLOPE_BOUNDS[1]:
+            break
+        parameters = moved
+    return parameters
 
 
 def _check(path: Path, calibration: Any) -> None:

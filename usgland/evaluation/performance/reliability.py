@@ -146,11 +146,13 @@ def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, An
 def equal_count_edges(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Edges of bins of as equal a number of cases as ties allow, `(bins + 1,)`.
 
-    Ten bins, or fewer so that ten cases fall in each; equal probabilities share one.
+    Ten bins, or fewer so that ten cases fall in each; equal probabilities share one,
+    and where they are so many that they reach over the first edge, with no others.
     """
     probabilities = np.asarray(probabilities, "float64")
     bins = int(np.clip(len(probabilities) // CASES_A_BIN, 1, BINS))
-    return np.unique(np.quantile(probabilities, np.linspace(0, 1, bins + 1)))
+    low, *inner, high = np.quantile(probabilities, np.linspace(0, 1, bins + 1))
+    return np.r_[low, np.unique(inner), high]
 
 
 def reliability_curve(

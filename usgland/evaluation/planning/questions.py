@@ -8,6 +8,8 @@ from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
 
+COMPARED = ("sensitivity", "specificity", "auc")
+
 
 class Assumptions(NamedTuple):
     """What a study expects and wants."""
@@ -41,6 +43,20 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
         raise UserError(
             f"--power: expected more than --alpha {study.alpha}. "
             f"Received: {study.power}"
+        )
+    others = {name: getattr(study, f"other_{name}") for name in COMPARED}
+    if study.margin is not None and set(others.values()) == {None}:
+        raise UserError(
+            "--margin: expected --other-sensitivity, --other-specificity or "
+            "--other-auc, of what is compared with. Received: none of them"
+        )
+    if study.discordant is not None and not {
+        others["sensitivity"],
+        others["specificity"],
+    } - {None}:
+        raise UserError(
+            "--discordant: expected --other-sensitivity or --other-specificity, of "
+            "what is compared with. Received: neither"
         )
     rows = []
     for name, share in _shares(study):

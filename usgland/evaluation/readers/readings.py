@@ -108,6 +108,8 @@ def read_readers(
     rows = _parsed(rows, name, malignant_from)
     problems += _call_problems(rows, cases)
     raise_problems(str(path), problems)
+    if malignant_from is not None:
+        _check_cut(path, rows["score"], malignant_from)
     known = _own_cases(rows) if cases is None else cases
     read = set(rows["condition"])
     conditions = [condition for condition in CONDITIONS if condition in read]
@@ -193,6 +195,17 @@ def _check_columns(
             "calls. Received: a column call; leave the option or the column out"
         )
     return name
+
+
+def _check_cut(path: Path, scores: pd.Series, malignant_from: float) -> None:
+    """Whether it parts the scores; else every case gets the same call."""
+    low, high = scores.min(), scores.max()
+    if not low < malignant_from <= high:
+        raise UserError(
+            f"{path}: --malignant-from: expected above {low:g} and at most {high:g}, "
+            "so that some scores are malignant and some benign. Received: "
+            f"{malignant_from:g}"
+        )
 
 
 def _parsed(

@@ -87,7 +87,10 @@ def show_table(table: Table, console: Console) -> None:
     """Prints one table, with its title and notes."""
     if table.title:
         _show_paragraph(Paragraph(table.title, bold=True), console)
-    console.print(_rich_table(table, console.width))
+    for number, part in enumerate(_parts(table, console.width)):
+        if number:
+            console.print()
+        console.print(_rich_table(part, console.width))
     _show_notes(table.lines_below(), console)
 
 
@@ -103,8 +106,45 @@ def _show_notes(notes: Sequence[str], console: Console) -> None:
         console.print(note, highlight=False, markup=False)
 
 
+def _parts(table: Table, room: int) -> list[Table]:
+    """The table, or its columns in tables below each other where they do not fit.
+
+    Each part has the first column: a number that is cut is another number.
+    """
+    columns = len(table.heads)
+    if columns < 3 or _choose_layout(table, room)[3] >= 0:
+        return [table]
+    starts, parts, first = table.span_starts(), [], 1
+    heads = list(table.heads)
+    if table.spans:  # each part would need its own: they stand in the heads instead
+        above = [""] * columns
+        for column in range(columns):
+            above[column] = starts.get(column, above[column - 1])
+        heads = [f"{span}\n{head}" for span, head in zip(above, heads, strict=True)]
+    while first < columns:
+        for last in range(columns, first, -1):
+            chosen = [0, *range(first, last)]
+            part = Table(
+                tuple(heads[column] for column in chosen),
+                tuple(
+                    tuple(row._replace(cells=_of(row.cells, chosen)) for row in section)
+                    for section in table.sections
+                ),
+                align="".join(_of(tuple(table.alignment()), chosen)),
+            )
+            if _choose_layout(part, room)[3] >= 0:
+                break
+        parts.append(part)
+        first = last
+    return parts
+
+
+def _of(texts: tuple[str, ...], chosen: Sequence[int]) -> tuple[str, ...]:
+    return tuple(texts[column] for column in chosen)
+
+
 def _rich_table(table: Table, room: int) -> rich.table.Table:
-    layout, (heads, *texts), widths = _choose_layout(table, room)
+    layout, (heads, *texts), widths, _ = _choose_layout(table, room)
     drawn = rich.table.Table()
     if layout.gap != FRAMED:
         # The line below the heads has a column of its own between columns.
@@ -135,8 +175,11 @@ def _rich_table(table: Table, room: int) -> rich.table.Table:
 
 def _choose_layout(
     table: Table, room: int
-) -> tuple[Layout, list[list[str]], list[int]]:
-    """The roomiest layout that fits, the wrapped heads and cells, a width a column."""
+) -> tuple[Layout, list[list[str]], list[int], int]:
+    """The roomiest layout that fits, the wrapped heads and cells, a width a column.
+
+    Also the characters to spare; below 0 where none fits, and words are cut.
+    """
     starts = table.span_starts()
     heads = list(table.heads)
     if table.spans:
@@ -165,7 +208,7 @@ def _choose_layout(
          zip(row, [widths[0] - indent, *widths[1:]], strict=True)]
         for row, indent in zip(texts, indents, strict=True)
     ]  # fmt: skip
-    return layout, wrapped, widths
+    return layout, wrapped, widths, spare
 
 
 def _widths(
