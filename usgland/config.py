@@ -31,11 +31,19 @@ Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
 # The keys of `usgland.models.backbones.BACKBONES`, known here without Keras.
 BackboneName = Literal[
-    "squeezenet1_1", "squeezenet1_0", "mobilenet_v2", "vgg16", "resnet101"
+    "squeezenet1_1",
+    "squeezenet1_0",
+    "efficientnet_lite0",
+    "mobilenet_v2",
+    "vgg16",
+    "resnet101",
 ]
 
 # Files of `configs/` that `--config` takes by their names, from every folder.
-PRESETS = ("squeeze", "paper", "mobilenet_v2", "vgg16", "resnet101", "breast_usg")
+PRESETS = (
+    *("squeeze", "paper", "efficientnet_lite0", "mobilenet_v2", "vgg16", "resnet101"),
+    "breast_usg",
+)
 
 
 def _one_or_many(value: object) -> object:

@@ -80,7 +80,9 @@ def imagenet(request):
 
     They are not fetched: that is a test of `test_weights.py`.
     """
-    arrays = weights._cached(cache_folder() / "weights" / weights.CONVERTED)
+    source = weights.SQUEEZENET
+    path = cache_folder() / "weights" / source.converted
+    arrays = weights._cached(path, source.arrays_sha256)
     if arrays is not None:
         return arrays
     shared = request.getfixturevalue("shared")

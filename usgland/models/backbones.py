@@ -12,8 +12,14 @@ import numpy as np
 
 from usgland.config import BackboneName
 from usgland.errors import UserError
+from usgland.models.efficientnet import efficientnet_lite0
 from usgland.models.squeezenet import squeezenet
-from usgland.models.weights import application_file, read_arrays, squeezenet1_1_arrays
+from usgland.models.weights import (
+    application_file,
+    efficientnet_lite0_arrays,
+    read_arrays,
+    squeezenet1_1_arrays,
+)
 
 # Widths of MobileNetV2 that it has weights for.
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -85,6 +91,12 @@ BACKBONES: dict[BackboneName, Backbone] = {
         scale=1.0,
         offset=(-104.0, -117.0, -123.0),
         imagenet=None,
+    ),
+    "efficientnet_lite0": Backbone(
+        build=lambda pixels, alpha: efficientnet_lite0(pixels),
+        scale=1 / 128,
+        offset=(-127 / 128,) * 3,
+        imagenet=lambda alpha: efficientnet_lite0_arrays(),
     ),
     "mobilenet_v2": Backbone(
         scale=1 / 127.5,
