@@ -90,7 +90,7 @@ def test_pixels_are_scaled_as_its_weights_expect():
 @pytest.mark.parametrize("shape", [(48, 37, 3), (33, 64, 3)])
 def test_the_first_blocks_equal_plain_numpy(whole, shape):
     draws = np.random.default_rng(0)
-    model = keras.Model(whole.inputs, whole.get_layer("block2_add").output)
+    model = keras.Model(whole.input, whole.get_layer("block2_add").output)
     arrays = {}
     for layer in model.layers:
         for weight in layer.weights:
