@@ -38,6 +38,11 @@ from usgland.startup import computing, load_steps, make_console
     help="Also test that the first of a pair is not worse by this, in every measure.",
 )
 @click.option(
+    "--threshold",
+    type=options.INSIDE,
+    help="On P(malignant), for CSV files without threshold.json beside them.",
+)
+@click.option(
     "--level",
     type=options.INSIDE,
     help="Of the intervals; by default that of the runs' settings, 0.95 for CSV files.",
@@ -53,6 +58,7 @@ def compare(
     unpaired: bool,
     test: str,
     margin: float | None,
+    threshold: float | None,
     level: float | None,
     seed: int,
     output: Path | None,
@@ -62,7 +68,8 @@ def compare(
     """Compare models on the same test cases, every pair with its test.
 
     A run needs its predictions: `usgland evaluate` or `usgland cv` writes them. A CSV
-    has the columns of predictions.csv.
+    has label and probability, and image or patient_id by which cases are paired, else
+    their order.
     """
     from usgland.evaluation.comparison.pairs import Choices
     from usgland.evaluation.shown.names import UNITS
@@ -80,6 +87,7 @@ def compare(
         models,
         choices,
         make_console(),
+        threshold=threshold,
         level=level,
         output=output,
         overwrite=overwrite,

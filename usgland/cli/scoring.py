@@ -5,7 +5,10 @@ from pathlib import Path
 import click
 
 from usgland.cli import options
+from usgland.runs import find_run
 from usgland.startup import computing, load_steps, make_console
+
+TABLES = (".csv", ".tsv", ".txt", ".xlsx")
 
 
 @click.command()
@@ -54,18 +57,28 @@ def predict(
 
 
 @click.command()
-@options.run_argument
+@click.argument("source", metavar="RUN|CSV", type=options.PATH)
 @click.option(
     "--manifest",
     type=options.PATH,
-    help="Labelled images of another source, e.g. another hospital.",
+    help="Labelled images of another source, e.g. another hospital; of a RUN.",
+)
+@click.option(
+    "--threshold",
+    type=options.INSIDE,
+    help="On P(malignant), of a CSV; by default 0.5. A RUN has its own.",
+)
+@click.option(
+    "--output",
+    type=options.PATH,
+    help="Folder to write to, of a CSV; by default nothing is written.",
 )
 @click.option(
     "--subgroup",
     "subgroups",
     multiple=True,
     metavar="COLUMN[:CUT,CUT]",
-    help="Also by a column of the manifest, e.g. age_years:40,60. Repeatable.",
+    help="Also by a column of the table, e.g. age_years:40,60. Repeatable.",
 )
 @click.option(
     "--prevalence",
@@ -91,8 +104,10 @@ def predict(
 @click.pass_obj
 def evaluate(
     verbose: bool,
-    run: Path,
+    source: Path,
     manifest: Path | None,
+    threshold: float | None,
+    output: Path | None,
     subgroups: tuple[str, ...],
     prevalences: tuple[float, ...],
     local_calibration: tuple[int, ...],
@@ -100,14 +115,40 @@ def evaluate(
     full: bool,
     docx: bool,
 ) -> None:
-    """Score the test part at the threshold that validation chose.
+    """Score the test part of a run, or any table of probabilities.
 
-    Writes metrics.json, tables/ and figures/ into RUN; predicts first what was not
-    predicted.
+    A RUN at the threshold that validation chose: writes metrics.json, tables/ and
+    figures/ into it; predicts first what was not predicted. A CSV or .xlsx needs no
+    run: label and probability (or calls, 0 and 1),
+    and patient_id where patients have several rows.
     """
-    _check_table(run, manifest, labelled=True)
+    if source.is_file() or source.suffix.lower() in TABLES:
+        if manifest is not None:
+            raise click.UsageError("Expected no --manifest: it is of a RUN, not a CSV.")
+        from usgland.steps.table_evaluation import evaluate_table
+
+        options.show_written(
+            evaluate_table(
+                source,
+                make_console(),
+                threshold=threshold,
+                subgroups=subgroups,
+                prevalences=prevalences,
+                output=output,
+                overwrite=overwrite,
+                full=full,
+                docx=docx,
+            )
+        )
+        return
+    if threshold is not None or output is not None:
+        raise click.UsageError(
+            "Expected --threshold and --output only of a CSV: a RUN has its own."
+        )
+    find_run(source)
+    _check_table(source, manifest, labelled=True)
     written = load_steps("evaluation", verbose).evaluate(
-        run,
+        source,
         make_console(),
         manifest=manifest,
         subgroups=subgroups,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from usgland.config import EvaluationSettings, load_config
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import read_role
+from usgland.evaluation.cases.predictions import only_calls, read_role
 from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
 from usgland.evaluation.comparison.pair_tables import comparison_document
 from usgland.evaluation.comparison.pairs import Choices, compare_tables
@@ -24,6 +24,7 @@ def compare_files(
     choices: Choices,
     console: Console,
     *,
+    threshold: float | None = None,
     level: float | None = None,
     output: Path | None = None,
     overwrite: bool = False,
@@ -32,10 +33,11 @@ def compare_files(
     """Compares the test rows of runs or CSV files.
 
     Args:
-        models: Run directories with predictions.csv, or CSV files like it; a
-            threshold.json beside either gives its calls.
+        models: Run directories with predictions.csv, or tables as `read_scored` reads
+            them; a threshold.json beside either gives its calls.
         choices: How; but for the level.
         console: Where the tables are shown.
+        threshold: On P(malignant), of tables without threshold.json.
         level: Of intervals; None: that of the runs' settings.
         output: Folder for comparison.json, .md and .csv; None: nothing is written.
         overwrite: Whether they may be replaced.
@@ -50,7 +52,7 @@ def compare_files(
         check_unwritten("comparison", [target], overwrite=overwrite)
     tables, thresholds = {}, {}
     for name, model in zip(_names(models), models, strict=True):
-        tables[name], thresholds[name] = _read(model)
+        tables[name], thresholds[name] = _read(model, threshold)
     level = _common_level(models) if level is None else level
     comparison = compare_tables(tables, thresholds, choices._replace(level=level))
     document = comparison_document(comparison)
@@ -78,18 +80,20 @@ def _common_level(models: Sequence[Path]) -> float:
     return next(iter(levels.values()), EvaluationSettings().confidence_level)
 
 
-def _read(model: Path) -> tuple[pd.DataFrame, Thresholds | None]:
+def _read(model: Path, given: float | None) -> tuple[pd.DataFrame, Thresholds | None]:
     path = model / PREDICTIONS if model.is_dir() else model
     if model.is_dir() and not path.exists():
         raise UserError(
             f"Expected a run that was evaluated, with {PREDICTIONS}. Received: "
             f"{model}. `usgland evaluate` comes first"
         )
-    threshold = path.with_name(THRESHOLD)
-    return (
-        read_role(path, "test"),
-        read_thresholds(threshold) if threshold.exists() else None,
-    )
+    beside = path.with_name(THRESHOLD)
+    rows = read_role(path, "test", any_table=not model.is_dir())
+    if beside.exists():
+        return rows, read_thresholds(beside)
+    if given is None and only_calls(rows):
+        given = 0.5  # parts calls of 0 from those of 1
+    return rows, None if given is None else Thresholds.at(given)
 
 
 def _names(models: Sequence[Path]) -> list[str]:

@@ -1,13 +1,11 @@
 """The step `evaluate`: from a run's predictions to its measures, tables and plots."""
 
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from usgland import runs
@@ -17,25 +15,12 @@ from usgland.data.sources import manifest_rows, other_rows, run_rows
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import read_predictions, read_role
 from usgland.evaluation.cases.thresholds import read_thresholds
-from usgland.evaluation.performance.assessment_plots import (
-    decision_curve_plot,
-    reliability_plot,
-    subgroup_plot,
-)
 from usgland.evaluation.performance.assessment_tables import (
-    calibration_document,
     calibration_table,
-    decision_curve_document,
     subgroup_tables,
-    subgroups_document,
 )
 from usgland.evaluation.performance.assessments import assess
-from usgland.evaluation.performance.measure_plots import (
-    confusion_plot,
-    history_plot,
-    read_history,
-    roc_plot,
-)
+from usgland.evaluation.performance.measure_plots import history_plot, read_history
 from usgland.evaluation.performance.measure_tables import headline, metrics_document
 from usgland.evaluation.performance.measures import metrics_of, units_of
 from usgland.evaluation.performance.subgroups import (
@@ -45,7 +30,6 @@ from usgland.evaluation.performance.subgroups import (
 )
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.shown.plot_frame import save_plot
-from usgland.evaluation.shown.table import Document
 from usgland.evaluation.shown.terminal import show, show_table
 from usgland.files import check_unwritten, read_json, write_json
 from usgland.steps.companions import (
@@ -53,6 +37,12 @@ from usgland.steps.companions import (
     compare_sides,
     measure_importance,
     write_logistic,
+)
+from usgland.steps.evaluation_files import (
+    curve_stem,
+    evaluation_documents,
+    evaluation_plots,
+    subgroup_stem,
 )
 from usgland.steps.prediction import predict
 from usgland.steps.sites import compare_sites, show_local_calibration
@@ -262,7 +252,7 @@ def evaluate_run(
     metrics |= assess(
         rows, thresholds, settings, prevalences=prevalences, groups=groups, units=units
     )
-    plots = _plots(rows, metrics, suffix)
+    plots = evaluation_plots(rows, metrics, suffix)
     # Cross-validation has a history a fold instead.
     if not suffix and (run / runs.HISTORY).exists():
         plots["history"] = history_plot(
@@ -274,7 +264,7 @@ def evaluate_run(
     written = [run / runs.PLOTS / f"{name}.png" for name in plots]
     for file, plot in zip(written, plots.values(), strict=True):
         save_plot(plot, file)
-    for name, document in _documents(metrics).items():
+    for name, document in evaluation_documents(metrics).items():
         written += document.write(run / runs.TABLES / f"{name}{suffix}", docx=docx)
     write_json(target, metrics)
     return metrics, [*written, target]
@@ -289,34 +279,6 @@ def _cost(environment: dict[str, Any]) -> dict[str, float]:
     return cost
 
 
-def _plots(
-    rows: pd.DataFrame, metrics: dict[str, Any], suffix: str
-) -> dict[str, Figure]:
-    """Name of a file in `figures/`, without its kind -> what it shows."""
-    plots = {
-        "roc": roc_plot(rows, metrics),
-        "confusion": confusion_plot(metrics),
-        "calibration": reliability_plot(metrics),
-    }
-    for curves in metrics["decision_curve"]:
-        plots[_curve_stem(curves)] = decision_curve_plot(metrics, curves)
-    for column in metrics["subgroups"]:
-        plots[_subgroup_stem(column)] = subgroup_plot(metrics, column)
-    return {f"{name}{suffix}": plot for name, plot in plots.items()}
-
-
-def _documents(metrics: dict[str, Any]) -> dict[str, Document]:
-    """Name of a file in `tables/`, without suffix and kind -> its tables."""
-    documents = {
-        "metrics": metrics_document(metrics),
-        "calibration": calibration_document(metrics),
-        "decision_curve": decision_curve_document(metrics),
-    }
-    if metrics["subgroups"]:
-        documents["subgroups"] = subgroups_document(metrics)
-    return documents
-
-
 def _remove_earlier(run: Path, target: Path, suffix: str) -> None:
     """Removes what an earlier evaluation alone was asked for, as its JSON tells.
 
@@ -324,21 +286,11 @@ def _remove_earlier(run: Path, target: Path, suffix: str) -> None:
     not belong to.
     """
     earlier = read_json(target) if target.exists() else {}
-    stems = [_subgroup_stem(column) for column in earlier.get("subgroups", {})]
-    stems += [_curve_stem(curves) for curves in earlier.get("decision_curve", [])[1:]]
+    stems = [subgroup_stem(column) for column in earlier.get("subgroups", {})]
+    stems += [curve_stem(curves) for curves in earlier.get("decision_curve", [])[1:]]
     names = [f"{runs.PLOTS}/{stem}{suffix}.png" for stem in stems]
     names += [
         f"{runs.TABLES}/subgroups{suffix}.{kind}" for kind in ("md", "csv", "docx")
     ]
     for name in names:
         (run / name).unlink(missing_ok=True)
-
-
-def _subgroup_stem(column: str) -> str:
-    return "subgroup_" + re.sub(r"[\W_]", "_", column)
-
-
-def _curve_stem(curves: dict[str, Any]) -> str:
-    curve = curves["patient"]
-    share = f"_prevalence_{curve['prevalence']:g}" if curve["given"] else ""
-    return f"decision_curve{share}"

@@ -9,12 +9,21 @@ from scipy.special import expit, logit
 
 from usgland.errors import UserError
 from usgland.evaluation.statistics.scores import checked_labels
-from usgland.table_files import ROW, missing_cells, read_table, show_rows, to_numbers
+from usgland.table_files import (
+    ROW,
+    check_columns,
+    missing_cells,
+    read_table,
+    show_rows,
+    to_numbers,
+)
 
 COLUMNS = ("image", "patient_id", "role", "label", "probability", "logit")
 ROLES = ("train", "val", "test")
 # A logit may be so far from its probability; half precision rounds to about 0.004.
 LOGIT_TOLERANCE = 0.01
+NEAREST = 1e-6  # to 0 and 1, of a probability whose logit is needed
+LABELS = {"benign": "0", "malignant": "1"}
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -57,6 +66,10 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         raise UserError(f"{path}: expected one row an image. Received: no rows")
     if "fold" not in rows:
         rows["fold"] = ""
+    return _checked_rows(path, rows)
+
+
+def _checked_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
     rows["fold"] = rows["fold"].str.removesuffix(".0")
     for name in ("image", "patient_id"):
         _reject(path, rows, rows[name] == "", name, "a value")
@@ -70,9 +83,49 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     return rows.drop(columns=[ROW])
 
 
-def read_role(path: Path, role: str) -> pd.DataFrame:
-    """Reads the predictions of one role: train, val or test; errors if it has none."""
-    rows = read_predictions(path)
+def read_scored(path: Path) -> pd.DataFrame:
+    """Reads any table with `label` and `probability`, as `read_predictions` gives ours.
+
+    Labels are 0 and 1 or words; probabilities may be calls, 0 or 1, whose logits are
+    those of `NEAREST`. Where there is no `image` a case is called by its number among
+    the rows, where there is no `patient_id` each is a patient, and all are of the role
+    test unless there is a `role`.
+
+    Raises:
+        UserError: As `read_predictions`.
+    """
+    rows = read_table(path)
+    if set(COLUMNS) <= set(rows):
+        return read_predictions(path)
+    names = [name for name in rows.columns if name != ROW]
+    hint = "Beside them patient_id, where patients have several cases"
+    check_columns(path, ("label", "probability"), names, hint)
+    if rows.empty:
+        raise UserError(f"{path}: expected one row a case. Received: no rows")
+    numbers = pd.Series(range(1, len(rows) + 1), index=rows.index).astype(str)
+    rows["image"] = rows.get("image", numbers)
+    rows["patient_id"] = rows.get("patient_id", rows["image"])
+    rows["role"], rows["fold"] = rows.get("role", "test"), rows.get("fold", "")
+    rows["label"] = rows["label"].map(lambda word: LABELS.get(word.casefold(), word))
+    probability = to_numbers(rows["probability"])
+    known = probability.where(probability.between(0, 1), 0.5)
+    # From the nearer end, so that a call of 1 and one of 0 make up for each other.
+    size = -logit(np.clip(np.minimum(known, 1 - known), NEAREST, None))
+    rows["logit"] = pd.Series(np.where(known >= 0.5, size, -size)).astype(str)
+    return _checked_rows(path, rows)
+
+
+def only_calls(rows: pd.DataFrame) -> bool:
+    """Whether every probability is 0 or 1."""
+    return bool(rows["probability"].isin([0, 1]).all())
+
+
+def read_role(path: Path, role: str, *, any_table: bool = False) -> pd.DataFrame:
+    """Reads the predictions of one role: train, val or test; errors if it has none.
+
+    Of a table as `read_predictions` reads it, or of `any_table` as `read_scored` does.
+    """
+    rows = read_scored(path) if any_table else read_predictions(path)
     part = rows[rows["role"] == role].reset_index(drop=True)
     if part.empty:
         raise UserError(

@@ -24,7 +24,8 @@ def assess(
 ) -> dict[str, Any]:
     """Calibration, net benefit and subgroups of predictions; writes nothing.
 
-    `rows` and `units` are as in `metrics_of`. Net benefit is also given at other
+    `rows` and `units` are as in `metrics_of`, but of no units, as of calls alone, there
+    are subgroups only. Net benefit is also given at other
     `prevalences`, in (0, 1); `groups` are column -> the `group_names` of the rows.
 
     Returns:
@@ -32,7 +33,7 @@ def assess(
         at the prevalence of the rows: unit -> `decision_curve`) and subgroups
         (column -> `subgroup_measures`).
     """
-    units = units or units_of(rows, settings)
+    units = units_of(rows, settings) if units is None else units
     return {
         "calibration": {
             name: assess_calibration(unit, settings) for name, unit in units.items()
@@ -43,6 +44,7 @@ def assess(
                 for name, unit in units.items()
             }
             for prevalence in (None, *prevalences)
+            if units
         ],
         "subgroups": {
             column: subgroup_measures(rows, parts, thresholds, settings)

@@ -1,0 +1,153 @@
+"""`usgland evaluate` and `compare` of tables that no run wrote."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from scipy.special import expit
+from sklearn.metrics import confusion_matrix, roc_auc_score
+
+from usgland.cli.main import cli
+from usgland.errors import UserError
+from usgland.evaluation.cases.predictions import read_scored
+from usgland.evaluation.statistics.auc_tests import delong_test
+from usgland.evaluation.statistics.intervals import clustered_proportion
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(40), 2)
+    labels = ids % 2
+    own = np.repeat(rng.normal(size=40), 2)
+    probabilities = expit(2.0 * labels - 1 + own + rng.normal(size=80))
+    return pd.DataFrame(
+        {"patient_id": ids, "label": labels, "probability": probabilities.round(4)}
+    )
+
+
+def call(*arguments, code=0):
+    done = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+def evaluated(path, tmp_path, *arguments):
+    out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+    call("evaluate", path, "--output", out, *arguments)
+    return json.loads((out / "metrics.json").read_text()), out
+
+
+def test_a_table_needs_labels_and_probabilities_only(rows, tmp_path):
+    path = tmp_path / "any.csv"
+    rows[["label", "probability"]].to_csv(path, index=False)
+    metrics, out = evaluated(path, tmp_path, "--threshold", "0.4")
+    part = metrics["image"]
+    assert part["confusion"] == (
+        confusion_matrix(rows["label"], rows["probability"] >= 0.4).tolist()
+    )
+    area = roc_auc_score(rows["label"], rows["probability"])
+    assert part["figures"]["roc_auc"]["value"] == pytest.approx(area)
+    assert part["figures"]["sensitivity"]["method"] == "Wilson"
+    assert metrics["threshold"] == 0.4
+    files = {file.name for file in out.iterdir()}
+    assert {"roc.png", "metrics.md", "calibration.csv", "decision_curve.png"} <= files
+    text = call("evaluate", path)
+    assert "Every row counts as a patient." in text
+    assert "No --threshold was given: 0.5" in text
+    assert "no earlier evaluation" in call("evaluate", path, "--output", out, code=1)
+
+
+def test_every_way_to_write_it_says_the_same(rows, tmp_path):
+    words = rows.assign(label=rows["label"].map({0: "Benign", 1: "malignant"}))
+    paths = [tmp_path / name for name in ("a.csv", "b.csv", "c.xlsx")]
+    rows.to_csv(paths[0], index=False)
+    words.to_csv(paths[1], index=False, sep=";", decimal=",")
+    words.to_excel(paths[2], index=False)
+    first, *others = (evaluated(path, tmp_path)[0] for path in paths)
+    assert all(other == first for other in others)
+    assert first["patient"]["n"] == 40
+    right = rows["probability"][rows["label"] == 1] >= 0.5
+    bounds = clustered_proportion(right, rows["patient_id"][rows["label"] == 1])
+    assert first["image"]["figures"]["sensitivity"]["low"] == pytest.approx(bounds.low)
+
+
+def test_calls_are_one_operating_point_without_calibration(rows, tmp_path):
+    path = tmp_path / "calls.csv"
+    rows["probability"] = (rows["probability"] >= 0.5).astype(int)
+    rows.to_csv(path, index=False)
+    metrics, out = evaluated(path, tmp_path)
+    figures = metrics["image"]["figures"]
+    assert figures["roc_auc"]["value"] == pytest.approx(
+        figures["balanced_accuracy"]["value"]
+    )
+    assert metrics["calibration"] == {} and metrics["decision_curve"] == []
+    assert not (out / "calibration.md").exists()
+    assert "The table holds calls" in call("evaluate", path, "--full")
+    # A patient is called as most of its images are; at a tie malignant.
+    majority = rows.groupby("patient_id")["probability"].mean() >= 0.5
+    labels = rows.groupby("patient_id")["label"].max()
+    assert metrics["patient"]["confusion"] == (
+        confusion_matrix(labels, majority).tolist()
+    )
+
+
+def test_a_column_of_the_table_makes_subgroups(rows, tmp_path):
+    path = tmp_path / "any.csv"
+    rows.assign(device=rows["patient_id"] % 3).to_csv(path, index=False)
+    text = call("evaluate", path, "--subgroup", "device")
+    assert "By device, per patient" in text
+    text = call("evaluate", path, "--subgroup", "devise", code=1)
+    assert "`devise` (the nearest is `device`)" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="label"), "expected the column `label`"),
+        (lambda rows: rows.assign(probability=1.2), r"a number in \[0, 1\]"),
+        (lambda rows: rows.assign(label="maybe"), "0 .benign. or 1 .malignant."),
+        (lambda rows: rows.assign(patient_id=""), "`patient_id`: expected a value"),
+        (lambda rows: rows[:0], "one row a case. Received: no rows"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(rows, tmp_path, change, message):
+    path = tmp_path / "any.csv"
+    change(rows).to_csv(path, index=False)
+    with pytest.raises(UserError, match=message):
+        read_scored(path)
+
+
+def test_one_label_is_nothing_to_score(rows, tmp_path):
+    path = tmp_path / "any.csv"
+    rows[rows["label"] == 1].to_csv(path, index=False)
+    assert "expected benign and malignant cases. Received: 40 of label 1" in (
+        call("evaluate", path, code=1)
+    )
+
+
+def test_options_of_a_run_and_of_a_table_are_told_apart(rows, tmp_path):
+    path = tmp_path / "any.csv"
+    rows.to_csv(path, index=False)
+    text = call("evaluate", path, "--manifest", path, code=2)
+    assert "Expected no --manifest" in text
+    text = call("evaluate", tmp_path, "--threshold", "0.3", code=2)
+    assert "Expected --threshold and --output only of a CSV" in text
+    assert "no file at" in call("evaluate", tmp_path / "none.csv", code=1)
+    assert "Expected a run directory" in call("evaluate", tmp_path, code=1)
+
+
+def test_tables_are_compared_by_their_rows(rows, tmp_path):
+    other = rows.assign(probability=rows["probability"].to_numpy()[::-1].copy())
+    columns = ["label", "probability"]
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path, table in zip(paths, (rows, other), strict=True):
+        table[columns].to_csv(path, index=False)
+    call("compare", *paths, "--threshold", "0.5", "--output", tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    expected = delong_test(rows["label"], rows["probability"], other["probability"])
+    area = table[(table["figure"] == "roc_auc") & (table["unit"] == "image")].iloc[0]
+    assert area["p_value"] == pytest.approx(expected.p_value)
+    assert "sensitivity" in set(table["figure"])
