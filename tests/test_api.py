@@ -41,6 +41,17 @@ SIGNATURES = {
         "(auc_new, auc_standard, margin, *, correlation=0.5, prevalence=0.5, "
         "alpha=0.025, power=0.8)"
     ),
+    "sample_size_development": (
+        "(parameters, *, prevalence, auc=None, r_squared=None, shrinkage=0.9)"
+    ),
+    "sample_size_validation": (
+        "(*, prevalence, auc, logits=None, auc_width=0.1, slope_width=0.2, "
+        "ratio_width=0.2, level=0.95)"
+    ),
+    "sample_size_mrmc": (
+        "(difference, readers, components, pilot_cases, *, pilot_readers, "
+        "alpha=0.05, power=0.8)"
+    ),
     "choose_threshold": (
         "(labels, probabilities, method='youden', *, target=0.95, "
         "cost_ratio=5.0, prevalence=None)"
@@ -317,6 +328,9 @@ LEVELS = {
     "proportion_interval": lambda **o: ev.proportion_interval(1, 2, **o),
     "sample_size_proportion": lambda **o: ev.sample_size_proportion(0.9, 0.1, **o),
     "sample_size_auc": lambda **o: ev.sample_size_auc(0.9, 0.1, **o),
+    "sample_size_validation": lambda **o: ev.sample_size_validation(
+        prevalence=0.3, auc=0.8, **o
+    ),
     "subgroups": lambda **o: ev.subgroups(TABLE, "label", 0.5, **o),
     "compare_models": lambda **o: ev.compare_models({"a": TABLE, "b": TABLE}, **o),
     "reader_study": lambda **o: ev.reader_study(None, **o),  # refused before it is read

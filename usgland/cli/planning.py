@@ -56,6 +56,16 @@ AREA = options.Number(0.5, 1, max_open=True)
     help="Two-sided level of the tests; half of it with --margin.",
 )
 @click.option("--power", type=options.INSIDE, default=0.8, help="Wanted of the tests.")
+@click.option(
+    "--parameters",
+    type=click.IntRange(min=1),
+    help="Also to make a model of a form with so many parameters (Riley).",
+)
+@click.option(
+    "--validation",
+    is_flag=True,
+    help="Also to validate a model elsewhere: AUC, slope, observed over expected.",
+)
 def samplesize(
     sensitivity: float,
     specificity: float,
@@ -71,6 +81,8 @@ def samplesize(
     margin: float | None,
     alpha: float,
     power: float,
+    parameters: int | None,
+    validation: bool,
 ) -> None:
     """Say how many patients a study needs.
 
@@ -95,6 +107,8 @@ def samplesize(
         margin=margin,
         alpha=alpha,
         power=power,
+        parameters=parameters,
+        validation=validation,
     )
     show(sample_size_document(study), make_console())
 

@@ -15,6 +15,9 @@ Who was studied, and how many must be
     sample_size_auc_difference      to find two AUCs to differ
     sample_size_noninferiority      to show a sensitivity not lower by a margin
     sample_size_auc_noninferiority  to show an AUC not lower by a margin
+    sample_size_development         to make a model of a form (Riley)
+    sample_size_validation          to validate a model elsewhere (Riley)
+    sample_size_mrmc                to find two ways of reading to differ
 
 One model
     choose_threshold                where P(malignant) becomes a call, on validation

@@ -16,6 +16,9 @@ from .performance.smooth_calibration import smooth_calibration as smooth_calibra
 from .performance.subgroup_models import adjusted_difference as adjusted_difference
 from .performance.subgroup_models import subgroup_calibration as subgroup_calibration
 from .performance.subgroups import subgroups as subgroups
+from .planning.model_size import sample_size_development as sample_size_development
+from .planning.model_size import sample_size_mrmc as sample_size_mrmc
+from .planning.model_size import sample_size_validation as sample_size_validation
 from .planning.power import sample_size_auc_difference as sample_size_auc_difference
 from .planning.power import (
     sample_size_auc_noninferiority as sample_size_auc_noninferiority,

@@ -147,3 +147,12 @@ def test_options_that_are_no_numbers_are_refused_without_a_traceback(
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 2
     assert re.search("expected a finite number|is not in the range", done.stderr)
+
+
+def test_a_model_of_a_form_and_its_validation_are_asked_for():
+    study = Assumptions(auc=0.85, prevalence=0.4, parameters=30, validation=True)
+    made, shown = sample_size_rows(study)[-2:]
+    assert made["question"] == "a model of 30 parameters, AUC 0.85"
+    assert made["method"] == "Riley: optimism"
+    assert made["malignant"] + made["benign"] == made["patients"]
+    assert shown["method"] == "Riley: slope"

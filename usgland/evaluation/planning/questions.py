@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from usgland.errors import UserError
-from usgland.evaluation.planning import power, sample_size
+from usgland.evaluation.planning import model_size, power, sample_size
 from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
@@ -29,6 +29,8 @@ class Assumptions(NamedTuple):
     discordant: float | None = None
     correlation: float = 0.5  # of the two AUC, in [0, 1)
     margin: float | None = None  # of non-inferiority; None for tests of a difference
+    parameters: int | None = None  # of a model of a form to be made; None: none is
+    validation: bool = False  # whether a model is to be validated elsewhere
     alpha: float = 0.05  # of the tests: two-sided, half of it for non-inferiority
     power: float = 0.8  # in (alpha, 1)
 
@@ -77,6 +79,18 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
             rows.append(_compare_shares(study, name, share, other))
     if study.other_auc is not None:
         rows.append(_compare_areas(study, study.other_auc))
+    if study.parameters is not None:
+        made = model_size.sample_size_development(
+            study.parameters, prevalence=study.prevalence, auc=study.auc
+        )
+        question = f"a model of {study.parameters} parameters, AUC {study.auc:g}"
+        rows.append(_model(question, made))
+    if study.validation:
+        shown = model_size.sample_size_validation(
+            prevalence=study.prevalence, auc=study.auc, level=study.level
+        )
+        question = f"validation of a model with AUC {study.auc:g}"
+        rows.append(_model(question, shown))
     return rows
 
 
@@ -210,6 +224,18 @@ def _row(
     patients = sample_size.patients_for(malignant or 0, benign or 0, study.prevalence)
     counts = {"malignant": malignant, "benign": benign, "patients": patients}
     return {"question": question, "method": method, **counts}
+
+
+def _model(question: str, size: model_size.ModelSize) -> dict[str, Any]:
+    """With the criterion that asks for the most."""
+    most = max(size.criteria, key=lambda name: size.criteria[name])
+    counts = {"malignant": size.malignant, "benign": size.patients - size.malignant}
+    method = f"Riley: {most.replace('_', ' ')}"
+    return {
+        **{"question": question, "method": method},
+        **counts,
+        "patients": size.patients,
+    }
 
 
 def _both(question: str, method: str, size: sample_size.SampleSize) -> dict[str, Any]:
