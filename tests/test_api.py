@@ -136,6 +136,12 @@ SIGNATURES = {
     ),
     "cohen_kappa": "(calls_a, calls_b, *, patient_ids=None, level=0.95)",
     "fleiss_kappa": "(calls, *, patient_ids=None, level=0.95)",
+    "weighted_kappa": (
+        "(grades_a, grades_b, *, weights='quadratic', patient_ids=None, level=0.95)"
+    ),
+    "gwet_agreement": ("(grades, *, weights='identity', patient_ids=None, level=0.95)"),
+    "intraclass_correlation": "(scores, *, form='agreement', level=0.95)",
+    "reclassification": ("(labels, before, after, *, patient_ids=None, level=0.95)"),
     "mrmc": (
         "(labels, readings, *, measure='roc_auc', method=None, "
         "patient_ids=None, level=0.95)"
@@ -316,6 +322,9 @@ CALLS = {
     ),
     "cohen_kappa": lambda labels, **o: ev.cohen_kappa(labels, SCORES > 0.5, **o),
     "fleiss_kappa": lambda labels, **o: ev.fleiss_kappa([labels, labels[::-1]], **o),
+    "reclassification": lambda labels, **o: ev.reclassification(
+        labels, SCORES, OTHERS, **o
+    ),
     "mrmc": lambda labels, **o: ev.mrmc(
         labels, [[SCORES, OTHERS], [OTHERS, SCORES]], **o
     ),
@@ -324,6 +333,11 @@ LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 TABLE = pd.DataFrame({"patient_id": range(8), "label": LABELS, "probability": SCORES})
 LEVELS = {
     **{name: lambda name=name, **o: CALLS[name](LABELS, **o) for name in CALLS},
+    "weighted_kappa": lambda **o: ev.weighted_kappa([1, 2, 3], [1, 2, 2], **o),
+    "gwet_agreement": lambda **o: ev.gwet_agreement([[1, 2], [1, 1]], **o),
+    "intraclass_correlation": lambda **o: ev.intraclass_correlation(
+        [[1, 2, 3], [1, 2, 2]], **o
+    ),
     "random_effects": lambda **o: ev.random_effects([1.0, 2.0], [0.5, 0.5], **o),
     "proportion_interval": lambda **o: ev.proportion_interval(1, 2, **o),
     "sample_size_proportion": lambda **o: ev.sample_size_proportion(0.9, 0.1, **o),

@@ -56,6 +56,10 @@ Two models or more
 Readers
     cohen_kappa                     how two readers agree beyond chance
     fleiss_kappa                    how several readers do
+    weighted_kappa                  how two readers agree in grades
+    gwet_agreement                  AC1 and AC2 of several, not all reading all
+    intraclass_correlation          of scores
+    reclassification                NRI and IDI of help, with their caveat
     mrmc                            two modalities, several readers: Obuchowski-Rockette
     reader_study                    all of these, and against a model
 

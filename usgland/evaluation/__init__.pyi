@@ -35,6 +35,11 @@ from .statistics.auc_tests import delong_test as delong_test
 from .statistics.auc_tests import permutation_test as permutation_test
 from .statistics.auc_tests import unpaired_delong_test as unpaired_delong_test
 from .statistics.families import holm as holm
+from .statistics.graded_agreement import gwet_agreement as gwet_agreement
+from .statistics.graded_agreement import (
+    intraclass_correlation as intraclass_correlation,
+)
+from .statistics.graded_agreement import weighted_kappa as weighted_kappa
 from .statistics.intervals import auc_interval as auc_interval
 from .statistics.intervals import proportion_interval as proportion_interval
 from .statistics.measured_cases import bootstrap_interval as bootstrap_interval
@@ -44,6 +49,7 @@ from .statistics.paired_tests import net_benefit_test as net_benefit_test
 from .statistics.paired_tests import predictive_value_test as predictive_value_test
 from .statistics.random_effects import random_effects as random_effects
 from .statistics.reader_estimates import mrmc as mrmc
+from .statistics.reclassification import reclassification as reclassification
 from .statistics.roc_curves import roc_points as roc_points
 from .statistics.roc_regions import partial_auc as partial_auc
 from .statistics.roc_regions import sensitivity_at as sensitivity_at

@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, recall_score
 
+from usgland.config import EvaluationSettings
 from usgland.evaluation.readers.reader_study import reader_study
 from usgland.evaluation.readers.readings import read_readers
+from usgland.evaluation.readers.study import study_readers
+from usgland.evaluation.readers.study_tables import study_document
 from usgland.evaluation.statistics.mrmc import SCOPES
 from usgland.evaluation.statistics.share_tests import mcnemar_test
 
@@ -76,3 +79,24 @@ def test_a_model_of_other_cases_or_labels_is_named(readings, model):
         reader_study(readings, model.iloc[:-1])
     with pytest.raises(ValueError, match="labels that .* Received: another of 'P00'"):
         reader_study(readings, model.assign(label=[1, *model["label"][1:]]))
+
+
+def test_the_study_has_the_other_coefficients_and_what_help_reclassifies(readings):
+    study = study_readers(readings, None, EvaluationSettings(bootstrap_resamples=20))
+    (without, aided) = study["graded"]
+    assert (without["figure"], aided["condition"]) == ("AC1 of calls", "with")
+    calls = readings.calls["with"]
+    agreement = (calls[0] == calls[1]).mean()
+    share = calls.mean()
+    chance = 2 * share * (1 - share)
+    assert aided["value"] == pytest.approx((agreement - chance) / (1 - chance))
+    first = study["reclassified"][0]
+    change = [
+        recall_score(LABELS, readings.calls[c][0], pos_label=label)
+        for c in ("with", "without")
+        for label in (1, 0)
+    ]
+    assert first["nri"] == pytest.approx(sum(change[:2]) - sum(change[2:]))
+    text = study_document(study).markdown()
+    assert "Net reclassification, with against without clinical data" in text
+    assert "useless marker" in text

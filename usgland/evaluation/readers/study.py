@@ -16,7 +16,13 @@ from usgland.evaluation.readers.readings import Readings
 from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
 from usgland.evaluation.statistics.bootstrap import PatientDraws, draw_patients
 from usgland.evaluation.statistics.families import holm
+from usgland.evaluation.statistics.graded_agreement import (
+    gwet_agreement,
+    intraclass_correlation,
+    weighted_kappa,
+)
 from usgland.evaluation.statistics.measured_cases import MeasuredCases
+from usgland.evaluation.statistics.reclassification import reclassification
 from usgland.evaluation.statistics.scores import confusion
 from usgland.evaluation.statistics.share_tests import (
     SHARES,
@@ -26,6 +32,7 @@ from usgland.evaluation.statistics.share_tests import (
 )
 
 MODEL = "Model"
+GRADES = 10  # different ones, at most, for coefficients of grades
 # In the order in which tables show them; the balanced accuracy is what the paper's
 # "AUC" of a reader's single operating point is.
 MEASURES = (
@@ -54,8 +61,10 @@ def study_readers(
         synthetic, confidence_level, unit, n, n_benign, n_malignant, n_patients,
         readers, conditions, dropped; model (None, or unit, n, role, threshold,
         source); `tables`: condition -> one row a reader, then the model; `tests`;
-        `agreement`: condition -> pairs and all; `averages`: as `average_readers`
-        gives them.
+        `agreement`: condition -> pairs and all; `graded`: one dict a condition and
+        coefficient, of AC1 and of grades weighted kappa, AC2 and ICC; `reclassified`:
+        one dict a reader, where there are two conditions; `averages`: as
+        `average_readers` gives them.
     """
     cases = readings.cases
     unit = model_unit or readings.unit
@@ -79,6 +88,8 @@ def study_readers(
         "tables": _tables(readings, unit, against, settings),
         "tests": _tests(readings, unit, against, settings.confidence_level),
         "agreement": _agreement(readings, settings.confidence_level),
+        "graded": _graded(readings, settings.confidence_level),
+        "reclassified": _reclassified(readings, settings.confidence_level),
         "averages": average_readers(
             readings,
             against if unit == readings.unit else None,
@@ -227,6 +238,62 @@ def _agreement(readings: Readings, level: float) -> dict[str, Any]:
             every = fleiss_kappa(calls, patient_ids=ids, level=level)._asdict()
         agreement[condition] = {"pairs": pairs, "all": every}
     return agreement
+
+
+def _graded(readings: Readings, level: float) -> list[dict[str, Any]]:
+    """Coefficients beside kappa: of calls AC1, of grades those that know distance."""
+    names = readings.readers
+    rows: list[dict[str, Any]] = []
+    if len(names) < 2:
+        return rows
+    ids = readings.cases["patient_id"].astype(str).to_numpy()
+    options: dict[str, Any] = {"patient_ids": ids, "level": level}
+    for condition in readings.conditions:
+        parts = [
+            (
+                "all",
+                "AC1 of calls",
+                gwet_agreement(readings.calls[condition], **options),
+            )
+        ]
+        if readings.scores is not None:
+            grades = readings.scores[condition]
+            few = len(np.unique(grades)) <= GRADES
+            for a, b in itertools.combinations(range(len(names)), 2) if few else ():
+                who = f"{names[a]} and {names[b]}"
+                kappa = weighted_kappa(grades[a], grades[b], **options)
+                parts.append((who, "weighted kappa", kappa))
+            if few:
+                ac2 = gwet_agreement(grades, weights="quadratic", **options)
+                parts.append(("all", "AC2 of grades", ac2))
+            parts.append(("all", "ICC", intraclass_correlation(grades, level=level)))
+        rows += [
+            {"condition": condition, "readers": who, "figure": figure, **x._asdict()}
+            for who, figure, x in parts
+        ]
+    return rows
+
+
+def _reclassified(readings: Readings, level: float) -> list[dict[str, Any]]:
+    """Each reader's net reclassification by clinical data."""
+    if len(readings.conditions) < 2:
+        return []
+    labels = readings.cases["label"].to_numpy()
+    if len(np.unique(labels)) < 2:
+        return []
+    ids = readings.cases["patient_id"].to_numpy()
+    calls = zip(
+        readings.readers, readings.calls["without"], readings.calls["with"], strict=True
+    )
+    return [
+        {
+            "reader": name,
+            **reclassification(
+                labels, before, after, patient_ids=ids, level=level
+            )._asdict(),
+        }
+        for name, before, after in calls
+    ]
 
 
 def agreements(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

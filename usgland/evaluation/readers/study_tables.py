@@ -26,6 +26,11 @@ def study_document(study: dict[str, Any]) -> Document:
     tables += [_tests(study, question) for question in questions]
     if len(study["readers"]) > 1:
         tables.append(_agreement(study))
+    # Of a file that an earlier version wrote, there may be neither.
+    if study.get("graded"):
+        tables.append(_graded(study["graded"]))
+    if study.get("reclassified"):
+        tables.append(_reclassified(study["reclassified"]))
     tables += [_average(measure, part) for measure, part in study["averages"].items()]
     shared = {key: study[key] for key in ("synthetic", "confidence_level")}
     return Document(
@@ -91,6 +96,39 @@ def _table(
     """A table of cells that stand at the left: most of them are words."""
     sections = (rows(lines),)
     return Table(tuple(heads), sections, title, tuple(notes), "l" * len(heads))
+
+
+def _graded(parts: list[dict[str, Any]]) -> Table:
+    lines = [
+        [
+            part["condition"],
+            part["readers"],
+            part["figure"],
+            text.format_interval(part["value"], part["low"], part["high"]),
+        ]
+        for part in parts
+    ]
+    notes = [
+        "AC1 does not fall where one call is rare, as kappa does. Of grades: quadratic "
+        "weights; ICC(2,1), absolute agreement of single readers."
+    ]
+    heads = ["", "readers", "coefficient", "value"]
+    return _table("Agreement of calls and grades", heads, lines, notes)
+
+
+def _reclassified(parts: list[dict[str, Any]]) -> Table:
+    lines = [
+        [
+            part["reader"],
+            text.format_interval(part["nri"], part["low"], part["high"], signed=True),
+            format_number(part["malignant"], signed=True),
+            format_number(part["benign"], signed=True),
+        ]
+        for part in parts
+    ]
+    heads = ["", "NRI of calls", "malignant", "benign"]
+    title = "Net reclassification, with against without clinical data"
+    return _table(title, heads, lines, [f"{parts[0]['caveat']}."])
 
 
 def _measures(study: dict[str, Any], condition: str) -> Table:
