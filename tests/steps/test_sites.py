@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.commands import call, read_csv, refusal, write_csv
+from usgland.serving.interface.versions import MODEL_SHEET
 
 pytestmark = [pytest.mark.usefixtures("tiny_network"), pytest.mark.slow]
 SETTINGS = """
@@ -118,3 +119,58 @@ def test_a_column_that_makes_no_sites_is_one_line_before_anything_is_trained(opt
     line = refusal("cv", "--by", "Hospital", *options)
     assert "split.by: expected the column `Hospital`" in line
     assert not list(options[-1].glob("*hospital*"))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(manifest, tmp_path_factory):
+    """The same images mirrored, which no fold knows, without the normal ones."""
+    folder = tmp_path_factory.mktemp("clinic")
+    rows = [row for row in read_csv(manifest) if row["label"] != "normal"]
+    for row in rows:
+        with Image.open(manifest.parent / row["image"]) as image:
+            mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mirrored.save(folder / row["image"])
+        row["patient_id"] += "new"
+    return write_csv(folder / "manifest.csv", rows)
+
+
+def logits(path, column="model_logit"):
+    return np.array([float(row[column]) for row in read_csv(path)])
+
+
+def test_all_folds_together_say_the_mean_of_what_each_says(run, elsewhere, tmp_path):
+    shown = call("predict", run, "--manifest", elsewhere)
+    together = run / "together"
+    assert "on 24 out-of-fold predictions" in shown
+    name = f"predictions-{elsewhere.parent.name}.csv"
+    each = []
+    for fold in range(len(SITES)):
+        output = tmp_path / f"{fold}.csv"
+        model = run / "folds" / str(fold)
+        call("predict", model, "--manifest", elsewhere, "--output", output)
+        each.append(logits(output))
+    received = logits(together / name)
+    np.testing.assert_allclose(received, np.mean(each, axis=0), atol=1e-5)
+    calibration = pd.read_json(together / "calibration.json", typ="series")
+    assert calibration["n_images"] == 24 and calibration["method"] == "temperature"
+    expected = calibration["slope"] * received
+    np.testing.assert_allclose(logits(together / name, "logit"), expected, atol=1e-6)
+    # It is made once.
+    again = call("predict", run, "--manifest", elsewhere, "--overwrite")
+    assert "mean of their logits" in shown and "mean of their logits" not in again
+
+
+def test_all_folds_together_are_scored_where_none_has_learned(run, elsewhere, manifest):
+    call("evaluate", run, "--manifest", elsewhere)
+    [metrics] = (run / "together").glob("metrics-*.json")
+    assert pd.read_json(metrics, typ="series")["image"]["n"] == 24
+    line = refusal("evaluate", run, "--manifest", manifest, "--overwrite")
+    assert "together has not learned from. Received 24 that are in" in line
+
+
+def test_all_folds_together_are_exported_as_one_model(run, tmp_path):
+    call("export", run, "--models-dir", tmp_path)
+    version = tmp_path / "sites" / "1"
+    assert (version / "saved_model.pb").exists()
+    sheet = pd.read_json(version / MODEL_SHEET, typ="series")
+    assert sheet["trained_on"]["images"] == {"train": 16, "val": 8, "test": 0}

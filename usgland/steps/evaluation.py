@@ -38,6 +38,7 @@ from usgland.steps.companions import (
     measure_importance,
     write_logistic,
 )
+from usgland.steps.ensemble import one_model
 from usgland.steps.evaluation_files import (
     curve_stem,
     evaluation_documents,
@@ -82,6 +83,8 @@ def evaluate(
         docx: Whether they are written as Word files, too.
     """
     runs.find_run(run, runs.THRESHOLD)
+    if manifest is not None:
+        run = one_model(run, console)
     config = load_config(run / runs.CONFIG)
     cuts = parse_subgroups(subgroups)
     path = runs.predictions_path(run, manifest)

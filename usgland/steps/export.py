@@ -18,6 +18,7 @@ from usgland.models.clinical import form_values
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.export.saved_model import export_model
+from usgland.steps.ensemble import one_model
 from usgland.steps.models import load_model
 
 PARITY_IMAGES = 20  # that an export must agree on before it is published
@@ -35,6 +36,7 @@ class Source(NamedTuple):
 
 def read_source(run: Path) -> Source:
     """Reads what every kind of export needs of a run."""
+    run = one_model(run, Console(quiet=True))
     config = load_config(runs.find_run(run, runs.MODEL, runs.THRESHOLD) / runs.CONFIG)
     model = load_model(run)
     rows = run_rows(run, config, Console(quiet=True))

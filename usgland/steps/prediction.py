@@ -12,6 +12,7 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.files import check_unwritten, write_whole
+from usgland.steps.ensemble import one_model
 from usgland.steps.models import config_of_model, load_model
 from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows
@@ -39,6 +40,8 @@ def predict(
         checked: What `manifest_rows`, or `other_rows` of a `manifest`, gave this
             command earlier; None: they are asked.
     """
+    if manifest is not None:
+        run = one_model(run, console)
     config = config_of_model(run)
     if without is not None and config.model.inputs != "both":
         raise UserError(
