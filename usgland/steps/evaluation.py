@@ -38,13 +38,13 @@ from usgland.steps.companions import (
     measure_importance,
     write_logistic,
 )
-from usgland.steps.ensemble import one_model
 from usgland.steps.evaluation_files import (
     curve_stem,
     evaluation_documents,
     evaluation_plots,
     subgroup_stem,
 )
+from usgland.steps.joined_folds import one_model
 from usgland.steps.prediction import predict
 from usgland.steps.sites import compare_sites, show_local_calibration
 from usgland.table_files import with_points

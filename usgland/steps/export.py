@@ -18,7 +18,7 @@ from usgland.models.clinical import form_values
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.export.saved_model import export_model
-from usgland.steps.ensemble import one_model
+from usgland.steps.joined_folds import one_model
 from usgland.steps.models import load_model
 
 PARITY_IMAGES = 20  # that an export must agree on before it is published

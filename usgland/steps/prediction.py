@@ -12,7 +12,7 @@ from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import apply_calibration, read_calibration
 from usgland.evaluation.cases.predictions import patient_predictions
 from usgland.files import check_unwritten, write_whole
-from usgland.steps.ensemble import one_model
+from usgland.steps.joined_folds import one_model
 from usgland.steps.models import config_of_model, load_model
 from usgland.training.parts import describe_forms
 from usgland.training.predict import predict_rows

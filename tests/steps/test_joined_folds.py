@@ -5,8 +5,8 @@ from rich.console import Console
 from usgland.config import dump_config, load_config
 from usgland.errors import UserError
 from usgland.models.preprocessing import Preprocessing
-from usgland.steps import ensemble
-from usgland.steps.ensemble import join_folds, one_model
+from usgland.steps import joined_folds
+from usgland.steps.joined_folds import join_folds, one_model
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run(tmp_path, monkeypatch):
         (tmp_path / "folds" / fold).mkdir(parents=True)
     (tmp_path / "config.yaml").write_text(dump_config(load_config(None)))
     (tmp_path / "predictions.csv").touch()
-    monkeypatch.setattr(ensemble, "load_model", lambda path: MODELS[path.name])
+    monkeypatch.setattr(joined_folds, "load_model", lambda path: MODELS[path.name])
     return tmp_path
 
 

@@ -23,7 +23,7 @@ from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import choose_points, write_thresholds
 from usgland.files import read_json, write_json, write_whole
 from usgland.models.classifier import PREPROCESSING
-from usgland.models.ensemble import join_models
+from usgland.models.joined_models import join_models
 from usgland.steps.models import load_model
 from usgland.table_files import read_table
 from usgland.training.fit import prepare_run

@@ -11,7 +11,7 @@ from usgland.models.classifier import (
     pixels_to_logit,
     pooled_to_logit,
 )
-from usgland.models.ensemble import join_models
+from usgland.models.joined_models import join_models
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
