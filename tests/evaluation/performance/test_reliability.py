@@ -18,7 +18,10 @@ from usgland.evaluation.performance.reliability import (
     expected_calibration_error,
     reliability_curve,
 )
-from usgland.evaluation.statistics.recalibration import recalibration
+from usgland.evaluation.statistics.recalibration import (
+    recalibration,
+    recalibration_without,
+)
 
 SETTINGS = EvaluationSettings(bootstrap_resamples=60, seed=2)
 
@@ -284,3 +287,14 @@ def test_tied_probabilities_share_a_bin_with_no_other():
     assert expected_calibration_error(opposed, probabilities) == pytest.approx(
         0.6 * 0.2 + 0.4 * 0.15
     )
+
+
+def test_fits_without_a_group_are_a_step_from_that_of_all():
+    rows = drawn(2, n=3000)
+    labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
+    group = np.arange(3000) % 100
+    kept = (np.arange(100)[:, None] != group).astype("float64")
+    exact = np.stack(recalibration(labels, logits, kept))
+    nearly = recalibration_without(labels, logits, group)
+    spread = exact.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(nearly / spread, exact / spread, atol=0.02)

@@ -1,6 +1,7 @@
 """Which interval a measure gets, and what it covers."""
 
 import runpy
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from usgland.evaluation.statistics.measured_cases import (
     bootstrap_interval,
     measures,
 )
+from usgland.evaluation.statistics.roc_curves import roc_band
 from usgland.evaluation.statistics.scores import MEASURES, score
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -255,7 +257,7 @@ def test_many_patients_are_left_out_in_groups_with_nearly_the_same_interval():
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
     assert "over 2000 groups of patients" in found.method
     many = draw_patients(np.arange(200_000))
-    assert many.groups == 200  # groups times cases stay bounded
+    assert many.groups == 100  # groups times cases stay bounded
 
 
 @pytest.mark.slow
@@ -274,3 +276,15 @@ def test_intervals_cover_what_the_page_of_decisions_says():
     assert 0.93 <= coverage["cover_share"](20, 5, 0.9, 2000) <= 0.97
     rest = coverage["cover_rest"](41, 0.5, 5, 0.90, 200)["jackknife"]
     assert {name for name, (share, _) in rest.items() if share < 0.91} == set()
+
+
+def test_memory_does_not_grow_with_patients_times_resamples():
+    # 20,000 patients and 2,000 resamples were 320 MB of weights, several times over.
+    labels, probabilities, ids = draw_scores(patients=20_000)
+    tracemalloc.start()
+    found = measures(labels, probabilities, 0.5, patient_ids=ids, names=("brier", "f1"))
+    roc_band(labels, probabilities, ids, resamples=2000, level=0.95, seed=0)
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    assert peak < 150
+    assert found.loc["f1", "method"].startswith("jackknife over 500 groups of patients")

@@ -117,10 +117,14 @@ def _net_benefit(
     `patient` is whose each case is, `drawn` how often each patient is, `(resamples,
     patients)`.
     """
-    # From 0 on, all are called: this counts the cases.
-    called = probabilities[:, None] >= np.r_[0.0, thresholds]
-    counts = np.zeros((drawn.shape[1], 2, len(thresholds) + 1))
-    np.add.at(counts, (patient, labels), called)
+    # How many of the thresholds, in their order, each case reaches; all reach 0.
+    order = np.argsort(thresholds, kind="stable")
+    reached = np.searchsorted(thresholds[order], probabilities, side="right")
+    shape = drawn.shape[1], 2, len(thresholds) + 1
+    place = np.ravel_multi_index((patient, labels, reached), shape)
+    exactly = np.bincount(place, minlength=np.prod(shape)).reshape(shape)
+    counts = np.cumsum(exactly[..., ::-1], axis=-1)[..., ::-1].astype("float64")
+    counts[..., 1:] = counts[..., 1:][..., np.argsort(order, kind="stable")]
     benign, false = np.split(drawn @ counts[:, 0], [1], axis=1)
     malignant, true = np.split(drawn @ counts[:, 1], [1], axis=1)
     weight = thresholds / (1 - thresholds)

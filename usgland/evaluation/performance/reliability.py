@@ -22,13 +22,18 @@ from usgland.evaluation.statistics.bootstrap import (
 from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.evaluation.statistics.measured_cases import Measure
 from usgland.evaluation.statistics.readable import readable
-from usgland.evaluation.statistics.recalibration import recalibration
+from usgland.evaluation.statistics.recalibration import (
+    recalibration,
+    recalibration_without,
+)
 from usgland.evaluation.statistics.scores import check_between_0_and_1, checked_cases
 
 BINS = 10  # at most
 CASES_A_BIN = 10  # at least, of equal-count bins; of fewer, a share says little
-SIMULATIONS = 1000
+SIMULATIONS, FEWEST_SIMULATIONS = 1000, 50
+DRAWN_LABELS, DRAWN_AT_ONCE = 5_000_000, 1_000_000  # of the simulations
 ARRAYS = 4  # of the size of the weights that `recalibration` holds at a time
+MANY = 5000  # cases, of which each fit without a patient is a step from that of all
 SEPARATED = "the logits separate the labels, so the slope has no bound"
 
 
@@ -226,13 +231,16 @@ def _recalibration(unit: Unit, level: float) -> dict[str, Measure]:
     labels, draws = unit.rows["label"].to_numpy(), unit.draws
     logits = unit.rows["logit"].to_numpy("float64")
     values = recalibration(labels, logits, np.ones((1, len(labels))))
-    chunks = [
-        recalibration(labels, logits, kept[:, draws.group])
-        for kept in draws.all_but_one(ARRAYS)
-    ]
+    if len(labels) > MANY and np.isfinite(values).all():
+        left_out = recalibration_without(labels, logits, draws.group)
+    else:
+        chunks = [
+            recalibration(labels, logits, kept[:, draws.group])
+            for kept in draws.all_but_one(ARRAYS)
+        ]
+        left_out = np.concatenate(chunks, axis=1)
     measures = {}
     names = ("slope", "intercept_in_the_large")
-    left_out = np.concatenate(chunks, axis=1)
     for name, (value,), without in zip(names, values, left_out, strict=True):
         if np.isnan(value):
             interval = no_interval("undefined")
@@ -272,8 +280,20 @@ def _error(
     No interval: the error of a resample is on average above that of the sample, so
     the percentile interval may not even hold the value.
     """
-    uniform = np.random.default_rng(seed).uniform(size=(SIMULATIONS, len(labels)))
-    ideal = _errors(uniform < probabilities, probabilities, edges)
+    random, cases = np.random.default_rng(seed), len(labels)
+    simulations = int(np.clip(DRAWN_LABELS // cases, FEWEST_SIMULATIONS, SIMULATIONS))
+    step = max(1, DRAWN_AT_ONCE // cases)
+    ideal = np.concatenate(
+        [
+            _errors(
+                random.uniform(size=(min(step, simulations - start), cases))
+                < probabilities,
+                probabilities,
+                edges,
+            )
+            for start in range(0, simulations, step)
+        ]
+    )
     return {
         "value": expected_calibration_error(labels, probabilities, edges),
         "bins": len(np.unique(_bins(probabilities, edges))),

@@ -123,13 +123,17 @@ def read_readers(
             f"{path}: expected benign and malignant cases that every reader has read. "
             f"Received: {len(kept)} such cases, {len(dropped)} dropped"
         )
-    wide = rows.pivot(index=["condition", "reader"], columns="case")
     readers = sorted(set(rows["reader"]))
+    of_reader = pd.Index(readers).get_indexer(rows["reader"])
+    of_case = pd.Index(kept["case"]).get_indexer(rows["case"])  # -1: dropped
 
     def crossed(column: str, kind: str) -> dict[str, np.ndarray]:
         """Condition -> `(readers, cases)`."""
-        table = wide[column][kept["case"]]
-        return {key: table.loc[key].loc[readers].to_numpy(kind) for key in conditions}
+        tables = {key: np.zeros((len(readers), len(kept)), kind) for key in conditions}
+        for key, table in tables.items():
+            own = (rows["condition"] == key).to_numpy() & (of_case >= 0)
+            table[of_reader[own], of_case[own]] = rows.loc[own, column].to_numpy(kind)
+        return tables
 
     return Readings(
         name.removesuffix("_id"),

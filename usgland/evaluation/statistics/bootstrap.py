@@ -30,7 +30,7 @@ CHUNK = 1_000_000
 ROUNDING = 1e-12  # resamples that differ by less have one value
 # Groups of patients: so many at most, or so few that groups times cases stay below
 # `WEIGHTS`; their number is that of the degrees of freedom, so never few.
-GROUPS, FEWEST_GROUPS, WEIGHTS = 2000, 200, 20_000_000
+GROUPS, FEWEST_GROUPS, WEIGHTS = 2000, 100, 10_000_000
 
 
 class Scale(NamedTuple):
@@ -202,7 +202,7 @@ def bootstrap_measures(
         measures = measures_of_counts(chunk @ counts)
         if ranked:
             weights = chunk[:, draws.group]
-            measures |= measures_of_probabilities(labels, probabilities, weights)
+            measures |= measures_of_probabilities(labels, probabilities, weights, names)
         for name in names:
             parts[name].append(measures[name])
     return {name: np.concatenate(part) for name, part in parts.items()}

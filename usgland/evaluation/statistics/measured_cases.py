@@ -249,7 +249,10 @@ class MeasuredCases:
 
     def _of_sets(self, sets: Iterator[NDArray] | None = None) -> dict[str, NDArray]:
         cases = self.labels, self.probabilities, self.threshold
-        return bootstrap_measures(*cases, self.draws, self._all_names, sets=sets)
+        # The AUC's interval is in closed form, unless it alone is resampled.
+        closed = {"roc_auc"} if tuple(self.names) != ("roc_auc",) else set()
+        names = [name for name in self._all_names if name not in closed]
+        return bootstrap_measures(*cases, self.draws, names, sets=sets)
 
 
 def measures(
@@ -294,8 +297,7 @@ def measures(
         Intervals: of shares as `proportion_interval`, where patients have several cases
         of their effective number (Korn and Graubard, 1998); of the AUC as
         `auc_interval`; of likelihood ratios of independent cases [Simel et al.,
-        1991](https://doi.org/10.1016/0895-4356(91)90128-V); of all others as
-        `bootstrap`, the jackknife on the scale of the logit, log or atanh.
+        1991](https://doi.org/10.1016/0895-4356(91)90128-V); of all others `bootstrap`.
 
     Example:
         17 of 20 malignant and 19 of 21 benign cases are called right.

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from usgland.evaluation.statistics.bootstrap import resample_patients
+from usgland.evaluation.statistics.bootstrap import draw_patients
 from usgland.evaluation.statistics.readable import readable
 from usgland.evaluation.statistics.scores import checked_cases, checked_scores
 
 BAND_POINTS = 101
+MOST_CUTS = 1000  # of the curves that make a band
+CHUNK = 200  # curves at a time
 
 
 class RocPoints(NamedTuple):
@@ -91,19 +93,30 @@ def roc_band(
         et al., 2005](https://doi.org/10.1145/1102351.1102419).
     """
     labels, probabilities = checked_cases(labels, probabilities)
-    ids, patient = np.unique(np.asarray(patient_ids), return_inverse=True)
-    drawn = resample_patients(len(ids), resamples, seed)[:, patient]
-    order = np.argsort(-probabilities, kind="stable")
-    last = np.r_[np.diff(probabilities[order]) != 0, True]  # of equal probabilities
-    weights, malignant = drawn[:, order], labels[order] == 1
-    true = np.cumsum(weights * malignant, axis=1)[:, last]
-    false = np.cumsum(weights * ~malignant, axis=1)[:, last]
-    whole = (true[:, -1] > 0) & (false[:, -1] > 0)
+    draws = draw_patients(patient_ids, resamples=resamples, seed=seed)
+    # Columns from the highest probability down; of very many only some, evenly.
+    cuts = np.unique(probabilities)
+    if len(cuts) > MOST_CUTS:
+        cuts = np.unique(np.quantile(cuts, np.linspace(0, 1, MOST_CUTS + 1)[1:]))
+    column = len(cuts) - 1 - np.searchsorted(cuts, probabilities)
+    cells = len(cuts) * draws.groups
+    benign, malignant = (
+        np.bincount(place[labels == label], minlength=cells).reshape(-1, len(cuts))
+        for place in [draws.group * len(cuts) + column]
+        for label in (0, 1)
+    )
     rates = np.linspace(0, 1, BAND_POINTS)
-    curves = [
-        np.interp(rates, np.r_[0, f / f[-1]], np.r_[0, t / t[-1]])
-        for f, t in zip(false[whole], true[whole], strict=True)
-    ]
+    curves = []
+    for drawn in np.array_split(draws.counts, max(1, resamples // CHUNK)):
+        false, true = (
+            np.cumsum(drawn @ of.astype("float64"), axis=1)
+            for of in (benign, malignant)
+        )
+        whole = (true[:, -1] > 0) & (false[:, -1] > 0)
+        curves += [
+            np.interp(rates, np.r_[0, f / f[-1]], np.r_[0, t / t[-1]])
+            for f, t in zip(false[whole], true[whole], strict=True)
+        ]
     if not curves:
         empty = np.full(BAND_POINTS, np.nan)
         return rates, empty, empty

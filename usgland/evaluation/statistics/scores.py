@@ -166,7 +166,10 @@ def predictive_values(
 
 
 def measures_of_probabilities(
-    labels: NDArray, probabilities: NDArray, weights: NDArray
+    labels: NDArray,
+    probabilities: NDArray,
+    weights: NDArray,
+    names: Sequence[str] = OF_PROBABILITIES,
 ) -> dict[str, NDArray[np.float64]]:
     """The measures of `OF_PROBABILITIES`, for many weightings of the same cases.
 
@@ -174,6 +177,7 @@ def measures_of_probabilities(
         labels: `(cases,)`.
         probabilities: `(cases,)`.
         weights: `(sets, cases)`: how often each case stands in each set.
+        names: Those wanted; others are left out.
 
     Returns:
         Name -> `(sets,)`; NaN where a set lacks a label that the measure needs.
@@ -182,19 +186,25 @@ def measures_of_probabilities(
         Average precision as in scikit-learn: precision at each threshold, weighted by
         the recall it adds; no interpolation.
     """
+    measures = {}
+    if "brier" in names:
+        error = (probabilities - labels) ** 2
+        measures["brier"] = weights @ error / weights.sum(axis=1)
+    if not {"roc_auc", "average_precision"} & set(names):
+        return measures
     benign, malignant = _sums_by_threshold(labels, probabilities, weights)
-    error = (probabilities - labels) ** 2
-    # From the highest threshold down.
-    reached = np.cumsum(malignant[:, ::-1], axis=1)
-    called = reached + np.cumsum(benign[:, ::-1], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(called > 0, reached / called, 0.0)
-        gained = (malignant[:, ::-1] * precision).sum(axis=1)
-        return {
-            "roc_auc": _areas(benign, malignant),
-            "average_precision": gained / malignant.sum(axis=1),
-            "brier": weights @ error / weights.sum(axis=1),
-        }
+    if "roc_auc" in names:
+        measures["roc_auc"] = _areas(benign, malignant)
+    if "average_precision" in names:
+        # From the highest threshold down.
+        reached = np.cumsum(malignant[:, ::-1], axis=1)
+        called = np.cumsum(benign[:, ::-1], axis=1)
+        called += reached
+        np.divide(reached, called, out=called, where=called > 0)
+        called *= malignant[:, ::-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            measures["average_precision"] = called.sum(axis=1) / reached[:, -1]
+    return measures
 
 
 def weighted_auc(
@@ -215,11 +225,13 @@ def _sums_by_threshold(
     malignant = labels[order] == 1
     ordered = probabilities[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    weights = weights[:, order]
-    return (
-        np.add.reduceat(weights * ~malignant, starts, axis=1),
-        np.add.reduceat(weights * malignant, starts, axis=1),
-    )
+    weights = np.asarray(weights[:, order], "float64")
+    both = weights if len(starts) == len(order) else None
+    of_malignant = weights * malignant
+    if both is None:
+        both = np.add.reduceat(weights, starts, axis=1)
+        of_malignant = np.add.reduceat(of_malignant, starts, axis=1)
+    return both - of_malignant, of_malignant
 
 
 def _areas(benign: NDArray, malignant: NDArray) -> NDArray[np.float64]:
