@@ -49,8 +49,8 @@ def test_patients_are_drawn_once_a_unit_whatever_is_computed_of_them(
 
 def test_an_evaluation_draws_patients_once_a_unit(run, draws):
     evaluate_run(run, prevalences=(0.1,))
-    # The band of the ROC plot has its own draw, of another number of resamples.
-    assert draws == [20, 20]
+    # Of net benefit; the band of the ROC plot has its own, of another number.
+    assert draws == [20] * 3
 
 
 def test_further_points_leave_out_what_does_not_depend_on_them(
@@ -60,7 +60,7 @@ def test_further_points_leave_out_what_does_not_depend_on_them(
     resampled = measured_cases.bootstrap_measures
 
     def counted(*arguments, **options):
-        asked.append("roc_auc" in arguments[-1])
+        asked.append("average_precision" in arguments[-1])
         return resampled(*arguments, **options)
 
     monkeypatch.setattr(measured_cases, "bootstrap_measures", counted)
@@ -68,5 +68,5 @@ def test_further_points_leave_out_what_does_not_depend_on_them(
     metrics = metrics_of(rows, POINTS, settings, synthetic=True)
     assert sum(asked) == 2  # of the images and of the patients, at the main point
     for point in metrics["points"]:
-        assert "roc_auc" not in point["patient"]["figures"]
+        assert "average_precision" not in point["patient"]["figures"]
         assert np.isfinite(point["patient"]["figures"]["f1"]["low"])
