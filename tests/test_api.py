@@ -132,7 +132,8 @@ SIGNATURES = {
     "holm": "(p_values)",
     "compare_models": (
         "(predictions, thresholds=None, *, unit='patient', reference=None, "
-        "paired=True, test='delong', margin=None, level=0.95, seed=0)"
+        "paired=True, test='delong', margin=None, level=0.95, seed=0, also=(), "
+        "acting_from=None)"
     ),
     "cohen_kappa": "(calls_a, calls_b, *, patient_ids=None, level=0.95)",
     "fleiss_kappa": "(calls, *, patient_ids=None, level=0.95)",

@@ -35,7 +35,19 @@ from usgland.startup import computing, load_steps, make_console
 @click.option(
     "--margin",
     type=options.INSIDE,
-    help="Also test that the first of a pair is not worse by this, in every measure.",
+    help="Also test that the first of a pair is not worse by this, and that the two "
+    "differ by less, in AUC and shares.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["ppv", "npv", "average_precision"]),
+    help="A further measure of the same cases. Repeatable.",
+)
+@click.option(
+    "--acting-from",
+    type=options.INSIDE,
+    help="Also the net benefit of acting from this P(malignant) on.",
 )
 @click.option(
     "--threshold",
@@ -58,6 +70,8 @@ def compare(
     unpaired: bool,
     test: str,
     margin: float | None,
+    also: tuple[str, ...],
+    acting_from: float | None,
     threshold: float | None,
     level: float | None,
     seed: int,
@@ -75,6 +89,12 @@ def compare(
     from usgland.evaluation.shown.names import UNITS
     from usgland.steps.comparison import compare_files
 
+    further = (*dict.fromkeys(also), *(("net_benefit",) if acting_from else ()))
+    if further and unpaired:
+        raise click.UsageError(
+            "Expected no --also or --acting-from with --unpaired: their tests are of "
+            "the same cases."
+        )
     choices = Choices(
         units=UNITS if unit == "both" else (unit,),
         reference=reference,
@@ -82,6 +102,8 @@ def compare(
         test=test,
         margin=margin,
         seed=seed,
+        also=further,
+        acting_from=acting_from,
     )
     written = compare_files(
         models,

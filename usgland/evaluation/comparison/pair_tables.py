@@ -79,6 +79,7 @@ def _notes(pair: list[dict[str, Any]]) -> list[str]:
             measures = [NAMES[row["figure"]] for row in pair if row[key] == said]
             notes.append(f"{', '.join(measures)}: {said}.")
     notes += [_margin_note(row) for row in pair if row["non_inferiority"]]
+    notes += [_equivalence_note(row) for row in pair if row.get("equivalence")]
     return [*notes, *(_folds_note(row["folds"]) for row in pair if row.get("folds"))]
 
 
@@ -94,6 +95,17 @@ def _margin_note(row: dict[str, Any]) -> str:
         f"{start}{'shown' if judged['shown'] else 'not shown'} (one-sided P "
         f"{text.format_p(judged['p_value'])}, lower bound "
         f"{text.format_number(judged['low'], signed=True)})."
+    )
+
+
+def _equivalence_note(row: dict[str, Any]) -> str:
+    judged = row["equivalence"]
+    start = f"Equivalence within {judged['margin']:g} in {NAMES[row['figure']]}: "
+    if judged["shown"] is None:
+        return f"{start}cannot be said, there is no interval."
+    return (
+        f"{start}{'shown' if judged['shown'] else 'not shown'} (two one-sided tests, "
+        f"P {text.format_p(judged['p_value'])})."
     )
 
 

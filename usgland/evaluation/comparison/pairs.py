@@ -20,9 +20,16 @@ from usgland.evaluation.comparison.alignment import align_cases, cases_of_models
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.statistics import auc_tests, share_tests
 from usgland.evaluation.statistics.families import corrected_resampled_test, holm
+from usgland.evaluation.statistics.intervals import CALLED
+from usgland.evaluation.statistics.paired_tests import (
+    average_precision_test,
+    net_benefit_test,
+    predictive_value_test,
+)
 from usgland.evaluation.statistics.scores import roc_auc
 
 TESTS = ("delong", "permutation")
+FURTHER = ("ppv", "npv", "average_precision", "net_benefit")
 RESULT = ("difference", "low", "high", "p_value", "method", "reason")  # of every test
 # Of the table that `compare_models` gives.
 COLUMNS = ["a", "b", "measure", "value_a", "value_b", *RESULT]
@@ -37,8 +44,10 @@ class Choices(NamedTuple):
         reference: Compare each model with this one alone; None: every pair.
         paired: Whether the models are compared on the same cases.
         test: `"delong"` or `"permutation"`, of the AUC.
-        margin: Of non-inferiority of the first of a pair, in every measure; None: not
-            asked.
+        margin: Of non-inferiority of the first of a pair, and of equivalence, in AUC
+            and shares; None: not asked.
+        also: Further measures of paired cases, of `FURTHER`.
+        acting_from: P(malignant) from which somebody would act, for the net benefit.
         level: Of intervals, in (0, 1).
         seed: Of drawn permutations.
     """
@@ -50,6 +59,8 @@ class Choices(NamedTuple):
     margin: float | None = None
     level: float = 0.95
     seed: int = 0
+    also: Sequence[str] = ()
+    acting_from: float | None = None
 
 
 def compare_models(
@@ -63,6 +74,8 @@ def compare_models(
     margin: float | None = None,
     level: float = 0.95,
     seed: int = 0,
+    also: Sequence[str] = (),
+    acting_from: float | None = None,
 ) -> pd.DataFrame:
     """Compares models by AUC, sensitivity, specificity and accuracy.
 
@@ -77,14 +90,19 @@ def compare_models(
         paired: Whether the models are compared on the same cases, which are matched
             by their names.
         test: `"delong"` or `"permutation"`, of the AUC.
-        margin: Of non-inferiority of a to b, in every measure; None: not asked.
+        margin: Of non-inferiority of a to b, and of equivalence, in AUC and shares;
+            None: not asked.
         level: Confidence level in (0, 1).
         seed: Of drawn permutations.
+        also: Further measures of paired cases: `"ppv"`, `"npv"` (with thresholds),
+            `"average_precision"` and `"net_benefit"`.
+        acting_from: P(malignant) from which somebody would act, for the net benefit.
 
     Returns:
         One row a pair and measure: a, b, measure, value_a, value_b, difference (a - b),
         low, high, p_value, holm (adjusted over all rows), method and reason; with a
-        margin also non_inferior (None where that cannot be said) and p_margin.
+        margin also non_inferior (None where that cannot be said) and p_margin, and
+        equivalent and p_equivalence by two one-sided tests.
 
     Raises:
         UserError: If the models' cases differ and are to be paired, or a model is
@@ -133,14 +151,36 @@ def compare_models(
             )
         threshold = thresholds[name] if isinstance(thresholds, Mapping) else thresholds
         points[name] = None if threshold is None else Thresholds.at(threshold)
-    choices = Choices((unit,), reference, paired, test, margin, level, seed)
+    _check_further(also, acting_from, paired=paired)
+    choices = Choices(
+        (unit,), reference, paired, test, margin, level, seed, also, acting_from
+    )
     pairs = compare_tables(tables, points, choices)[unit]["pairs"]
     table = pd.DataFrame(pairs).rename(columns={"figure": "measure"})[COLUMNS]
     if margin is not None:
-        judged = [pair["non_inferiority"] for pair in pairs]
-        table["non_inferior"] = [judgement["shown"] for judgement in judged]
-        table["p_margin"] = [judgement["p_value"] for judgement in judged]
+        judged = [pair["non_inferiority"] or {} for pair in pairs]
+        table["non_inferior"] = [judgement.get("shown") for judgement in judged]
+        table["p_margin"] = [judgement.get("p_value") for judgement in judged]
+        alike = [pair["equivalence"] or {} for pair in pairs]
+        table["equivalent"] = [judgement.get("shown") for judgement in alike]
+        table["p_equivalence"] = [judgement.get("p_value") for judgement in alike]
     return table
+
+
+def _check_further(
+    also: Sequence[str], acting_from: float | None, *, paired: bool
+) -> None:
+    if set(also) - set(FURTHER):
+        raise ValueError(f"`also` must be of {FURTHER}. Received: {tuple(also)}")
+    if also and not paired:
+        raise ValueError(
+            f"`also` needs paired cases. Received: {tuple(also)}, unpaired"
+        )
+    if ("net_benefit" in also) != (acting_from is not None):
+        raise ValueError(
+            "`acting_from` must be given for net_benefit, and for it alone. Received: "
+            f"{acting_from} with {tuple(also)}"
+        )
 
 
 def compare_tables(
@@ -217,12 +257,43 @@ def _compare_pair(
             name: _compare_share(first, second, choices, name)
             for name in share_tests.SHARES
         }
+    results |= _compare_further(first, second, choices)
     return [
         {"a": a, "b": b, "figure": name}
         | result
         | {"reason": "; ".join(filter(None, (result["reason"], shared)))}
         for name, result in results.items()
     ]
+
+
+def _compare_further(
+    first: pd.DataFrame, second: pd.DataFrame, choices: Choices
+) -> dict[str, dict[str, Any]]:
+    """The measures of `FURTHER` that are asked for."""
+    labels, ids = first["label"].to_numpy(), first["patient_id"].to_numpy()
+    options: dict[str, Any] = {"patient_ids": ids, "level": choices.level}
+    results = {}
+    for measure in choices.also:
+        column = "prediction" if measure in CALLED else "probability"
+        if column not in first or column not in second:
+            raise UserError(
+                f"Expected a threshold of both models to compare the {measure}. "
+                "Received: none. Give --threshold"
+            )
+        pair = first[column].to_numpy(), second[column].to_numpy()
+        if measure in CALLED:
+            result = predictive_value_test(labels, *pair, measure=measure, **options)
+        elif measure == "net_benefit":
+            result = net_benefit_test(
+                labels, *pair, choices.acting_from or np.nan, **options
+            )
+        else:
+            result = average_precision_test(labels, *pair, seed=choices.seed, **options)
+        record = {name: getattr(result, name) for name in RESULT}
+        values = {"value_a": result.a, "value_b": result.b}
+        judged = {"non_inferiority": None, "equivalence": None}
+        results[measure] = values | record | judged
+    return results
 
 
 def _compare_share(
@@ -278,7 +349,11 @@ def _record(result: auc_tests.AucDifference | share_tests.ShareTest) -> dict[str
     """What a test of two AUCs and of two shares have in common."""
     record = {name: getattr(result, name) for name in RESULT}
     judged = result.non_inferiority
-    return record | {"non_inferiority": None if judged is None else judged._asdict()}
+    alike = result.equivalence
+    return record | {
+        "non_inferiority": None if judged is None else judged._asdict(),
+        "equivalence": None if alike is None else alike._asdict(),
+    }
 
 
 def _shared(first: pd.DataFrame, second: pd.DataFrame) -> str:

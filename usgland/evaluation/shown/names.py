@@ -24,6 +24,7 @@ NAMES = {
     "roc_auc": "ROC AUC",
     "average_precision": "Average precision",
     "brier": "Brier score",
+    "net_benefit": "Net benefit",
 }
 HEADLINE = ("roc_auc", "sensitivity", "specificity", "accuracy")  # what is read first
 # Shown of the further operating points; metrics.json and the CSV file have them all.

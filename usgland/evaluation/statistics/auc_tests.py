@@ -14,7 +14,9 @@ from scipy.stats import t as student
 
 from usgland.evaluation.statistics import delong
 from usgland.evaluation.statistics.non_inferiority import (
+    Equivalence,
     NonInferiority,
+    judge_equivalence,
     judge_non_inferiority,
 )
 from usgland.evaluation.statistics.readable import readable
@@ -39,6 +41,7 @@ class AucDifference(NamedTuple):
         method: The test, and whether the two were compared as paired data.
         reason: Why something is NaN, or P is 1 without a test; otherwise empty.
         non_inferiority: For the margin asked for, if any.
+        equivalence: Likewise, of both sides.
     """
 
     auc_a: float
@@ -54,6 +57,7 @@ class AucDifference(NamedTuple):
     method: str
     reason: str
     non_inferiority: NonInferiority | None
+    equivalence: Equivalence | None
 
     def __repr__(self) -> str:
         return readable(self)
@@ -254,7 +258,7 @@ def _finished(
     margin: float | None,
 ) -> AucDifference:
     difference, error = values[2], float(variance) ** 0.5
-    z = p_value = p_margin = np.nan
+    z = p_value = p_margin = p_other = np.nan
     bounds = np.nan, np.nan
     if variance > 0:
         z = difference / error
@@ -263,11 +267,15 @@ def _finished(
         p_value = float(2 * student.sf(abs(z), freedom))
         if margin is not None:
             p_margin = float(student.sf((difference + margin) / error, freedom))
+            p_other = float(student.sf((margin - difference) / error, freedom))
     elif variance == 0 and difference == 0:
         p_value = 1.0
-    judged = None
+    judged = alike = None
     if margin is not None:
         judged = judge_non_inferiority(margin, p_margin, bounds[0], level, method)
+        alike = judge_equivalence(margin, (p_margin, p_other), bounds, level, method)
     return AucDifference(
-        *values, error, *bounds, level, z, freedom, p_value, method, reason, judged
+        *(*values, error, *bounds, level, z, freedom, p_value, method, reason),
+        judged,
+        alike,
     )

@@ -18,7 +18,9 @@ from usgland.evaluation.statistics import scores, share_intervals
 from usgland.evaluation.statistics.delong import has_clusters
 from usgland.evaluation.statistics.intervals import normal_bounds
 from usgland.evaluation.statistics.non_inferiority import (
+    Equivalence,
     NonInferiority,
+    judge_equivalence,
     judge_non_inferiority,
 )
 from usgland.evaluation.statistics.readable import readable
@@ -45,6 +47,7 @@ class ShareTest(NamedTuple):
         method: The test, and how the interval was made.
         reason: Why something is NaN; otherwise empty.
         non_inferiority: For the margin asked for, by that interval; None for none.
+        equivalence: Likewise, of both sides.
     """
 
     a: float
@@ -60,6 +63,7 @@ class ShareTest(NamedTuple):
     method: str
     reason: str
     non_inferiority: NonInferiority | None
+    equivalence: Equivalence | None
 
     def __repr__(self) -> str:
         return readable(self)
@@ -207,14 +211,24 @@ def _finished(
         reason = made = "no variance between patients, so no interval"
     else:
         method = f"{method}; {made}"
-    judged = None
+    judged = alike = None
     if margin is not None:
         p_margin = share_intervals.p_of_margin(bounds, difference, margin)
         judged = judge_non_inferiority(margin, p_margin, low, level, made)
+
+        def turned(level: float) -> tuple[float, float]:
+            low, high = bounds(level)
+            return -high, -low
+
+        p_other = share_intervals.p_of_margin(turned, -difference, margin)
+        both = p_margin, p_other
+        alike = judge_equivalence(margin, both, (low, high), level, made)
     a, b = (float(own.mean()) for own in right)
     sizes = len(right[0]), len(right[1])
     return ShareTest(
-        a, b, difference, *only, *sizes, low, high, p_value, method, reason, judged
+        *(a, b, difference, *only, *sizes, low, high, p_value, method, reason),
+        judged,
+        alike,
     )
 
 
