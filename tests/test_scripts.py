@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # Packages that make reference values, and are no dependency.
-ORACLES = {"statsmodels", "tableone", "tensorflow_addons"}
+ORACLES = {"irrCAC", "pingouin", "statsmodels", "tableone", "tensorflow_addons"}
 # All that is on the PATH, so no test finds what else this machine has.
 TOOLS = [
     "awk",

@@ -1,4 +1,12 @@
-from usgland.evaluation.report.checklists import AUTHOR, CLAIM, Item, fill
+from usgland.evaluation.report.checklists import (
+    AUTHOR,
+    CHECKLISTS,
+    CLAIM,
+    NUMBERS,
+    TRIPOD_AI,
+    Item,
+    fill,
+)
 
 
 def test_a_checklist_says_what_the_run_knows_and_what_the_author_must_supply():
@@ -10,3 +18,17 @@ def test_a_checklist_says_what_the_run_knows_and_what_the_author_must_supply():
     ]
     numbers = [part for item in CLAIM for part in item.number.split("-")]
     assert numbers[0] == "1" and numbers[-1] == "44"
+
+
+def test_every_checklist_says_whether_its_numbers_were_checked():
+    assert set(NUMBERS) == set(CHECKLISTS)
+    assert [name for name in NUMBERS if "UNCHECKED" in NUMBERS[name]] == [
+        "STARD-AI",
+        "CLAIM 2024",
+    ]
+    # The main items of TRIPOD+AI, each once: Collins et al., 2024, table 2.
+    covered = set()
+    for item in TRIPOD_AI:
+        ends = [int("".join(filter(str.isdigit, x))) for x in item.number.split("-")]
+        covered |= set(range(ends[0], ends[-1] + 1))
+    assert covered == set(range(1, 28))

@@ -135,6 +135,14 @@ TRIPOD_AI = (
     Item("27", "use in practice: poor or missing input, users, next steps", "missing"),
 )
 CHECKLISTS = {"STARD-AI": STARD_AI, "CLAIM 2024": CLAIM, "TRIPOD+AI": TRIPOD_AI}
+# How far the numbers of the items were held against the guideline's own list.
+NUMBERS = {
+    "STARD-AI": "The numbers are those of STARD 2015 and UNCHECKED against STARD-AI's "
+    "list, which counts otherwise, to 40; the items AI have none.",
+    "CLAIM 2024": "The numbers are UNCHECKED against the published list of 44 items.",
+    "TRIPOD+AI": "The numbers, 1 to 27, were checked against a transcription of the "
+    "published list that says it agrees with the supplement.",
+}
 
 
 def fill(items: tuple[Item, ...], facts: Mapping[str, str]) -> list[tuple[str, ...]]:

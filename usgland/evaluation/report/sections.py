@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from usgland.config import forced_leaks
-from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS, fill
+from usgland.evaluation.report.checklists import AUTHOR, CHECKLISTS, NUMBERS, fill
 from usgland.evaluation.report.facts import RunContents, describe_model, run_facts
 from usgland.evaluation.report.flow import flow_svg
 from usgland.evaluation.report.model_card import model_card
@@ -200,4 +200,7 @@ def _checklist(name: str, facts: Mapping[str, str]) -> str:
     text = table(rows, ("Item", "Asks for", "Answer")).replace(
         f"<td>{AUTHOR}</td>", f'<td class="todo">{AUTHOR}</td>'
     )
-    return f"<p>{known} of {len(rows)} filled from the run.</p>{text}"
+    return (
+        f"<p>{known} of {len(rows)} filled from the run. {escape(NUMBERS[name])}</p>"
+        f"{text}"
+    )
