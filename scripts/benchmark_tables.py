@@ -213,11 +213,12 @@ def _show_ceiling(form: pd.DataFrame, image: pd.DataFrame) -> None:
 
 
 def show_backbones(runs: Path) -> None:
-    """Table 2: time, size and metrics of the four networks on one split of BUSI."""
+    """Table 2: time, size and metrics of the five networks on one split of BUSI."""
     names = ("accuracy", "f1", "cohen_kappa", "sensitivity", "specificity", "roc_auc")
     print("| network |", " | ".join(names), "| epochs | s an epoch | s an image | MB |")
     print("|---" * (len(names) + 5) + "|")
-    for network in ("squeeze", "mobilenet_v2", "resnet101", "vgg16"):
+    trained = ("squeeze", "mobilenet_v2", "efficientnet_lite0")
+    for network in (*trained, "resnet101", "vgg16"):
         run = runs / f"backbone-{network}"
         measures = _metrics(run, _test_rows(run))["image"]["figures"]
         environment = read_json(run / ENVIRONMENT)
