@@ -81,10 +81,7 @@ SIGNATURES = {
         "patient_ids=None, level=0.95, method='bca', resamples=2000, "
         "seed=0)"
     ),
-    "calibration": (
-        "(labels, probabilities, *, patient_ids=None, level=0.95, "
-        "resamples=2000, seed=0)"
-    ),
+    "calibration": "(labels, probabilities, *, patient_ids=None, level=0.95)",
     "smooth_calibration": (
         "(labels, probabilities, *, patient_ids=None, level=0.95, seed=0)"
     ),
@@ -278,7 +275,7 @@ CALLS = {
     "bootstrap_interval": lambda labels, **o: ev.bootstrap_interval(
         labels, SCORES, resamples=9, **o
     ),
-    "calibration": lambda labels, **o: ev.calibration(labels, SCORES, resamples=9, **o),
+    "calibration": lambda labels, **o: ev.calibration(labels, SCORES, **o),
     "expected_calibration_error": lambda labels: ev.expected_calibration_error(
         labels, SCORES
     ),

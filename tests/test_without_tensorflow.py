@@ -66,6 +66,7 @@ COMMANDS = (
     "config schema",
     "samplesize",
     "table1 patients.csv --output table",
+    "evaluate a.csv --output evaluation",
     "compare a.csv b.csv --output comparison",
     "readers readers.csv --output readers",
     "audit small.yaml --output audit",
@@ -103,7 +104,7 @@ def test_the_statistics_run_without_it(printed):
         assert f"done: {command}\n" in before
     assert before.count("\nerror:") == 1, before  # that of `fit`
     assert f"usgland {usgland.__version__}\n" in before
-    for name in ("table", "comparison", "readers", "audit"):
+    for name in ("table", "evaluation", "comparison", "readers", "audit"):
         assert any((folder / name).iterdir())
 
 

@@ -60,8 +60,6 @@ def calibration(
     *,
     patient_ids: ArrayLike | None = None,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Calibration:
     """Calibration slope, calibration-in-the-large and the reliability curve.
 
@@ -70,9 +68,7 @@ def calibration(
         probabilities: `(cases,)`, P(malignant) in (0, 1).
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
-        level: Confidence level in (0, 1).
-        resamples: How often patients are drawn, for both measures.
-        seed: Of the draw.
+        level: Confidence level in (0, 1), of the jackknife's intervals over patients.
 
     Returns:
         Both measures, NaN with the reason where the labels are one, or separated by
@@ -110,9 +106,7 @@ def calibration(
         pd.DataFrame({"patient_id": ids, "label": labels, "probability": probabilities})
     )
     check_between_0_and_1(level=level)
-    settings = EvaluationSettings(
-        confidence_level=level, bootstrap_resamples=resamples, seed=seed
-    )
+    settings = EvaluationSettings(confidence_level=level)
     edges = equal_count_edges(probabilities)
     return Calibration(
         pd.DataFrame.from_dict(
