@@ -28,6 +28,15 @@ SIGNATURES = {
         "(rows, by, columns=None, *, medians=(), tests=None, unit='patients', "
         "seed=0, left_out=())"
     ),
+    "missing_values": "(rows, by, columns=None)",
+    "impute": "(rows, columns, *, by=None, imputations=20, seed=0)",
+    "imputed_table_one": (
+        "(rows, by, columns=None, *, imputations=20, level=0.95, seed=0)"
+    ),
+    "imputed_logistic": (
+        "(rows, labels, columns, *, imputations=20, level=0.95, seed=0)"
+    ),
+    "pool_imputations": ("(estimates, variances, *, freedom=inf, level=0.95)"),
     "sample_size_proportion": "(share, width, *, level=0.95, method='wilson')",
     "sample_size_auc": "(auc, width, *, prevalence=0.5, level=0.95)",
     "sample_size_mcnemar": "(only_a, only_b, *, alpha=0.05, power=0.8)",
@@ -155,6 +164,8 @@ import doctest, sys
 import usgland.evaluation as ev
 assert "scipy" not in sys.modules and "pandas" not in sys.modules
 for name in ev.__all__:
+    if name.startswith("impute"):  # scikit-learn brings rich itself
+        continue
     for test in doctest.DocTestFinder().find(getattr(ev, name), name, globs={{}}):
         doctest.DocTestRunner().run(test)
 print("imported:", sorted(set(sys.modules) & set({PRESENTATION!r})))
@@ -331,6 +342,13 @@ LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 TABLE = pd.DataFrame({"patient_id": range(8), "label": LABELS, "probability": SCORES})
 LEVELS = {
     **{name: lambda name=name, **o: CALLS[name](LABELS, **o) for name in CALLS},
+    "imputed_table_one": lambda **o: ev.imputed_table_one(
+        TABLE.astype(object), "label", ["probability"], imputations=2, **o
+    ),
+    "imputed_logistic": lambda **o: ev.imputed_logistic(
+        TABLE, LABELS, ["probability"], imputations=2, **o
+    ),
+    "pool_imputations": lambda **o: ev.pool_imputations([1, 2], [1, 1], **o),
     "weighted_kappa": lambda **o: ev.weighted_kappa([1, 2, 3], [1, 2, 2], **o),
     "gwet_agreement": lambda **o: ev.gwet_agreement([[1, 2], [1, 1]], **o),
     "intraclass_correlation": lambda **o: ev.intraclass_correlation(

@@ -147,6 +147,13 @@ def samplesize(
     default=0,
     help="Of the draws that stand for Fisher's test of a large table.",
 )
+@click.option("--missing", is_flag=True, help="Also who lacks which values, by group.")
+@click.option(
+    "--impute",
+    type=click.IntRange(2, 1000),
+    metavar="N",
+    help="Also means and shares with missing values filled in N times.",
+)
 @click.option(
     "--output", type=options.PATH, help="Folder for table1.md, .csv and .tex."
 )
@@ -162,6 +169,8 @@ def table1(
     config_path: Path | None,
     overrides: tuple[str, ...],
     seed: int,
+    missing: bool,
+    impute: int | None,
     output: Path | None,
     overwrite: bool,
     docx: bool,
@@ -172,7 +181,12 @@ def table1(
     """
     from usgland.config import load_config
     from usgland.evaluation.baseline.published_counts import read_published_counts
-    from usgland.steps.table_one import describe_patients, parse_tests, show_table_one
+    from usgland.steps.table_one import (
+        describe_missing,
+        describe_patients,
+        parse_tests,
+        show_table_one,
+    )
 
     wanted = parse_tests(tests)
     if from_counts is not None and manifest is None:
@@ -180,6 +194,11 @@ def table1(
             raise click.UsageError(
                 "Expected no --by, --columns, --median, --config or --set beside "
                 "--from-counts: the file says what is shown."
+            )
+        if missing or impute:
+            raise click.UsageError(
+                "Expected no --missing or --impute beside --from-counts: counts have "
+                "no missing values."
             )
         table = read_published_counts(from_counts, tests=wanted, seed=seed)
         synthetic, names = False, None
@@ -206,6 +225,19 @@ def table1(
         overwrite=overwrite,
         docx=docx,
     )
+    if manifest is not None and (missing or impute):
+        written += describe_missing(
+            manifest,
+            load_config(config_path, overrides).data,
+            make_console(),
+            by=by,
+            columns=[name.strip() for name in columns.split(",")] if columns else (),
+            imputations=impute,
+            names=names,
+            seed=seed,
+            output=output,
+            docx=docx,
+        )
     options.show_written(written)
 
 

@@ -9,6 +9,11 @@ Read
 
 Who was studied, and how many must be
     table_one                       what groups of patients have in common
+    missing_values                  of each column, by label
+    impute                          copies in which they are filled in
+    imputed_table_one               Table 1 of such copies, by Rubin's rules
+    imputed_logistic                a logistic regression on a form, likewise
+    pool_imputations                any estimate, likewise
     sample_size_proportion          to know a sensitivity or specificity so well
     sample_size_auc                 to know an AUC so well
     sample_size_mcnemar             to find two sensitivities to differ

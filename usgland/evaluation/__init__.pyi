@@ -2,6 +2,11 @@
 # `__init__.py` reads to import a name when it is asked for.
 from .audit.findings import audit_published as audit_published
 from .baseline.characteristics import table_one as table_one
+from .baseline.imputed_estimates import imputed_logistic as imputed_logistic
+from .baseline.imputed_estimates import imputed_table_one as imputed_table_one
+from .baseline.imputed_estimates import pool_imputations as pool_imputations
+from .baseline.missing_values import impute as impute
+from .baseline.missing_values import missing_values as missing_values
 from .cases.predictions import patient_predictions as patient_predictions
 from .cases.predictions import read_predictions as read_predictions
 from .cases.thresholds import choose_threshold as choose_threshold

@@ -18,6 +18,9 @@ from usgland.evaluation.baseline.characteristics import (
     unreadable_numbers,
 )
 from usgland.evaluation.baseline.characteristics_text import table_one_document
+from usgland.evaluation.baseline.imputed_estimates import imputed_table_one
+from usgland.evaluation.baseline.missing_text import missing_document
+from usgland.evaluation.baseline.missing_values import missing_values
 from usgland.evaluation.shown.terminal import show
 from usgland.files import check_unwritten
 from usgland.table_files import (
@@ -35,6 +38,7 @@ from usgland.table_files import (
 )
 
 STEM = "table1"
+MISSING = "missing"
 KINDS = ("csv", "tex", "md")
 # Columns that describe files and parts, not patients.
 NOT_SHOWN = {
@@ -76,6 +80,50 @@ def describe_patients(
         patients, by, shown, medians=medians, tests=tests, seed=seed, left_out=left_out
     )
     return table, synthetic
+
+
+def describe_missing(
+    manifest: Path,
+    settings: DataSettings,
+    console: Console,
+    *,
+    by: str = "label",
+    columns: Sequence[str] = (),
+    imputations: int | None = None,
+    names: Mapping[str, str] | None = None,
+    seed: int = 0,
+    output: Path | None = None,
+    docx: bool = False,
+) -> list[Path]:
+    """Shows what the patients of a manifest lack, and means with it filled in.
+
+    The patients and columns are those of `describe_patients`; with `imputations` also
+    their imputed means and shares, of two groups. Writes missing.md and .csv into the
+    folder `output`.
+    """
+    patients, shown, _, synthetic = _patients(manifest, settings, by, columns)
+    patients = patients[patients[by] != ""]
+    filled = None
+    if imputations is not None:
+        groups = sorted(set(patients[by]))
+        known = [name for name in shown if (patients[name] != "").any()]
+        if len(groups) != 2 or not known:
+            raise UserError(
+                f"--impute: expected two groups of `{by}` and a column with values. "
+                f"Received: {', '.join(groups)}"
+            )
+        filled = imputed_table_one(
+            patients, by, known, imputations=imputations, seed=seed
+        )
+    document = missing_document(
+        missing_values(patients, by, shown),
+        filled,
+        imputations=imputations or 0,
+        synthetic=synthetic,
+        names=names,
+    )
+    show(document, console)
+    return [] if output is None else document.write(output / MISSING, docx=docx)
 
 
 def _patients(
