@@ -313,3 +313,25 @@ def test_the_json_schema_is_valid_and_judges_as_the_settings_do():
     assert not check.is_valid({"train": {"epochz": 3}})
     assert not check.is_valid({"model": {"backbone": "squeeznet"}})
     assert not check.is_valid({"train": {"epochs": "many"}})
+
+
+def test_a_picture_is_larger_than_the_view_of_it():
+    preprocessing = load_config().preprocessing
+    assert (preprocessing.image_size, preprocessing.picture_side) == (224, 320)
+    assert load_config(None, ["preprocessing.image_size=64"]).preprocessing == (
+        preprocessing.model_copy(update={"image_size": 64})
+    )
+    message = message_of(None, "preprocessing.picture_size=223")
+    assert "picture_size must be auto or at least image_size, 224" in message
+
+
+def test_a_run_made_before_there_were_views_keeps_its_meaning(tmp_path):
+    stored = yaml.safe_load(dump_config(load_config(None, ["train.epochs=3"])))
+    del stored["preprocessing"]["picture_size"]
+    del stored["augmentation"]["equalize_size"]
+    config = load_config(write(tmp_path, yaml.safe_dump(stored)))
+    assert config.preprocessing.picture_side == 224
+    assert config.augmentation.equalize_size == 0
+    # A file that names only what differs means what it says.
+    config = load_config(write(tmp_path, "preprocessing: {image_size: 64}"))
+    assert config.preprocessing.picture_side == 91

@@ -25,6 +25,7 @@ from usgland.table_files import normalize_word
 PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
 Inside = Annotated[float, pydantic.Field(gt=0, lt=1)]
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 # A run's settings shall mean the same from every folder.
@@ -39,6 +40,7 @@ BackboneName = Literal[
     "resnet101",
 ]
 
+PICTURE_TO_VIEW = 10 / 7
 # Files of `configs/` that `--config` takes by their names, from every folder.
 PRESETS = (
     *("squeeze", "paper", "efficientnet_lite0", "mobilenet_v2", "vgg16", "resnet101"),
@@ -100,7 +102,7 @@ class DataSettings(Settings, coerce_numbers_to_str=True):
     no_lesion_labels: Words = ()
     # Only rows whose column has this value are used, e.g. {keep: "1"}.
     where: dict[str, str | bool | int | float] = {}
-    # Where training keeps its preprocessed pictures, 50 kB each at 224 pixels: memory;
+    # Where training keeps its preprocessed pictures, 102 kB each at 320 pixels: memory;
     # disk (the cache folder); none (decoded in every epoch); auto: memory up to a
     # quarter of what there is, else disk where it has room, else none.
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
@@ -142,7 +144,11 @@ class SplitSettings(Settings):
 class PreprocessingSettings(Settings):
     """What the saved model does to an image before the first learned layer."""
 
-    image_size: Annotated[int, pydantic.Field(ge=64)] = 224  # pixels, both sides
+    # What the network sees, a view of the picture: pixels, both sides.
+    image_size: Annotated[int, pydantic.Field(ge=64)] = 224
+    # The picture that is kept of an image, from which views are drawn; auto: 10/7 of
+    # image_size, 320 for 224, so that a view of a part of it is sharp.
+    picture_size: AutoOrCount = "auto"
     # Grey levels at these percentiles become black and white; null: left as they are.
     grey_percentiles: tuple[Percentile, Percentile] | None = (1.0, 99.0)
     speckle_filter: Literal["none", "median3", "median5"] = "none"
@@ -153,6 +159,21 @@ class PreprocessingSettings(Settings):
         if value is not None and value[0] >= value[1]:
             raise ValueError("the first percentile must be below the second")
         return value
+
+    @pydantic.model_validator(mode="after")
+    def _pictures_hold_a_view(self) -> "PreprocessingSettings":
+        if self.picture_side < self.image_size:
+            raise ValueError(
+                f"picture_size must be auto or at least image_size, {self.image_size}"
+            )
+        return self
+
+    @property
+    def picture_side(self) -> int:
+        """Side of the picture, pixels; what `picture_size` stands for."""
+        if self.picture_size == "auto":
+            return round(PICTURE_TO_VIEW * self.image_size)
+        return self.picture_size
 
 
 class ModelSettings(Settings):
@@ -186,6 +207,10 @@ class AugmentationSettings(Settings):
     # Stretches height against width, likewise.
     aspect: pydantic.NonNegativeFloat = 0.0
     translation: Fraction = 0.1  # of the side
+    # Share of the images with a marked lesion that are shown so that size and label
+    # have nothing to do with each other, instead of zoom and translation. What holds
+    # in other hospitals; where magnification goes with the label, it costs a little.
+    equalize_size: Share = 0.35
     brightness: Fraction = 0.1  # of the grey range
     contrast: Fraction = 0.4  # relative
     gamma: pydantic.NonNegativeFloat = 0.0  # exponent in [1 / (1 + gamma), 1 + gamma]
@@ -324,10 +349,23 @@ def load_config(
         3
     """
     settings = {} if path is None else read_yaml(_settings_file(Path(path)))
+    _name_what_was_not(settings)
     config = validate(Config, settings, str(path), _known_keys)
     for override in overrides:
         apply_override(settings, override)
     return validate(Config, settings, "--set", _known_keys) if overrides else config
+
+
+def _name_what_was_not(settings: dict[str, Any]) -> None:
+    """Gives a run that was made before there were pictures and views its meaning.
+
+    The settings of a run name all groups, and those of such a run no `picture_size`.
+    """
+    if Config.model_fields.keys() <= settings.keys():
+        preprocessing = settings["preprocessing"]
+        if isinstance(preprocessing, dict) and "picture_size" not in preprocessing:
+            preprocessing["picture_size"] = preprocessing.get("image_size", 224)
+            settings["augmentation"]["equalize_size"] = 0.0
 
 
 def _settings_file(path: Path) -> Path:

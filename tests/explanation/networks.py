@@ -56,6 +56,7 @@ def classifier(
             f"model.fusion={fusion}",
             "model.weights=null",
             f"preprocessing.image_size={SIZE}",
+            f"preprocessing.picture_size={SIZE}",
         ],
     )
     model = build_classifier(config, encoding or ENCODING)

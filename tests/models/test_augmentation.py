@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.stats
 import tensorflow as tf
 
 from usgland.config import AugmentationSettings
@@ -362,3 +363,131 @@ def test_rand_augment_repeats_under_one_seed_and_not_under_another(deterministic
     assert first.min() >= 0
     assert first.max() <= 255
     assert (first != images.numpy()).any(axis=(0, 2, 3, 4)).sum() >= 6
+
+
+PICTURE, GRID = 64, 9
+ALL = {**GEOMETRY, "equalize_size": 1.0}
+
+
+def views(lesions, seed=(1, 2), **settings):
+    """The map from views to pictures of each lesion, and the lesion's map.
+
+    In shares of the picture's side, `(batch, 2, 3)`: y and x of the picture by y, x
+    (in shares of the view's side) and 1. The lesions' maps are `(batch, GRID, GRID)`.
+    """
+    settings = AugmentationSettings(**{**OFF, **settings})
+    augment = make_augment(settings, size=SIZE, grid=GRID)
+    lesions = np.asarray(lesions, "float32")
+    # Ramps that go on for ever would show every map; these end at the picture's edge.
+    y, x = np.mgrid[:PICTURE, :PICTURE] * 255.0 / (PICTURE - 1)
+    seen = []
+    for ramp in (y, x, np.full((PICTURE, PICTURE), 255.0)):
+        pictures = np.repeat(ramp[None, ..., None], len(lesions), axis=0)
+        changed, _, maps = augment(
+            tf.constant(pictures), tf.zeros((len(lesions), 1)), seed, lesions
+        )
+        seen.append(changed.numpy()[..., 0])
+    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE
+    transforms = []
+    for rows, columns, white in zip(*seen, strict=True):
+        inside = scipy.ndimage.binary_erosion(white > 254.99, np.ones((3, 3)))
+        share = np.stack([rows[inside], columns[inside]], axis=1) / 255
+        origin = (share * (PICTURE - 1) + 0.5) / PICTURE
+        shown = np.stack([y[inside], x[inside], np.ones(inside.sum())], axis=1)
+        solution, *_ = np.linalg.lstsq(shown, origin, rcond=None)
+        transforms.append(solution.T)
+    return np.array(transforms), maps.numpy()[..., 0]
+
+
+def lesions(batch=BATCH, low=0.25, high=0.32):
+    """Ellipses of which no view of equalized size reaches a limit."""
+    draws = np.random.default_rng(3)
+    centres = draws.uniform(0.35, 0.65, (batch, 2))
+    longest = draws.uniform(low, high, batch)
+    halves = np.stack([longest * draws.uniform(0.5, 1, batch), longest], axis=1) / 2
+    return np.concatenate([centres, halves], axis=1).astype("float32")
+
+
+def sides(transforms):
+    """Of the views, in shares of the picture's side."""
+    return np.sqrt(np.abs(np.linalg.det(transforms[:, :, :2])))
+
+
+def test_a_view_is_one_bilinear_look_at_the_picture():
+    draws = np.random.default_rng(0)
+    pictures = draws.integers(0, 256, (BATCH, PICTURE, PICTURE, 1), dtype=np.uint8)
+    settings = AugmentationSettings(**{**OFF, **ALL})
+    augment = make_augment(settings, size=SIZE)
+    seen, _ = augment(pictures, np.zeros((BATCH, 1), "float32"), (1, 2), lesions())
+    transforms, _ = views(lesions(), **ALL)
+    for number in range(8):
+        turn, shift = transforms[number, :, :2], transforms[number, :, 2]
+        # From the number of a pixel to that of the other.
+        matrix = turn * PICTURE / SIZE
+        offset = (shift + turn @ [0.5 / SIZE, 0.5 / SIZE]) * PICTURE - 0.5
+        expected = scipy.ndimage.affine_transform(
+            pictures[number, ..., 0].astype("float64"),
+            matrix,
+            offset,
+            (SIZE, SIZE),
+            order=1,
+            mode="grid-constant",
+        )
+        assert np.abs(expected - seen[number, ..., 0]).max() < 2
+
+
+def test_lesions_are_seen_where_the_view_shows_them():
+    ellipses = lesions()
+    transforms, maps = views(ellipses, **ALL)
+    fine = 20 * GRID
+    y, x = (np.mgrid[:fine, :fine] + 0.5) / fine
+    for number in range(16):
+        centre_y, centre_x, half_height, half_width = ellipses[number]
+        rows, columns = np.einsum(
+            "ij,jyx->iyx", transforms[number], np.stack([y, x, np.ones_like(y)])
+        )
+        below = (rows - centre_y) / (1.15 * half_height)
+        right = (columns - centre_x) / (1.15 * half_width)
+        inside = below**2 + right**2 < 1
+        area = inside.reshape(GRID, 20, GRID, 20).mean(axis=(1, 3))
+        assert np.abs(area - maps[number]).max() < 0.13  # of 16 points a cell
+        assert abs(area.mean() - maps[number].mean()) < 0.01
+
+
+def test_equalized_views_tell_nothing_of_the_size():
+    ellipses = lesions(256)
+    transforms, _ = views(ellipses, **{"equalize_size": 1.0})
+    before = 2 * ellipses[:, 2:].max(axis=1)
+    after = before / sides(transforms)
+    assert after.min() > 0.2 - 1e-3
+    assert after.max() < 0.7 + 1e-3
+    assert np.mean(after) == pytest.approx(0.45, abs=0.02)  # of a uniform share
+    assert np.std(after) == pytest.approx(0.5 / 12**0.5, abs=0.02)
+    assert abs(scipy.stats.spearmanr(before, after).statistic) < 0.12
+    centres = transforms @ [0.5, 0.5, 1.0]
+    off = np.abs(centres - ellipses[:, :2]) / sides(transforms)[:, None]
+    assert off.max() < 0.15 + 1e-3
+
+
+def test_a_view_of_a_lesion_has_its_limits():
+    tiny, huge = lesions(BATCH, 0.02, 0.03), lesions(BATCH, 1.3, 1.4)
+    narrow, wide = (
+        sides(views(ellipses, equalize_size=1.0)[0]) for ellipses in (tiny, huge)
+    )
+    np.testing.assert_allclose(narrow, 0.35, atol=0.01)
+    assert wide.max() == pytest.approx(1.6, abs=0.01)
+
+
+def test_a_share_of_the_marked_images_is_equalized_and_no_other():
+    ellipses = lesions(256)
+    ellipses[::2] = np.nan
+    ellipses[1::4] = 0  # no lesion
+    without, _ = views(ellipses, **GEOMETRY)
+    transforms, maps = views(ellipses, **GEOMETRY, equalize_size=0.5)
+    moved = np.abs(transforms - without).max(axis=(1, 2)) > 1e-3
+    assert not moved[::2].any()
+    assert not moved[1::4].any()
+    assert 0.3 < moved[3::4].mean() < 0.7
+    assert np.isnan(maps[::2]).all()
+    assert not maps[1::4].any()
+    assert maps[3::4].max(axis=(1, 2)).min() > 0.5

@@ -31,6 +31,7 @@ def make_batches(
     augment: Callable | None,
     *,
     form: Callable | None = None,
+    lesions: np.ndarray | None = None,
     batch_size: int,
     seed: int,
     epoch: int,
@@ -48,10 +49,12 @@ def make_batches(
         labels: 0 benign, 1 malignant, `(images,)`.
         weights: Weight of each image in the loss, `(images,)`.
         augment: Maps (uint8 pixels `(batch, size, size, 1)`, labels `(batch, 1)`,
-            a seed of two integers) to changed float32 pixels and labels; None where
-            that is done later.
+            a seed of two integers and, if there are any, lesions) to changed float32
+            pixels, labels and perhaps maps of the lesions; None where that is done
+            later.
         form: Maps (indices `(batch,)`, a seed) to what the form gives; None where
             there are images alone.
+        lesions: The ellipse of each lesion, `(images, 4)`; None where none is used.
         batch_size: Images a step.
         seed: Seed of the run.
         epoch: Counts from 0.
@@ -59,8 +62,9 @@ def make_batches(
     Returns:
         Batches (pixels, labels, weights): float32 `(batch, size, size, 1)` in
         [0, 255], `(batch, 1)` and `(batch,)`. With a form, the first is what `form`
-        gives, behind the pixels if there are any. Without `augment` the pixels are
-        uint8 and a fourth part is the seed of the batch, int32 `(2,)`.
+        gives, behind the pixels if there are any. Then come the maps that `augment`
+        makes, if any. Without `augment` the pixels are uint8, a fourth part is the seed
+        of the batch, int32 `(2,)`, and a fifth the lesions, if there are any.
     """
     batch_size = min(batch_size, len(labels))
     steps = len(labels) // batch_size
@@ -70,17 +74,23 @@ def make_batches(
     labels = labels.astype("float32")[:, None][order]
     weights = weights.astype("float32")[order]
 
-    def prepare(indices, labels, weights, seed):
+    parts: tuple = (order.astype("int32"), labels, weights, seeds.astype("int32"))
+    if lesions is not None and pictures is not None:
+        parts = (*parts, lesions.astype("float32")[order])
+
+    def prepare(indices, labels, weights, seed, *lesions):
         inputs = () if form is None else tuple(form(indices, seed))
+        rest = ()
         if pictures is not None:
             images = pictures(indices)
             if augment is not None:
-                images, labels = augment(images, labels, seed)
+                images, labels, *rest = augment(images, labels, seed, *lesions)
             inputs = (images, *inputs)
-        rest = (labels, weights) if augment is not None else (labels, weights, seed)
-        return inputs if len(inputs) > 1 else inputs[0], *rest
+        if augment is None:
+            rest = (seed, *lesions)
+        return inputs if len(inputs) > 1 else inputs[0], labels, weights, *rest
 
-    dataset = tf.data.Dataset.from_tensor_slices(
-        (order.astype("int32"), labels, weights, seeds.astype("int32"))
-    ).map(prepare, num_parallel_calls=WORKERS, deterministic=True)
+    dataset = tf.data.Dataset.from_tensor_slices(parts).map(
+        prepare, num_parallel_calls=WORKERS, deterministic=True
+    )
     return without_tuning(dataset.prefetch(WAITING))

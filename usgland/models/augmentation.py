@@ -2,14 +2,14 @@
 
 The transforms here are stateless: what happens to a batch depends only on the seed
 that comes with it, so they run in parallel and a resumed run repeats them. Flips,
-rotation, zoom, stretch and translation are one resampling, which costs as much as a
-training step can afford. RandAugment is keras-cv's.
+rotation, zoom, stretch and translation are one resampling from the picture to the view,
+which costs as much as a training step can afford. RandAugment is keras-cv's.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
-import keras
 import keras_cv
 import tensorflow as tf
 
@@ -18,22 +18,41 @@ from usgland.config import AugmentationSettings
 BLACK, WHITE = 0.0, 255.0
 # Blur, noise and cutout each change this share of the images.
 HALF = 0.5
+# Of views with lesions made equal: the longest side of the lesion, as a share of the
+# view's; the limits of the view's side, as shares of the picture's; and how far their
+# centres lie apart at most, as a share of the view's side.
+EQUAL_SHARES = (0.2, 0.7)
+VIEW_SIDES = (0.35, 1.6)
+CENTRE_JITTER = 0.15
+# The lesion's ellipse is grown by this, as what is around it tells as much; its area is
+# measured by this many points along a side of a cell.
+GROWN = 1.15
+POINTS = 4
 
 
-def make_augment(settings: AugmentationSettings) -> Callable:
+def make_augment(
+    settings: AugmentationSettings, *, size: int | None = None, grid: int | None = None
+) -> Callable:
     """Combines the transforms that are switched on.
 
+    Args:
+        settings: Which, and how strong.
+        size: Side of the views, pixels; None: that of the pictures.
+        grid: Side of the maps of the lesion that are to be made; None: none are.
+
     Returns:
-        Maps (pixels `(batch, size, size, 1)` in [0, 255], labels `(batch, 1)`, a seed
-        of two integers) to float32 pixels in [0, 255] and labels; those of mixed
-        images lie between 0 and 1.
+        Maps (pictures `(batch, side, side, 1)` in [0, 255], labels `(batch, 1)`, a seed
+        of two integers and, if there are any, lesions, float32 `(batch, 4)`, see
+        `usgland.data.lesion_marks`) to views of them, float32 `(batch, size, size, 1)`
+        in [0, 255], and labels; those of mixed images lie between 0 and 1. With a grid
+        then follow maps, see `_see_lesions`.
     """
 
     @tf.function
-    def augment(pixels, labels, seed):
-        images = tf.cast(pixels, tf.float32)
-        draw = _Draw(tf.shape(images)[0], seed)
-        images = _move(images, settings, draw)
+    def augment(pixels, labels, seed, lesions=None):
+        draw = _Draw(tf.shape(pixels)[0], seed)
+        placement = _place(settings, draw, lesions)
+        images = _show(tf.cast(pixels, tf.float32), placement, size or pixels.shape[1])
         if settings.gamma:
             images = _bend_grey(images, settings.gamma, draw)
         if settings.contrast or settings.brightness:
@@ -47,7 +66,9 @@ def make_augment(settings: AugmentationSettings) -> Callable:
         images = tf.clip_by_value(images, BLACK, WHITE)
         if settings.mixup:
             images, labels = _mix(images, labels, settings.mixup, draw)
-        return images, labels
+        if grid is None:
+            return images, labels
+        return images, labels, _see_lesions(lesions, placement, grid)
 
     return augment
 
@@ -108,29 +129,100 @@ def _per_image(values: tf.Tensor) -> tf.Tensor:
     return values[:, None, None, None]
 
 
-def _move(images: tf.Tensor, settings: AugmentationSettings, draw: _Draw) -> tf.Tensor:
-    """Flips, turns, zooms, stretches and shifts about the centre, in one go."""
-    size = images.shape[1]
+class _Placement(NamedTuple):
+    """Where the view of each picture lies, `(batch,)` each.
+
+    A point at (u, v) of a view, in shares of its side right of and below its centre,
+    shows what is at (x + xu * u + xv * v, y + yu * u + yv * v) of the picture, in
+    shares of the picture's side.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    xu: tf.Tensor
+    xv: tf.Tensor
+    yu: tf.Tensor
+    yv: tf.Tensor
+
+
+def _place(
+    settings: AugmentationSettings, draw: _Draw, lesions: tf.Tensor | None
+) -> _Placement:
+    """Flips, turns, zooms, stretches and shifts about the centre, in one go.
+
+    Of `equalize_size` of the marked lesions the view is as large as makes the lesion's
+    share of it one that is drawn from `EQUAL_SHARES`, whatever it was, and whatever the
+    label is.
+    """
     radians = math.radians(settings.rotation_degrees)
     angle = draw.uniform(-radians, radians)
     zoom, aspect = math.log1p(settings.zoom), math.log1p(settings.aspect) / 2
     zoom, aspect = draw.uniform(-zoom, zoom), draw.uniform(-aspect, aspect)
     flip_x = 1 - 2 * draw.chance(HALF * settings.horizontal_flip)
     flip_y = 1 - 2 * draw.chance(HALF * settings.vertical_flip)
-    shift = settings.translation * size
-    shift_x, shift_y = draw.uniform(-shift, shift), draw.uniform(-shift, shift)
-    # The matrix maps an output pixel to the input pixel that it shows.
-    scale_x, scale_y = flip_x * tf.exp(-zoom - aspect), flip_y * tf.exp(-zoom + aspect)
-    a0, a1 = scale_x * tf.cos(angle), -scale_x * tf.sin(angle)
-    b0, b1 = scale_y * tf.sin(angle), scale_y * tf.cos(angle)
-    centre = (size - 1) / 2
-    a2 = centre - (a0 + a1) * centre + shift_x
-    b2 = centre - (b0 + b1) * centre + shift_y
-    zero = tf.zeros_like(a0)
-    transforms = tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
-    return keras.ops.image.affine_transform(
-        images, transforms, "bilinear", "constant", BLACK, data_format="channels_last"
+    shift = settings.translation
+    x, y = 0.5 + draw.uniform(-shift, shift), 0.5 + draw.uniform(-shift, shift)
+    side = tf.exp(-zoom)
+    if lesions is not None and settings.equalize_size:
+        centre_y, centre_x, half_height, half_width = tf.unstack(lesions, axis=1)
+        longest = 2 * tf.maximum(half_height, half_width)
+        # Nothing is larger than NaN, which is the size of a lesion without a mark.
+        chosen = (draw.chance(settings.equalize_size) > 0) & (longest > 0)
+        equal = tf.clip_by_value(longest / draw.uniform(*EQUAL_SHARES), *VIEW_SIDES)
+        side = tf.where(chosen, equal, side)
+        jitter_x, jitter_y = (CENTRE_JITTER * draw.uniform(-1.0, 1.0) for _ in "xy")
+        x = tf.where(chosen, centre_x + jitter_x * side, x)
+        y = tf.where(chosen, centre_y + jitter_y * side, y)
+    across, down = flip_x * side * tf.exp(-aspect), flip_y * side * tf.exp(aspect)
+    sine, cosine = tf.sin(angle), tf.cos(angle)
+    return _Placement(x, y, across * cosine, -across * sine, down * sine, down * cosine)
+
+
+def _show(images: tf.Tensor, placement: _Placement, size: int) -> tf.Tensor:
+    """The views, black beyond the pictures, by one bilinear resampling."""
+    side = images.shape[1]
+    x, y, *turn = placement
+    xu, xv, yu, yv = (side / size * part for part in turn)
+    # From a pixel of a view, counted from 0 at its centre, to one of the picture.
+    middle = (size - 1) / 2
+    x = side * x - 0.5 - (xu + xv) * middle
+    y = side * y - 0.5 - (yu + yv) * middle
+    zero = tf.zeros_like(x)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([xu, xv, x, yu, yv, y, zero, zero], axis=1),
+        output_shape=[size, size],
+        fill_value=BLACK,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
     )
+
+
+def _see_lesions(lesions: tf.Tensor, placement: _Placement, grid: int) -> tf.Tensor:
+    """Which share of each cell of a view lies in the lesion, its ellipse grown.
+
+    Args:
+        lesions: Centre y and x, half height and half width in shares of the picture's
+            side, `(batch, 4)`; zeros where there is no lesion, NaN where no mark says.
+        placement: Of the views.
+        grid: Cells along a side.
+
+    Returns:
+        Float32 `(batch, grid, grid, 1)` in [0, 1]; NaN where none is marked.
+    """
+    points = (tf.range(grid * POINTS, dtype=tf.float32) + 0.5) / (grid * POINTS) - 0.5
+    u, v = points[None, None, :], points[None, :, None]
+    x, y, xu, xv, yu, yv = (part[:, None, None] for part in placement)
+    centre_y, centre_x, half_height, half_width = (
+        lesions[:, number, None, None] for number in range(4)
+    )
+    half_height, half_width = GROWN * half_height, GROWN * half_width
+    right = (x + xu * u + xv * v - centre_x) * half_height
+    below = (y + yu * u + yv * v - centre_y) * half_width
+    inside = right**2 + below**2 < (half_height * half_width) ** 2
+    cells = tf.reshape(tf.cast(inside, tf.float32), (-1, grid, POINTS, grid, POINTS))
+    seen = tf.reduce_mean(cells, axis=(2, 4))[..., None]
+    return tf.where(tf.math.is_nan(centre_y[..., None]), math.nan, seen)
 
 
 def _bend_grey(images: tf.Tensor, gamma: float, draw: _Draw) -> tf.Tensor:

@@ -9,10 +9,12 @@ from usgland.models import backbones
 from usgland.models.clinical import ClinicalEncoding, IsGiven
 from usgland.models.fusion import fuse
 from usgland.models.preprocessing import Preprocessing
+from usgland.models.views import WholeView
 
 # Other parts of the package look for these layers by name.
 INPUT = "image_bytes"
 PREPROCESSING = "preprocessing"
+VIEW = "view"
 ENCODING = "clinical_encoding"
 HAS_IMAGE = "has_image"
 POOLED = "mean"
@@ -85,13 +87,14 @@ def build_classifier(
 def _image_branch(image_bytes: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     settings = config.model
     pixels = Preprocessing(
-        config.preprocessing.image_size,
+        config.preprocessing.picture_side,
         config.preprocessing.grey_percentiles,
         config.preprocessing.speckle_filter,
         allow_empty=settings.inputs == "both",
         name=PREPROCESSING,
     )(image_bytes)
-    x = backbones.scale_pixels(pixels, settings.backbone)
+    view = WholeView(config.preprocessing.image_size, name=VIEW)(pixels)
+    x = backbones.scale_pixels(view, settings.backbone)
     x = backbones.BACKBONES[settings.backbone].build(x, settings.alpha)
     x = keras.layers.GlobalAveragePooling2D(name=POOLED)(x)
     seed = config.train.seed
@@ -141,6 +144,15 @@ def pixels_to_logit(model: keras.Model) -> keras.Model:
     return _part(model, cut, "pixels_to_logit")
 
 
+def view_to_logit(model: keras.Model) -> keras.Model:
+    """What training fits: like `pixels_to_logit`, of views in place of pictures.
+
+    A view is `(batch, size, size, 1)` in [0, 255], of `preprocessing.image_size`.
+    """
+    cut = _image_cut(model, _view_layer(model), "view") | _form_cut(model)
+    return _part(model, cut, "view_to_logit")
+
+
 def pooled_to_logit(model: keras.Model) -> keras.Model:
     """The last, small part of a classifier: from what the image branch says.
 
@@ -174,6 +186,11 @@ def image_layers(model: keras.Model, config: Config) -> list[str]:
     if PREPROCESSING not in layer_names(model):
         return []
     return backbones.backbone_layers(config.model.backbone, config.model.alpha)
+
+
+def _view_layer(model: keras.Model) -> str:
+    """The picture is the view of a model that was made before there were views."""
+    return VIEW if VIEW in layer_names(model) else PREPROCESSING
 
 
 def _image_cut(model: keras.Model, layer: str, name: str) -> Cut:

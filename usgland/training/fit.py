@@ -19,7 +19,12 @@ from usgland.data.kept_pictures import changed_images_told
 from usgland.data.manifest import NO_LESION
 from usgland.errors import UserError
 from usgland.files import remove_leftovers, write_json, write_text, write_whole
-from usgland.models.classifier import build_classifier, image_layers, pixels_to_logit
+from usgland.models.classifier import (
+    build_classifier,
+    image_layers,
+    pixels_to_logit,
+    view_to_logit,
+)
 from usgland.models.clinical import learn_encoding
 from usgland.training.automatic import (
     batch_size_of,
@@ -87,7 +92,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         # A checkpoint holds all weights: where they began is no longer needed.
         start = _without_weights(config) if epochs_done else config
         model = build_classifier(start, encoding)
-        learned = pixels_to_logit(model)  # Keras scales its loss under float16.
+        learned = view_to_logit(model)  # Keras scales its loss under float16.
     parts = _read_parts(model, rows, config, console)
     layers = image_layers(model, config)
     size, how = batch_size_of(config), (epochs_done, manner.xla, console)
@@ -111,7 +116,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "kept_epoch": kept_epoch(state),
         "parameters": model.count_params(),
         "model_bytes": model_bytes,
-        "seconds_per_image": _seconds_per_image(learned, parts[1]),
+        "seconds_per_image": _seconds_per_image(pixels_to_logit(model), parts[1]),
     }
     write_json(run / runs.ENVIRONMENT, environment)
     finished.rename(run / runs.MODEL)

@@ -59,12 +59,12 @@ def make_step(
     strategy = tf.distribute.get_strategy()
     shares = strategy.num_replicas_in_sync
 
-    def change(inputs, labels, seed):
+    def change(inputs, labels, *seed_and_lesions):
         if augment is None:
             return inputs, labels
         if not isinstance(inputs, tuple):
-            return augment(inputs, labels, seed)
-        pixels, labels = augment(inputs[0], labels, seed)
+            return augment(inputs, labels, *seed_and_lesions)
+        pixels, labels = augment(inputs[0], labels, *seed_and_lesions)
         return (pixels, *inputs[1:]), labels
 
     def differentiate(inputs, labels, weights):
@@ -87,19 +87,22 @@ def make_step(
         whole = tf.function(learn, jit_compile=True, autograph=False)
 
     @tf.autograph.experimental.do_not_convert
-    def step(inputs, labels, weights, *seed):
-        return whole(*change(inputs, labels, *(seed or (None,))), weights)
+    def step(inputs, labels, weights, *seed_and_lesions):
+        return whole(*change(inputs, labels, *seed_and_lesions), weights)
 
     @tf.autograph.experimental.do_not_convert
     def shared_step(*batch):
-        def of_share(inputs, labels, weights, *seed):
+        def of_share(inputs, labels, weights, *others):
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
             with tf.device("CPU"):
-                inputs, labels, weights = keras.tree.map_structure(
-                    lambda part: _share(part, number, shares), (inputs, labels, weights)
+                inputs, labels, weights, lesions = keras.tree.map_structure(
+                    lambda part: _share(part, number, shares),
+                    (inputs, labels, weights, others[1:]),
                 )
-                drawn = [part + tf.stack([SHARE_DRAW * number, 0]) for part in seed]
-            inputs, labels = change(inputs, labels, *(drawn or (None,)))
+                drawn = [
+                    seed + tf.stack([SHARE_DRAW * number, 0]) for seed in others[:1]
+                ]
+            inputs, labels = change(inputs, labels, *drawn, *lesions)
             total, logits, gradients = differentiate(inputs, labels, weights)
             # Keras adds the gradients of all devices up, but after it has clipped
             # those of each: it is handed equal parts of their sum.

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
+from usgland.models.views import whole_view
 from usgland.training.automatic import batch_size_of, predicted_at_once, usable_gpus
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
@@ -47,7 +49,7 @@ def train(
     """Trains `model` from the newest checkpoint in `folder` to the last epoch.
 
     Args:
-        model: Maps preprocessed pixels, encoded forms or both to a logit.
+        model: Maps views, encoded forms or both to a logit; see `view_to_logit`.
         train_part: What it learns from.
         val_part: What chooses the epoch that is kept.
         config: Gives `train` and `augmentation`.
@@ -69,7 +71,7 @@ def train(
     settings = config.train
     state = load_state(folder)
     in_step = bool(usable_gpus()) if augment_in_step is None else augment_in_step
-    batches = _Batches(train_part, config, augment_in_step=in_step)
+    batches = _Batches(model, train_part, config, augment_in_step=in_step)
     total = settings.frozen_epochs + settings.epochs
     average = WeightAverage(model, settings.ema_momentum)
     metrics = training_metrics(from_logits=True)
@@ -137,11 +139,15 @@ class _Batches:
         steps: Batches an epoch.
     """
 
-    def __init__(self, part: Part, config: Config, *, augment_in_step: bool):
+    def __init__(
+        self, model: keras.Model, part: Part, config: Config, *, augment_in_step: bool
+    ):
         self._config = config
         self._labels = part.labels
         self._weights = _image_weights(part.labels, config.train.class_weights)
-        augment, has_images = make_augment(config.augmentation), part.pixels is not None
+        has_images, size = part.pixels is not None, model.inputs[0].shape[1]
+        augment = make_augment(config.augmentation, size=size if has_images else None)
+        self._lesions = part.lesions if config.augmentation.equalize_size else None
         in_step = (
             augment_in_step and has_images and not config.augmentation.rand_augment
         )
@@ -172,6 +178,7 @@ class _Batches:
             self._weights,
             self._augment,
             form=self._form,
+            lesions=self._lesions,
             batch_size=self.size,
             seed=settings.seed,
             epoch=epoch,
@@ -229,13 +236,14 @@ def _make_judge(
         the first on that memory is too small for.
     """
     inputs, labels = part.inputs(), part.labels.astype("float32")[:, None]
+    view = None if part.pixels is None else model.inputs[0].shape[1]
     size = predicted_at_once(VALIDATION_BATCH)
     batches_of = functools.cache(lambda size: ordered_batches(inputs, size, labels))
 
     @tf.function(input_signature=[batches_of(size).element_spec])
     @tf.autograph.experimental.do_not_convert
     def run(batch):
-        logits = model(batch[0], training=False)
+        logits = model(_at_first_sight(batch[0], view), training=False)
         cases = tf.cast(tf.shape(logits)[0], tf.float32)
         return sum(model.losses, start=loss(batch[1], logits) / cases), logits
 
@@ -249,6 +257,15 @@ def _make_judge(
         return outcome, size
 
     return judge
+
+
+def _at_first_sight(inputs: Any, view: int | None) -> Any:
+    """The same inputs, with views of the whole pictures in place of these."""
+    if view is None:
+        return inputs
+    if not isinstance(inputs, tuple):
+        return whole_view(inputs, view)
+    return (whole_view(inputs[0], view), *inputs[1:])
 
 
 def _row(

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from usgland.config import ModelSettings
 from usgland.data.kept_pictures import Pictures, pictures_of, read_on_demand
+from usgland.data.lesion_marks import lesion_ellipses
+from usgland.data.manifest import UNLABELLED
 from usgland.data.picture_cache import PictureKey, keep_pictures
 from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values, unseen_words
@@ -42,11 +44,14 @@ class Part(NamedTuple):
             where the model takes the form alone.
         labels: `(images,)`.
         form: None where it takes the image alone.
+        lesions: The ellipse of each lesion, float32 `(images, 4)`, see
+            `lesion_ellipses`; None where no image has a mark, or none is asked for.
     """
 
     pixels: Pictures | np.ndarray | None
     labels: np.ndarray
     form: Form | None = None
+    lesions: np.ndarray | None = None
 
     def inputs(self, without: str | None = None) -> Any:
         """What `pixels_to_logit` takes.
@@ -109,6 +114,10 @@ def keep_parts(
     if PREPROCESSING in layer_names(model):
         layer = model.get_layer(PREPROCESSING)
         key = PictureKey(*layer.fingerprint())
+        parts = [
+            part._replace(lesions=_lesions_of(table))
+            for part, table in zip(parts, tables, strict=True)
+        ]
         rows = pd.concat(tables)
         kept = keep_pictures(rows, layer.read, layer.size, key, cache=cache, say=say)
         pictures, where = kept
@@ -119,6 +128,13 @@ def keep_parts(
             for part, own in zip(parts, numbers, strict=True)
         ]
     return parts, where
+
+
+def _lesions_of(rows: pd.DataFrame) -> np.ndarray | None:
+    lesions = lesion_ellipses(rows)
+    # Images without a label are there because they are known to have no lesion.
+    lesions[rows["label"] == UNLABELLED] = 0
+    return None if np.isnan(lesions).all() else lesions
 
 
 def read_form(model: keras.Model, rows: pd.DataFrame) -> Form:
