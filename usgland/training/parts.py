@@ -11,7 +11,7 @@ import tensorflow as tf
 from usgland.config import ModelSettings
 from usgland.data.kept_pictures import Pictures, pictures_of, read_on_demand
 from usgland.data.lesion_marks import lesion_ellipses
-from usgland.data.manifest import UNLABELLED
+from usgland.data.manifest import NO_LESION
 from usgland.data.picture_cache import PictureKey, keep_pictures
 from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values, unseen_words
@@ -133,7 +133,7 @@ def keep_parts(
 def _lesions_of(rows: pd.DataFrame) -> np.ndarray | None:
     lesions = lesion_ellipses(rows)
     # Images without a label are there because they are known to have no lesion.
-    lesions[rows["label"] == UNLABELLED] = 0
+    lesions[rows["label"] == NO_LESION] = 0
     return None if np.isnan(lesions).all() else lesions
 
 
