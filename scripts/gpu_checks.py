@@ -80,7 +80,7 @@ def prepared_step(
 
     from usgland.config import load_config
     from usgland.models.augmentation import make_augment
-    from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.models.classifier import build_classifier, view_network
     from usgland.training.automatic import sharing_scope
     from usgland.training.averaging import WeightAverage
     from usgland.training.device import precision
@@ -92,13 +92,16 @@ def prepared_step(
         None, ["model.weights=null", f"preprocessing.image_size={size}"]
     )
     draws = np.random.default_rng(0)
-    pixels = draws.integers(0, 256, (batch, size, size, 1), dtype=np.uint8)
+    side = config.preprocessing.picture_side
+    pixels = draws.integers(0, 256, (batch, side, side, 1), dtype=np.uint8)
     labels = draws.integers(0, 2, (batch, 1)).astype("float32")
     seed = np.array([1, 2], "int32")
-    values = (pixels, labels, np.ones(batch, "float32"), seed)
+    lesions = draws.uniform(0.2, 0.8, (batch, 4)).astype("float32")
+    values = (pixels, labels, np.ones(batch, "float32"), seed, lesions)
     scope = sharing_scope(list(devices))
     with scope(), precision(policy):
-        network = pixels_to_logit(build_classifier(config))
+        network = view_network(build_classifier(config))
+        grid = network.outputs[1].shape[1]
         network.compile(
             make_optimizer(config, 100, [], frozen=False), jit_compile=False
         )
@@ -108,7 +111,7 @@ def prepared_step(
             keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
             WeightAverage(network, 0.99),
             batch_size=batch,
-            augment=make_augment(config.augmentation),
+            augment=make_augment(config.augmentation, size=size, grid=grid),
             xla=xla,
         )
     many, data = make_steps(step), tf.data.Dataset.from_tensors(values).repeat()

@@ -194,6 +194,9 @@ class ModelSettings(Settings):
     # imagenet | a weights file | a run directory | null (start from random)
     weights: Annotated[str, pydantic.AfterValidator(_absolute)] | None = "imagenet"
     dropout: Fraction = 0.5
+    # Learns where the lesion is from the images that are marked, and looks there. With
+    # it a network holds in other hospitals. No mark is needed for a prediction.
+    lesion_head: bool = True
 
 
 class AugmentationSettings(Settings):
@@ -298,8 +301,15 @@ class Config(Settings):
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
+    @property
+    def has_lesion_head(self) -> bool:
+        """Whether the network draws where the lesion is."""
+        return self.model.lesion_head and self.model.inputs != "clinical"
+
     @pydantic.model_validator(mode="after")
     def _groups_fit(self) -> "Config":
+        if self.augmentation.mixup and self.data.no_lesion_labels:
+            raise ValueError("augmentation.mixup needs data.no_lesion_labels=[]")
         if self.model.inputs == "image":
             return self
         if not self.clinical.used():
@@ -366,6 +376,7 @@ def _name_what_was_not(settings: dict[str, Any]) -> None:
         if isinstance(preprocessing, dict) and "picture_size" not in preprocessing:
             preprocessing["picture_size"] = preprocessing.get("image_size", 224)
             settings["augmentation"]["equalize_size"] = 0.0
+            settings["model"]["lesion_head"] = False
 
 
 def _settings_file(path: Path) -> Path:

@@ -75,7 +75,9 @@ def make_explained(model: keras.Model) -> Explained:
     learned = classifier.pixels_to_logit(model)
     whole = keras.models.clone_model(learned, clone_function=_float32)
     whole.set_weights(learned.get_weights())
-    layer = whole.get_layer(classifier.POOLED).input._keras_history.operation.name
+    # With a lesion head its map follows.
+    pooled = keras.tree.flatten(whole.get_layer(classifier.POOLED).input)[0]
+    layer = pooled._keras_history.operation.name
     alone, held = _with_form_held(whole)
     return Explained(whole, alone, held, layer)
 

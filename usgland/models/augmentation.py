@@ -7,7 +7,7 @@ which costs as much as a training step can afford. RandAugment is keras-cv's.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras_cv
@@ -45,7 +45,7 @@ def make_augment(
         of two integers and, if there are any, lesions, float32 `(batch, 4)`, see
         `usgland.data.lesion_marks`) to views of them, float32 `(batch, size, size, 1)`
         in [0, 255], and labels; those of mixed images lie between 0 and 1. With a grid
-        then follow maps, see `_see_lesions`.
+        maps follow, see `_see_lesions`.
     """
 
     @tf.function
@@ -64,11 +64,10 @@ def make_augment(
         if settings.cutout:
             images = _cut_out(images, settings.cutout, draw)
         images = tf.clip_by_value(images, BLACK, WHITE)
-        if settings.mixup:
-            images, labels = _mix(images, labels, settings.mixup, draw)
-        if grid is None:
-            return images, labels
-        return images, labels, _see_lesions(lesions, placement, grid)
+        changed = [images, labels]
+        if grid is not None:
+            changed.append(_see_lesions(lesions, placement, grid))
+        return tuple(_mix(changed, settings.mixup, draw) if settings.mixup else changed)
 
     return augment
 
@@ -280,9 +279,7 @@ def _cut_out(images: tf.Tensor, largest_side: float, draw: _Draw) -> tf.Tensor:
     return images + covered * (level - images)
 
 
-def _mix(
-    images: tf.Tensor, labels: tf.Tensor, alpha: float, draw: _Draw
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _mix(parts: Sequence[tf.Tensor], alpha: float, draw: _Draw) -> list[tf.Tensor]:
     """Mixup: a weighted mean of every image, and label, with another of the batch.
 
     Reference:
@@ -297,8 +294,8 @@ def _mix(
         partner = tf.random.experimental.stateless_shuffle(
             tf.range(draw.images), draw.seed()
         )
-    image_share, label_share = _per_image(share), share[:, None]
-    return (
-        image_share * images + (1 - image_share) * tf.gather(images, partner),
-        label_share * labels + (1 - label_share) * tf.gather(labels, partner),
-    )
+    mixed = []
+    for part in parts:
+        own = tf.reshape(share, [-1] + [1] * (part.shape.rank - 1))
+        mixed.append(own * part + (1 - own) * tf.gather(part, partner))
+    return mixed

@@ -35,6 +35,8 @@ class Backbone(NamedTuple):
     offset: tuple[float, float, float]  # of the channels, added after the scaling
     # Maps alpha to `{"layer/variable": array}`; None if there are none.
     imagenet: Callable[[float], dict[str, np.ndarray]] | None
+    # The last layer whose map is about twice as fine as the last one's, or finer.
+    earlier: str
 
 
 def _application(
@@ -85,12 +87,14 @@ BACKBONES: dict[BackboneName, Backbone] = {
         scale=1.0,
         offset=(-104.0, -117.0, -123.0),
         imagenet=lambda alpha: squeezenet1_1_arrays(),
+        earlier="fire5_concat",
     ),
     "squeezenet1_0": Backbone(
         build=lambda pixels, alpha: squeezenet(pixels, version="1.0"),
         scale=1.0,
         offset=(-104.0, -117.0, -123.0),
         imagenet=None,
+        earlier="fire8_concat",
     ),
     "efficientnet_lite0": Backbone(
         build=lambda pixels, alpha: efficientnet_lite0(pixels),
@@ -99,6 +103,7 @@ BACKBONES: dict[BackboneName, Backbone] = {
         imagenet=lambda alpha: efficientnet_lite0_arrays(),
     ),
     "mobilenet_v2": Backbone(
+        earlier="block_12_add",
         scale=1 / 127.5,
         offset=(-1.0, -1.0, -1.0),
         **_application(
@@ -110,6 +115,7 @@ BACKBONES: dict[BackboneName, Backbone] = {
         ),
     ),
     "vgg16": Backbone(
+        earlier="block5_conv3",
         scale=1.0,
         offset=(-103.939, -116.779, -123.68),
         **_application(
@@ -119,6 +125,7 @@ BACKBONES: dict[BackboneName, Backbone] = {
         ),
     ),
     "resnet101": Backbone(
+        earlier="conv4_block23_out",
         scale=1.0,
         offset=(-103.939, -116.779, -123.68),
         **_application(

@@ -8,6 +8,7 @@ from usgland.config import Config
 from usgland.models import backbones
 from usgland.models.clinical import ClinicalEncoding, IsGiven
 from usgland.models.fusion import fuse
+from usgland.models.lesion_head import MAP, LesionPooling, lesion_map
 from usgland.models.preprocessing import Preprocessing
 from usgland.models.views import WholeView
 
@@ -95,8 +96,13 @@ def _image_branch(image_bytes: keras.KerasTensor, config: Config) -> keras.Keras
     )(image_bytes)
     view = WholeView(config.preprocessing.image_size, name=VIEW)(pixels)
     x = backbones.scale_pixels(view, settings.backbone)
-    x = backbones.BACKBONES[settings.backbone].build(x, settings.alpha)
-    x = keras.layers.GlobalAveragePooling2D(name=POOLED)(x)
+    backbone = backbones.BACKBONES[settings.backbone]
+    x = backbone.build(x, settings.alpha)
+    if settings.lesion_head:
+        earlier = keras.Model(view, x).get_layer(backbone.earlier).output
+        x = LesionPooling(name=POOLED)([x, lesion_map(x, earlier)])
+    else:
+        x = keras.layers.GlobalAveragePooling2D(name=POOLED)(x)
     seed = config.train.seed
     return keras.layers.Dropout(settings.dropout, seed=seed, name="dropout")(x)
 
@@ -144,13 +150,17 @@ def pixels_to_logit(model: keras.Model) -> keras.Model:
     return _part(model, cut, "pixels_to_logit")
 
 
-def view_to_logit(model: keras.Model) -> keras.Model:
+def view_network(model: keras.Model) -> keras.Model:
     """What training fits: like `pixels_to_logit`, of views in place of pictures.
 
-    A view is `(batch, size, size, 1)` in [0, 255], of `preprocessing.image_size`.
+    A view is `(batch, size, size, 1)` in [0, 255], of `preprocessing.image_size`. With
+    a lesion head it gives a list: the logit, and the head's logits, float32 `(batch,
+    side, side, 1)`.
     """
     cut = _image_cut(model, _view_layer(model), "view") | _form_cut(model)
-    return _part(model, cut, "view_to_logit")
+    logit = model.get_layer(LOGIT).output
+    ends = [logit, model.get_layer(MAP).output] if has_head(model) else logit
+    return _part(model, cut, "view_network", ends)
 
 
 def pooled_to_logit(model: keras.Model) -> keras.Model:
@@ -170,10 +180,19 @@ def pixels_to_pooled(model: keras.Model) -> keras.Model:
 
 
 def pixels_to_feature_map(model: keras.Model) -> keras.Model:
-    """Preprocessed pixels to the last feature map, whose mean is pooled."""
+    """Preprocessed pixels to what is pooled.
+
+    That is the last feature map or, with a lesion head, a list of it and of the head's
+    logits.
+    """
     cut = _image_cut(model, PREPROCESSING, "pixels")
     end = model.get_layer(POOLED).input
     return _part(model, cut, "pixels_to_feature_map", end)
+
+
+def has_head(model: keras.Model) -> bool:
+    """Whether a classifier draws where the lesion is."""
+    return MAP in layer_names(model)
 
 
 def layer_names(model: keras.Model) -> list[str]:
@@ -211,7 +230,10 @@ def _form_cut(model: keras.Model) -> Cut:
 
 
 def _part(
-    model: keras.Model, cut: Cut, name: str, output: keras.KerasTensor | None = None
+    model: keras.Model,
+    cut: Cut,
+    name: str,
+    output: keras.KerasTensor | list[keras.KerasTensor] | None = None,
 ) -> keras.Model:
     """The graph from a cut to the logit, or to another place, on inputs of its own."""
     tensors = tuple(cut.values())

@@ -53,7 +53,7 @@ from usgland.steps.companions import (
 from usgland.steps.models import load_model
 from usgland.steps.prediction import predict, write_predictions
 from usgland.steps.sites import SITE, compare_sites
-from usgland.training.automatic import settle_batch, usable_gpus
+from usgland.training.automatic import settle_batch, settle_lesions, usable_gpus
 from usgland.training.device import taken_precision
 from usgland.training.fit import fit_run, prepare_run
 from usgland.training.predict import predict_rows
@@ -100,9 +100,10 @@ def fit(
             checked = manifest_rows(config, details, ("split", "fold"))
         rows = make_splits(checked, config.split)
         check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
+        config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
         prepare_run(run, config, splits_table(rows))
         config = load_config(run / runs.CONFIG)  # settled, as a resume finds it
-    _describe(rows, details)
+    _describe(rows, config, details)
     with runs.removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(fit, brief=True, checked=checked)
@@ -162,7 +163,9 @@ def cross_validate(
         check_pretraining(config, with_lesion(rows))
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
-    _describe_marks(rows, "images", console)
+    if is_new:
+        config = settle_lesions(config, count_marked(rows))
+    _describe_marks(rows, "images", config, console)
     # Every fold is split before the first is trained: a mistake ends the command here.
     rounds = {
         run / runs.FOLDS / str(fold): fold_roles(rows, fold, config.split)
@@ -232,7 +235,7 @@ def _pool_folds(run: Path, parts: list[Path]) -> pd.DataFrame:
     return pd.concat(table[table["role"] == "test"] for table in tables)
 
 
-def _describe(rows: pd.DataFrame, console: Console) -> None:
+def _describe(rows: pd.DataFrame, config: Config, console: Console) -> None:
     """One line on who trains, who chooses and who tests."""
     parts = []
     for role, part in with_lesion(rows).groupby("role"):
@@ -242,15 +245,29 @@ def _describe(rows: pd.DataFrame, console: Console) -> None:
             f"({(patients == 0).sum()} benign, {patients.sum()} malignant)"
         )
     console.print("; ".join(parts), highlight=False, soft_wrap=True)
-    _describe_marks(rows[rows["role"] == "train"], "training images", console)
+    training = rows[rows["role"] == "train"]
+    _describe_marks(training, "training images", config, console)
 
 
-def _describe_marks(rows: pd.DataFrame, what: str, console: Console) -> None:
-    """One line on how many images say where the lesion is, or that there is none."""
+def _describe_marks(
+    rows: pd.DataFrame, what: str, config: Config, console: Console
+) -> None:
+    """One line on how many images say where the lesion is, and one on what follows."""
     if not (rows["image_path"] != "").any():
         return
     lesions = with_lesion(rows)
     line = f"The lesion is marked in {count_marked(lesions)} of {len(lesions)} {what}"
     if len(lesions) < len(rows):
         line += f"; {len(rows) - len(lesions)} more show none and train its map alone"
+    if not count_marked(rows):
+        line += ": the network is not taught to find it"
     console.print(line, highlight=False)
+    share = config.augmentation.equalize_size
+    if config.has_lesion_head or share:
+        console.print(
+            f"model.lesion_head is {str(config.model.lesion_head).lower()}, "
+            f"augmentation.equalize_size {share:g}: a recipe that holds in other "
+            "hospitals, and may lose a little where it was trained",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -60,6 +60,20 @@ def settle_batch(config: Config, images: int, *, gpus: int) -> Config:
     return config.model_copy(update={"train": train})
 
 
+def settle_lesions(config: Config, marked: int) -> Config:
+    """The settings of a new run, without what only marks of lesions teach if none is.
+
+    Args:
+        config: Gives `model.lesion_head` and `augmentation.equalize_size`.
+        marked: Images that say where their lesion is.
+    """
+    if marked:
+        return config
+    model = config.model.model_copy(update={"lesion_head": False})
+    augmentation = config.augmentation.model_copy(update={"equalize_size": 0.0})
+    return config.model_copy(update={"model": model, "augmentation": augmentation})
+
+
 def batch_size_of(config: Config) -> int:
     """Images a step; of settings that nothing has settled, those of a small set."""
     size = config.train.batch_size

@@ -23,7 +23,7 @@ from usgland.models.classifier import (
     build_classifier,
     image_layers,
     pixels_to_logit,
-    view_to_logit,
+    view_network,
 )
 from usgland.models.clinical import learn_encoding
 from usgland.training.automatic import (
@@ -84,15 +84,16 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     scope = sharing_scope(manner.shared)
     epochs_done = load_state(checkpoint).epoch
     encoding = None
-    # Without a map of the lesion there is nothing to learn from who has none.
-    rows = rows[rows["label"] != NO_LESION]
+    cases = rows[rows["label"] != NO_LESION]
+    if not config.has_lesion_head:
+        rows = cases  # Images without a lesion teach nothing else.
     if config.model.inputs != "image":
-        encoding = learn_encoding(rows[rows["role"] == "train"], config.clinical)
+        encoding = learn_encoding(cases[cases["role"] == "train"], config.clinical)
     with scope(), precision(config.train.precision):
         # A checkpoint holds all weights: where they began is no longer needed.
         start = _without_weights(config) if epochs_done else config
         model = build_classifier(start, encoding)
-        learned = view_to_logit(model)  # Keras scales its loss under float16.
+        learned = view_network(model)  # Keras scales its loss under float16.
     parts = _read_parts(model, rows, config, console)
     layers = image_layers(model, config)
     size, how = batch_size_of(config), (epochs_done, manner.xla, console)

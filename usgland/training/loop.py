@@ -30,6 +30,7 @@ VALIDATION_BATCH = 64
 # Steps run in one graph for about this long, in which neither Ctrl-C nor a bar can act.
 SECONDS_OF_STEPS = 0.25
 SHORTEST_STEP = 1e-6  # seconds, where a clock is too coarse to tell
+MAP_LOSS = "lesion_loss"  # of the maps, beside the loss of the labels
 SCORED_AT_ONCE = 4096  # cases, compared with every threshold of the ROC curve
 
 
@@ -49,7 +50,7 @@ def train(
     """Trains `model` from the newest checkpoint in `folder` to the last epoch.
 
     Args:
-        model: Maps views, encoded forms or both to a logit; see `view_to_logit`.
+        model: Maps views, encoded forms or both to a logit; see `view_network`.
         train_part: What it learns from.
         val_part: What chooses the epoch that is kept.
         config: Gives `train` and `augmentation`.
@@ -146,8 +147,13 @@ class _Batches:
         self._labels = part.labels
         self._weights = _image_weights(part.labels, config.train.class_weights)
         has_images, size = part.pixels is not None, model.inputs[0].shape[1]
-        augment = make_augment(config.augmentation, size=size if has_images else None)
-        self._lesions = part.lesions if config.augmentation.equalize_size else None
+        grid = model.outputs[1].shape[1] if len(model.outputs) > 1 else None
+        self._lesions = part.lesions
+        if grid and self._lesions is None:  # No image says where its lesion is.
+            self._lesions = np.full((len(part.labels), 4), np.nan)
+        augment = make_augment(
+            config.augmentation, size=size if has_images else None, grid=grid
+        )
         in_step = (
             augment_in_step and has_images and not config.augmentation.rand_augment
         )
@@ -198,11 +204,14 @@ class _Batches:
 
 
 def _image_weights(labels: np.ndarray, class_weights: str | None) -> np.ndarray:
-    """Weight of each image in the loss; balanced classes have the same sum."""
+    """Weight of each image in the loss; balanced classes have the same sum.
+
+    Images without a lesion, of the label -1, have none.
+    """
     if class_weights is None:
-        return np.ones(len(labels))
-    counts = np.bincount(labels, minlength=2)
-    return (len(labels) / (2 * counts))[labels]
+        return (labels >= 0).astype("float64")
+    counts = np.bincount(labels[labels >= 0], minlength=2)
+    return np.where(labels >= 0, (sum(counts) / (2 * counts))[labels], 0.0)
 
 
 def _run_epoch(
@@ -221,7 +230,8 @@ def _run_epoch(
         pace = (time.perf_counter() - start) / at_once
         done += at_once
         at_once = max(1, int(SECONDS_OF_STEPS / max(pace, SHORTEST_STEP)))
-        total += float(np.sum(outcomes[-1].losses))
+        losses = outcomes[-1].losses  # of the labels, and perhaps of the maps
+        total += float(np.sum(losses if losses.ndim == 1 else losses[:, 0]))
         on_steps(done, count, total / done)
     return Outcome(*map(np.concatenate, zip(*outcomes, strict=True)))
 
@@ -243,7 +253,8 @@ def _make_judge(
     @tf.function(input_signature=[batches_of(size).element_spec])
     @tf.autograph.experimental.do_not_convert
     def run(batch):
-        logits = model(_at_first_sight(batch[0], view), training=False)
+        outputs = model(_at_first_sight(batch[0], view), training=False)
+        logits = outputs[0] if isinstance(outputs, list) else outputs
         cases = tf.cast(tf.shape(logits)[0], tf.float32)
         return sum(model.losses, start=loss(batch[1], logits) / cases), logits
 
@@ -273,10 +284,16 @@ def _row(
 ) -> dict[str, float]:
     """Loss and metrics of the cases of one epoch, in the order of their names."""
     labels, logits = (part.reshape(-1, 1) for part in (outcome.labels, outcome.logits))
+    losses = outcome.losses.reshape(len(outcome.losses), -1)
     starts = np.arange(len(outcome.losses)) * batch_size
     sizes = np.minimum(batch_size, len(labels) - starts).astype("float32")
     # Added up as Keras adds up a running mean, to the last digit.
-    row = {"loss": float(np.cumsum(outcome.losses * sizes)[-1] / sizes.sum())}
+    row = {
+        name: float(np.cumsum(column * sizes)[-1] / sizes.sum())
+        for name, column in zip(("loss", MAP_LOSS), losses.T, strict=False)
+    }
+    is_case = labels[:, 0] >= 0  # An image without a lesion is none.
+    labels, logits = labels[is_case], logits[is_case]
     for metric in metrics:
         metric.reset_state()
         for start in range(0, len(labels), SCORED_AT_ONCE):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from usgland.config import Config, TrainSettings
 from usgland.models.fusion import IMAGE_SIDE
+from usgland.models.lesion_head import HEAD
 
 
 def make_optimizer(
@@ -35,7 +36,7 @@ def make_optimizer(
 
     def choose(variable: keras.Variable) -> keras.optimizers.Optimizer:
         layer = variable.path.split("/")[0]
-        return image if layer in (*image_layers, *IMAGE_SIDE) else form
+        return image if layer in (*image_layers, *HEAD, *IMAGE_SIDE) else form
 
     return keras.optimizers.MultiOptimizer(choose)
 
@@ -47,7 +48,7 @@ def _optimizer(
     parts = tf.distribute.get_strategy().num_replicas_in_sync
     options: dict[str, Any] = {
         "learning_rate": _learning_rate(settings, peak, steps, frozen=frozen),
-        "weight_decay": settings.weight_decay or None,
+        "weight_decay": settings.weight_decay,  # AdamW takes no None
         "global_clipnorm": settings.clip_norm and settings.clip_norm / parts,
     }
     if settings.optimizer == "sgd":
