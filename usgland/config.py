@@ -14,7 +14,16 @@ import yaml
 from usgland.errors import UserError
 from usgland.schema import LEAKS, ClinicalSettings
 from usgland.settings import (
+    AbsolutePath,
+    AutoOrBool,
+    AutoOrCount,
+    Fraction,
+    Inside,
+    Percentile,
+    Seed,
     Settings,
+    Share,
+    Words,
     apply_override,
     read_yaml,
     shipped_file,
@@ -23,13 +32,6 @@ from usgland.settings import (
 from usgland.table_files import normalize_word
 
 PointMethod = Literal["youden", "half", "sensitivity", "specificity", "cost"]
-Inside = Annotated[float, pydantic.Field(gt=0, lt=1)]
-Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]
-Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
-# A run's settings shall mean the same from every folder.
-AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
 # The keys of `usgland.models.backbones.BACKBONES`, known here without Keras.
 BackboneName = Literal[
     "squeezenet1_1",
@@ -46,32 +48,6 @@ PRESETS = (
     *("squeeze", "paper", "efficientnet_lite0", "mobilenet_v2", "vgg16", "resnet101"),
     "breast_usg",
 )
-
-
-def _one_or_many(value: object) -> object:
-    """Lets `--set data.ignore_labels=normal` stand for a list of one."""
-    return (value,) if isinstance(value, str | int | float) else value
-
-
-Words = Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_many)]
-
-
-def _auto_or_count(value: object) -> object:
-    if value != "auto" and not (type(value) is int and value > 0):
-        raise ValueError("expected auto or a whole number greater than 0")
-    return value
-
-
-def _auto_or_bool(value: object) -> object:
-    if value != "auto" and not isinstance(value, bool):
-        raise ValueError("expected auto, true or false")
-    return value
-
-
-AutoOrCount = Annotated[
-    Literal["auto"] | pydantic.PositiveInt, pydantic.BeforeValidator(_auto_or_count)
-]
-AutoOrBool = Annotated[Literal["auto"] | bool, pydantic.BeforeValidator(_auto_or_bool)]
 
 
 def _absolute(weights: str) -> str:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -19,6 +19,39 @@ class Settings(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fa
 
 
 Group = TypeVar("Group", bound=Settings)
+Inside = Annotated[float, pydantic.Field(gt=0, lt=1)]
+Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
+# A run's settings shall mean the same from every folder.
+AbsolutePath = Annotated[Path, pydantic.AfterValidator(Path.absolute)]
+
+
+def _one_or_many(value: object) -> object:
+    """Lets `--set data.ignore_labels=normal` stand for a list of one."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+Words = Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_many)]
+
+
+def _auto_or_count(value: object) -> object:
+    if value != "auto" and not (type(value) is int and value > 0):
+        raise ValueError("expected auto or a whole number greater than 0")
+    return value
+
+
+def _auto_or_bool(value: object) -> object:
+    if value != "auto" and not isinstance(value, bool):
+        raise ValueError("expected auto, true or false")
+    return value
+
+
+AutoOrCount = Annotated[
+    Literal["auto"] | pydantic.PositiveInt, pydantic.BeforeValidator(_auto_or_count)
+]
+AutoOrBool = Annotated[Literal["auto"] | bool, pydantic.BeforeValidator(_auto_or_bool)]
 
 
 def shipped_file(name: str) -> Path:
