@@ -173,6 +173,11 @@ class ModelSettings(Settings):
     # Learns where the lesion is from the images that are marked, and looks there. With
     # it a network holds in other hospitals. No mark is needed for a prediction.
     lesion_head: bool = True
+    # At prediction the lesion that the head finds is looked at again, from nearer, and
+    # the logits of both views are averaged: twice the time.
+    second_view: bool = True
+    # At prediction each view is looked at in a mirror as well: twice the time.
+    mirror: bool = False
 
 
 class AugmentationSettings(Settings):

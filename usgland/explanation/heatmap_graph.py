@@ -18,7 +18,9 @@ def gradcam_of(feature_map: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu(tf.reduce_sum(weights * tf.cast(feature_map, tf.float32), -1))
 
 
-def heatmap_png(maps: tf.Tensor, sides: tf.Tensor, size: int) -> tf.Tensor:
+def heatmap_png(
+    maps: tf.Tensor, sides: tf.Tensor, size: int, *, scaled: bool = True
+) -> tf.Tensor:
     """Maps as grey pictures of the original images' size.
 
     The same steps as `make_maps` and `to_original`: the map of the square is scaled to
@@ -29,17 +31,17 @@ def heatmap_png(maps: tf.Tensor, sides: tf.Tensor, size: int) -> tf.Tensor:
         sides: Height and width of the originals, int32 `(batch, 2)`; 0, 0 where there
             is none.
         size: Side of the square that the network sees, pixels.
+        scaled: Whether the strongest pixel of a map becomes 255; else 1 does.
 
     Returns:
-        Strings `(batch,)`: PNG, 8 bits, 255 where the map is strongest; "" where there
-        is no image.
+        Strings `(batch,)`: PNG, 8 bits; "" where there is no image.
     """
 
     def draw(case: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         values, original = case
         square = tf.image.resize(values[..., None], (size, size))
-        largest = tf.reduce_max(square)
-        square = tf.math.divide_no_nan(square, largest)
+        if scaled:
+            square = tf.math.divide_no_nan(square, tf.reduce_max(square))
         longer = tf.reduce_max(original)
         rows, columns = tf.unstack(
             tf.maximum((original * size + longer // 2) // longer, 1)

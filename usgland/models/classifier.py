@@ -94,7 +94,12 @@ def _image_branch(image_bytes: keras.KerasTensor, config: Config) -> keras.Keras
         allow_empty=settings.inputs == "both",
         name=PREPROCESSING,
     )(image_bytes)
-    view = WholeView(config.preprocessing.image_size, name=VIEW)(pixels)
+    view = WholeView(
+        config.preprocessing.image_size,
+        second_view=settings.lesion_head and settings.second_view,
+        mirror=settings.mirror,
+        name=VIEW,
+    )(pixels)
     x = backbones.scale_pixels(view, settings.backbone)
     backbone = backbones.BACKBONES[settings.backbone]
     x = backbone.build(x, settings.alpha)
@@ -179,15 +184,21 @@ def pixels_to_pooled(model: keras.Model) -> keras.Model:
     return _part(model, cut, "pixels_to_pooled", model.get_layer(POOLED).output)
 
 
-def pixels_to_feature_map(model: keras.Model) -> keras.Model:
-    """Preprocessed pixels to what is pooled.
+def view_to_feature_map(model: keras.Model) -> keras.Model:
+    """A view to what is pooled.
 
     That is the last feature map or, with a lesion head, a list of it and of the head's
     logits.
     """
-    cut = _image_cut(model, PREPROCESSING, "pixels")
+    cut = _image_cut(model, _view_layer(model), "view")
     end = model.get_layer(POOLED).input
-    return _part(model, cut, "pixels_to_feature_map", end)
+    return _part(model, cut, "view_to_feature_map", end)
+
+
+def inputs_of_network(model: keras.Model) -> keras.Model:
+    """From what a classifier takes to what `pixels_to_logit` does, a list."""
+    cut = _image_cut(model, PREPROCESSING, "pixels") | _form_cut(model)
+    return keras.Model(model.input, list(cut.values()))
 
 
 def has_head(model: keras.Model) -> bool:

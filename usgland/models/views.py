@@ -25,7 +25,9 @@ def crop(
         Float32 `(batch, size, size, 1)`.
     """
     side = pictures.shape[1]
-    x, y, width, height = (side * boxes[:, number, None] for number in range(4))
+    # Not `boxes[:, 0, None]`: of boxes that were stacked, TensorFlow's graphs lose the
+    # new axis.
+    x, y, width, height = ops.split(side * boxes, 4, axis=1)
     rows = _weights(y, height, size, side)
     columns = _weights(x, width, size, side)
     grey = ops.cast(pictures, "float32")[..., 0]
@@ -71,15 +73,27 @@ def whole_view(pictures: keras.KerasTensor, size: int) -> keras.KerasTensor:
 class WholeView(keras.layers.Layer):
     """The first view of a picture: all of it, at the size that the network takes.
 
+    It also holds which other views `usgland.models.answers` takes.
+
     Args:
         size: Side of the view, pixels.
+        second_view: Whether the lesion that is found is looked at again.
+        mirror: Whether each view is looked at in a mirror as well.
         name: Name of the layer.
     """
 
-    def __init__(self, size, name=None, trainable=False, dtype="float32"):
+    def __init__(
+        self,
+        size,
+        second_view=False,
+        mirror=False,
+        name=None,
+        trainable=False,
+        dtype="float32",
+    ):
         # Grey levels between whole ones have no place in half the bits.
         super().__init__(name=name, trainable=trainable, dtype=dtype, autocast=False)
-        self.size = size
+        self.size, self.second_view, self.mirror = size, second_view, mirror
 
     def call(self, pictures):
         return whole_view(pictures, self.size)
@@ -89,4 +103,9 @@ class WholeView(keras.layers.Layer):
         return keras.KerasTensor(shape, dtype="float32")
 
     def get_config(self):
-        return {**super().get_config(), "size": self.size}
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "second_view": self.second_view,
+            "mirror": self.mirror,
+        }

@@ -12,12 +12,7 @@ from scipy.special import expit
 
 from usgland.errors import UserError
 from usgland.evaluation.shown.terminal import show
-from usgland.models.classifier import (
-    ENCODING,
-    PREPROCESSING,
-    layer_names,
-    pixels_to_logit,
-)
+from usgland.models.classifier import ENCODING, PREPROCESSING, has_head, layer_names
 from usgland.serving.portable.file_checks import check_files, check_validation, sort_out
 from usgland.serving.portable.file_tables import checks_document
 from usgland.serving.portable.graph import make_cases, tensorflow_runner
@@ -37,10 +32,14 @@ from usgland.serving.portable.portable_folder import (
 )
 from usgland.steps.export import Source, read_source
 from usgland.training.parts import Part, read_part
-from usgland.training.predict import predict_inputs
+from usgland.training.predict import answer_inputs
 
 CHECKS = {"litert": check_litert, "onnx": check_onnx}
 RUNNERS = {"litert": litert_runner, "onnx": onnx_runner}
+LESION_OUTPUTS = {
+    "lesion_box": "float32, x, y, width, height in pixels; zeros where none is found",
+    "lesion_found": "float32 in [0, 1], how sure; found from 0.5 on",
+}
 PIXELS_COMPARED = 100  # validation images on which preprocess.py is tried
 
 
@@ -85,6 +84,7 @@ def convert(
         "graph_outputs": {
             "probability": "float32, P(malignant), calibrated; NaN if refused",
             "logit": "float32, its logit",
+            **(LESION_OUTPUTS if has_head(model) else {}),
         },
         "preprocessing": settings,
         "preprocess.py": compared,
@@ -160,8 +160,8 @@ def _check_pixels(
 
 
 def _calibrated_logits(source: Source, part: Part) -> NDArray[np.float64]:
-    network = pixels_to_logit(source.model)
-    logits = predict_inputs(network, part.inputs()).astype("float64")
+    answered = answer_inputs(source.model, part.inputs())
+    logits = answered.logit[:, 0].astype("float64")
     fit = source.calibration
     return np.asarray(fit["slope"] * logits + fit["intercept"])
 

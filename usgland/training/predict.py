@@ -6,14 +6,20 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.special
+import tensorflow as tf
 
+from usgland.data.columns import SIZE
 from usgland.data.kept_pictures import ordered_batches
-from usgland.models.classifier import pixels_to_logit
+from usgland.models.answers import FOUND, Answer, Looking, box_in_image
+from usgland.models.classifier import PREPROCESSING, layer_names, pixels_to_logit
 from usgland.training.automatic import predicted_at_once
 from usgland.training.device import in_smaller_batches
 from usgland.training.parts import Part, read_part
 
 BATCH = 32
+# Of the lesion that is found, pixels of the image as stored; empty where none is.
+LESION_BOX = tuple(f"lesion_box_{part}" for part in ("x", "y", "width", "height"))
+LESION_FOUND = "lesion_found"  # how sure, in [0, 1]; 0.5 and more is found
 
 
 def predict_rows(
@@ -39,10 +45,50 @@ def predict_part(
     model: keras.Model, part: Part, rows: pd.DataFrame, *, without: str | None = None
 ) -> pd.DataFrame:
     """As `predict_rows`, of rows whose images and forms `part` holds already."""
-    logits = predict_inputs(pixels_to_logit(model), part.inputs(without))
+    answer = answer_inputs(model, part.inputs(without))
+    logits = answer.logit[:, 0]
     # In float32 all logits above 17 would tie at 1.
     probabilities = scipy.special.expit(logits.astype("float64"))
-    return predictions_table(rows, logits, probabilities)
+    table = predictions_table(rows, logits, probabilities)
+    if answer.box is None:
+        return table
+    return table.assign(**_lesion_columns(rows, answer))
+
+
+def answer_inputs(model: keras.Model, inputs: Any) -> Answer:
+    """All that a classifier says of what `Part.inputs` gives, in arrays."""
+    if PREPROCESSING not in layer_names(model):
+        return Answer(apply_network(pixels_to_logit(model), inputs))
+    looking = Looking(model)
+
+    @tf.function(reduce_retracing=True)
+    @tf.autograph.experimental.do_not_convert
+    def answer(batch):
+        pictures, *others = batch if isinstance(batch, tuple) else (batch,)
+        answered = looking.answer(pictures, others)
+        return tuple(part for part in answered if part is not None)
+
+    def answer_all(size: int) -> list[np.ndarray]:
+        batches = [answer(batch) for (batch,) in ordered_batches(inputs, size)]
+        return [np.concatenate(part) for part in zip(*batches, strict=True)]
+
+    answered, _ = in_smaller_batches(answer_all, predicted_at_once(BATCH))
+    return Answer(*answered)
+
+
+def _lesion_columns(rows: pd.DataFrame, answer: Answer) -> dict[str, np.ndarray]:
+    """Where the lesion was found in each image, pixels, and how sure that is.
+
+    NaN where none was found, or where the size of the image is not known.
+    """
+    unknown = np.full(len(rows), np.nan)
+    sides = [
+        rows[name].to_numpy("float64") if name in rows else unknown for name in SIZE
+    ]
+    boxes = np.array(box_in_image(np.asarray(answer.box, "float64"), *sides))
+    boxes[np.asarray(answer.found) < FOUND] = np.nan
+    columns = dict(zip(LESION_BOX, boxes.T, strict=True))
+    return columns | {LESION_FOUND: np.asarray(answer.found)}
 
 
 def predictions_table(

@@ -4,7 +4,6 @@ import io
 import math
 
 import cv2
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,10 +14,10 @@ from usgland.explanation.contributions import make_contributions
 from usgland.explanation.explained import make_explained
 from usgland.explanation.letterbox import letterbox_of, to_original
 from usgland.explanation.maps import make_maps
-from usgland.models.classifier import pixels_to_logit
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.saved_model import export_model
 from usgland.training.parts import Form, Part
+from usgland.training.predict import answer_inputs
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -83,10 +82,7 @@ def part_of(model, batch):
 
 
 def logits(model, part, without=None):
-    batch = keras.tree.map_structure(
-        lambda array: array.astype("float32"), part.inputs(without)
-    )
-    logit = pixels_to_logit(model)(batch, training=False).numpy()[:, 0]
+    logit = answer_inputs(model, part.inputs(without)).logit[:, 0]
     return DECISION.slope * logit.astype("float64") + DECISION.intercept
 
 
@@ -252,3 +248,27 @@ def test_no_request_decodes_more_than_two_images_at_one_time(case):
         loops = [n for n in nodes if n.op in ("While", "StatelessWhile")]
         assert all(n.attr["parallel_iterations"].i <= 2 for n in loops)
         assert loops or case[0] == "clinical"
+
+
+@WITH_IMAGE
+def test_the_lesion_is_told_in_pixels_of_the_image(case, pictures):
+    _, model, signatures, batch = case
+    answered = answer_inputs(model, part_of(model, batch).inputs())
+    for name in ("serving_default", "explain"):
+        answer = signatures[name](**batch)
+        np.testing.assert_allclose(answer["lesion_found"], answered.found, atol=1e-4)
+        boxes = answer["lesion_box"].numpy()
+        for box, share, shape in zip(boxes, answered.box, SHAPES, strict=True):
+            longer = max(shape)
+            for start, side in ((0, shape[1]), (1, shape[0])):
+                first = share[start] * longer - (longer - side) / 2
+                ends = np.clip([first, first + share[start + 2] * longer], 0, side)
+                np.testing.assert_allclose(box[start], ends[0], atol=0.01)
+                np.testing.assert_allclose(box[start + 2], np.ptp(ends), atol=0.01)
+    drawn = [
+        np.asarray(Image.open(io.BytesIO(png)))
+        for png in answer["lesion_map_bytes"].numpy()
+    ]
+    assert [picture.shape for picture in drawn] == list(SHAPES)
+    surest = [picture.max() / 255 for picture in drawn]
+    assert (surest <= answered.found + 0.005).all()

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -11,11 +11,15 @@ import tensorflow as tf
 from usgland.explanation.contributions import contributions_graph
 from usgland.explanation.heatmap_graph import gradcam_of, heatmap_png
 from usgland.models import classifier
+from usgland.models.answers import Answer, Looking, box_in_image
 from usgland.models.classifier import ENCODING, LOGIT, PREPROCESSING, PROBABILITY
 
 LABEL = "label"
 VERSION = "model_version"
 HEATMAP = "heatmap_bytes"
+LESION_BOX = "lesion_box"
+LESION_FOUND = "lesion_found"
+LESION_MAP = "lesion_map_bytes"
 CONTRIBUTION = "contribution_"  # and the column
 LABELS = ("benign", "malignant")
 # Bytes of weights up to which a network has them as constants. These are stored once;
@@ -55,34 +59,48 @@ class Network:
         self.has_image, self.has_form = PREPROCESSING in names, ENCODING in names
         if self.has_image:
             self.size = model.get_layer(PREPROCESSING).size
-            to_map = classifier.pixels_to_feature_map(model)
+            to_map = classifier.view_to_feature_map(model)
             constant = constant_network(to_map)
             if constant is None:
                 self.variables += to_map.variables
-            self.to_map = constant or functools.partial(to_map, training=False)
-            self.pool = model.get_layer(classifier.POOLED)
+            see = constant or functools.partial(to_map, training=False)
+            self.looking = Looking(model, see)
         if self.has_form:
             encoding = model.get_layer(ENCODING)
             self.columns = list(dict.fromkeys(encoding.feature_columns()))
             self.shapley = contributions_graph(model)
 
     def answer(self, case: Case) -> dict[str, tf.Tensor]:
-        """Probability, logit, label and version, `(batch,)` each."""
-        return self._answer(self._logit(case, self._feature_map(case)))
+        """Probability, logit, label and version, `(batch,)` each; and the lesion."""
+        if not self.has_image:
+            return self._answer(self.head(case.features, training=False)[:, 0])
+        answered = self.looking.answer(case.pixels, self._others(case))
+        return self._answer(answered.logit[:, 0]) | _lesion(answered, case)
 
     def explain(self, case: Case) -> dict[str, tf.Tensor]:
-        """The same, and what speaks for malignant in the image and on the form."""
-        feature_map = self._feature_map(case)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            if self.has_image:
-                tape.watch(feature_map)
-            logit = self._logit(case, feature_map)
-        outputs = self._answer(logit)
+        """The same, and what speaks for malignant in the image and on the form.
+
+        That is of the whole picture, whatever was looked at again.
+        """
+        outputs, pooled = {}, None
         if self.has_image:
-            maps = gradcam_of(feature_map, tape.gradient(logit, feature_map))
+            others = self._others(case)
+            seen = self.looking.see_whole(case.pixels)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(seen[0])
+                logit = self.looking.say(seen, others)
+            maps = gradcam_of(seen[0], tape.gradient(logit, seen[0]))
             outputs[HEATMAP] = heatmap_png(maps, case.sides, self.size)
+            pooled = self.looking.pooled(seen)
+            answered = self.looking.answer(case.pixels, others, seen=seen)
+            outputs |= self._answer(answered.logit[:, 0]) | _lesion(answered, case)
+            if answered.drawn is not None:
+                outputs[LESION_MAP] = heatmap_png(
+                    answered.drawn[..., 0], case.sides, self.size, scaled=False
+                )
+        else:
+            outputs |= self.answer(case)
         if self.has_form:
-            pooled = self._pooled(feature_map) if self.has_image else None
             added = self.shapley(pooled, case.features, case.image_given)
             added = tf.cast(self.decision.slope * added, tf.float32)
             outputs |= {
@@ -91,21 +109,10 @@ class Network:
             }
         return outputs
 
-    def _feature_map(self, case: Case) -> tf.Tensor | None:
-        if not self.has_image:
-            return None
-        return self.to_map(tf.cast(case.pixels, tf.float32))
-
-    def _pooled(self, feature_map: tf.Tensor) -> tf.Tensor:
-        return tf.cast(self.pool(feature_map), tf.float32)
-
-    def _logit(self, case: Case, feature_map: tf.Tensor | None) -> tf.Tensor:
-        inputs = case.features
-        if self.has_image:
-            inputs = self._pooled(feature_map)
-        if self.has_image and self.has_form:
-            inputs = (inputs, case.features, case.image_given, case.form_given)
-        return self.head(inputs, training=False)[:, 0]
+    def _others(self, case: Case) -> tuple[tf.Tensor, ...]:
+        if not self.has_form:
+            return ()
+        return case.features, case.image_given, case.form_given
 
     def _answer(self, logit: tf.Tensor) -> dict[str, tf.Tensor]:
         # In float64, as `usgland predict` computes it: there the label is decided.
@@ -121,7 +128,16 @@ class Network:
         }
 
 
-def constant_network(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] | None:
+def _lesion(answered: Answer, case: Case) -> dict[str, tf.Tensor]:
+    """Where the lesion was found, pixels of the original, and how sure that is."""
+    if answered.box is None:
+        return {}
+    height, width = tf.unstack(tf.cast(case.sides, tf.float32), axis=1)
+    box = box_in_image(answered.box, width, height)
+    return {LESION_BOX: box, LESION_FOUND: answered.found}
+
+
+def constant_network(network: keras.Model) -> Callable[[tf.Tensor], Any] | None:
     """A small network as one function, which all signatures call, of constant weights.
 
     TensorFlow brings constants into the order that the processor's convolutions want
@@ -132,7 +148,7 @@ def constant_network(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] |
     if sum(array.nbytes for part in arrays for array in part) > MOST_CONSTANT:
         return None
 
-    def call(pixels: tf.Tensor) -> tf.Tensor:
+    def call(pixels: tf.Tensor) -> Any:
         weights = [[tf.constant(array) for array in part] for part in arrays]
         return network.stateless_call(*weights, pixels, training=False)[0]
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from scipy.special import expit
 
 from usgland.errors import UserError
-from usgland.models.classifier import INPUT, LOGIT, PROBABILITY
+from usgland.models.answers import answer_files
+from usgland.models.classifier import INPUT, PROBABILITY
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.model_sheet import write_sheet
 from usgland.serving.export.operator_files import write_operator_files
@@ -69,8 +70,7 @@ def _check_parity(
     batch = {name: tf.constant(values) for name, values in cases.items()}
     inputs = batch if isinstance(model.input, dict) else batch[INPUT]
     # The logit is taken: in float32 the probability of a logit of 17 is 1.
-    to_logit = keras.Model(model.input, model.get_layer(LOGIT).output)
-    logit = np.asarray(to_logit(inputs, training=False), "float64")[:, 0]
+    logit = answer_files(model, inputs).logit.numpy().astype("float64")[:, 0]
     expected = expit(decision.slope * logit + decision.intercept)
     received = served(**batch)[PROBABILITY].numpy()
     difference = float(np.abs(expected - received).max())

@@ -15,11 +15,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from usgland.models import classifier
+from usgland.models.answers import Answer, Looking
 from usgland.models.classifier import ENCODING, LOGIT, PREPROCESSING, PROBABILITY
 from usgland.models.clinical import form_values
 from usgland.serving.portable.portable_form import encode_form, form_specs
 
 PIXELS = "pixels"
+LESION_BOX, LESION_FOUND = "lesion_box", "lesion_found"
 # The inputs of one case, `(1, ...)` each, by their names.
 Case = Mapping[str, NDArray]
 # Maps a case to its logit and probability, as a file gives them.
@@ -47,10 +49,13 @@ def portable_module(
         `(batch,)`, to `probability`, P(malignant), and its `logit`, both calibrated,
         float32 `(batch,)`. They are NaN where a value of the form cannot be used. A
         black picture beside a form counts as missing. It fails for pixels of another
-        size, and whole bytes keep a picture out that somebody scaled to [0, 1].
+        size, and whole bytes keep a picture out that somebody scaled to [0, 1]. With a
+        lesion head also `lesion_box`, x, y, width and height in `pixels`, `(batch, 4)`,
+        zeros where none is found, and `lesion_found`, how sure, `(batch,)`.
     """
     names = classifier.layer_names(model)
-    network = classifier.pixels_to_logit(model)
+    looking = Looking(model) if PREPROCESSING in names else None
+    of_form_alone = classifier.pixels_to_logit(model)
     specs = []
     if PREPROCESSING in names:
         size = model.get_layer(PREPROCESSING).size
@@ -69,13 +74,21 @@ def portable_module(
         if classifier.HAS_IMAGE in names:
             brightest = tf.reduce_max(inputs[0], axis=[1, 2])
             inputs += [tf.cast(brightest > 0, tf.float32), form.is_given]
-        fed = tuple(inputs) if len(inputs) > 1 else inputs[0]
-        logit = network(fed, training=False)
+        answered = (
+            Answer(of_form_alone(inputs[0], training=False))
+            if looking is None
+            else looking.answer(inputs[0], inputs[1:])
+        )
+        logit = answered.logit
         # The axis goes last, so that LiteRT makes this a part of the last layer.
         logit = (calibration["slope"] * logit + calibration["intercept"])[:, 0]
         if refused is not None:
             logit = tf.where(refused, math.nan, logit)
-        return {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}
+        outputs = {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}
+        if answered.box is not None:
+            box = answered.box * tf.cast(specs[0].shape[1], tf.float32)
+            outputs |= {LESION_BOX: box, LESION_FOUND: answered.found}
+        return outputs
 
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
