@@ -18,6 +18,7 @@ from usgland.models.classifier import (
     build_classifier,
     pixels_to_logit,
 )
+from usgland.models.lesion_head import HEAD
 
 BACKBONES = [
     "squeezenet1_0",
@@ -92,7 +93,7 @@ def test_the_head_is_one_logit_and_a_sigmoid(model, images):
 
 def test_a_negative_logit_gives_a_probability_below_one_half(images):
     model = build()
-    model.get_layer(LOGIT).kernel.assign(-np.ones((512, 1)))  # of features from 0 up
+    model.get_layer(LOGIT).kernel.assign(-np.ones((1024, 1)))  # of features from 0 up
     pixels = model_pixels(model, images)
     assert (np.asarray(pixels_to_logit(model)(pixels)) < -1).all()
     assert (np.asarray(model(images)) < 0.3).all()
@@ -106,7 +107,8 @@ def test_the_pixels_path_shares_weights_and_agrees_with_the_bytes_path(images):
     model = build()
     learned = pixels_to_logit(model)
     assert learned.get_layer("conv1") is model.get_layer("conv1")
-    assert learned.count_params() == model.count_params() == 722_496 + 512 + 1
+    assert learned.count_params() == model.count_params() == 792_290
+    assert build("model.lesion_head=false").count_params() == 722_496 + 512 + 1
     pixels = model_pixels(model, images)
     for bias in (0.0, 1.5):  # set after both were made
         model.get_layer(LOGIT).bias.assign([bias])
@@ -188,7 +190,7 @@ def test_one_seed_gives_one_network_and_another_seed_another():
         np.testing.assert_array_equal(array, again)
     kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
     kernels = kernels[:-1]  # The head starts from zero.
-    assert len(kernels) == 25
+    assert len(kernels) == 25 + 4  # of the backbone and of what draws the lesion
     assert all((a != b).any() for a, b in kernels)
 
 
@@ -213,7 +215,7 @@ def test_a_classifier_takes_up_the_backbone_of_a_run(tmp_path, backbone):
     )
     assert not np.asarray(model.get_layer(LOGIT).kernel).any()  # A head of its own.
     for layer in model.layers:
-        if layer.weights and layer.name != LOGIT:
+        if layer.weights and layer.name not in (LOGIT, *HEAD):
             expected = source.get_layer(layer.name).get_weights()
             for array, stored in zip(layer.get_weights(), expected, strict=True):
                 np.testing.assert_array_equal(array, stored, err_msg=layer.name)
@@ -241,7 +243,8 @@ def test_grad_cam_of_tf_keras_vis_equals_its_definition(images, backbone):
     from tf_keras_vis.gradcam import Gradcam
 
     layer = {"squeezenet1_1": "fire9_concat", "mobilenet_v2": "out_relu"}[backbone]
-    model = build(f"model.backbone={backbone}", "model.alpha=0.35")
+    without = "model.lesion_head=false"  # of which the definition is a plain mean
+    model = build(f"model.backbone={backbone}", "model.alpha=0.35", without)
     learned = pixels_to_logit(model)
     copy = keras.models.clone_model(learned)
     copy.set_weights(learned.get_weights())

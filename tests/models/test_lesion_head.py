@@ -94,7 +94,7 @@ def test_an_image_that_does_not_say_has_no_loss_and_no_gradient():
 
 @pytest.mark.parametrize(
     ("backbone", "side"),
-    [("squeezenet1_1", 27), ("squeezenet1_0", 27), ("mobilenet_v2", 14)],
+    [("squeezenet1_1", 27), ("squeezenet1_0", 27), ("efficientnet_lite0", 14)],
 )
 def test_the_head_stands_on_any_backbone(backbone, side):
     settings = (f"model.backbone={backbone}", "preprocessing.image_size=224")

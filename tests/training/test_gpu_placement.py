@@ -8,7 +8,7 @@ from tests.graph_ops import raising_on_a_gpu, without_gpu_kernel
 from usgland.config import load_config
 from usgland.explanation.heatmap_graph import gradcam_of, heatmap_png
 from usgland.models.augmentation import make_augment
-from usgland.models.classifier import build_classifier, pixels_to_logit
+from usgland.models.classifier import build_classifier, view_network
 from usgland.models.preprocessing import Preprocessing
 from usgland.training.averaging import WeightAverage
 from usgland.training.device import precision
@@ -109,7 +109,8 @@ def step_graph(backbone, policy):
     settings = (f"model.backbone={backbone}", "model.weights=null", "train.clip_norm=1")
     config = load_config(None, [*settings, f"preprocessing.image_size={SIZE}"])
     with precision(policy):
-        network = pixels_to_logit(build_classifier(config))
+        network = view_network(build_classifier(config))
+    grid = network.outputs[1].shape[1]
     network.compile(make_optimizer(config, 10, [], frozen=False), jit_compile=False)
     network.optimizer.build(network.trainable_variables)
     step = make_step(
@@ -117,8 +118,10 @@ def step_graph(backbone, policy):
         keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
         WeightAverage(network, 0.99),
         batch_size=BATCH,
-        augment=make_augment(config.augmentation),
+        augment=make_augment(config.augmentation, size=SIZE, grid=grid),
     )
-    pixels = spec(BATCH, SIZE, SIZE, 1, dtype=tf.uint8)
+    side = config.preprocessing.picture_side
+    pixels = spec(BATCH, side, side, 1, dtype=tf.uint8)
     labels, weights = spec(BATCH, 1), spec(BATCH)
-    return graph_of(step, pixels, labels, weights, spec(2, dtype=tf.int32))
+    others = spec(2, dtype=tf.int32), spec(BATCH, 4)
+    return graph_of(step, pixels, labels, weights, *others)

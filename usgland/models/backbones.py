@@ -101,6 +101,7 @@ BACKBONES: dict[BackboneName, Backbone] = {
         scale=1 / 128,
         offset=(-127 / 128,) * 3,
         imagenet=lambda alpha: efficientnet_lite0_arrays(),
+        earlier="block10_add",
     ),
     "mobilenet_v2": Backbone(
         earlier="block_12_add",
