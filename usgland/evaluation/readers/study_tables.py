@@ -45,7 +45,7 @@ def study_document(study: dict[str, Any]) -> Document:
 def study_title(study: dict[str, Any]) -> str:
     level = format_percent(study["confidence_level"])
     cases = f"{study['n']} {study['unit']}s"
-    if study["unit"] == "image":
+    if study["n_patients"] < study["n"]:  # else whose they are is not said
         cases += f" of {study['n_patients']} patients"
     return (
         f"{len(study['readers'])} readers, {cases} ({study['n_benign']} benign, "
