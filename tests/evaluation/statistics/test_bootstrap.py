@@ -16,6 +16,8 @@ from usgland.evaluation.statistics.bootstrap import (
     percentile_interval,
     resample_patients,
 )
+from usgland.evaluation.statistics.paired_tests import average_precision_test
+from usgland.evaluation.statistics.roc_regions import sensitivity_at
 from usgland.evaluation.statistics.scores import MEASURES, score
 
 
@@ -182,3 +184,15 @@ def test_bca_moves_the_same_resamples_as_scipy_does(name):
     values = reference.bootstrap_distribution
     found = bca_interval(values, value, left_out, level=0.95, seed=0)
     assert found[:2] == pytest.approx(tuple(reference.confidence_interval), rel=1e-9)
+
+
+def test_very_many_patients_are_drawn_in_groups_by_all_that_draws():
+    labels, probabilities, ids = draw_scores(patients=2100)
+    options = {"patient_ids": ids, "resamples": 20}
+    at = sensitivity_at(labels, probabilities, specificity=0.9, **options)
+    assert at.low < at.value < at.high
+    assert "over 2000 groups of patients" in at.method
+    other = probabilities + 0.1 * np.sin(np.arange(2100))
+    found = average_precision_test(labels, probabilities, other, **options)
+    assert found.low < found.difference < found.high
+    assert "over 2000 groups of patients" in found.method

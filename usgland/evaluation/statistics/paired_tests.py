@@ -270,7 +270,7 @@ def average_precision_test(
     drawn = [
         np.subtract(
             *(
-                measures_of_probabilities(labels, own, sets[:, draws.patient])[
+                measures_of_probabilities(labels, own, sets[:, draws.group])[
                     "average_precision"
                 ]
                 for own in (first, second)
@@ -279,7 +279,7 @@ def average_precision_test(
         for sets in draws.chunks(6)
     ]
     resampled = np.concatenate(drawn) if drawn else np.empty(0)
-    interval = percentile_interval(resampled, level=level, seed=seed)
+    interval = percentile_interval(resampled, level=level, seed=seed, over=draws.unit)
     p_value = _swapped(labels, ranks, ids, difference, resamples, seed)
     method = f"{resamples} swaps within patients drawn, seed {seed}"
     method += f"; interval: {interval.method}" if not interval.reason else ""

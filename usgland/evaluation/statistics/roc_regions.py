@@ -145,9 +145,11 @@ def _measured(
     sums = partial(_by_score, labels, place)
     (value,) = measure(*sums(np.ones((1, len(labels)))))
     draws = draw_patients(ids, resamples=resamples, seed=seed)
-    parts = [measure(*sums(drawn[:, draws.patient])) for drawn in draws.chunks(ARRAYS)]
+    parts = [measure(*sums(drawn[:, draws.group])) for drawn in draws.chunks(ARRAYS)]
     drawn_values = np.concatenate(parts) if parts else np.empty(0)
-    interval = percentile_interval(drawn_values, level=level, seed=seed)
+    interval = percentile_interval(
+        drawn_values, level=level, seed=seed, over=draws.unit
+    )
     return Measure.of(float(value), interval)
 
 
