@@ -5,6 +5,7 @@ its operating point are those of the out-of-fold predictions.
 """
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import pandas as pd
@@ -22,11 +23,13 @@ from usgland.evaluation.cases.calibration import (
 from usgland.evaluation.cases.predictions import read_role
 from usgland.evaluation.cases.thresholds import choose_points, write_thresholds
 from usgland.files import read_json, write_json, write_whole
-from usgland.models.classifier import PREPROCESSING
+from usgland.models.classifier import PREPROCESSING, VIEW, has_head, layer_names
 from usgland.models.joined_models import join_models
 from usgland.steps.models import load_model
 from usgland.table_files import read_table
 from usgland.training.fit import prepare_run
+
+OF_EVERY = ("dtype", "name", "trainable")  # settings of every layer
 
 
 def one_model(run: Path, console: Console) -> Path:
@@ -87,7 +90,7 @@ def join_folds(run: Path, console: Console) -> Path:
 
 
 def _load_members(run: Path) -> list[keras.Model]:
-    """The model of each fold; all must see an image alike."""
+    """The model of each fold; all must see an image alike, and look again alike."""
     folds = sorted((run / runs.FOLDS).iterdir(), key=lambda path: int(path.name))
     models = list(map(load_model, folds))
     first = _preprocessing(models[0])
@@ -104,9 +107,14 @@ def _load_members(run: Path) -> list[keras.Model]:
     return models
 
 
-def _preprocessing(model: keras.Model) -> dict:
-    config = model.get_layer(PREPROCESSING).get_config()
-    return {name: config[name] for name in sorted(config) if name != "dtype"}
+def _preprocessing(model: keras.Model) -> dict[str, Any]:
+    """The settings of what comes before the network, and whether it has a head."""
+    settings: dict[str, Any] = {"lesion_head": has_head(model)}
+    for name in (PREPROCESSING, VIEW):
+        if name in layer_names(model):
+            config = model.get_layer(name).get_config()
+            settings |= {key: config[key] for key in config if key not in OF_EVERY}
+    return settings
 
 
 def _of_all(config: Config) -> Config:

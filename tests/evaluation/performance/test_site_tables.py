@@ -36,11 +36,11 @@ def test_the_document_shows_the_sites_their_mean_and_a_new_one(predictions):
     measured = measure_sites(predictions, 0.95)
     document = sites_document(measured, "site", 0.95, synthetic=True)
     text = document.markdown()
-    assert "| A | 60 (30) |" in text and "| Mean over all |" in text
+    assert "| A | 60 (30) |" in text and "| Mean |" in text
     low, high = measured["image"].pooled.loc[
         "roc_auc", ["prediction_low", "prediction_high"]
     ]
-    assert f"| A new one |  | {low:.3f} to {high:.3f} |" in text
+    assert f"| New |  | {low:.3f} to {high:.3f} |" in text
     assert len(document.records) == 2 * (3 * 4 + 4)
 
 
@@ -52,5 +52,5 @@ def test_a_certain_logit_has_a_probability_still(predictions):
 def test_two_sites_have_no_interval_for_a_third(predictions):
     two = predictions[predictions["site"] != "C"]
     document = sites_document(measure_sites(two, 0.95), "site", 0.95, synthetic=False)
-    assert "A new one |  | undefined" in document.markdown()
+    assert "New |  | undefined" in document.markdown()
     assert "needs three sites" in document.markdown()

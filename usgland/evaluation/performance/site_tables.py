@@ -65,8 +65,9 @@ def sites_document(
     first = next(iter(measured.values())).pooled
     roc_auc = first.loc["roc_auc"]
     notes = [
-        f"{text.format_percent(level)} intervals. Over all: {roc_auc['method']}; a new "
-        "one: where its own value is to be expected, wider than the mean's interval.",
+        f"{text.format_percent(level)} intervals. Mean over such as these: "
+        f"{roc_auc['method']}. New: between which bounds another's own value is to be "
+        "expected, wider than the mean's interval.",
         *(
             f"{NAMES[str(name)].replace(chr(10), ' ')}: {reason}."
             for name, reason in first["reason"].items()
@@ -111,4 +112,4 @@ def _pooled_rows(pooled: pd.DataFrame) -> tuple[Row, ...]:
         ends = [measures[name][f"prediction_{end}"] for end in ("low", "high")]
         low, high = map(text.format_number, ends)
         new.append("undefined" if "undefined" in (low, high) else f"{low} to {high}")
-    return rows([("Mean over all", "", *over), ("A new one", "", *new)])
+    return rows([("Mean", "", *over), ("New", "", *new)])
