@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from usgland.serving.interface.inputs import arrays_of
 from usgland.serving.interface.versions import WARMUP_REQUESTS
-from usgland.serving.server.servable import Servable, warmup_logs
+from usgland.serving.server.servable import Servable, warmup_inputs, warmup_logs
 
 HEIGHT, WIDTH = 600, 800
 
@@ -38,7 +37,8 @@ def main() -> None:
     requests = {}
     for log in warmup_logs(arguments.version / WARMUP_REQUESTS):
         request = log.predict_log.request
-        inputs = arrays_of(request.inputs)
+        signature = servable.signature(request.model_spec.signature_name)
+        inputs = warmup_inputs(request, signature)
         picture = {"image_bytes": content, "pixels": grey[None]}
         inputs |= {name: picture[name] for name in picture.keys() & inputs.keys()}
         requests[request.model_spec.signature_name] = inputs

@@ -335,3 +335,17 @@ def test_a_run_made_before_there_were_views_keeps_its_meaning(tmp_path):
     # A file that names only what differs means what it says.
     config = load_config(write(tmp_path, "preprocessing: {image_size: 64}"))
     assert config.preprocessing.picture_side == 91
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\n", r"an alias \(\*\); write its value"),
+        ("[" * 5_000 + "]" * 5_000, "maximum recursion depth"),
+    ],
+)
+def test_a_few_lines_that_stand_for_very_many_settings_are_refused(
+    tmp_path, text, received
+):
+    with pytest.raises(UserError, match=received):
+        load_config(write(tmp_path, text))

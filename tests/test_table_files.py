@@ -1,6 +1,8 @@
 import datetime
+import os
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import openpyxl
@@ -123,6 +125,27 @@ def test_problems_come_all_in_the_order_of_rows():
     lines = str(error.value).split("\n")
     assert lines[0] == "file: 24 problems:"
     assert lines[1:] == [f"  row {row}: bad" for row in range(2, 26)]
+
+
+def test_of_very_many_problems_the_first_are_shown_and_all_are_in_a_file():
+    with pytest.raises(UserError, match="and 9980 more: all are in ") as error:
+        raise_problems("file", [(row, "bad") for row in range(10_000)])
+    lines = str(error.value).split("\n")
+    assert len(lines) == 22
+    file = Path(lines[-1].rpartition(" ")[2])
+    assert file.read_text().count("\n") == 10_000
+    file.unlink()
+
+
+def test_a_pipe_and_a_header_of_thousands_of_columns_end(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="no file but a pipe or device"):
+        read_table(pipe)
+    wide = tmp_path / "wide.csv"
+    wide.write_text(",".join(map(str, range(200_000))) + "\n")
+    with pytest.raises(UserError, match="expected a CSV table. Received: field larger"):
+        read_table(wide)
 
 
 def test_a_problem_without_a_row_names_none():

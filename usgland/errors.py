@@ -11,6 +11,7 @@ EXTRAS = {
     "tf2onnx": ("tf2onnx", "onnx"),
     "onnx": ("onnx", "onnx"),
     "onnxruntime": ("onnxruntime", "onnx"),
+    "cryptography": ("cryptography", "sign"),
 }
 
 

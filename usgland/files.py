@@ -1,14 +1,18 @@
 """Files that appear whole or not at all and replace none unasked, and JSON."""
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from usgland.errors import UserError
+
+FEW = 30  # problems that are all shown
+LISTED = 20  # of more, so many are
 
 
 @contextlib.contextmanager
@@ -68,6 +72,27 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file that appears whole or not at all."""
     with write_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_ends(path: Path) -> None:
+    """Checks that a path is no pipe, which may never end, and no device.
+
+    Raises:
+        OSError: If it is.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "no file but a pipe or device; copy it to a file")
+
+
+def list_some(lines: Sequence[str]) -> str:
+    """Some lines, indented; of very many the first, and the file that has all."""
+    shown = "".join(f"\n  {line}" for line in lines[:LISTED])
+    if len(lines) <= FEW:
+        return "".join(f"\n  {line}" for line in lines)
+    handle, name = tempfile.mkstemp(prefix="usgland-problems-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    return f"{shown}\n  and {len(lines) - LISTED} more: all are in {name}"
 
 
 def read_json(path: Path) -> Any:

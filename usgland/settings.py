@@ -10,6 +10,7 @@ import pydantic
 import yaml
 
 from usgland.errors import UserError
+from usgland.files import check_ends
 
 BOOL, TIMESTAMP = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 
@@ -79,6 +80,12 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"a key twice among {', '.join(keys)}")
         return super().construct_mapping(node, deep)
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # A few lines of aliases can stand for more settings than there are atoms.
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*); write its value")
+        return super().compose_node(parent, index)
+
 
 _Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"))
 
@@ -86,8 +93,9 @@ _Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a file of groups of settings."""
     try:
+        check_ends(path)
         settings = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{path}: expected a readable YAML file. Received: {reason}"
@@ -108,7 +116,7 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
         raise UserError(f"--set: expected KEY=VALUE. Received: {override!r}")
     try:
         value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"--set {key}: expected YAML. Received: {text!r}") from error
     group = settings
     for part in parts[:-1]:

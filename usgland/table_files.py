@@ -11,11 +11,13 @@ import unicodedata
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usgland.errors import UserError
+from usgland.files import check_ends, list_some
 
 if TYPE_CHECKING:  # pandas takes half a second to load, and a header needs none.
     import pandas as pd
@@ -131,16 +133,11 @@ def check_columns(
 
 
 def raise_problems(source: str, problems: Sequence[Problem]) -> None:
-    """Raises one error that names every problem, if any, in the order of their rows.
-
-    It begins with `source`: what was checked, e.g. the path of the manifest.
-    """
+    """Raises one error of `source`, e.g. a path, with all problems by their rows."""
     lines = [f"row {row}: {text}" if row else text for row, text in sorted(problems)]
-    if len(lines) == 1:
-        raise UserError(f"{source}: {lines[0]}")
     if lines:
-        listed = "".join(f"\n  {line}" for line in lines)
-        raise UserError(f"{source}: {len(lines)} problems:{listed}")
+        many = f"{len(lines)} problems:{list_some(lines)}"
+        raise UserError(f"{source}: {many if lines[1:] else lines[0]}")
 
 
 def wrong_cells(
@@ -217,6 +214,7 @@ def normalize_name(value: object) -> str:
 
 def _read_bytes(path: Path, hint: str) -> bytes:
     try:
+        check_ends(path)
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(
@@ -268,11 +266,12 @@ def _csv(path: Path, data: bytes) -> Iterator[list[str]]:
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     first_line = text.split("\n", 1)[:1]
-    # The separator that cuts the header into most pieces; a comma if none does.
-    separator = max(
-        ",;\t", key=lambda cut: len(next(csv.reader(first_line, delimiter=cut), ()))
-    )
+
+    def pieces(cut: str) -> int:
+        return len(next(csv.reader(first_line, delimiter=cut), ()))
+
     try:
+        separator = max(",;\t", key=pieces)  # a comma if none cuts the header
         # Not strict, an open quote would swallow the rest of the file in silence.
         yield from csv.reader(io.StringIO(text), delimiter=separator, strict=True)
     except csv.Error as error:
@@ -386,7 +385,7 @@ def _read_header(path: Path, records: Iterator[list[str]]) -> list[str]:
             f"{path}: expected a header with the names of the columns. "
             "Received: an empty first line"
         )
-    twice = sorted({name for name in header if name and header.count(name) > 1})
+    twice = sorted(name for name, n in Counter(header).items() if name and n > 1)
     if twice:
         raise UserError(
             f"{path}: expected each column once. Received: {', '.join(twice)} twice "

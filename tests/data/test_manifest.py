@@ -392,3 +392,10 @@ def test_rows_with_a_reason_of_their_own_are_left_out_and_told_apart(folder):
         "P2": "poor image",
         "P3": "label normal (data.ignore_labels)",
     }
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(A1)", "-1+cmd|'x'!A0"])
+def test_a_name_that_a_spreadsheet_would_run_is_refused(folder, name):
+    text = f'image,patient_id,label\n1.png,"{name}",benign\n2.png,-7,malignant\n'
+    with pytest.raises(UserError, match="row 2: expected a patient_id that no spread"):
+        load(folder, text)

@@ -294,3 +294,18 @@ def test_the_grey_of_all_colours_is_their_luma_in_float32():
         pixels = np.stack([np.full_like(green, red), green, blue], axis=-1)[None]
         received = grey_of_pixels(tf.constant(pixels)).numpy()[..., 0]
         np.testing.assert_array_equal(received, np.round(sum_in_float32(pixels)))
+
+
+@pytest.mark.parametrize(("scans", "is_read"), [(90, True), (101, False)])
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(read, scans, is_read):
+    """Also by the check of a manifest, which runs first in `fit`."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48), np.uint8)
+    data = encode(pixels, "jpeg", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    more = scans - data.count(b"\xff\xda")
+    data = data[:-2] + data[last:-2] * more + data[-2:]
+    if is_read:
+        assert read(data).shape == (32, 32, 1)
+        return
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100 scans"):
+        read(data)

@@ -25,6 +25,14 @@ SECTIONS = {
 }
 
 
+def printable(text: str) -> str:
+    """A message without what would command the terminal, as a file's name may."""
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1]
+        for sign in text
+    )
+
+
 class Group(click.Group):
     """Shows a `UserError` and a package that is missing as one line.
 
@@ -35,7 +43,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             # A mistake of ours, or a Python that lacks one of its own modules.

@@ -10,6 +10,7 @@ from usgland.errors import UserError
 from usgland.machine import usable_cores
 from usgland.startup import computing, load_steps, make_console
 
+FEWEST_THREADS = 2  # one for large requests, and one that is left to small ones
 MOST_THREADS = 4  # that run a model: each already uses all cores for its operations
 
 
@@ -29,15 +30,28 @@ MOST_THREADS = 4  # that run a model: each already uses all cores for its operat
     default="savedmodel",
     help="litert and onnx take preprocessed pixels, as NAME/litert-1.",
 )
+@click.option(
+    "--sign",
+    type=PATH,
+    help="Private key, Ed25519 as PEM: sign the checksums of a savedmodel.",
+)
 @click.option("--force", is_flag=True, help="Write litert or onnx that lose AUC, too.")
 @click.pass_obj
 def export(
-    verbose: bool, run: Path, name: str | None, models_dir: Path, kind: str, force: bool
+    verbose: bool,
+    run: Path,
+    name: str | None,
+    models_dir: Path,
+    kind: str,
+    sign: Path | None,
+    force: bool,
 ) -> None:
     """Write a numbered SavedModel that takes encoded image bytes."""
     from usgland.runs import check_name
 
     chosen = check_name("--name", run.resolve().name if name is None else name)
+    if kind != "savedmodel" and sign is not None:
+        raise UserError(f"--sign: expected --format savedmodel. Received: {kind}")
     if kind != "savedmodel":
         steps = load_steps("conversion", verbose)
         with computing():
@@ -50,7 +64,7 @@ def export(
         raise UserError("--force: expected --format litert or onnx. Received: neither")
     steps = load_steps("export", verbose)
     with computing():
-        path = steps.export(run, models_dir, chosen)
+        path = steps.export(run, models_dir, chosen, sign)
     where = ""
     if models_dir != Path("saved_models"):
         where = f" --models-dir {shlex.quote(str(models_dir))}"
@@ -109,6 +123,12 @@ def export(
     help="Images that run together; 1 runs every request by itself.",
 )
 @click.option(
+    "--max-rows",
+    type=click.IntRange(1),
+    default=1024,
+    help="Cases of one request; they run --max-batch at a time.",
+)
+@click.option(
     "--batch-window",
     type=click.FloatRange(0),
     default=0.0,
@@ -123,7 +143,21 @@ def export(
 @click.option("--tls-cert", type=PATH, help="PEM file; with --tls-key.")
 @click.option("--tls-key", type=PATH, help="PEM file; with --tls-cert.")
 @click.option(
-    "--token-file", type=PATH, help="Holds what clients must send as bearer token."
+    "--token-file",
+    type=PATH,
+    help="Bearer tokens, a line each, of which clients must send one.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    help="Name under which clients ask for this server. Repeatable; * for any.",
+)
+@click.option(
+    "--require-signature",
+    "signed_by",
+    type=PATH,
+    help="Public key, PEM: serve only what `usgland export --sign` signed with it.",
 )
 @click.option(
     "--page",
@@ -144,11 +178,14 @@ def serve(
     max_body: float,
     max_requests: int,
     max_batch: int,
+    max_rows: int,
     batch_window: float,
     poll: float,
     tls_cert: Path | None,
     tls_key: Path | None,
     token_file: Path | None,
+    allow_hosts: tuple[str, ...],
+    signed_by: Path | None,
     page: bool,
 ) -> None:
     """Serve exported models over REST and gRPC.
@@ -157,7 +194,7 @@ def serve(
     else by a built-in server for one machine. New versions are taken up as they appear.
     """
     from usgland.serving.interface.versions import parse_keep_versions
-    from usgland.serving.server.server_options import ServerOptions, read_token
+    from usgland.serving.server.server_options import ServerOptions
 
     options = ServerOptions(
         models_dir=models_dir,
@@ -172,10 +209,13 @@ def serve(
         timeout_seconds=timeout,
         max_batch_size=max_batch,
         batch_window_milliseconds=batch_window,
-        threads=min(usable_cores(), MOST_THREADS),
+        threads=min(max(usable_cores(), FEWEST_THREADS), MOST_THREADS),
         tls_certificate=tls_cert,
         tls_key=tls_key,
-        token=None if token_file is None else read_token(token_file),
         page=page,
+        token_file=token_file,
+        max_rows=max_rows,
+        allow_hosts=allow_hosts,
+        signed_by=signed_by,
     )
     load_steps("serve", verbose).serve(options, click.echo, builtin=builtin)

@@ -28,6 +28,8 @@ from usgland.table_files import ROW, Problem, names_nobody
 UNLABELLED = -1
 NO_LESION = -1  # the label, in a labelled manifest, of `data.no_lesion_labels`
 CLASSES = ("benign", "malignant")
+# What a spreadsheet takes for a formula, and may run, when it opens a CSV.
+FORMULA = re.compile(r"\s*(=|[-+@].*[|!(])")
 
 
 def load_manifest(
@@ -81,7 +83,7 @@ def load_manifest(
         rows = join_forms(rows, table_files.read_table(settings.forms), settings.forms)
     check_form_columns(rows, form, path)
     problems = _read_labels(rows, settings, labelled)
-    problems += _check_names(rows)
+    problems += _check_names(rows) + _find_formulas(rows)
     if images:
         problems += _check_files(rows, path, pixels=pixels)
     else:
@@ -141,6 +143,16 @@ def _check_names(rows: pd.DataFrame) -> list[Problem]:
             problems.append((int(same[ROW].max()), text))
     ungrouped = rows["group_id"].map(names_nobody).astype(bool)
     rows["group_id"] = rows["group_id"].mask(ungrouped, "")
+    return problems
+
+
+def _find_formulas(rows: pd.DataFrame) -> list[Problem]:
+    """Finds names that a spreadsheet would run, as they stand in what we write."""
+    problems: list[Problem] = []
+    for column in ("patient_id", "group_id", "image"):
+        wrong = rows[column].astype(str).map(lambda text: bool(FORMULA.match(text)))
+        expected = f"a {column} that no spreadsheet takes for a formula"
+        problems += table_files.wrong_cells(rows, column, wrong, expected)
     return problems
 
 

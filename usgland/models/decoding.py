@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from usgland.data.images import LARGEST_AREA
+from usgland.data.images import LARGEST_AREA, MOST_SCANS, SCAN
 
 # Weights of R, G and B: ITU-R BT.601 luma, by which OpenCV and Pillow convert to grey.
 LUMA = (0.299, 0.587, 0.114)
@@ -58,7 +58,8 @@ def use_grey(image_bytes: tf.Tensor, use: Callable[[tf.Tensor], Any]) -> Any:
         default=lambda: tf.ones([3], tf.int64),  # Not an image: said below.
         exclusive=False,
     )
-    with tf.control_dependencies([_assert_size(shape[:2])]):
+    checks = [_assert_size(shape[:2]), _assert_scans(image_bytes, is_jpeg)]
+    with tf.control_dependencies(checks):
         content = tf.identity(image_bytes)
     is_grey = tf.equal(shape[2], 1)
     # Asked of no other file, whose content would be searched for nothing.
@@ -114,6 +115,21 @@ def _assert_size(sides: tf.Tensor) -> tf.Operation:
     usable = (tf.reduce_min(sides) > 0) & (area <= LARGEST_AREA)
     message = f"Expected an image of 1 to {LARGEST_AREA} pixels. Received height, width"
     return tf.debugging.Assert(usable, [message, sides])
+
+
+def _assert_scans(image_bytes: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Operation:
+    """Refuses a JPEG of more scans than a picture needs: each decodes all of it again.
+
+    Inside a scan no other mark of its kind can stand (ITU-T T.81, B.1.1.5).
+    """
+
+    def count() -> tf.Tensor:
+        pieces = tf.strings.split(image_bytes[None], SCAN, maxsplit=MOST_SCANS + 1)
+        return tf.size(pieces.values) - 1
+
+    scans = tf.cond(is_jpeg, count, lambda: tf.constant(0))
+    message = f"Expected a JPEG of at most {MOST_SCANS} scans. Received more"
+    return tf.debugging.Assert(scans <= MOST_SCANS, [message])
 
 
 def _png_shape(header: tf.Tensor) -> tf.Tensor:

@@ -18,6 +18,7 @@ from usgland.models.clinical import form_values
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.model_sheet import make_sheet
 from usgland.serving.export.saved_model import export_model
+from usgland.serving.interface.signing import read_private_key
 from usgland.steps.joined_folds import one_model
 from usgland.steps.models import load_model
 
@@ -51,8 +52,12 @@ def read_source(run: Path) -> Source:
     )
 
 
-def export(run: Path, models_dir: Path, name: str) -> Path:
-    """Writes the run's model under `models_dir/name` and returns the new version."""
+def export(run: Path, models_dir: Path, name: str, sign: Path | None = None) -> Path:
+    """Writes the run's model under `models_dir/name` and returns the new version.
+
+    `sign` is the file of a private key with which its checksums are signed.
+    """
+    key = None if sign is None else read_private_key(sign)
     model, rows, calibration, threshold, sheet = read_source(run)
     decision = Decision(calibration["slope"], calibration["intercept"], threshold)
     rows = rows[rows["role"] == "val"].head(PARITY_IMAGES)
@@ -62,4 +67,4 @@ def export(run: Path, models_dir: Path, name: str) -> Path:
         cases[INPUT] = [Path(path).read_bytes() for path in rows["image_path"]]
     if ENCODING in names:
         cases |= form_values(rows, model.get_layer(ENCODING).columns)
-    return export_model(model, models_dir / name, cases, decision, sheet)
+    return export_model(model, models_dir / name, cases, decision, sheet, key)

@@ -5,10 +5,16 @@ from collections.abc import Callable
 
 from usgland.errors import UserError
 from usgland.serving.server.builtin_server import run_server, stop_on_signals
-from usgland.serving.server.logs import start_logging
-from usgland.serving.server.server_options import ServerOptions
+from usgland.serving.server.logs import native_lines_logged, start_logging
+from usgland.serving.server.server_options import ServerOptions, listens_beyond
 from usgland.serving.server.tf_serving import choose_server, run_tf_serving
+from usgland.serving.server.tokens import is_exposed
 from usgland.training.device import show_device
+
+NOT_PASSED_ON = (
+    "TensorFlow Serving has limits of its own: --timeout, --max-body, --max-requests, "
+    "--max-rows and --max-batch are for the built-in server, and for the page's address"
+)
 
 
 def _check_options(options: ServerOptions) -> None:
@@ -22,6 +28,26 @@ def _check_options(options: ServerOptions) -> None:
         raise UserError("--tls-cert and --tls-key: expected both. Received: one")
 
 
+def _warn(options: ServerOptions, echo: Callable[[str], None]) -> None:
+    """Tells in a line each what its user may not have meant."""
+    missing = [
+        name
+        for name, present in (
+            ("--token-file", options.has_token),
+            ("--tls-cert", options.tls_certificate is not None),
+        )
+        if not present
+    ]
+    if missing and listens_beyond(options.host):
+        echo(
+            f"Warning: --host {options.host} without {' and '.join(missing)}: other "
+            "machines can ask, or read what is asked"
+        )
+    file = options.token_file
+    if file is not None and file.exists() and is_exposed(file):
+        echo(f"Warning: others on this machine may read {file}: chmod 600 {file}")
+
+
 def serve(
     options: ServerOptions, echo: Callable[[str], None], *, builtin: bool
 ) -> None:
@@ -30,6 +56,7 @@ def serve(
     `echo` shows a line to whoever started it.
     """
     _check_options(options)
+    _warn(options, echo)
     choice = None if builtin else choose_server(options)
     if choice is None or not choice.server:
         show_device(echo)  # TensorFlow Serving computes in a process of its own.
@@ -38,6 +65,7 @@ def serve(
     else:
         echo(choice.reason)
         if choice.server:
+            echo(NOT_PASSED_ON)
             status = run_tf_serving(choice, options, echo)
             if status > 0:
                 raise UserError(
@@ -59,4 +87,5 @@ def serve(
     async def main() -> None:
         await run_server(options, started, stop_on_signals())
 
-    asyncio.run(main())
+    with native_lines_logged():
+        asyncio.run(main())

@@ -21,7 +21,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from usgland.errors import UserError
 from usgland.serving.server.logs import JsonFormatter
-from usgland.serving.server.server_options import ServerOptions, read_token
+from usgland.serving.server.server_options import ServerOptions
+from usgland.serving.server.tokens import read_tokens
 
 TOKEN = "0123456789abcdef-token"
 SLOW = {"signature_name": "count", "inputs": 2**31 - 1}
@@ -103,7 +104,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(models_dir, serving):
         socket.create_connection(("127.0.0.1", server.rest_port)) as connection,
     ):
         connection.sendall(
-            b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: a\r\n"
+            b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Length: 100\r\n\r\n{"
         )
         connection.settimeout(30)
@@ -154,15 +155,15 @@ def test_only_who_has_the_token_is_answered(models_dir, serving):
 def test_a_token_is_read_from_a_file(tmp_path):
     path = tmp_path / "token"
     path.write_text(TOKEN + "\n")
-    assert read_token(path) == TOKEN
+    assert read_tokens(path) == (TOKEN,)
     path.write_text("short")
     with pytest.raises(UserError, match="at least 16 characters. Received: 5 char"):
-        read_token(path)
+        read_tokens(path)
     path.write_text("two words of some length")
     with pytest.raises(UserError, match="--token-file: expected one word"):
-        read_token(path)
+        read_tokens(path)
     with pytest.raises(UserError, match="--token-file: expected a text file"):
-        read_token(tmp_path / "nope")
+        read_tokens(tmp_path / "nope")
 
 
 @pytest.fixture

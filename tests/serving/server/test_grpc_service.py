@@ -102,11 +102,11 @@ def test_an_unknown_signature_is_a_failed_precondition(stub, says):
 
 def test_wrong_inputs_are_invalid_and_named(stub, serving, says):
     image = [serving.png(1)]
-    bad = tf.make_tensor_proto([1.0, 2.0])
+    bad = tf.make_tensor_proto(np.zeros((1, 4, 4), "f"))
     bad.tensor_content = b"odd"
     bomb = tf.make_tensor_proto(0.5)
-    for _ in range(3):
-        bomb.tensor_shape.dim.add(size=10_000)
+    for size in (10**9, 4, 4):
+        bomb.tensor_shape.dim.add(size=size)
     for request, message in (
         (request_of(image=image), "Sent extra: {image}. Missing but required: {im"),
         (request_of(), "Missing but required: {image_bytes}"),

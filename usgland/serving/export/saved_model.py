@@ -18,6 +18,7 @@ from usgland.serving.export.operator_files import write_operator_files
 from usgland.serving.export.signatures import DEFAULT, FROM_PIXELS, make_module
 from usgland.serving.export.warmup import example_case, inputs_of, write_warmup
 from usgland.serving.interface.inputs import Arrays
+from usgland.serving.interface.signing import write_sums
 from usgland.serving.interface.versions import next_number, publish, unpublished
 
 # Largest difference in probability between a run's model and its export.
@@ -30,13 +31,14 @@ def export_model(
     cases: Mapping[str, Sequence],
     decision: Decision,
     sheet: Mapping[str, Any],
+    key: Any = None,
 ) -> Path:
     """Writes `folder/NUMBER`, the next free one, whole or not at all.
 
     Its signatures are those of `make_module`. They hold all preprocessing and need
     TensorFlow alone. Beside the graph stand the sheet and requests to warm up with,
     beside the versions `operator/`. Before it is published, both must agree on `cases`,
-    inputs by name.
+    inputs by name. With a private key the list of checksums is signed.
 
     Raises:
         UserError: If it cannot be written, or disagrees with the model.
@@ -57,6 +59,7 @@ def export_model(
             }
             write_warmup(temporary, folder.name, signatures, example)
             write_sheet(temporary, {"name": folder.name, "version": number, **sheet})
+            write_sums(temporary, key)
             if publish(temporary, folder / str(number)):
                 break
     case = inputs_of(signatures[DEFAULT], example)

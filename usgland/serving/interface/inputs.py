@@ -3,78 +3,112 @@
 A signature is a `SignatureDef` of a SavedModel.
 """
 
-import math
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from usgland.serving.interface.status import invalid
+from usgland.serving.interface.request_wire import WireTensor, values_of
+from usgland.serving.interface.status import RequestError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
 MAX_ELEMENTS = 2**24  # of one tensor of a request: an image of 16 megapixels
+MAX_ROWS = 1024  # cases of one request, unless --max-rows says otherwise
 Arrays = dict[str, np.ndarray]
 
 
-def arrays_of(protos: Any) -> Arrays:
-    """Reads the tensors of a gRPC request.
+def arrays_of(
+    tensors: Mapping[str, WireTensor], signature: Any, max_rows: int = MAX_ROWS
+) -> Arrays:
+    """Builds the tensors of a gRPC request, once each is what the signature takes.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if one is damaged.
+        RequestError: INVALID_ARGUMENT; it says what the signature takes.
     """
-    arrays = {}
-    for name, proto in protos.items():
-        sizes = [dim.size for dim in proto.tensor_shape.dim]
-        # One stored value may stand for a whole tensor: a few bytes, then gigabytes.
-        if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_ELEMENTS:
-            raise invalid(
-                f"Expected {name[:100]} with at most {MAX_ELEMENTS} values. Received "
-                f"the shape {sizes[:8]}"
-            )
-        try:
-            arrays[name] = tf.make_ndarray(proto)
-        except (TypeError, ValueError, KeyError) as error:
-            raise invalid(f"tensor parsing error: {name[:100]}") from error
-    return arrays
+    _check_names(signature, tensors)
+    for name, tensor in tensors.items():
+        _check_tensor(name, signature.inputs[name], tensor.dtype, tensor.shape)
+        _check_size(name, signature.inputs[name], tensor.shape, max_rows)
+    return {name: _built(name, tensor) for name, tensor in tensors.items()}
 
 
-def checked(signature: Any, inputs: Arrays) -> Arrays:
+def checked(signature: Any, inputs: Arrays, max_rows: int = MAX_ROWS) -> Arrays:
     """Completes inputs by the signature's defaults and checks names, types, shapes.
 
     Raises:
         RequestError: INVALID_ARGUMENT; it says what the signature takes.
     """
-    expected = describe(signature)
+    _check_names(signature, inputs)
+    for name, array in inputs.items():
+        dtype = tf.string if array.dtype.kind in "OSU" else array.dtype
+        _check_tensor(name, signature.inputs[name], dtype, list(array.shape))
+        _check_size(name, signature.inputs[name], list(array.shape), max_rows)
+    complete = {}
+    lengths = {len(array) for array in inputs.values() if array.ndim}
+    rows = lengths.pop() if len(lengths) == 1 and takes_rows(signature) else 1
+    for name in signature.inputs:
+        if name in inputs:
+            complete[name] = inputs[name]
+            continue
+        array = tf.make_ndarray(signature.defaults[name])
+        if rows > 1 and len(array) == 1:
+            # Each case gets one, so that the request can run in parts.
+            array = np.repeat(array, rows, axis=0)
+        complete[name] = array
+    return complete
+
+
+def _built(name: str, tensor: WireTensor) -> np.ndarray:
+    # One stored value may stand for a whole tensor: a few bytes, then gigabytes.
+    try:
+        stored, expected = tensor.count(), values_of(tensor.shape)
+        if stored == expected:
+            return tensor.array()
+    except RequestError as error:
+        raise invalid(f"tensor parsing error: {name}: {error.message}") from error
+    raise invalid(
+        f"tensor parsing error: Expected {name} with {expected} values, as its shape "
+        f"has. Received: {stored}"
+    )
+
+
+def _check_names(signature: Any, inputs: Collection[str]) -> None:
     extra = sorted(set(inputs) - set(signature.inputs))
     missing = sorted(set(signature.inputs) - set(inputs) - set(signature.defaults))
     if extra or missing:
         raise invalid(
             f"input size does not match signature. Sent extra: {{{_names(extra)}}}. "
-            f"Missing but required: {{{_names(missing)}}}. Expected: {expected}"
+            f"Missing but required: {{{_names(missing)}}}. Expected: "
+            f"{describe(signature)}"
         )
-    complete = {}
-    lengths = {len(array) for array in inputs.values() if array.ndim}
-    rows = lengths.pop() if len(lengths) == 1 and takes_rows(signature) else 1
-    for name, info in signature.inputs.items():
-        if name in inputs:
-            array = inputs[name]
-        else:
-            array = tf.make_ndarray(signature.defaults[name])
-            if rows > 1 and len(array) == 1:
-                # Each case gets one, so that the request can run in parts.
-                array = np.repeat(array, rows, axis=0)
-        wanted = tf.dtypes.as_dtype(info.dtype)
-        received = tf.string if array.dtype.kind in "OSU" else array.dtype
-        if wanted != received:
-            received = tf.dtypes.as_dtype(received).name
-            raise invalid(f"Expected {name} to be {wanted.name}. Received: {received}")
-        if not tf.TensorShape(info.tensor_shape).is_compatible_with(array.shape):
-            raise invalid(
-                f"Expected {name} of shape {_shape(info)}. Received: "
-                f"{list(array.shape)}"
-            )
-        complete[name] = array
-    return complete
+
+
+def _check_tensor(name: str, info: Any, dtype: Any, shape: list[int]) -> None:
+    wanted, received = tf.dtypes.as_dtype(info.dtype), tf.dtypes.as_dtype(dtype)
+    if wanted != received:
+        raise invalid(f"Expected {name} to be {wanted.name}. Received: {received.name}")
+    sizes = [dim.size for dim in info.tensor_shape.dim]
+    fits = len(sizes) == len(shape) and all(
+        size in (-1, received) for size, received in zip(sizes, shape, strict=False)
+    )
+    if not fits and not info.tensor_shape.unknown_rank:
+        raise invalid(f"Expected {name} of shape {_shape(info)}. Received: {shape[:8]}")
+
+
+def _check_size(name: str, info: Any, shape: list[int], max_rows: int) -> None:
+    """Bounds a tensor by its sides, as one of no values may have many rows."""
+    if not 0 <= values_of(shape) <= MAX_ELEMENTS or max(shape, default=0) > 2**31:
+        raise invalid(
+            f"Expected {name[:100]} with at most {MAX_ELEMENTS} values. Received "
+            f"the shape {shape[:8]}"
+        )
+    sides = info.tensor_shape.dim
+    if shape and shape[0] > max_rows and (not sides or sides[0].size < 0):
+        raise invalid(
+            f"Expected at most {max_rows} cases in a request. Received: {shape[0]} of "
+            f"{name[:100]}. Ask in several requests, or allow more by --max-rows"
+        )
 
 
 def describe(signature: Any) -> str:

@@ -5,19 +5,28 @@ Reference:
 """
 
 import base64
-import binascii
-import itertools
+import codecs
 import json
-import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from usgland.serving.interface.inputs import Arrays, describe
+from usgland.serving.interface.inputs import MAX_ROWS, Arrays, describe
+from usgland.serving.interface.json_values import is_base64, to_array, type_name
+from usgland.serving.interface.large_json import Numbers, read_large
 from usgland.serving.interface.status import invalid
 
 BYTES_SUFFIX = "_bytes"  # An output of such a name is sent in base64.
+# Commas and brackets up to which a document is read as a whole, in milliseconds.
+MOST_STRUCTURE = 10_000
+STRUCTURE = b",[{:"
+LARGE_OUTPUT = 2**13  # values that are written at a time
+DECODER = json.JSONDecoder(strict=False)  # a line break may stand in a text
+
+
+def structure_of(body: bytes) -> int:
+    """How many values a document holds at most."""
+    return sum(body.count(mark) for mark in STRUCTURE)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -29,7 +38,14 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body)
+        if structure_of(body) > MOST_STRUCTURE:
+            body.decode("utf-8", "surrogatepass")
+            document = read_large(body)
+        else:
+            text = body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass")
+            # What stands behind the object is ignored, as in TensorFlow Serving.
+            start = len(text) - len(text.lstrip(" \t\r\n"))
+            document, _ = DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise invalid(
             f"JSON Parse error: {error.msg} at offset: {error.pos}. Expected an "
@@ -60,7 +76,9 @@ def signature_of(document: dict[str, Any]) -> str:
     return name
 
 
-def read_inputs(document: dict[str, Any], signature: Any) -> tuple[Arrays, bool]:
+def read_inputs(
+    document: dict[str, Any], signature: Any, max_rows: int = MAX_ROWS
+) -> tuple[Arrays, bool]:
     """Reads the inputs of a signature in whichever format they are.
 
     As in TensorFlow Serving, every input must be there: defaults of a signature count
@@ -75,26 +93,30 @@ def read_inputs(document: dict[str, Any], signature: Any) -> tuple[Arrays, bool]
     if "instances" in document and "inputs" in document:
         raise invalid("Expected only one of 'inputs' or 'instances' keys to exist")
     if "instances" in document:
-        return _from_rows(document["instances"], signature), True
+        return _from_rows(document["instances"], signature, max_rows), True
     if "inputs" in document:
         return _from_columns(document["inputs"], signature), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _from_rows(rows: Any, signature: Any) -> Arrays:
-    if not isinstance(rows, list):
+def _from_rows(rows: Any, signature: Any, max_rows: int) -> Arrays:
+    if not isinstance(rows, list | Numbers):
         raise invalid(
             f"Expecting 'instances' to be a list/array. Received: {type_name(rows)}"
         )
+    names = set(signature.inputs)
+    if isinstance(rows, Numbers):
+        return _only_numbers(rows, signature)
     if not rows:
         raise invalid("No values in 'instances' array")
-    names = set(signature.inputs)
-    named = [isinstance(row, dict) and not _is_base64(row) for row in rows]
-    if not named[0] and len(names) > 1:
+    if len(rows) > max_rows:
         raise invalid(
-            "instances is a plain list, but expecting list of objects as multiple "
-            f"input tensors required: {describe(signature)}"
+            f"Expected at most {max_rows} cases in a request. Received: {len(rows)}. "
+            "Ask in several requests, or allow more by --max-rows"
         )
+    named = [isinstance(row, dict) and not is_base64(row) for row in rows]
+    if not named[0]:
+        _check_single(signature)
     columns: dict[str, list] = {name: [] for name in sorted(names)}
     for number, row in enumerate(rows):
         if named[number] != named[0]:
@@ -121,9 +143,25 @@ def _from_rows(rows: Any, signature: Any) -> Arrays:
     }
 
 
+def _check_single(signature: Any) -> None:
+    if len(signature.inputs) > 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple "
+            f"input tensors required: {describe(signature)}"
+        )
+
+
+def _only_numbers(rows: Numbers, signature: Any) -> Arrays:
+    _check_single(signature)
+    return {
+        name: to_array(rows, info.dtype, f"{name} of 'instances'")
+        for name, info in signature.inputs.items()
+    }
+
+
 def _from_columns(inputs: Any, signature: Any) -> Arrays:
     names = sorted(signature.inputs)
-    if not isinstance(inputs, dict) or _is_base64(inputs):
+    if not isinstance(inputs, dict) or is_base64(inputs):
         if len(names) > 1:
             raise invalid(
                 "inputs is a plain value/list, but expecting an object as multiple "
@@ -150,100 +188,6 @@ def _from_columns(inputs: Any, signature: Any) -> Arrays:
     }
 
 
-def to_array(value: Any, dtype: int, where: str) -> np.ndarray:
-    """Makes one array of a JSON value: a scalar, or lists of equal lengths.
-
-    The type is a number of `tf.DType`; an error calls the value `where`.
-
-    Raises:
-        RequestError: INVALID_ARGUMENT if it is ragged or of another type.
-    """
-    shape: list[int] = []
-    flat = [value]
-    while flat and isinstance(flat[0], list):
-        length = len(flat[0])
-        for item in flat:
-            if not isinstance(item, list) or len(item) != length:
-                size = len(item) if isinstance(item, list) else type_name(item)
-                raise invalid(
-                    f"Encountered list at unexpected size: {size} in {where} at "
-                    f"level: {len(shape)} expected size: {length}"
-                )
-        shape.append(length)
-        flat = list(itertools.chain.from_iterable(flat))
-    wanted = tf.dtypes.as_dtype(dtype)
-    values = [_scalar(item, wanted, where) for item in flat]
-    array = np.empty(len(values), wanted.as_numpy_dtype)
-    array[:] = values
-    return array.reshape(shape)
-
-
-def _scalar(item: Any, dtype: tf.DType, where: str) -> Any:
-    fits = None  # Whether a number of JSON has a place in a type of numbers.
-    if dtype == tf.string:
-        if isinstance(item, str):
-            return item.encode("utf-8", "surrogatepass")
-        if isinstance(item, dict):
-            return _decoded(item, where)
-    elif dtype == tf.bool:
-        if isinstance(item, bool):
-            return item
-    elif isinstance(item, int) and not isinstance(item, bool):
-        low, high = (dtype.min, dtype.max) if dtype.is_integer else _exact(dtype)
-        fits = low <= item <= high
-    elif isinstance(item, float) and dtype.is_floating:
-        fits = abs(item) <= float(dtype.max) or not math.isfinite(item)
-    if fits:
-        return item
-    if fits is not None:
-        raise invalid(
-            f"Cannot convert a value of {where} to {dtype.name} without loss of "
-            "precision"
-        )
-    raise invalid(
-        f"A value of {where} of JSON type {type_name(item)} is not of expected type: "
-        f"{dtype.name}"
-    )
-
-
-def _exact(dtype: tf.DType) -> tuple[int, int]:
-    """The whole numbers up to which a floating type holds each one."""
-    if not dtype.is_floating:
-        return 0, -1
-    largest = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
-    return -largest, largest
-
-
-def _is_base64(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and list(value) == ["b64"]
-        and isinstance(value["b64"], str)
-    )
-
-
-def _decoded(item: dict, where: str) -> bytes:
-    if not _is_base64(item):
-        raise invalid(
-            f'A value of {where} is not formatted correctly for base64 data: {{"b64": '
-            "TEXT} is expected"
-        )
-    text = item["b64"].rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid(f"Unable to base64 decode a value of {where}") from error
-
-
-def type_name(value: Any) -> str:
-    """What JSON calls a value's type."""
-    if value is None or isinstance(value, bool):
-        return {None: "Null", True: "True", False: "False"}[value]
-    if isinstance(value, int | float):
-        return "Number"
-    return {"str": "String", "list": "Array", "dict": "Object"}[type(value).__name__]
-
-
 def answer(outputs: Arrays, *, rows: bool) -> dict[str, Any]:
     """The body of an answer: `predictions`, a list of rows, or `outputs`, columns.
 
@@ -256,16 +200,64 @@ def answer(outputs: Arrays, *, rows: bool) -> dict[str, Any]:
     only = next(iter(columns.values())) if len(columns) == 1 else None
     if not rows:
         return {"outputs": columns if only is None else only}
+    _check_rows(outputs)
+    if only is not None:
+        return {"predictions": only}
+    cases = zip(*columns.values(), strict=True)
+    return {"predictions": [dict(zip(columns, case, strict=True)) for case in cases]}
+
+
+def answer_text(outputs: Arrays, *, rows: bool) -> str:
+    """The same as JSON; long answers are written in pieces, between which others run.
+
+    Raises:
+        RequestError: As `answer`.
+    """
+    if sum(array.size for array in outputs.values()) <= LARGE_OUTPUT:
+        return json.dumps(answer(outputs, rows=rows))
+    if rows:
+        _check_rows(outputs)
+    names = {name: json.dumps(name) for name in outputs}
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        text = _written(name, array)
+    elif rows:
+        count = len(next(iter(outputs.values())))
+        cases = (
+            ", ".join(
+                f"{names[name]}: {_written(name, array[row : row + 1])[1:-1]}"
+                for name, array in outputs.items()
+            )
+            for row in range(count)
+        )
+        text = "[" + ", ".join(f"{{{case}}}" for case in cases) + "]"
+    else:
+        columns = (f"{names[n]}: {_written(n, array)}" for n, array in outputs.items())
+        text = "{" + ", ".join(columns) + "}"
+    return f'{{"{"predictions" if rows else "outputs"}": {text}}}'
+
+
+def _written(name: str, array: np.ndarray) -> str:
+    """An array as JSON, as `json.dumps` writes it."""
+    if array.size <= LARGE_OUTPUT or not array.ndim:
+        return json.dumps(_to_json(name, array))
+    if (size := array.size // len(array)) > LARGE_OUTPUT:
+        return "[" + ", ".join(_written(name, part) for part in array) + "]"
+    step = max(1, LARGE_OUTPUT // size)
+    parts = (
+        json.dumps(_to_json(name, array[start : start + step]))[1:-1]
+        for start in range(0, len(array), step)
+    )
+    return "[" + ", ".join(parts) + "]"
+
+
+def _check_rows(outputs: Arrays) -> None:
     lengths = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if len(lengths) != 1 or None in lengths:
         raise invalid(
             "The outputs of this signature have inconsistent batch sizes: ask in the "
             "column format, with 'inputs'"
         )
-    if only is not None:
-        return {"predictions": only}
-    cases = zip(*columns.values(), strict=True)
-    return {"predictions": [dict(zip(columns, case, strict=True)) for case in cases]}
 
 
 def _to_json(name: str, array: np.ndarray) -> Any:

@@ -4,8 +4,11 @@ A version is a folder `MODEL/NUMBER` with a SavedModel; every server looks for t
 """
 
 import contextlib
+import errno
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from usgland.errors import UserError
 
 LARGEST_VERSION = 2**63 - 1  # the interface has no room for more
+LONGEST_FILE = 2**24  # bytes of a sheet or a configuration
 # Files that a version may have beside its graph.
 MODEL_SHEET = Path("assets.extra") / "usgland.json"
 WARMUP_REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -64,6 +68,22 @@ def find_versions(folder: Path) -> dict[int, Path]:
     }
 
 
+def read_regular(path: Path, most: int = LONGEST_FILE) -> bytes:
+    """The bytes of a regular file; of a pipe or device nobody knows when they end.
+
+    Raises:
+        OSError: If it is none, is too long or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"longer than {most} bytes", str(path))
+    return content
+
+
 def next_number(home: Path, prefix: str = "") -> int:
     """One more than the largest number of what is called `PREFIXnumber` in a folder."""
     names = (re.fullmatch(f"{prefix}([0-9]+)", path.name) for path in home.iterdir())
@@ -90,11 +110,17 @@ def unpublished(home: Path, *errors: type[Exception]) -> Iterator[Path]:
     except failures as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
-            f"Cannot write a model under {home}: {' '.join(reason.split())[:200]}"
+            f"Cannot write a model under {home}: {_last_words(reason)}"
         ) from error
     finally:
         with contextlib.suppress(OSError):
             home.rmdir()  # It fails where something was published.
+
+
+def _last_words(reason: str) -> str:
+    """The end of a long message: that of a disk that is full says so last."""
+    line = " ".join(reason.split())
+    return line if len(line) <= 200 else f"... {line[-200:]}"
 
 
 def publish(folder: Path, target: Path) -> bool:
@@ -123,25 +149,34 @@ def read_model_config(path: Path, models_dir: Path) -> dict[str, WantedModel]:
     """
     config = model_server_config_pb2.ModelServerConfig()
     try:
-        text_format.Parse(path.read_text(encoding="utf-8"), config)
+        text_format.Parse(read_regular(path).decode("utf-8"), config)
     except (OSError, ValueError, text_format.ParseError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"--model-config-file: expected a model_config_list in {path}. "
             f"Received: {reason}"
         ) from error
+    return wanted_models(config, models_dir, str(path))
+
+
+def wanted_models(config: Any, models_dir: Path, source: str) -> dict[str, WantedModel]:
+    """The models of a `ModelServerConfig`, which came from `source`.
+
+    Raises:
+        UserError: If one lacks a name or a path, or there is none.
+    """
     models = {}
     for entry in config.model_config_list.config:
         if not entry.name or not entry.base_path or entry.name in models:
             raise UserError(
-                f"{path}: expected models, each with a `name` of its own and a "
+                f"{source}: expected models, each with a `name` of its own and a "
                 f"`base_path`. Received: name {entry.name!r}, base_path "
                 f"{entry.base_path!r}"
             )
         models[entry.name] = _wanted(entry, models_dir)
     if not models:
         raise UserError(
-            f"{path}: expected a model_config_list with a model. Received: none"
+            f"{source}: expected a model_config_list with a model. Received: none"
         )
     return models
 
@@ -191,15 +226,28 @@ def choose(
     return usable if model.latest is None else usable[: model.latest]
 
 
+def irregular_file(folder: Path) -> str:
+    """What in a version is no file or folder, such as a pipe; "" if nothing is.
+
+    A link counts as what it leads to.
+    """
+    for path in sorted(folder.rglob("*")):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return str(path.relative_to(folder))
+    return ""
+
+
 def fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of a version's files: has it changed since it failed?"""
     files = []
     for path in sorted(folder.rglob("*")):
         try:
-            stat = path.stat()
+            status = path.stat()
         except OSError:  # It was deleted between the two looks.
             continue
-        files.append((str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns))
+        name = str(path.relative_to(folder))
+        files.append((name, status.st_size, status.st_mtime_ns))
     return tuple(files)
 
 

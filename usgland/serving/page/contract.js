@@ -12,8 +12,8 @@ const TYPES = { DT_STRING: "text", DT_FLOAT: "number" };
  *   outputs of that signature or null, `columns` those of the form, one an input.
  */
 export function contractOf(model, signatures) {
-  const signature = "explain" in signatures ? "explain" : "serving_default";
-  if (!(signature in signatures)) {
+  const signature = Object.hasOwn(signatures, "explain") ? "explain" : "serving_default";
+  if (!Object.hasOwn(signatures, signature)) {
     throw new PageError("This model has neither the signature `explain` nor `serving_default`; this page cannot ask it.");
   }
   const { inputs, outputs } = signatures[signature];
@@ -22,11 +22,11 @@ export function contractOf(model, signatures) {
     throw new PageError("This model gives no output `probability`; this page cannot show its answer.");
   }
   const columns = columnsOf(inputs, model.sheet?.form ?? []);
-  const imageOnly = "image_only" in signatures && columns.length > 0;
+  const imageOnly = Object.hasOwn(signatures, "image_only") && columns.length > 0;
   return {
     signature,
     outputs: names,
-    image: IMAGE in inputs,
+    image: Object.hasOwn(inputs, IMAGE),
     imageOnly: imageOnly ? Object.keys(signatures.image_only.outputs) : null,
     columns,
   };
@@ -34,7 +34,7 @@ export function contractOf(model, signatures) {
 
 /** The sheet's columns in its order, then inputs that only the graph knows. */
 function columnsOf(inputs, form) {
-  const known = form.filter(({ column }) => column in inputs);
+  const known = form.filter(({ column }) => Object.hasOwn(inputs, column));
   const listed = new Set([IMAGE, ...known.map(({ column }) => column)]);
   const others = Object.keys(inputs).filter((name) => !listed.has(name)).sort();
   const columns = [...known, ...others.map((column) => ({ column, kind: null, role: "" }))];

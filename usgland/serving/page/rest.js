@@ -59,6 +59,7 @@ function pathOf(model) {
 
 async function ask(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  if (options.body) headers["Content-Type"] = "application/json";
   let response, text;
   try {
     response = await fetch(path, {

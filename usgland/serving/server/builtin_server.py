@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import grpc
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from usgland.errors import UserError
+from usgland.serving.server.connections import HttpProtocol, HttpServer
 from usgland.serving.server.core import Core
 from usgland.serving.server.grpc_service import build_server, set_health
 from usgland.serving.server.loader import Loader
@@ -21,38 +21,7 @@ from usgland.serving.server.server_options import ServerOptions
 
 KEEP_ALIVE_SECONDS = 75  # of an idle connection, or one whose headers do not end
 BACKLOG = 128  # connections that wait to be accepted
-HEADER_BYTES = 65536  # of a request's line and headers
-
-
-class HttpServer(uvicorn.Server):
-    """Leaves the signals to us: gRPC must drain as well."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class HttpProtocol(H11Protocol):
-    """Ends a connection whose request does not come.
-
-    uvicorn waits for the first request, and for the end of its headers, without end.
-    """
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._look_again()
-
-    def _look_again(self) -> None:
-        cycle = self.cycle
-        self.loop.call_later(self.timeout_keep_alive, lambda: self._look(cycle))
-
-    def _look(self, before: object) -> None:
-        if self.transport.is_closing():
-            return
-        if self.cycle is before and (before is None or self.cycle.response_complete):
-            self.transport.close()
-        else:
-            self._look_again()
+HEADER_BYTES = 32768  # of a request's line and headers
 
 
 async def run_server(
@@ -70,12 +39,14 @@ async def run_server(
     """
     core = Core(options)
     loader = Loader(options, core.catalog)
+    core.reload = loader.reload
     with listen(options) as listening:
         # What may fail comes before the models are loaded.
         http = HttpServer(http_config(build_app(core), options))
         rpc, health = build_server(core)
         grpc_port = _open_grpc(rpc, options)
-        await loader.start()
+        if not await _loaded(loader, stop):
+            return
         await rpc.start()
         await set_health(health, serving=True)
         serving = asyncio.create_task(http.serve(sockets=[listening]))
@@ -86,9 +57,11 @@ async def run_server(
         if serving.done():
             serving.result()
             raise UserError("Expected the REST server to start. Received: it ended")
+        core.ready = True
         started(listening.getsockname()[1], grpc_port, core.catalog.served())
         tasks = {serving, watching, stopping}
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        core.ready = False
         log("info", "draining", requests=core.admission.requests)
         await set_health(health, serving=False)
         http.should_exit = True
@@ -98,10 +71,25 @@ async def run_server(
             task.cancel()
         await asyncio.gather(watching, stopping, return_exceptions=True)
         await loader.close()
-        core.batcher.close()
+        core.close()
         log("info", "stopped")
         if not watching.cancelled():
             watching.result()  # An error there ended the server: show it.
+
+
+async def _loaded(loader: Loader, stop: asyncio.Event) -> bool:
+    """Loads all that is wanted; false if it is told to stop before."""
+    loading = asyncio.create_task(loader.start())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if loading.done():
+        loading.result()
+        return True
+    loading.cancel()
+    await asyncio.gather(loading, return_exceptions=True)
+    log("info", "stopped")
+    return False
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -91,19 +91,19 @@ class Catalog:
         }
 
     def _not_found(self, what: str) -> RequestError:
-        served = ", ".join(self.served()[:20]) or "nothing is served now"
-        return RequestError("NOT_FOUND", f"{what}. Expected one of: {served}")
+        # What else is served is nobody's business who does not know it.
+        return RequestError(
+            "NOT_FOUND", what if self.served() else f"{what}: nothing is served now"
+        )
 
-    def status(
-        self, name: str, number: int | None = None, label: str | None = None
-    ) -> Any:
+    def status(self, name: str, number: int | None = None) -> Any:
         """A `GetModelStatusResponse` of one version or of all.
+
+        TensorFlow Serving does not look at a label there, either.
 
         Raises:
             RequestError: NOT_FOUND if there is none.
         """
-        if label:
-            number = self._labelled(name, label)
         known = self.versions.get(name, {})
         if number is not None and number not in known:
             raise self._not_found(

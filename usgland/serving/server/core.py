@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import hmac
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from tensorflow_serving.apis import get_model_metadata_pb2
@@ -13,12 +13,16 @@ from usgland.serving.interface.inputs import DEFAULT_SIGNATURE, Arrays, checked
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.server.batching import Batcher, Job
 from usgland.serving.server.catalog import Catalog
-from usgland.serving.server.limits import BODIES, Admission
+from usgland.serving.server.limits import BODIES, Admission, Messages
 from usgland.serving.server.logs import log
 from usgland.serving.server.server_options import ServerOptions
 from usgland.serving.server.telemetry import Telemetry
+from usgland.serving.server.tokens import Tokens
 
 SIGNATURES = "signature_def"  # the one field of metadata that exists
+# What is worked on at once, without a thread: it takes a few milliseconds.
+AT_ONCE_BYTES, AT_ONCE_NUMBERS = 2**17, 2**12
+MANY_BYTES, MANY_NUMBERS = 2**22, 2**14  # more wait for one another alone
 
 
 class Target(NamedTuple):
@@ -37,6 +41,14 @@ class Answer(NamedTuple):
     outputs: Arrays
     version: int
     signature: str
+    queued: float  # seconds for which the request waited for a thread
+
+
+class Sender(NamedTuple):
+    """Who sends a request, to share what there is: nothing of it is logged."""
+
+    address: str = ""
+    connection: str = ""
 
 
 class Core:
@@ -46,34 +58,44 @@ class Core:
         self.options = options
         self.catalog = Catalog()
         self.telemetry = Telemetry()
+        self.tokens = Tokens(options)
+        self.check_token = self.tokens.check
         self.batcher = Batcher(options, self.telemetry.batch)
+        self.messages = Messages()
+        self.reload: Callable[[Any], Awaitable[None]] = _not_yet
+        self.ready = False  # whether it answers, and is not about to end
+        # For requests whose reading takes more than a moment, or long.
+        self.file_reader = ThreadPoolExecutor(2, "files")
+        self.large_reader = ThreadPoolExecutor(1, "large")
         self.admission = Admission(
             options.max_requests, BODIES * options.max_body_bytes
         )
         self.telemetry.requests.set_function(lambda: self.admission.requests)
         self.telemetry.waiting.set_function(lambda: len(self.batcher.waiting))
 
-    def check_token(self, header: str) -> None:
-        """Refuses another bearer token than ours, compared in constant time.
+    async def apart(
+        self, size: int, numbers: int, work: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Does what may take long in a thread, so that all else goes on.
 
         Args:
-            header: What the client sent as `authorization`, or "".
-
-        Raises:
-            RequestError: UNAUTHENTICATED.
+            size: Bytes that are worked on.
+            numbers: How many values they are at most.
+            work: What is done.
+            *arguments: Of `work`.
         """
-        if self.options.token is None:
-            return
-        scheme, _, token = header.partition(" ")
-        expected = self.options.token.encode()
-        same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), expected)
-        if scheme.lower() != "bearer" or not same:
-            raise RequestError(
-                "UNAUTHENTICATED", "Expected the header `Authorization: Bearer TOKEN`"
-            )
+        if size <= AT_ONCE_BYTES and numbers <= AT_ONCE_NUMBERS:
+            return work(*arguments)
+        is_large = size > MANY_BYTES or numbers > MANY_NUMBERS
+        pool = self.large_reader if is_large else self.file_reader
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
     async def predict(
-        self, target: Target, read: Callable[[Any], Arrays], deadline: float
+        self,
+        target: Target,
+        read: Callable[[Any], Awaitable[Arrays]],
+        deadline: float,
+        sender: Sender,
     ) -> Answer:
         """Runs a request, whose inputs `read` makes of the signature.
 
@@ -85,10 +107,19 @@ class Core:
         with self.catalog.use(*target[:3]) as servable:
             signature = servable.signature(target.signature)
             outputs = _wanted_outputs(signature, target.outputs)
-            inputs = checked(signature, read(signature))
+            try:
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    received = await read(signature)
+            except TimeoutError as error:
+                raise RequestError(
+                    "DEADLINE_EXCEEDED", "Expected to read the request in time"
+                ) from error
+            inputs = checked(signature, received, self.options.max_rows)
             name = target.signature or DEFAULT_SIGNATURE
-            job = Job(servable, name, outputs, inputs, deadline)
-            return Answer(await self.batcher.run(job), servable.version, name)
+            job = Job(servable, name, outputs, inputs, deadline, sender)
+            answer = await self.batcher.run(job)
+            self.telemetry.queue(servable.name, job.queued)
+            return Answer(answer, servable.version, name, job.queued)
 
     def metadata(self, target: Target, fields: Sequence[str]) -> Any:
         """A `GetModelMetadataResponse`: every signature of a version.
@@ -113,11 +144,17 @@ class Core:
         return response
 
     @contextlib.contextmanager
-    def observed(self, target: Target, api: str, size: int) -> Iterator[None]:
-        """Counts and logs the Predict request that the block answers."""
+    def observed(
+        self, target: Target, api: str, size: int, number: str
+    ) -> Iterator[dict[str, Any]]:
+        """Counts and logs the Predict request of a number that the block answers.
+
+        It may add to what is logged, which it is given.
+        """
         start, code = time.monotonic(), "UNKNOWN"
+        more: dict[str, Any] = {}
         try:
-            yield
+            yield more
             code = "OK"
         except RequestError as error:
             code = error.code
@@ -131,8 +168,18 @@ class Core:
             model = target.model if target.model in self.catalog.versions else ""
             self.telemetry.request(model, api, code, seconds)
             took = round(1000 * seconds, 1)
-            fields = {"code": code, "bytes": size, "milliseconds": took}
-            log("info", "predict", api=api, model=model, **fields)
+            fields = {"code": code, "bytes": size, "milliseconds": took, **more}
+            log("info", "predict", api=api, model=model, request=number, **fields)
+
+    def close(self) -> None:
+        """Ends the threads once they are idle."""
+        self.batcher.close()
+        for pool in (self.file_reader, self.large_reader):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+async def _not_yet(config: Any) -> None:
+    raise RequestError("UNAVAILABLE", "Expected a server that has started")
 
 
 def _wanted_outputs(signature: Any, names: Sequence[str]) -> tuple[str, ...]:

@@ -8,16 +8,20 @@ import contextlib
 import http.client
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from usgland.serving.interface import versions
 from usgland.serving.interface.status import RequestError
-from usgland.serving.server.builtin_server import HttpServer, http_config, listen
+from usgland.serving.server.browser_guard import BrowserGuard
+from usgland.serving.server.builtin_server import http_config, listen
+from usgland.serving.server.connections import HttpServer
 from usgland.serving.server.limits import BODIES, Admission, admitted_body
 from usgland.serving.server.page_routes import Served, page_routes
 from usgland.serving.server.rest import METHODS, error_response, refused
@@ -47,16 +51,22 @@ def front_of(options: ServerOptions, port: int) -> Iterator[None]:
 def build_front(options: ServerOptions, port: int) -> Starlette:
     """The application: the page's paths, and every other one from `port`."""
     admission = Admission(options.max_requests, BODIES * options.max_body_bytes)
+    # As many threads as requests: each waits for an answer, and does nothing else.
+    pool = ThreadPoolExecutor(options.max_requests, "front")
 
     async def pass_on(request: Request) -> Response:
         try:
             async with admitted_body(request, admission, options) as body:
-                return await asyncio.to_thread(_ask, request, body, options, port)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(
+                    pool, _ask, request, body, options, port
+                )
         except RequestError as error:
             return error_response(error)
 
     page = page_routes(lambda: _served(options), lambda header: None, options)
     return Starlette(
+        middleware=[Middleware(BrowserGuard, options=options)],
         routes=[*page, Route("/{path:path}", pass_on, methods=METHODS)],
         exception_handlers={HTTPException: refused},
     )

@@ -4,27 +4,33 @@ Reference:
     [apis of TensorFlow Serving](https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis)
 """
 
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
-    model_service_pb2_grpc,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
     predict_pb2,
-    prediction_service_pb2_grpc,
 )
 
-from usgland.serving.interface.inputs import arrays_of
+from usgland.serving.interface.inputs import Arrays, arrays_of
+from usgland.serving.interface.request_wire import LONGEST_SPEC, read_request
 from usgland.serving.interface.status import RequestError, invalid
-from usgland.serving.server.core import Core, Target
+from usgland.serving.server.browser_guard import REQUEST_ID
+from usgland.serving.server.connections import HANDSHAKE_SECONDS, most_connections
+from usgland.serving.server.core import Answer, Core, Sender, Target
+from usgland.serving.server.server_options import listens_beyond
 
 HEALTH = "/grpc.health.v1.Health/"  # A probe has no token, and learns nothing.
-SPARE_CALLS = 16  # for health and status while all places are taken
+SPARE_CALLS = 256  # that wait to be read, and for health and status
 VALUES = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -38,65 +44,127 @@ VALUES = {
     tf.bool: "bool_val",
     tf.string: "string_val",
 }
-SERVICES = ("", "tensorflow.serving.PredictionService")
+SERVICES = (
+    "",
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+)
+IDLE_MILLISECONDS = 300_000  # of a connection without a call
+PIECE = 2**13  # values that are written at a time
+Call = Callable[[bytes, Any], Awaitable[bytes]]
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the rest of the service is UNIMPLEMENTED."""
+class Calls:
+    """The methods of both services, each from the bytes of a message to an answer.
 
-    def __init__(self, core: Core):
-        self.core = core
-
-    async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async with _aborting(context):
-            return await _predict(self.core, request, context)
-
-    async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async with _aborting(context):
-            target = _target(request.model_spec)
-            return self.core.metadata(target, request.metadata_field)
-
-
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus; a new configuration is read from its file, not from here."""
+    Classify, Regress and MultiInference are UNIMPLEMENTED.
+    """
 
     def __init__(self, core: Core):
         self.core = core
 
-    async def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async with _aborting(context):
-            if not request.HasField("model_spec"):
-                raise invalid("Missing ModelSpec")
-            return self.core.catalog.status(*_target(request.model_spec)[:3])
+    async def predict(self, message: bytes, context: Any) -> bytes:
+        """PredictionService.Predict."""
+        core, size = self.core, len(message)
+        wire = await core.apart(size, size // 64, read_request, message)
+        target = _target(wire.spec, wire.outputs)
+        deadline = time.monotonic() + _seconds(core, context)
+        number = uuid.uuid4().hex
+        address = context.peer().rpartition(":")[0]
+        sender = Sender(address, context.peer())
+
+        async def read(signature: Any) -> Arrays:
+            arguments = wire.inputs, signature, core.options.max_rows
+            return await core.apart(size, size // 64, arrays_of, *arguments)
+
+        with core.observed(target, "GRPC", size, number) as more:
+            answer = await core.predict(target, read, deadline, sender)
+            more["queued_milliseconds"] = round(1000 * answer.queued, 1)
+            values = sum(array.size for array in answer.outputs.values())
+            await context.send_initial_metadata(((REQUEST_ID, number),))
+            return await core.apart(0, values, _response, target, answer)
+
+    async def metadata(self, message: bytes, context: Any) -> bytes:
+        """PredictionService.GetModelMetadata."""
+        kind = get_model_metadata_pb2.GetModelMetadataRequest
+        request = _small(kind, message)
+        target = _target(request.model_spec)
+        answer = self.core.metadata(target, request.metadata_field)
+        return answer.SerializeToString()
+
+    async def status(self, message: bytes, context: Any) -> bytes:
+        """ModelService.GetModelStatus."""
+        request = _small(get_model_status_pb2.GetModelStatusRequest, message)
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        answer = self.core.catalog.status(*_target(request.model_spec)[:2])
+        return answer.SerializeToString()
+
+    async def reload(self, message: bytes, context: Any) -> bytes:
+        """ModelService.HandleReloadConfigRequest."""
+        request = _small(model_management_pb2.ReloadConfigRequest, message)
+        options = self.core.options
+        if not options.has_token and listens_beyond(options.host):
+            raise RequestError(
+                "PERMISSION_DENIED",
+                "Expected a server with --token-file, or one for this machine alone",
+            )
+        await self.core.reload(request.config)
+        return model_management_pb2.ReloadConfigResponse().SerializeToString()
 
 
-@contextlib.asynccontextmanager
-async def _aborting(context: Any) -> AsyncIterator[None]:
-    """Ends the call with the status of a `RequestError`."""
+def _small(kind: Any, message: bytes) -> Any:
+    """A message that holds no tensor."""
+    if len(message) > LONGEST_SPEC:
+        raise invalid(f"Expected a message of at most {LONGEST_SPEC} bytes")
     try:
-        yield
-    except RequestError as error:
-        await context.abort(error.grpc_status, error.message)
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise invalid("Expected a message as protocol buffers encode it") from error
 
 
-async def _predict(core: Core, request: Any, context: Any) -> Any:
-    target = _target(request.model_spec, tuple(request.output_filter))
-    size = request.ByteSize()
+def _seconds(core: Core, context: Any) -> float:
+    """For how long a call is worked on: the client's own deadline may be nearer."""
     remaining = context.time_remaining()  # None without a deadline of the client
     longest = core.options.timeout_seconds
-    seconds = longest if remaining is None else min(longest, remaining)
-    deadline = time.monotonic() + seconds
-    with core.observed(target, "GRPC", size), core.admission.admit(size):
-        answer = await core.predict(
-            target, lambda _: arrays_of(request.inputs), deadline
-        )
-        response = predict_pb2.PredictResponse()
-        response.model_spec.name = target.model
-        response.model_spec.version.value = answer.version
-        response.model_spec.signature_name = answer.signature
-        for name, array in answer.outputs.items():
-            fill_proto(response.outputs[name], array)
-    return response
+    return longest if remaining is None else max(0.0, min(longest, remaining))
+
+
+def _handler(core: Core, call: Call) -> Any:
+    """Reads one message, once there is a place for it, and answers it.
+
+    To gRPC it is a stream of messages: only those can be waited for.
+    """
+
+    async def answer(messages: Any, context: Any) -> bytes | None:
+        client = context.peer()
+        try:
+            # What a message costs is counted once it is here, for REST and gRPC alike.
+            message = None
+            async with core.messages.place(client, _seconds(core, context)):
+                async for received in messages:
+                    message = received
+                    break
+            if message is None:
+                raise invalid("Expected a message")
+            core.messages.note(client, len(message))
+            with core.admission.admit(len(message)):
+                return await call(message, context)
+        except RequestError as error:
+            await context.abort(error.grpc_status, error.message)
+        return None
+
+    return grpc.stream_unary_rpc_method_handler(answer)
+
+
+def _response(target: Target, answer: Answer) -> bytes:
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = target.model
+    response.model_spec.version.value = answer.version
+    response.model_spec.signature_name = answer.signature
+    for name, array in answer.outputs.items():
+        fill_proto(response.outputs[name], array)
+    return response.SerializeToString()
 
 
 def fill_proto(proto: Any, array: np.ndarray) -> None:
@@ -108,7 +176,9 @@ def fill_proto(proto: Any, array: np.ndarray) -> None:
         return
     proto.dtype = dtype.as_datatype_enum
     proto.tensor_shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
-    getattr(proto, field).extend(array.ravel().tolist())
+    values, flat = getattr(proto, field), array.ravel()
+    for start in range(0, len(flat), PIECE):  # Between them other threads run.
+        values.extend(flat[start : start + PIECE].tolist())
 
 
 def _target(spec: Any, outputs: tuple[str, ...] = ()) -> Target:
@@ -138,10 +208,11 @@ class TokenCheck(grpc.aio.ServerInterceptor):
         except RequestError as error:
             refusal = error
 
-            async def refuse(request: Any, context: Any) -> None:
+            async def refuse(messages: Any, context: Any) -> None:
                 await context.abort(refusal.grpc_status, refusal.message)
 
-            return grpc.unary_unary_rpc_method_handler(refuse)
+            # As of a stream, so that no message is read.
+            return grpc.stream_unary_rpc_method_handler(refuse)
         return await continuation(details)
 
 
@@ -151,6 +222,10 @@ def build_server(core: Core) -> tuple[Any, Any]:
         ("grpc.max_receive_message_length", core.options.max_body_bytes),
         ("grpc.max_send_message_length", core.options.max_body_bytes),
         ("grpc.so_reuseport", 0),  # Two servers on one port must not go unnoticed.
+        ("grpc.max_allowed_incoming_connections", most_connections()),
+        ("grpc.server_handshake_timeout_ms", 1000 * HANDSHAKE_SECONDS),
+        ("grpc.max_connection_idle_ms", IDLE_MILLISECONDS),
+        ("grpc.max_concurrent_streams", core.options.max_requests + SPARE_CALLS),
     ]
     server = grpc.aio.server(
         interceptors=[TokenCheck(core)],
@@ -158,11 +233,21 @@ def build_server(core: Core) -> tuple[Any, Any]:
         # Beyond it grpc itself says RESOURCE_EXHAUSTED, before it reads a message.
         maximum_concurrent_rpcs=core.options.max_requests + SPARE_CALLS,
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(core), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(core), server
+    calls = Calls(core)
+    services = {
+        SERVICES[1]: {"Predict": calls.predict, "GetModelMetadata": calls.metadata},
+        SERVICES[2]: {
+            "GetModelStatus": calls.status,
+            "HandleReloadConfigRequest": calls.reload,
+        },
+    }
+    server.add_generic_rpc_handlers(
+        tuple(
+            grpc.method_handlers_generic_handler(
+                service, {name: _handler(core, call) for name, call in methods.items()}
+            )
+            for service, methods in services.items()
+        )
     )
     service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(service, server)

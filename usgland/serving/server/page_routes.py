@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from usgland.serving.interface.status import RequestError
-from usgland.serving.interface.versions import MODEL_SHEET
+from usgland.serving.interface.versions import MODEL_SHEET, read_regular
 from usgland.serving.server.server_options import ServerOptions
 
 FILES = Path(__file__).parents[1] / "page"
@@ -108,7 +108,7 @@ class _Sheet(_Part):
 def page_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
     """The sheet of a version and "", or None and why, in a sentence for the page."""
     try:
-        content = (folder / MODEL_SHEET).read_text(encoding="utf-8")
+        content = read_regular(folder / MODEL_SHEET).decode("utf-8")
     except FileNotFoundError:
         return None, (
             "It has no model sheet, as it was not exported by `usgland export` or by "

@@ -4,7 +4,7 @@ Reference:
     [RESTful API of TensorFlow Serving](https://www.tensorflow.org/tfx/serving/api_rest)
 """
 
-import json
+import functools
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,14 +25,17 @@ from usgland.serving.interface import rest_json
 from usgland.serving.interface.inputs import Arrays
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.interface.versions import LARGEST_VERSION
-from usgland.serving.server.core import SIGNATURES, Core, Target
+from usgland.serving.server.browser_guard import REQUEST_ID, BrowserGuard
+from usgland.serving.server.core import SIGNATURES, Core, Sender, Target
 from usgland.serving.server.limits import admitted_body, declared_size
 from usgland.serving.server.page_routes import Served, page_routes
+from usgland.serving.server.servable import UNKNOWN_SIGNATURE
 from usgland.serving.server.telemetry import CONTENT_TYPE, PATH
 
 MODEL = r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 PREDICT = re.compile(MODEL + r":(predict|classify|regress)")
 STATUS = re.compile(MODEL + r"(/metadata)?")
+LIVE, READY = "/livez", "/readyz"
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]
 
 Handler = Callable[[Core, Request], Awaitable[Response]]
@@ -53,12 +57,24 @@ def build_app(core: Core) -> Starlette:
 
         return guarded
 
+    async def alive(request: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def ready(request: Request) -> Response:
+        if core.ready and core.catalog.served():
+            return Response("ok\n", media_type="text/plain")
+        return Response("not ready\n", 503, media_type="text/plain")
+
     page = []
     if core.options.page:
         page = page_routes(lambda: _served(core), core.check_token, core.options)
     return Starlette(
+        middleware=[Middleware(BrowserGuard, options=core.options)],
         routes=[
             *page,
+            # A probe has no token, and learns nothing.
+            Route(LIVE, alive, methods=["GET"]),
+            Route(READY, ready, methods=["GET"]),
             Route(PATH, endpoint(_telemetry), methods=["GET"]),
             Route("/{path:path}", endpoint(_models), methods=METHODS),
         ],
@@ -103,6 +119,8 @@ async def _models(core: Core, request: Request) -> Response:
     path = path.partition("?")[0]
     if not path.lower().startswith("/v1/"):
         raise RequestError("NOT_FOUND", "Expected a path under /v1/models/")
+    if request.method == "OPTIONS":
+        return Response(headers={"Allow": "GET, POST, OPTIONS"})
     if request.method == "POST" and (match := PREDICT.fullmatch(path)):
         name, number, label, verb = match.groups()
         if verb.lower() != "predict":
@@ -115,7 +133,7 @@ async def _models(core: Core, request: Request) -> Response:
         target = _target(*spec)
         if metadata:
             return _metadata(core.metadata(target, [SIGNATURES]))
-        return JSONResponse(_as_json(core.catalog.status(*target[:3])))
+        return JSONResponse(_as_json(core.catalog.status(*target[:2])))
     if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
         raise invalid("Missing model name in request.")
     raise invalid(
@@ -133,20 +151,48 @@ def _target(name: str, number: str | None, label: str | None) -> Target:
 
 async def _predict(core: Core, request: Request, target: Target) -> Response:
     deadline = time.monotonic() + core.options.timeout_seconds
-    with core.observed(target, "REST", declared_size(request) or 0):
+    number = request.scope.get(REQUEST_ID, "")
+    size = declared_size(request) or 0
+    with core.observed(target, "REST", size, number) as more:
         async with admitted_body(request, core.admission, core.options) as body:
-            document = rest_json.parse_json(body)
+            count = rest_json.structure_of
+            work = len(body), await core.apart(len(body), 0, count, body)
+            document = await core.apart(*work, rest_json.parse_json, body)
             target = target._replace(signature=rest_json.signature_of(document))
             as_rows = False
 
-            def read(signature: object) -> Arrays:
+            async def read(signature: object) -> Arrays:
                 nonlocal as_rows
-                inputs, as_rows = rest_json.read_inputs(document, signature)
+                arguments = document, signature, core.options.max_rows
+                inputs, as_rows = await core.apart(
+                    *work, rest_json.read_inputs, *arguments
+                )
                 return inputs
 
-            reply = await core.predict(target, read, deadline)
-            content = json.dumps(rest_json.answer(reply.outputs, rows=as_rows))
+            try:
+                reply = await core.predict(target, read, deadline, _sender(request))
+            except RequestError as error:
+                if error.message.startswith(UNKNOWN_SIGNATURE):
+                    # TensorFlow Serving has other words for it in REST.
+                    raise invalid(
+                        f'Serving signature name: "{target.signature[:100]}" not found '
+                        f"in signature def. {error.message}"
+                    ) from error
+                raise
+            more["queued_milliseconds"] = round(1000 * reply.queued, 1)
+            values = sum(array.size for array in reply.outputs.values())
+            write = functools.partial(
+                rest_json.answer_text, reply.outputs, rows=as_rows
+            )
+            content = await core.apart(0, values, write)
     return Response(content, media_type="application/json")
+
+
+def _sender(request: Request) -> Sender:
+    client = request.client
+    if client is None:
+        return Sender()
+    return Sender(client.host, f"{client.host}:{client.port}")
 
 
 def _metadata(message: Any) -> Response:

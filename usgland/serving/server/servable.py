@@ -1,6 +1,6 @@
 """One version of a model: loaded, warmed up, run and closed as TF Serving does it."""
 
-import threading
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,19 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from usgland.serving.interface import inputs as tensors
 from usgland.serving.interface.inputs import DEFAULT_SIGNATURE, Arrays
+from usgland.serving.interface.request_wire import read_request
 from usgland.serving.interface.status import RequestError, invalid
-from usgland.serving.interface.versions import WARMUP_REQUESTS
+from usgland.serving.interface.versions import (
+    MODEL_SHEET,
+    WARMUP_REQUESTS,
+    read_regular,
+)
 
+UNKNOWN_SIGNATURE = "Serving signature key"  # the words with which the error begins
+VERSION_OUTPUT = "model_version"  # of each signature of `usgland export`
+# Threads of the graph's operations: 0 is TensorFlow's own pool, for small requests.
+SMALL_POOL, LARGE_POOL = 0, 1
+LARGE_THREADS = 2
 MAX_WARMUP_RECORDS = 1000  # TensorFlow Serving refuses more, too.
 
 
@@ -32,10 +42,9 @@ class Servable:
     def __init__(self, path: Path, name: str, version: int):
         self.path, self.name, self.version = path, name, version
         self.users = 0  # requests that hold it
-        self._callables: dict[tuple[str, tuple[str, ...]], Callable] = {}
-        self._lock = threading.Lock()
+        self._callables: dict[str, Callable] = {}
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph)
+        self._session = tf.compat.v1.Session(graph=self._graph, config=_two_pools())
         try:
             with self._graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(
@@ -45,6 +54,19 @@ class Servable:
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
+        self._copied_from = _copied_from(path, name, version)
+        with self._graph.as_default():
+            for signature in self.signature_names():
+                self._make_callable(signature)
+
+    def _make_callable(self, name: str) -> None:
+        # One for all outputs: each choice of them would be compiled and kept.
+        definition = self.signatures[name]
+        self._callables[name] = self._session.make_callable(
+            [info.name for _, info in sorted(definition.outputs.items())],
+            [info.name for _, info in sorted(definition.inputs.items())],
+            accept_options=True,
+        )
 
     def signature(self, name: str) -> Any:
         """The SignatureDef of that name; "" means `serving_default`.
@@ -53,42 +75,50 @@ class Servable:
             RequestError: FAILED_PRECONDITION if there is none.
         """
         name = name or DEFAULT_SIGNATURE
-        if name not in self.signatures:
+        if name not in self._callables:
             raise RequestError(
                 "FAILED_PRECONDITION",
-                f'Serving signature name: "{name[:100]}" not found in signature def. '
-                f"Expected one of: {', '.join(self.signature_names())}",
+                f'{UNKNOWN_SIGNATURE} "{name[:100]}" not found. Expected one of: '
+                f"{', '.join(self.signature_names())}",
             )
         return self.signatures[name]
 
     def signature_names(self) -> list[str]:
+        """What can be asked for: not the graph's own, such as its initialization."""
         return sorted(name for name in self.signatures if not name.startswith("__"))
 
     def run(
-        self, signature: str, outputs: Sequence[str], inputs: Arrays, seconds: float
+        self,
+        signature: str,
+        outputs: Sequence[str],
+        inputs: Arrays,
+        seconds: float,
+        large: bool = False,
     ) -> Arrays:
         """Runs checked inputs through a signature and gives the outputs asked for.
+
+        Those that are large have threads of their own for the graph's operations.
 
         Raises:
             tf.errors.OpError: What the graph raises; DeadlineExceededError if late.
         """
-        names = sorted(inputs)
-        key = (signature, tuple(outputs))
-        with self._lock:
-            if key not in self._callables:
-                definition = self.signatures[signature]
-                with self._graph.as_default():
-                    self._callables[key] = self._session.make_callable(
-                        [definition.outputs[name].name for name in outputs],
-                        [definition.inputs[name].name for name in names],
-                        accept_options=True,
-                    )
-            call = self._callables[key]
-        options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(1000 * seconds)))
-        values = call(*(inputs[name] for name in names), options=options)
-        return {
-            name: np.asarray(value) for name, value in zip(outputs, values, strict=True)
+        options = tf.compat.v1.RunOptions(
+            timeout_in_ms=max(1, int(1000 * seconds)),
+            inter_op_thread_pool=LARGE_POOL if large else SMALL_POOL,
+        )
+        call = self._callables[signature]
+        values = call(*(inputs[name] for name in sorted(inputs)), options=options)
+        names = sorted(self.signatures[signature].outputs)
+        answer = {
+            name: np.asarray(value)
+            for name, value in zip(names, values, strict=True)
+            if name in outputs
         }
+        if self._copied_from and VERSION_OUTPUT in answer:
+            own = np.array(f"{self.name}/{self.version}".encode(), object)
+            texts = answer[VERSION_OUTPUT]
+            answer[VERSION_OUTPUT] = np.where(texts == self._copied_from, own, texts)
+        return answer
 
     def warm_up(self, seconds: float) -> int:
         """Replays the requests that were exported with the model, and counts them.
@@ -108,7 +138,7 @@ class Servable:
             request = log.predict_log.request
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = self.signature(name)
-            inputs = tensors.checked(signature, tensors.arrays_of(request.inputs))
+            inputs = tensors.checked(signature, warmup_inputs(request, signature))
             self.run(name, sorted(signature.outputs), inputs, seconds)
         return number
 
@@ -116,6 +146,30 @@ class Servable:
         """Gives the memory back; nobody may run it from now on."""
         self._callables.clear()
         self._session.close()
+
+
+def _two_pools() -> Any:
+    """Threads for small requests and for large ones, which would take all of them."""
+    config = tf.compat.v1.ConfigProto()
+    config.session_inter_op_thread_pool.add()
+    config.session_inter_op_thread_pool.add(num_threads=LARGE_THREADS)
+    return config
+
+
+def _copied_from(path: Path, name: str, version: int) -> bytes:
+    """The `model_version` that the graph of a copied folder gives; else b""."""
+    try:
+        sheet = json.loads(read_regular(path / MODEL_SHEET))
+        written = f"{sheet['name']}/{sheet['version']}".encode()
+    except (OSError, ValueError, KeyError, TypeError):
+        return b""  # It has no sheet that says so.
+    return b"" if written == f"{name}/{version}".encode() else written
+
+
+def warmup_inputs(request: Any, signature: Any) -> Arrays:
+    """The inputs of a request that was exported with a version."""
+    message = read_request(request.SerializeToString())
+    return tensors.arrays_of(message.inputs, signature)
 
 
 def warmup_logs(path: Path) -> Iterable[Any]:

@@ -1,9 +1,8 @@
 """How `usgland serve` was started."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-
-from usgland.errors import UserError
 
 MEGABYTE = 1024 * 1024
 
@@ -29,6 +28,14 @@ class ServerOptions:
     tls_key: Path | None = None  # PEM file of its key
     token: str | None = None  # what clients must send, if anything
     page: bool = False  # whether the reading page stands at the address of REST
+    token_file: Path | None = None  # of tokens, a line each; read again as it changes
+    max_rows: int = 1024  # cases of one request
+    allow_hosts: tuple[str, ...] = ()  # further names that requests may ask for
+    signed_by: Path | None = None  # public key without whose signature nothing loads
+
+    @property
+    def has_token(self) -> bool:
+        return self.token is not None or self.token_file is not None
 
     @property
     def max_body_bytes(self) -> int:
@@ -41,21 +48,9 @@ class ServerOptions:
         return f"{scheme}://{host}:{port}/"
 
 
-def read_token(path: Path) -> str:
-    """Reads the bearer token: the one line of a file.
-
-    Raises:
-        UserError: If it cannot be read, or is too short to keep anyone out.
-    """
+def listens_beyond(host: str) -> bool:
+    """Whether other machines reach an address."""
     try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--token-file: expected a text file. Received: {path} ({error})"
-        ) from error
-    if len(token) < 16 or len(token.split()) != 1:
-        raise UserError(
-            "--token-file: expected one word of at least 16 characters. Received: "
-            f"{len(token)} characters in {path}. `openssl rand -hex 32` writes one"
-        )
-    return token
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"

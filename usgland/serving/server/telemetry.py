@@ -53,6 +53,12 @@ class Telemetry:
             ("model_name", "API", "runtime"),
             buckets=MICROSECONDS,
         )
+        self.queue_latency = histogram(
+            "usgland_queue_latency",
+            "Microseconds for which a request waited for a thread.",
+            ("model_name",),
+            buckets=MICROSECONDS,
+        )
         self.batch_rows = histogram(
             "usgland_batch_rows",
             "Cases in one run of a model.",
@@ -60,7 +66,7 @@ class Telemetry:
             buckets=ROWS,
         )
         self.requests = gauge(
-            "usgland_requests", "Requests that are read, wait or run now."
+            "usgland_requests", "Requests that have come and wait or run now."
         )
         self.waiting = gauge("usgland_waiting", "Requests that wait for a thread.")
         prometheus_client.ProcessCollector(registry=registry)
@@ -73,6 +79,10 @@ class Telemetry:
         """
         self.request_count.counts[model, code] += 1
         self.request_latency.labels(model, "predict", api).observe(seconds * 1e6)
+
+    def queue(self, model: str, seconds: float) -> None:
+        """Counts how long a request waited for a thread."""
+        self.queue_latency.labels(model).observe(seconds * 1e6)
 
     def batch(self, model: str, rows: int, seconds: float) -> None:
         """Counts a run of a model."""

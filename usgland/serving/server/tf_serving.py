@@ -33,8 +33,10 @@ class Choice(NamedTuple):
 
 def choose_server(options: ServerOptions) -> Choice:
     """Looks for what can serve under these options; nothing is downloaded."""
-    if options.token is not None:
+    if options.has_token:
         return _builtin("TensorFlow Serving knows no --token-file")
+    if options.signed_by is not None:
+        return _builtin("TensorFlow Serving knows no --require-signature")
     if options.tls_certificate is not None:
         return _builtin("TensorFlow Serving has no TLS for REST")
     if 0 in (options.rest_port, options.grpc_port):
