@@ -43,17 +43,18 @@ def small_network(pixels, alpha):
     return keras.layers.Conv2D(16, 3, activation="relu", padding="same")(x)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("place", ["border", "interior"])
-@pytest.mark.parametrize("method", METHODS)
-def test_the_pointing_game_finds_the_place_that_decides(place, method, monkeypatch):
+@pytest.fixture(scope="module", params=["border", "interior"])
+def trained(request):
+    """A classifier that has learned, and drawn malignant cases that it has not seen."""
     small = BACKBONES["squeezenet1_1"]._replace(build=small_network, offset=(-1.6,) * 3)
-    monkeypatch.setitem(BACKBONES, "squeezenet1_1", small._replace(scale=1 / 50))
-    settings = ["model.weights=null", f"preprocessing.image_size={SIZE}"]
-    model = build_classifier(load_config(None, settings))
+    settings = ["model.weights=null", "model.lesion_head=false"]
+    settings.append(f"preprocessing={{image_size: {SIZE}, picture_size: {SIZE}}}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "squeezenet1_1", small._replace(scale=1 / 50))
+        model = build_classifier(load_config(None, settings))
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 2
-    drawn = [draw(rng, place, label) for label in labels]
+    drawn = [draw(rng, request.param, label) for label in labels]
     pixels = np.stack([grey for grey, _, _ in drawn])[..., None]
     learned = pixels_to_logit(model)
     learned.compile(
@@ -62,16 +63,19 @@ def test_the_pointing_game_finds_the_place_that_decides(place, method, monkeypat
     learned.fit(
         pixels[:200].astype("float32"), labels[:200, None], 16, epochs=25, verbose=0
     )
-    tested = [number for number in range(200, 240) if labels[number]]
     logits = learned.predict(pixels[200:].astype("float32"), verbose=0)[:, 0]
     assert ((logits > 0) == labels[200:]).mean() > 0.9
-    maps = make_maps(
-        make_explained(model), pixels[tested], method=method, label="malignant"
-    )
+    return model, [drawn[number] for number in range(200, 240) if labels[number]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_the_pointing_game_finds_the_place_that_decides(trained, method):
+    model, cases = trained
+    pixels = np.stack([grey for grey, _, _ in cases])[..., None]
+    maps = make_maps(make_explained(model), pixels, method=method, label="malignant")
     hits, misses = (
-        np.mean(
-            [points_at(case, drawn[i][k]) for case, i in zip(maps, tested, strict=True)]
-        )
+        np.mean([points_at(a, case[k]) for a, case in zip(maps, cases, strict=True)])
         for k in (1, 2)
     )
     assert hits >= 0.9
