@@ -8,12 +8,14 @@ from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.saliency import Saliency
 
 from tests.explanation.networks import SIZE, classifier, gradcam_of_tf_keras_vis
+from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.explanation import maps as maps_module
 from usgland.explanation.choices import METHODS
 from usgland.explanation.explained import make_explained
 from usgland.explanation.maps import make_maps
-from usgland.models.classifier import pixels_to_logit
+from usgland.models.answers import Looking
+from usgland.models.classifier import build_classifier, pixels_to_logit
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -128,3 +130,21 @@ def test_gradcam_plus_plus_is_that_of_tf_keras_vis_at_any_logit():
             make_explained(model), pixels, method="gradcam++", label="malignant"
         )
         np.testing.assert_allclose(ours, resized / resized.max(), atol=1e-4)
+
+
+def test_the_map_of_the_lesion_is_what_the_head_draws():
+    model = classifier()
+    explained, pixels = make_explained(model), inputs_of(model)
+    maps = make_maps(explained, pixels, method="lesion", label="benign")
+    drawn = Looking(model).answer(pixels).drawn.numpy()
+    expected = tf.image.resize(drawn, (SIZE, SIZE)).numpy()[..., 0]
+    expected /= expected.max((1, 2), keepdims=True)
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+def test_a_model_without_a_head_draws_no_lesion():
+    config = load_config(None, ["model.weights=null", "model.lesion_head=false"])
+    explained = make_explained(build_classifier(config))
+    pixels = np.zeros((1, 320, 320, 1), "uint8")
+    with pytest.raises(UserError, match="expected a run whose model draws the lesion"):
+        make_maps(explained, pixels, method="lesion", label="malignant")

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad")
+# `lesion` is no evidence, but where the model's own head sees the lesion.
+LESION = "lesion"
+METHODS = ("gradcam", "gradcam++", "scorecam", "scorecam_fast", "smoothgrad", LESION)
 LABELS = ("benign", "malignant")
 # Name -> colour map of Matplotlib. The paper's has red for high and blue for low;
 # cividis reads the same without colour vision.

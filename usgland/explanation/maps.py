@@ -1,7 +1,8 @@
 """Saliency maps: which pixels speak for malignant, or for benign.
 
-`gradcam` is a batched graph of our own, equal to tf-keras-vis (a test holds it); the
-other methods are those of tf-keras-vis, a case at a time.
+`gradcam` is a batched graph of our own, equal to tf-keras-vis (a test holds it);
+`lesion` is what the model's own head draws; the other methods are those of
+tf-keras-vis, a case at a time.
 """
 
 import contextlib
@@ -13,9 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from usgland.explanation.choices import LABELS, METHODS
+from usgland.errors import UserError
+from usgland.explanation.choices import LABELS, LESION, METHODS
 from usgland.explanation.explained import Explained
 from usgland.explanation.heatmap_graph import gradcam_of
+from usgland.models.classifier import MAP, has_head
+from usgland.training.predict import apply_network
 
 BATCH = 32
 FAST_CHANNELS = 10  # of `scorecam_fast`: those that vary most
@@ -40,6 +44,7 @@ def make_maps(
         case without any evidence for the label has a map of zeros.
 
     Raises:
+        UserError: If the model draws no lesion, and the method is `lesion`.
         ValueError: If there is no such method or label.
 
     Reference:
@@ -54,7 +59,9 @@ def make_maps(
             f"Received: method={method!r}, label={label!r}"
         )
     arrays = inputs if isinstance(inputs, tuple) else (inputs,)
-    if method == "gradcam":
+    if method == LESION:
+        maps = _drawn(explained, arrays)
+    elif method == "gradcam":
         maps = _gradcam(explained, arrays, label)
     else:
         make = _tf_keras_vis(explained, method, label)
@@ -111,6 +118,20 @@ def _gradcam(
         batch = [array[start : start + BATCH].astype("float32") for array in arrays]
         maps.append(graph(*map(tf.constant, batch)).numpy())
     return np.concatenate(maps)
+
+
+def _drawn(explained: Explained, arrays: tuple[np.ndarray, ...]) -> np.ndarray:
+    """P(lesion) of each cell, as the head of the network draws it."""
+    whole = explained.whole
+    if not has_head(whole):
+        raise UserError(
+            f"--method {LESION}: expected a run whose model draws the lesion "
+            "(model.lesion_head=true, and lesions marked in the manifest). Received "
+            "one that does not"
+        )
+    network = keras.Model(whole.input, whole.get_layer(MAP).output)
+    inputs = arrays if len(arrays) > 1 else arrays[0]
+    return np.asarray(tf.sigmoid(apply_network(network, inputs)))[..., 0]
 
 
 def _tf_keras_vis(

@@ -16,7 +16,7 @@ from matplotlib.textpath import TextPath
 
 from usgland.evaluation.shown.names import WORDS
 from usgland.evaluation.shown.plot_frame import BAND_INCHES, DPI, new_plot
-from usgland.explanation.choices import COLOURS
+from usgland.explanation.choices import COLOURS, LESION
 
 OUTLINE_LEVEL = 0.5  # of the strongest pixel: where the map's outline is drawn
 OPACITY = 0.45
@@ -131,6 +131,8 @@ def shown_map(values: np.ndarray, method: str) -> np.ndarray:
 
 def meaning(method: str, label: str) -> str:
     """What a high value of a map says; a gradient's size has no sign."""
+    if method == LESION:
+        return "where the model sees the lesion"
     if method == "smoothgrad":
         return "change of the logit, either way"
     return f"evidence for {label}"

@@ -119,8 +119,8 @@ class LoadedRun:
         Args:
             images: As in `predict`.
             form: As in `predict`.
-            method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"scorecam_fast"` or
-                `"smoothgrad"`; see `usgland.explanation.maps.make_maps`.
+            method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"scorecam_fast"`,
+                `"smoothgrad"` or `"lesion"`; see `usgland.explanation.maps.make_maps`.
             label: `"malignant"`: evidence for it; `"benign"`: evidence against it.
 
         Returns:

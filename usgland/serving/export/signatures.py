@@ -29,7 +29,9 @@ def make_module(
 
     Every signature gives, for each case of the batch, `probability`, P(malignant),
     and its `logit`, both calibrated, float32; the `label` at the operating point and
-    the `model_version`, strings.
+    the `model_version`, strings. With a lesion head also `lesion_box`, x, y, width and
+    height in pixels of the image, float32 `(batch, 4)`, zeros where none is found, and
+    `lesion_found`, how sure, in [0, 1], from 0.5 on found.
 
     - `serving_default` takes `image_bytes`, encoded images, and each column of the
       form: strings or float32, "" or NaN where missing, which are also the defaults.
@@ -38,8 +40,9 @@ def make_module(
       the files.
     - `explain` takes what `serving_default` does, and adds `heatmap_bytes`, a grey PNG
       of the image's size, evidence for malignant by Grad-CAM, 255 where it is
-      strongest; and `contribution_COLUMN`, what a value of the form adds to `logit`,
-      its Shapley value.
+      strongest; `lesion_map_bytes`, where it sees the lesion; and
+      `contribution_COLUMN`, what a value of the form adds to `logit`, its Shapley
+      value.
     """
     read = _Reader(model)
     columns = {
