@@ -7,13 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from usgland.evaluation.cases.predictions import read_predictions
+from usgland.config import EvaluationSettings
+from usgland.evaluation.cases.predictions import (
+    read_predictions,
+    read_role,
+)
 from usgland.evaluation.performance.assessment_plots import (
     decision_curve_plot,
     reliability_plot,
     subgroup_plot,
 )
 from usgland.evaluation.performance.decision_curve import net_benefit
+from usgland.evaluation.performance.measures import unit_of
+from usgland.evaluation.performance.reliability import assess_calibration
+from usgland.evaluation.performance.smooth_calibration import (
+    brier_parts,
+    smooth_calibration,
+)
 from usgland.steps.evaluation import evaluate_run
 
 
@@ -148,3 +158,30 @@ def test_one_class_is_drawn_without_a_warning(run):
     groups = {"device": pd.Series("A", index=rows["image"])}
     metrics, _ = evaluate_run(run, prevalences=[0.3], columns=groups)
     assert np.isnan(metrics["decision_curve"][1]["image"]["model"]).all()
+
+
+def test_calibration_without_bins_is_in_the_table_the_csv_and_the_figure(evaluated):
+    run, metrics, _ = evaluated
+    rows = read_role(run / "predictions.csv", "test")
+    expected = smooth_calibration(rows["label"], rows["probability"])
+    part = metrics["calibration"]["image"]
+    assert part["smooth"]["ici"] == pytest.approx(expected.ici)
+    assert part["smooth"]["ici"] > 0
+    assert part["brier"] == brier_parts(rows["label"], rows["probability"])._asdict()
+    text = (run / "tables" / "calibration.md").read_text()
+    for words in ("ICI, of a smooth curve", "Brier score / scaled (1 is best)"):
+        assert words in text
+    figures = {row["figure"] for row in read_csv(run / "tables" / "calibration.csv")}
+    assert {"ici", "e50", "e90", "brier", "brier_scaled"} <= figures
+    drawn = reliability_plot(metrics).axes[0]
+    assert any(len(line.get_xdata()) == 101 for line in drawn.lines)
+
+
+def test_calls_have_a_brier_score_and_no_smooth_curve():
+    rows = pd.DataFrame({"patient_id": list("abcd"), "label": [0, 0, 1, 1]})
+    rows = rows.assign(probability=[0.0, 1.0, 1.0, 0.0], logit=[-9.0, 9.0, 9.0, -9.0])
+    settings = EvaluationSettings(bootstrap_resamples=5)
+    part = assess_calibration(unit_of(rows, settings), settings)
+    assert part["smooth"]["curve"] == []
+    assert "0 or 1" in part["smooth"]["reason"]
+    assert part["brier"]["brier"] == 0.5

@@ -24,6 +24,7 @@ def reliability_plot(metrics: dict[str, Any]) -> Figure:
         part = metrics["calibration"][unit]
         error = part["ece_equal_count"]
         axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.9, linestyle=":")
+        _draw_smooth(axes, part.get("smooth", {}).get("curve", []))
         _draw_bins(axes, unit, part["curve"])
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         axes.set_xlabel("Mean P(malignant)")
@@ -45,7 +46,7 @@ def reliability_plot(metrics: dict[str, Any]) -> Figure:
         )
     figure.supxlabel(
         f"Role {metrics['role']}. Bins of equal numbers of cases; bars: {level} Wilson "
-        "intervals.",
+        "intervals. Grey: spline of the logit with its band.",
         fontsize=8,
     )
     return figure
@@ -113,6 +114,16 @@ def subgroup_plot(metrics: dict[str, Any], column: str) -> Figure:
         fontsize=8,
     )
     return figure
+
+
+def _draw_smooth(axes: Axes, curve: list[dict[str, Any]]) -> None:
+    """The curve without bins and its band, behind the bins."""
+    if not curve or curve[0]["share"] is None or curve[0]["share"] != curve[0]["share"]:
+        return
+    points = pd.DataFrame(curve).astype("float64")
+    x = points["probability"]
+    axes.fill_between(x, points["low"], points["high"], color="0.85", linewidth=0)
+    axes.plot(x, points["share"], color="0.45", linewidth=1.1)
 
 
 def _draw_bins(axes: Axes, unit: str, curve: list[dict[str, Any]]) -> None:

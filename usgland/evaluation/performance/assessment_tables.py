@@ -37,11 +37,47 @@ def calibration_table(metrics: dict[str, Any]) -> Table:
             for error in (part[name] for part in parts)
         ]
         lines.append((words, *cells))
+    # Of a run that an earlier version evaluated, there is neither.
+    if all("smooth" in part for part in parts):
+        lines += _smooth_lines(parts)
     return Table(
         heads=("", *(f"per {unit}" for unit in UNITS)),
         sections=(rows(lines),),
         title=_title(metrics, "Calibration", "intervals"),
     )
+
+
+def _smooth_lines(parts: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The distance of the smooth curve, and the Brier score with its parts."""
+    number = text.format_number
+    ici = [
+        f"{number(part['smooth']['ici'])}, by chance "
+        f"{number(part['smooth']['ici_if_calibrated'])}"
+        if not part["smooth"]["reason"]
+        else "undefined"
+        for part in parts
+    ]
+    far = [
+        "undefined"
+        if part["smooth"]["reason"]
+        else f"{number(part['smooth']['e50'])} / {number(part['smooth']['e90'])}"
+        for part in parts
+    ]
+    brier = [
+        f"{number(part['brier']['brier'])} / {number(part['brier']['scaled'])}"
+        for part in parts
+    ]
+    made = [
+        f"{number(part['brier']['miscalibration'])} / "
+        f"{number(part['brier']['discrimination'])}"
+        for part in parts
+    ]
+    return [
+        ("ICI, of a smooth curve", *ici),
+        ("E50 / E90, likewise", *far),
+        ("Brier score / scaled (1 is best)", *brier),
+        ("Brier: miscalibration / discrimination", *made),
+    ]
 
 
 def calibration_document(metrics: dict[str, Any]) -> Document:
@@ -186,6 +222,13 @@ def _calibration_records(part: dict[str, Any]) -> list[dict[str, Any]]:
         error = part[name]
         method = f"{error['bins']} bins; by chance {error['if_calibrated']}"
         records.append({"figure": name, "value": error["value"], "method": method})
+    for name in ("ici", "e50", "e90") if "smooth" in part else ():
+        made = part["smooth"]["method"] or f"none: {part['smooth']['reason']}"
+        record = {"figure": name, "value": part["smooth"][name], "method": made}
+        records.append(record)
+    for name in part.get("brier", {}):
+        shown = name if name == "brier" else f"brier_{name}"
+        records.append({"figure": shown, "value": part["brier"][name], "method": ""})
     for number, cases in enumerate(part["curve"], start=1):
         shown = {"figure": f"bin {number}", "value": cases["share"], "method": "Wilson"}
         records.append(shown | cases)

@@ -14,6 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import complete_predictions
 from usgland.evaluation.performance.measures import Unit, records_of, unit_of
+from usgland.evaluation.performance.smooth_calibration import (
+    brier_parts,
+    smooth_calibration,
+)
 from usgland.evaluation.statistics.bootstrap import (
     PLAIN,
     jackknife_interval,
@@ -125,7 +129,8 @@ def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, An
         n, malignant_share, mean_probability, curve (see `reliability_curve`),
         ece_equal_count and ece_equal_width (value, bins, if_calibrated), slope and
         intercept_in_the_large (value, low, high, method, reason,
-        undefined_resamples).
+        undefined_resamples); smooth (as `SmoothCalibration`, the curve as rows) and
+        brier (as `BrierParts`).
     """
     labels = unit.rows["label"].to_numpy()
     probabilities = unit.rows["probability"].to_numpy("float64")
@@ -139,7 +144,26 @@ def assess_calibration(unit: Unit, settings: EvaluationSettings) -> dict[str, An
         "ece_equal_count": _error(labels, probabilities, edges, seed),
         "ece_equal_width": _error(labels, probabilities, widths, seed),
         **records_of(_recalibration(unit, level)),
+        "smooth": _smooth(unit, settings),
+        "brier": brier_parts(labels, probabilities)._asdict(),
     }
+
+
+def _smooth(unit: Unit, settings: EvaluationSettings) -> dict[str, Any]:
+    """The curve without bins, as files have it; none where probabilities are calls."""
+    probabilities = unit.rows["probability"].to_numpy("float64")
+    if not ((probabilities > 0) & (probabilities < 1)).all():
+        unknown = dict.fromkeys(("ici", "e50", "e90", "ici_if_calibrated"), np.nan)
+        reason = "a probability is 0 or 1, whose logit is not finite"
+        return {"curve": [], **unknown, "method": "", "reason": reason}
+    smooth = smooth_calibration(
+        unit.rows["label"],
+        probabilities,
+        patient_ids=unit.rows["patient_id"].to_numpy().astype(str),
+        level=settings.confidence_level,
+        seed=settings.seed,
+    )
+    return smooth._asdict() | {"curve": smooth.curve.to_dict("records")}
 
 
 def equal_count_edges(probabilities: ArrayLike) -> NDArray[np.float64]:
