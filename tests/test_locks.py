@@ -1,8 +1,12 @@
 """The lock files against the ranges in setup.cfg and against each other."""
 
 import configparser
+import hashlib
 import itertools
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +93,19 @@ def test_the_pythons_are_the_same_wherever_they_are_named(setup):
     assert f"--python-version {versions[0]} " in (ROOT / "scripts" / "lock").read_text(
         encoding="utf-8"
     )
+
+
+def test_the_bill_of_materials_has_every_package_of_the_lock(tmp_path):
+    wheel = tmp_path / "usgland-1.2-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    script = Path(__file__).parents[1] / "scripts" / "sbom.py"
+    lock = Path(__file__).parents[1] / "requirements.lock"
+    command = [sys.executable, str(script), str(wheel), "--lock", str(lock)]
+    subprocess.run(command, check=True, capture_output=True)
+    bill = json.loads(wheel.with_suffix(".cdx.json").read_text())
+    pinned = [line for line in lock.read_text().splitlines() if "==" in line]
+    pinned = [line for line in pinned if line[0].isalnum()]
+    assert len(bill["components"]) == len(pinned)
+    assert all(component["properties"] for component in bill["components"])
+    digest = hashlib.sha256(b"wheel").hexdigest()
+    assert bill["metadata"]["component"]["hashes"][0]["content"] == digest

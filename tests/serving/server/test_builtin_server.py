@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from usgland.errors import UserError
+from usgland.serving.server.limits import Messages
 from usgland.serving.server.logs import JsonFormatter
 from usgland.serving.server.server_options import ServerOptions
 from usgland.serving.server.tokens import read_tokens
@@ -164,6 +165,37 @@ def test_a_token_is_read_from_a_file(tmp_path):
         read_tokens(path)
     with pytest.raises(UserError, match="--token-file: expected a text file"):
         read_tokens(tmp_path / "nope")
+
+
+def test_tokens_are_changed_while_it_serves(models_dir, serving, tmp_path, monkeypatch):
+    monkeypatch.setattr("usgland.serving.server.tokens.LOOK_SECONDS", 0.0)
+    path = tmp_path / "tokens"
+    old, new = "old-0123456789abcdef", "new-0123456789abcdef"
+    path.write_text(f"{old}\n{new}\n")
+    with serving.RunningServer(ServerOptions(models_dir, token_file=path)) as server:
+        clients = [serving.Client(server.rest_port, token) for token in (old, new)]
+
+        def statuses():
+            return [client.get("/v1/models/tiny")[0] for client in clients]
+
+        assert statuses() == [200, 200]
+        path.write_text(f"{new}\n")
+        assert statuses() == [401, 200]
+        path.write_text("short\n")  # A mistake changes nothing.
+        assert statuses() == [401, 200]
+
+
+def test_without_the_token_no_message_of_grpc_is_read(models_dir, serving, monkeypatch):
+    read = []
+    options = ServerOptions(models_dir, token=TOKEN)
+    monkeypatch.setattr(Messages, "note", lambda self, client, size: read.append(size))
+    with serving.RunningServer(options) as server:
+        request = image_request(bytes(2**20))
+        assert predict_call(server.grpc_port, request) == "UNAUTHENTICATED"
+        assert not read
+        metadata = [("authorization", f"Bearer {TOKEN}")]
+        predict_call(server.grpc_port, request, metadata)
+        assert len(read) == 1
 
 
 @pytest.fixture

@@ -1,14 +1,19 @@
 """Versions: taken up, warmed up, dropped, kept by policy; broken ones are reported."""
 
+import json
+import os
 import shutil
 import threading
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from usgland.errors import UserError
+from usgland.serving.server import loader
+from usgland.serving.server.servable import Servable
 from usgland.serving.server.server_options import ServerOptions
 
 TINY = "/v1/models/tiny"
@@ -236,3 +241,73 @@ def test_a_server_of_broken_versions_alone_starts_and_says_so(
         assert "nothing is served now" in body["error"]
         publish(2)
         until(lambda: ask(server.client) == "v2")
+
+
+def test_a_version_with_a_pipe_is_refused_and_the_older_one_serves(
+    folder, publish, serving, ask
+):
+    publish(1)
+    (folder / "tiny" / "2").mkdir()
+    os.mkfifo(folder / "tiny" / "2" / "saved_model.pb")
+    with serving.RunningServer(options_of(folder)) as server:
+        assert ask(server.client) == "v1"
+        assert states(server.client)[2] == ("END", "INVALID_ARGUMENT")
+
+
+def test_loading_that_hangs_holds_up_neither_the_others_nor_the_end(
+    folder, publish, serving, ask, monkeypatch
+):
+    publish(1)
+    hangs = threading.Event()
+    read = loader.Loader._read
+
+    def hang(self, path, name, number):
+        if number == 2:
+            hangs.wait(60)
+        return read(self, path, name, number)
+
+    monkeypatch.setattr(loader, "LONGEST_LOAD", 0.2)
+    monkeypatch.setattr(loader.Loader, "_read", hang)
+    try:
+        with serving.RunningServer(options_of(folder)) as server:
+            until(lambda: ask(server.client) == "v1")
+            publish(2)
+            until(lambda: 2 in states(server.client))
+            assert ask(server.client) == "v1"
+            publish(3)
+            until(lambda: ask(server.client) == "v3")
+    finally:
+        hangs.set()
+
+
+def test_a_copied_folder_answers_by_its_own_number(publish):
+    """Where the sheet says that the graph's `model_version` is of another."""
+    copy = publish(4, source=1)
+    (copy / "assets.extra").mkdir()
+    sheet = copy / "assets.extra" / "usgland.json"
+    sheet.write_text('{"name": "v1", "version": 1}')
+    servable = Servable(copy, "tiny", 4)
+    assert servable._copied_from == b"v1/1"
+    servable._copied_from = b"v1"  # as this graph calls itself
+    inputs = {
+        "image_bytes": np.array([b"BM"], object),
+        "age_years": np.zeros(1, np.float32),
+        "shape": np.array([b""], object),
+    }
+    inputs["image_bytes"][0] = tf.io.encode_png(np.zeros((2, 2, 1), np.uint8)).numpy()
+    answer = servable.run("serving_default", ["model_version"], inputs, 30.0)
+    assert answer["model_version"].tolist() == [b"tiny/4"]
+    servable.close()
+
+
+def test_errors_of_loading_show_no_path_of_this_machine(folder, publish, serving):
+    publish(1)
+    (folder / "tiny" / "5").mkdir()
+    (folder / "tiny" / "5" / "saved_model.pb").write_bytes(b"\x00 half of it")
+    with serving.RunningServer(options_of(folder)) as server:
+        body = server.client.get(TINY)[1]
+        assert str(folder) not in json.dumps(body)
+        assert "tiny/5" in json.dumps(body)
+        status, body = server.client.get("/v1/models/other")
+        assert status == 404
+        assert "tiny" not in body["error"]

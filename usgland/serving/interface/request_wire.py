@@ -190,6 +190,10 @@ def _entry(budget: _Budget, view: memoryview) -> tuple[str, WireTensor]:
             name = _text(value)
         elif number == VALUE and wire_type == BYTES:
             tensor = _tensor(budget, value)
+    try:  # Without a value, too: then it is of no type.
+        tf.dtypes.as_dtype(tensor.dtype)
+    except TypeError as error:
+        raise invalid("Expected a tensor of a type that TensorFlow has") from error
     return name, tensor
 
 
@@ -205,10 +209,6 @@ def _tensor(budget: _Budget, view: memoryview) -> WireTensor:
             tensor.content = value
         elif number == STRINGS or number in FIXED or number in VARINTS:
             tensor.values.setdefault(number, []).append(part)
-    try:
-        tf.dtypes.as_dtype(tensor.dtype)
-    except TypeError as error:
-        raise invalid("Expected a tensor of a type that TensorFlow has") from error
     return tensor
 
 
