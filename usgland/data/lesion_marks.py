@@ -98,8 +98,9 @@ def read_marks(
     boxes = _read_boxes(rows, columns)
     problems: list[Problem] = []
     lesions = np.full((len(rows), 4), np.nan)
+    numbers = rows[ROW].to_list()
     for at, (image, mask, box) in enumerate(zip(images, masks, boxes, strict=True)):
-        row = int(rows[ROW].iloc[at])
+        row = numbers[at]
         if isinstance(box, str):
             problems.append((row, box))
         known = image.width > 0  # else the image's own problem is told
