@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -13,6 +12,7 @@ from PIL import Image
 
 from tests.explanation.networks import SIZE, classifier
 from usgland.config import dump_config, load_config
+from usgland.models.answers import answer_files
 
 ENCODING = [
     {
@@ -101,9 +101,8 @@ def images(count, seed=0):
 
 def logits_of(model, inputs):
     """By Keras, from the files on: it reads the images itself."""
-    whole = keras.Model(model.input, model.get_layer("logit").output)
-    logits = whole(tf.nest.map_structure(tf.constant, inputs))
-    return logits.numpy().astype("float64")[:, 0]
+    answered = answer_files(model, tf.nest.map_structure(tf.constant, inputs))
+    return answered.logit.numpy().astype("float64")[:, 0]
 
 
 def spread(model, contents):

@@ -97,7 +97,8 @@ def test_every_file_takes_the_same_bytes(files):
         assert detail["dtype"] == np.uint8
         assert detail["shape"].tolist() == [1, SIZE, SIZE, 1]
         signature = loaded.get_signature_list()["serving_default"]
-        assert signature == {"inputs": ["pixels"], "outputs": ["logit", "probability"]}
+        outputs = ["lesion_box", "lesion_found", "logit", "probability"]
+        assert signature == {"inputs": ["pixels"], "outputs": outputs}
 
 
 def test_int8_learns_its_ranges_from_the_cases_that_it_is_given(model, files, pixels):

@@ -15,6 +15,7 @@ from tests.serving.portable_runs import (
     logits_of,
 )
 from usgland.errors import UserError
+from usgland.models.answers import Looking
 from usgland.models.fusion import FUSIONS
 from usgland.serving.portable.onnx import check_onnx, convert_onnx, onnx_runner
 
@@ -31,10 +32,16 @@ def session(content):
 
 def test_a_batch_gives_the_probabilities_of_the_model(model, contents, pixels):
     content = convert_onnx(model, {"slope": 0.5, "intercept": -1.0})
-    logit, probability = session(content).run(None, {"pixels": pixels})
+    named = ["logit", "probability", "lesion_box", "lesion_found"]
+    logit, probability, box, found = session(content).run(named, {"pixels": pixels})
     expected = logits_of(model, contents)
     assert np.ptp(expected) > 2  # or any constant would pass
-    np.testing.assert_allclose(logit, 0.5 * expected - 1, atol=1e-4)
+    answered = Looking(model).answer(pixels)
+    np.testing.assert_allclose(found, answered.found, atol=1e-4)
+    # Of random weights, a cell may be at the edge of a lesion but for rounding.
+    same = np.isclose(box, SIZE * answered.box, atol=1e-3).all(axis=1)
+    assert same.mean() > 0.8
+    np.testing.assert_allclose(logit[same], 0.5 * expected[same] - 1, atol=1e-4)
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit)), atol=1e-6)
     answer = onnx_runner(content, 1)({"pixels": pixels[:1]})
     assert answer == pytest.approx((logit[0], probability[0]), abs=1e-6)
@@ -46,9 +53,10 @@ def test_the_file_names_what_it_takes_and_gives(model):
     assert (taken.name, taken.type) == ("pixels", "tensor(uint8)")
     assert taken.shape == ["batch", SIZE, SIZE, 1]
     outputs = {value.name: (value.type, value.shape) for value in loaded.get_outputs()}
-    assert outputs == dict.fromkeys(
-        ["logit", "probability"], ("tensor(float)", ["batch"])
-    )
+    numbers = ("tensor(float)", ["batch"])
+    names = ["logit", "probability", "lesion_found"]
+    box = {"lesion_box": ("tensor(float)", ["batch", 4])}
+    assert outputs == dict.fromkeys(names, numbers) | box
 
 
 def test_other_pixels_are_an_error(model):
