@@ -254,6 +254,17 @@ def test_a_lesion_marked_where_there_is_none_is_named(folder):
         load_normal(folder, "mask.png", no_lesion=True)
 
 
+def test_new_images_without_a_label_may_have_their_lesion_marked(folder):
+    path = folder / "manifest.csv"
+    path.write_text(
+        "image,label,box_x,box_y,box_width,box_height\na.png,,1,2,20,10\nb.png,,,,,\n"
+    )
+    settings = DataSettings(no_lesion_labels=["normal"])
+    rows = load_manifest(path, settings, labelled=False, no_lesion=True)
+    assert rows["label"].to_list() == [-1, -1]
+    assert count_marked(rows) == 1
+
+
 def test_a_file_with_and_without_a_lesion_is_named(folder):
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
     with pytest.raises(

@@ -471,6 +471,17 @@ def test_a_run_by_sites_is_followed(tmp_path):
     assert make_folds(rows, settings_)["fold"].to_list() == made["fold"].to_list()
 
 
+def test_drawn_folds_of_a_file_are_not_called_sites(tmp_path):
+    rows = of_three_sites(patients(12, 10))
+    drawn = make_folds(rows, SplitSettings(folds=3))
+    splits_table(drawn).to_csv(tmp_path / "splits.csv", index=False)
+    settings_ = SplitSettings(by="site", file=tmp_path / "splits.csv")
+    with pytest.raises(
+        UserError, match="expected a fold for each site .* Received: 3 folds that part"
+    ):
+        make_folds(rows, settings_)
+
+
 def test_what_makes_no_sites_is_named():
     rows = of_three_sites(patients(12, 10))
     by_site = SplitSettings(by="site")

@@ -123,6 +123,14 @@ def test_forms_stand_beside_the_images_or_among_their_columns(home, table, kind)
     pd.testing.assert_frame_equal(among[NUMBERS], expected[NUMBERS], check_exact=True)
 
 
+def test_boxes_of_images_without_a_label_are_in_nobodys_way(home, table):
+    run = usgland.load_run(home / "runs/image")
+    new = table[["image"]].assign(box_x=4, box_y=5, box_width=30, box_height=20)
+    np.testing.assert_array_equal(
+        run.predict(new)["logit"], run.predict(table["image"].to_list())["logit"]
+    )
+
+
 def test_a_model_of_the_form_alone_needs_no_images(home, table):
     run = usgland.load_run(home / "runs/clinical")
     found = run.predict(form=table[["age", "halo"]])

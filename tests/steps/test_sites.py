@@ -3,9 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from tests.commands import call, read_csv, refusal, write_csv
+from usgland.cli.main import cli
+from usgland.config import load_config
+from usgland.errors import UserError
 from usgland.serving.interface.versions import MODEL_SHEET
 
 pytestmark = [pytest.mark.usefixtures("tiny_network"), pytest.mark.slow]
@@ -39,8 +43,9 @@ def manifest(tmp_path_factory):
             if number == 0:
                 box = dict.fromkeys(box, 20)
             patient = f"{site}{number}"
-            row = {"image": name, "patient_id": patient, "label": label, "site": site}
-            rows.append(row | box)
+            row = {"image": name, "patient_id": patient, "label": label}
+            spelled = site.lower() if number == 5 else site
+            rows.append(row | {"site": spelled} | box)
     return write_csv(folder / "manifest.csv", rows)
 
 
@@ -78,10 +83,11 @@ def test_no_image_without_a_lesion_is_predicted_or_counted(run):
     predictions = read_csv(run / "predictions.csv")
     assert len(predictions) == len(SITES) * PATIENTS
     assert {row["label"] for row in predictions} == {"0", "1"}
+    # One of each site is spelled otherwise in the manifest.
     by_site = {
-        row["image"].rstrip("0123456789.png"): row["site"] for row in predictions
+        (row["image"].rstrip("0123456789.png"), row["site"]) for row in predictions
     }
-    assert by_site == {site: site for site in SITES}
+    assert by_site == {(site, site) for site in SITES}
 
 
 def test_sites_are_shown_and_written_with_what_a_new_one_may_show(run):
@@ -119,6 +125,33 @@ def test_a_column_that_makes_no_sites_is_one_line_before_anything_is_trained(opt
     line = refusal("cv", "--by", "Hospital", *options)
     assert "split.by: expected the column `Hospital`" in line
     assert not list(options[-1].glob("*hospital*"))
+
+
+def test_no_fold_has_a_head_where_one_has_no_marks_to_learn_from(
+    options, manifest, monkeypatch
+):
+    rows = read_csv(manifest)
+    for row in rows:
+        if row["site"] != "South":
+            row |= dict.fromkeys(("box_x", "box_y", "box_width", "box_height"), "")
+    at_one = write_csv(manifest.with_name("one.csv"), rows)
+    settled = []
+
+    def stop(run, *_, **__):
+        settled.append(load_config(run / "config.yaml"))
+        raise UserError("Stopped")
+
+    monkeypatch.setattr("usgland.steps.training.fit", stop)
+    arguments = ("cv", "--by", "site", *options, "--manifest", at_one)
+    done = CliRunner().invoke(cli, list(map(str, (*arguments, "--name", "one"))))
+    assert done.stderr.strip() == "Error: Stopped"
+    assert (
+        "The lesion is marked in 1 of 24 images; 3 more show none and train its map "
+        "alone: a fold has none to learn from, so no network is taught to find it"
+    ) in done.stdout
+    [config] = settled
+    assert not config.model.lesion_head
+    assert config.augmentation.equalize_size == 0
 
 
 @pytest.fixture(scope="module")

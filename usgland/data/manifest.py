@@ -82,7 +82,9 @@ def load_manifest(
     if form and settings.forms is not None and labelled:
         rows = join_forms(rows, table_files.read_table(settings.forms), settings.forms)
     check_form_columns(rows, form, path)
-    problems = _read_labels(rows, settings, labelled)
+    without = list(map(table_files.normalize_word, settings.no_lesion_labels))
+    normal = rows["label"].map(table_files.normalize_word).isin(without)
+    problems = _read_labels(rows, settings, labelled, normal)
     problems += _check_names(rows) + _find_formulas(rows)
     if images:
         problems += _check_files(rows, path, pixels=pixels)
@@ -93,8 +95,8 @@ def load_manifest(
         problems += _find_two_labels(rows, "patient_id", hint)
     if "sha256" in rows:
         problems += _find_two_labels(rows, "sha256", "one label for identical files")
-    if no_lesion:
-        problems += _find_lesions(rows)
+    if no_lesion and labelled:
+        problems += _find_lesions(rows, normal)
     problems += find_given_conflicts(rows, parts)
     problems += read_forms(rows, form, training=labelled)
     table_files.raise_problems(str(path), problems)
@@ -102,15 +104,14 @@ def load_manifest(
 
 
 def _read_labels(
-    rows: pd.DataFrame, settings: DataSettings, labelled: bool
+    rows: pd.DataFrame, settings: DataSettings, labelled: bool, normal: pd.Series
 ) -> list[Problem]:
-    """Turns the words in `label` into numbers, in place."""
+    """Turns the words in `label` into numbers, in place; `normal` say: no lesion."""
     normalize = table_files.normalize_word
     words = {normalize(word): label for word, label in settings.label_words.items()}
     labels = [words.get(normalize(text), UNLABELLED) for text in rows["label"]]
     wrong = pd.Series(labels, index=rows.index, dtype="int64") == UNLABELLED
-    without = list(map(normalize, settings.no_lesion_labels))
-    wrong &= ~rows["label"].map(normalize).isin(without)
+    wrong &= ~normal
     if not labelled:
         wrong &= ~table_files.missing_cells(rows["label"])
     expected = f"a label among {', '.join(settings.label_words)}"
@@ -207,9 +208,9 @@ def _resolve(folder: Path, text: str) -> str:
     return os.path.normpath(os.path.join(folder, text.replace("\\", "/")))
 
 
-def _find_lesions(rows: pd.DataFrame) -> list[Problem]:
+def _find_lesions(rows: pd.DataFrame, normal: pd.Series) -> list[Problem]:
     """Finds a lesion marked, or told of the same file, where there is none."""
-    without = rows[rows["label"] == NO_LESION]
+    without = rows[normal]
     problems: list[Problem] = []
     if LESION[0] in rows:
         text = "expected no mark, as its label says that it shows no lesion. Received: "
@@ -220,7 +221,7 @@ def _find_lesions(rows: pd.DataFrame) -> list[Problem]:
             ].itertuples(index=False)
         ]
     if "sha256" in rows:
-        lesions = rows[rows["label"] != NO_LESION].drop_duplicates("sha256")
+        lesions = rows[~normal].drop_duplicates("sha256")
         other = dict(zip(lesions["sha256"], lesions[ROW], strict=True))
         text = "expected one label for identical files. Received: that of no lesion, "
         problems += [

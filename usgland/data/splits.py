@@ -91,6 +91,8 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
         words = followed["fold"].map(normalize_word)
         known = dict(zip(words[shown], folds, strict=True))
         others = [known.get(word, NO_FOLD) for word in words[~shown]]
+        if settings.by is not None:
+            _check_sites(rows, folds, shown, settings)
     elif settings.by is not None:
         folds, others = given_splits.read_sites(rows, settings.by, shown)
         hint = "leave the rows of that fold out (column `exclusion`), or join two"
@@ -118,16 +120,36 @@ def make_folds(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     return rows.assign(fold=result)
 
 
+def _check_sites(
+    rows: pd.DataFrame, folds: np.ndarray, shown: np.ndarray, settings: SplitSettings
+) -> None:
+    """Refuses to call folds of a file by sites that they are not."""
+    sites, _ = given_splits.read_sites(rows, str(settings.by), shown)
+    pairs = set(zip(folds.tolist(), sites.tolist(), strict=True))
+    if not len(pairs) == len(set(folds)) == len(set(sites)):
+        raise UserError(
+            f"{settings.file}: expected a fold for each {settings.by} beside "
+            f"split.by={settings.by}. Received: {len(set(folds))} folds that part the "
+            f"images otherwise; leave split.file or split.by out"
+        )
+
+
 def fold_names(rows: pd.DataFrame, settings: SplitSettings) -> dict[int, str]:
     """Fold -> what it is called: `fold 2`, or, by the values of a column, `site North`.
 
     `rows` have `fold`.
     """
-    numbers = sorted(set(rows["fold"]) - {NO_FOLD})
     if settings.by is None or settings.by not in rows:
+        numbers = sorted(set(rows["fold"]) - {NO_FOLD})
         return {number: f"fold {number}" for number in numbers}
-    first = rows.drop_duplicates("fold").set_index("fold")[settings.by]
-    return {number: f"{settings.by} {first[number]}" for number in numbers}
+    sites = site_names(rows, settings.by)
+    return {number: f"{settings.by} {name}" for number, name in sites.items()}
+
+
+def site_names(rows: pd.DataFrame, column: str) -> dict[int, str]:
+    """Fold -> the value of the column in its first row, however others spell it."""
+    first = rows.drop_duplicates("fold").set_index("fold")[column]
+    return {number: first[number] for number in sorted(set(rows["fold"]) - {NO_FOLD})}
 
 
 def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from usgland.data.sources import (
     check_pretraining,
     manifest_rows,
     run_rows,
+    takes_images,
     with_lesion,
 )
 from usgland.data.splits import (
@@ -22,6 +23,7 @@ from usgland.data.splits import (
     fold_roles,
     make_folds,
     make_splits,
+    site_names,
     splits_table,
 )
 from usgland.evaluation.cases.calibration import (
@@ -163,14 +165,16 @@ def cross_validate(
         check_pretraining(config, with_lesion(rows))
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
-    if is_new:
-        config = settle_lesions(config, count_marked(rows))
-    _describe_marks(rows, "images", config, console)
     # Every fold is split before the first is trained: a mistake ends the command here.
     rounds = {
         run / runs.FOLDS / str(fold): fold_roles(rows, fold, config.split)
         for fold in sorted(with_lesion(rows)["fold"].unique())
     }
+    # All folds have one network, though not every one may have marks to learn from.
+    marked = min(count_marked(r[r["role"] == "train"]) for r in rounds.values())
+    if is_new:
+        config = settle_lesions(config, marked)
+    _describe_marks(rows, "images", config, console, taught=marked)
     names = fold_names(rows, config.split) if config.split.by is not None else {}
     called = {int(part.name): "" for part in rounds}
     called |= {fold: f": tests {name}" for fold, name in names.items()}
@@ -197,8 +201,8 @@ def cross_validate(
             keras.backend.clear_session()
     pooled = _pool_folds(run, list(rounds))
     if config.split.by is not None:
-        site_of = rows.set_index("image")[config.split.by]
-        pooled = pooled.assign(**{SITE: pooled["image"].map(site_of)})
+        site_of = site_names(rows, config.split.by)
+        pooled = pooled.assign(**{SITE: pooled["fold"].astype(int).map(site_of)})
     compare_sites(run, pooled, config, console)
     if config.model.inputs != "image":
         tests = ((p, r[r["role"] == "test"]) for p, r in rounds.items())
@@ -250,10 +254,18 @@ def _describe(rows: pd.DataFrame, config: Config, console: Console) -> None:
 
 
 def _describe_marks(
-    rows: pd.DataFrame, what: str, config: Config, console: Console
+    rows: pd.DataFrame,
+    what: str,
+    config: Config,
+    console: Console,
+    *,
+    taught: int | None = None,
 ) -> None:
-    """One line on how many images say where the lesion is, and one on what follows."""
-    if not (rows["image_path"] != "").any():
+    """One line on how many images say where the lesion is, and one on what follows.
+
+    `taught` is how many of them the fold with the fewest learns from.
+    """
+    if not takes_images(config):
         return
     lesions = with_lesion(rows)
     line = f"The lesion is marked in {count_marked(lesions)} of {len(lesions)} {what}"
@@ -261,7 +273,9 @@ def _describe_marks(
         line += f"; {len(rows) - len(lesions)} more show none and train its map alone"
     if not count_marked(rows):
         line += ": the network is not taught to find it"
-    console.print(line, highlight=False)
+    elif taught == 0:
+        line += ": a fold has none to learn from, so no network is taught to find it"
+    console.print(line, highlight=False, soft_wrap=True)
     share = config.augmentation.equalize_size
     if config.has_lesion_head or share:
         console.print(
