@@ -23,11 +23,13 @@ from usgland.evaluation.statistics.intervals import (
     logit_bounds,
 )
 from usgland.evaluation.statistics.measured_cases import MeasuredCases
+from usgland.evaluation.statistics.roc_regions import partial_auc
 from usgland.evaluation.statistics.scores import score
 
 PATIENTS = (41, 72, 120, 266)
 PREVALENCES = (0.1, 0.3, 0.5)
 AREAS = (0.75, 0.85, 0.90, 0.95, 0.98)
+SPECIFICITY = 0.9  # from which the partial AUC counts
 SHARED = 0.5  # of the variance of a score
 REST = (
     *("balanced_accuracy", "f1", "f1_macro", "cohen_kappa", "mcc", "jaccard"),
@@ -121,6 +123,26 @@ def cover_rest(
     }
 
 
+def cover_region(
+    patients: int, prevalence: float, images: int, area: float, studies: int
+) -> float:
+    """Coverage of the partial AUC of specificities of .9 or more."""
+    apart = norm.ppf(area) * 2**0.5
+    false = np.linspace(0, 1 - SPECIFICITY, 100_001)
+    under = np.trapezoid(norm.cdf(apart + norm.ppf(false)), false)
+    least = (1 - SPECIFICITY) ** 2 / 2
+    true = (1 + (under - least) / (1 - SPECIFICITY - least)) / 2
+    rng = np.random.default_rng(4)
+    labels, ids, noise = draw_studies(rng, patients, prevalence, images, studies)
+    inside = 0
+    for scores in noise + labels * apart:
+        made = partial_auc(
+            labels, scores, specificity=SPECIFICITY, patient_ids=ids, resamples=1000
+        )
+        inside += made.low <= true <= made.high
+    return inside / studies
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
@@ -134,7 +156,7 @@ def table(heads: list[str], rows: Iterator[list[str]] | list[list[str]]) -> None
 
 
 def main() -> None:
-    """Prints three tables as Markdown."""
+    """Prints four tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=2000)
     studies = parser.parse_args().studies
@@ -165,6 +187,15 @@ def main() -> None:
             [str(n), *(percent(cover_share(n, 5, share, studies)) for share in shares)]
             for n in (4, 12, 20, 36, 60, 133)
         ),
+    )
+    print(f"Partial AUC of specificities of .9 or more, {studies} studies a cell\n")
+    table(
+        ["patients", "malignant", "images each", "AUC 0.90", "AUC 0.95"],
+        [
+            [str(n), str(round(n * share)), "1" if images == 1 else "1 to 5"]
+            + [percent(cover_region(n, share, images, a, studies)) for a in (0.9, 0.95)]
+            for n, share, images in ((41, 0.5, 1), (41, 0.5, 5), (120, 0.5, 1))
+        ],
     )
     few = studies // 5
     print(f"All others, {few} studies: jackknife, BCa, percentiles\n")

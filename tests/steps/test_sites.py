@@ -93,7 +93,7 @@ def test_no_image_without_a_lesion_is_predicted_or_counted(run):
 def test_sites_are_shown_and_written_with_what_a_new_one_may_show(run):
     shown = (run.parent / "shown.txt").read_text()
     assert "Trained on the others and tested on each site, per patient" in shown
-    assert "New " in shown and "REML, Hartung-Knapp" in shown
+    assert "New " in shown and "REML, modified Hartung-Knapp" in shown
     rows = read_csv(run / "tables" / "sites.csv")
     assert {row["site"] for row in rows} == {*SITES, "all"}
     [pooled] = [

@@ -149,6 +149,14 @@ def test_options_that_are_no_numbers_are_refused_without_a_traceback(
     assert re.search("expected a finite number|is not in the range", done.stderr)
 
 
+@pytest.mark.parametrize("option", [("--parameters", "3"), ("--validation",)])
+def test_a_model_of_chance_has_no_size(option):
+    done = CliRunner().invoke(cli, ["samplesize", "--auc", "0.5", *option])
+    assert done.exit_code == 1
+    assert "--auc: expected more than 0.5 with --parameters" in done.stderr
+    assert "Received: 0.5" in done.stderr
+
+
 def test_a_model_of_a_form_and_its_validation_are_asked_for():
     study = Assumptions(auc=0.85, prevalence=0.4, parameters=30, validation=True)
     made, shown = sample_size_rows(study)[-2:]

@@ -100,6 +100,17 @@ def test_the_interval_of_net_benefit_is_that_of_a_mean():
     assert (result.high - result.low) / 2 / 1.959964 == pytest.approx(error, rel=1e-5)
 
 
+@pytest.mark.parametrize("threshold", [1e-5, 0.123456789, 0.99999])
+def test_net_benefit_is_that_of_the_threshold_itself(threshold):
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 2, 30)
+    a, b = rng.choice([0.0, 1e-4, 0.5, 1.0], (2, 30))
+    result = net_benefit_test(labels, a, b, threshold)
+    values = [net_benefit(labels, own, threshold)[0] for own in (a, b)]
+    assert (result.a, result.b) == pytest.approx(tuple(values), rel=1e-12)
+    assert 0 < result.p_value <= 1
+
+
 def test_average_precision_is_that_of_scikit_learn_and_p_that_of_all_swaps():
     rng = np.random.default_rng(6)
     labels = np.r_[rng.integers(0, 2, 8), 1]

@@ -77,6 +77,19 @@ def test_shares_are_pooled_by_their_logits():
     assert pooled.tau2 == pytest.approx(logits.tau2, abs=1e-12)
 
 
+def test_sites_that_agree_by_chance_are_no_narrower_than_their_errors():
+    # Röver et al. 2015: Hartung and Knapp's error is 0 here, of two sites at 0.9.
+    pooled = random_effects([0.9, 0.9], [0.05, 0.05], scale="logit")
+    error = 0.05 / 0.09 / 2**0.5
+    half = student.ppf(0.975, 1) * error
+    ends = expit(np.log(9) + np.array([-half, half]))
+    assert (pooled.low, pooled.high) == pytest.approx(tuple(ends), abs=1e-12)
+    assert "modified Hartung-Knapp" in pooled.method
+    alike = random_effects([1.0, 1.001, 0.999], [0.3] * 3)
+    new = student.ppf(0.975, 1) * 0.3 / 3**0.5  # tau2 is 0; one degree of freedom
+    assert alike.prediction_high == pytest.approx(1 + new)
+
+
 def test_too_few_sites_say_so():
     alone = random_effects([0.9], [0.1])
     assert alone.value == 0.9

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy.special import expit, logit
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from usgland.evaluation.statistics.bootstrap import draw_patients
@@ -37,10 +39,39 @@ def test_intervals_are_the_quantiles_of_resampled_patients():
     for counts in next(iter(draws.chunks())):
         rows = np.repeat(np.arange(60), counts[draws.patient].astype(int))
         values.append(by_sklearn(labels[rows], scores[rows], 0.8))
-    bounds = np.quantile(values, [0.025, 0.975], axis=0)
-    for function, ends in zip((sensitivity_at, partial_auc), bounds.T, strict=True):
-        measure = function(labels, scores, **options)
-        assert (measure.low, measure.high) == pytest.approx(tuple(ends))
+    ends = np.quantile([best for best, _ in values], [0.025, 0.975])
+    measure = sensitivity_at(labels, scores, **options)
+    assert (measure.low, measure.high) == pytest.approx(tuple(ends))
+
+
+def test_the_interval_of_a_partial_area_is_the_jackknife_of_a_loop_over_patients():
+    labels, scores = draw(7, 60)
+    ids = np.arange(60) // 2
+    measure = partial_auc(labels, scores, specificity=0.8, patient_ids=ids)
+    value = by_sklearn(labels, scores, 0.8)[1]
+    left = [by_sklearn(*(x[ids != own] for x in (labels, scores)), 0.8) for own in ids]
+    left = np.array(left)[::2, 1]
+    error = (29 / 30 * ((left - left.mean()) ** 2).sum()) ** 0.5
+    freedom = min(len(np.unique(ids[labels == label])) for label in (0, 1)) - 1
+    half = student.ppf(0.975, freedom) * error / value / (1 - value)
+    ends = expit(logit(value) + np.array([-half, half]))
+    assert (measure.low, measure.high) == pytest.approx(tuple(ends))
+    assert measure.method == f"jackknife over patients, logit, t({freedom})"
+
+
+def test_without_a_patient_who_makes_a_partial_area_resamples_make_its_interval():
+    labels = np.r_[np.zeros(20, int), 1, 1, 1]
+    ids = np.r_[np.arange(20), 0, 20, 21]  # of 22 patients one has both labels
+    _, scores = draw(3, 23)
+    measure = partial_auc(labels, scores, specificity=0.5, patient_ids=ids)
+    assert measure.method.startswith("jackknife")
+    alone = partial_auc([0, 0, 0, 1], [1, 2, 3, 2.5], specificity=0.5)
+    assert alone.reason == "a label has one patient only"
+    # Without patient 0 there is no malignant case, though two patients have one label.
+    ids = [0, 0, 1, 2]
+    shared = partial_auc([0, 1, 0, 0], [1, 2, 3, 1], specificity=0.5, patient_ids=ids)
+    assert np.isnan(shared.low)
+    assert shared.reason == "a label has one patient only"
 
 
 def test_one_label_has_no_curve():

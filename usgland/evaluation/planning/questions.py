@@ -60,6 +60,11 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
             "--discordant: expected --other-sensitivity or --other-specificity, of "
             "what is compared with. Received: neither"
         )
+    if study.auc <= 0.5 and (study.parameters is not None or study.validation):
+        raise UserError(
+            "--auc: expected more than 0.5 with --parameters or --validation, as a "
+            f"model of chance has no size. Received: {study.auc:g}"
+        )
     rows = []
     for name, share in _shares(study):
         for method, written in PROPORTION_METHODS.items():

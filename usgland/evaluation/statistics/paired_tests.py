@@ -176,8 +176,9 @@ def net_benefit_test(
         level: Confidence level in (0, 1).
 
     Returns:
-        P is exact, of all swaps of the two models within patients; the interval is
-        that of a mean over cases, clustered by patient.
+        P is exact, of all swaps of the two models within patients, with the threshold
+        as the nearest fraction of parts up to 10,000; the interval is that of a mean
+        over cases, clustered by patient.
 
     Raises:
         ValueError: If the arrays do not fit, or the threshold is not in (0, 1).
@@ -199,17 +200,19 @@ def net_benefit_test(
     labels, first = checked_cases(labels, probabilities_a)
     _, second = checked_cases(labels, probabilities_b)
     ids = checked_patients(patient_ids, len(labels))
-    part = Fraction(threshold).limit_denominator(FINEST)
+    calls = [(own >= threshold).astype("float64") for own in (first, second)]
+    worth = np.where(labels == 1, 1.0, -threshold / (1 - threshold))
+    a, b = (float((own * worth).mean()) for own in calls)
+    apart = calls[0] - calls[1]
+    difference = float((apart * worth).mean())
     # Whole numbers, as the exact test needs them: n times what a case is worth.
+    part = Fraction(threshold).limit_denominator(FINEST)
+    part = min(max(part, Fraction(1, FINEST)), 1 - Fraction(1, FINEST))
     gain, loss = part.denominator - part.numerator, part.numerator
-    worth = np.where(labels == 1, gain, -loss)
-    calls = [(own >= threshold) * worth for own in (first, second)]
-    apart: NDArray[np.float64] = calls[0] - calls[1]
-    a, b = (float(own.mean()) / gain for own in calls)
-    difference = float(apart.mean()) / gain
+    whole = apart * np.where(labels == 1, gain, -loss)
     _, patient = np.unique(ids, return_inverse=True)
-    swapped = swap_test(np.bincount(patient, apart).round())
-    variance = clustered_variance(apart / gain, ids)
+    swapped = swap_test(np.bincount(patient, whole).round())
+    variance = clustered_variance(apart * worth, ids)
     bounds = normal_bounds(difference, variance, level)
     reason = "" if bounds[0] == bounds[0] else "no variance between patients"
     method = f"swaps within patients ({swapped.method})"

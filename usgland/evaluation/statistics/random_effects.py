@@ -20,7 +20,7 @@ SCALES = {
     "logit": (logit, expit, lambda x: 1 / (x * (1 - x))),
 }  # scale -> there, back, and the derivative that carries a standard error there
 INSIDE = {"identity": (-np.inf, np.inf), "log": (0.0, np.inf), "logit": (0.0, 1.0)}
-METHOD = "REML, Hartung-Knapp"
+METHOD = "REML, modified Hartung-Knapp"
 
 
 class RandomEffects(NamedTuple):
@@ -75,7 +75,8 @@ def random_effects(
 
     Returns:
         All on the scale of the estimates but `tau2`. One site has no interval, and two
-        have none for a new site, which needs three.
+        have none for a new site, which needs three. Sites that agree by chance do not
+        make the interval narrower than their standard errors let it be.
 
     Raises:
         ValueError: If the arrays do not fit, an estimate lies outside its scale, or a
@@ -83,8 +84,10 @@ def random_effects(
 
     Reference:
         Restricted maximum likelihood; interval of the mean: [Hartung and Knapp,
-        2001](https://doi.org/10.1002/sim.791); of a new site, with two degrees of
-        freedom less than sites: [Higgins et al.,
+        2001](https://doi.org/10.1002/sim.791), their error at least that of the weights
+        as [Röver et al., 2015](https://doi.org/10.1186/s12874-015-0091-1) advise; of a
+        new site, with two degrees of freedom less than sites, metafor's
+        `predtype="Riley"`: [Higgins et al.,
         2009](https://doi.org/10.1111/j.1467-985X.2008.00552.x); scales: [Debray et
         al., 2017](https://doi.org/10.1136/bmj.i6460).
 
@@ -101,7 +104,7 @@ def random_effects(
             i2=0.627,
             heterogeneity_p=0.04678,
             sites=4,
-            method='REML, Hartung-Knapp, logit',
+            method='REML, modified Hartung-Knapp, logit',
         )
     """
     check_between_0_and_1(level=level)
@@ -135,7 +138,8 @@ def random_effects(
     tau2 = _between(y, variances)
     weights = 1 / (variances + tau2)
     mean = float(weights @ y / weights.sum())
-    error = (weights @ (y - mean) ** 2 / ((sites - 1) * weights.sum())) ** 0.5
+    spread = weights @ (y - mean) ** 2 / (sites - 1)
+    error = (max(spread, 1.0) / weights.sum()) ** 0.5
     half = student.ppf((1 + level) / 2, sites - 1) * error
     new, reason = np.nan, "a new site's interval needs three sites"
     if sites > 2:

@@ -100,7 +100,7 @@ def several_sites(
         >>> several = ev.several_sites(labels, 1 / (1 + np.exp(-logits)), sites)
         >>> ends = ["value", "low", "high", "prediction_low", "prediction_high"]
         >>> several.pooled.loc["roc_auc", ends].astype(float).round(3).tolist()
-        [0.928, 0.861, 0.964, 0.757, 0.982]
+        [0.928, 0.86, 0.964, 0.756, 0.982]
     """
     check_between_0_and_1(level=level)
     labels, probabilities = checked_cases(labels, probabilities)
