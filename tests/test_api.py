@@ -146,7 +146,10 @@ SIGNATURES = {
     "weighted_kappa": (
         "(grades_a, grades_b, *, weights='quadratic', patient_ids=None, level=0.95)"
     ),
-    "gwet_agreement": ("(grades, *, weights='identity', patient_ids=None, level=0.95)"),
+    "gwet_agreement": (
+        "(grades, *, weights='identity', grades_possible=None, patient_ids=None, "
+        "level=0.95)"
+    ),
     "intraclass_correlation": "(scores, *, form='agreement', level=0.95)",
     "reclassification": ("(labels, before, after, *, patient_ids=None, level=0.95)"),
     "mrmc": (

@@ -10,8 +10,8 @@ import click
 PATH: Any = click.Path(path_type=Path)
 
 
-class Number(click.FloatRange):
-    """A finite number in a range; nan, which is in any for click, is none."""
+class AnyNumber(click.types.FloatParamType):
+    """A finite number; nan is none."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -22,6 +22,11 @@ class Number(click.FloatRange):
         return number
 
 
+class Number(AnyNumber, click.FloatRange):
+    """A finite number in a range; nan, which is in any for click, is none."""
+
+
+NUMBER = AnyNumber()
 INSIDE = Number(0, 1, min_open=True, max_open=True)
 SEED = click.IntRange(min=0)
 LISTED = 4  # files of a folder that have lines of their own

@@ -185,10 +185,11 @@ def table1(
         describe_missing,
         describe_patients,
         parse_tests,
+        show_missing,
         show_table_one,
     )
 
-    wanted = parse_tests(tests)
+    wanted, lacking = parse_tests(tests), None
     if from_counts is not None and manifest is None:
         if by != "label" or columns or medians or config_path or overrides:
             raise click.UsageError(
@@ -205,11 +206,22 @@ def table1(
     elif manifest is not None and from_counts is None:
         config = load_config(config_path, overrides)
         names = config.clinical.shown_names()
+        chosen = [name.strip() for name in columns.split(",")] if columns else ()
+        if missing or impute:
+            lacking = describe_missing(
+                manifest,
+                config.data,
+                by=by,
+                columns=chosen,
+                imputations=impute,
+                names=names,
+                seed=seed,
+            )
         table, synthetic = describe_patients(
             manifest,
             config.data,
             by=by,
-            columns=[name.strip() for name in columns.split(",")] if columns else (),
+            columns=chosen,
             medians=medians,
             tests=wanted,
             seed=seed,
@@ -225,19 +237,8 @@ def table1(
         overwrite=overwrite,
         docx=docx,
     )
-    if manifest is not None and (missing or impute):
-        written += describe_missing(
-            manifest,
-            load_config(config_path, overrides).data,
-            make_console(),
-            by=by,
-            columns=[name.strip() for name in columns.split(",")] if columns else (),
-            imputations=impute,
-            names=names,
-            seed=seed,
-            output=output,
-            docx=docx,
-        )
+    if lacking is not None:
+        written += show_missing(lacking, make_console(), output=output, docx=docx)
     options.show_written(written)
 
 

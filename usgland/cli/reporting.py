@@ -139,12 +139,12 @@ def compare(
 )
 @click.option(
     "--threshold",
-    type=options.Number(),
+    type=options.NUMBER,
     help="On P(malignant), for a CSV without threshold.json beside it.",
 )
 @click.option(
     "--malignant-from",
-    type=options.Number(),
+    type=options.NUMBER,
     help="Score from which a reader calls a case malignant, if there are no calls.",
 )
 @click.option(

@@ -21,6 +21,7 @@ from usgland.evaluation.baseline.characteristics_text import table_one_document
 from usgland.evaluation.baseline.imputed_estimates import imputed_table_one
 from usgland.evaluation.baseline.missing_text import missing_document
 from usgland.evaluation.baseline.missing_values import missing_values
+from usgland.evaluation.shown.table import Document
 from usgland.evaluation.shown.terminal import show
 from usgland.files import check_unwritten
 from usgland.table_files import (
@@ -85,43 +86,47 @@ def describe_patients(
 def describe_missing(
     manifest: Path,
     settings: DataSettings,
-    console: Console,
     *,
     by: str = "label",
     columns: Sequence[str] = (),
     imputations: int | None = None,
     names: Mapping[str, str] | None = None,
     seed: int = 0,
-    output: Path | None = None,
-    docx: bool = False,
-) -> list[Path]:
-    """Shows what the patients of a manifest lack, and means with it filled in.
+) -> Document:
+    """What the patients of a manifest lack, and means with it filled in.
 
     The patients and columns are those of `describe_patients`; with `imputations` also
-    their imputed means and shares, of two groups. Writes missing.md and .csv into the
-    folder `output`.
+    their imputed means and shares, of two groups.
     """
     patients, shown, _, synthetic = _patients(manifest, settings, by, columns)
     patients = patients[patients[by] != ""]
     filled = None
     if imputations is not None:
-        groups = sorted(set(patients[by]))
+        groups = patients[by].value_counts().sort_index()
         known = [name for name in shown if (patients[name] != "").any()]
-        if len(groups) != 2 or not known:
+        if len(groups) != 2 or groups.min() < 2 or not known:
+            received = (f"{name} ({count})" for name, count in groups.items())
             raise UserError(
-                f"--impute: expected two groups of `{by}` and a column with values. "
-                f"Received: {', '.join(groups)}"
+                f"--impute: expected two groups of `{by}`, each of two patients or "
+                f"more, and a column with values. Received: {', '.join(received)}"
             )
         filled = imputed_table_one(
             patients, by, known, imputations=imputations, seed=seed
         )
-    document = missing_document(
+    return missing_document(
         missing_values(patients, by, shown),
         filled,
         imputations=imputations or 0,
         synthetic=synthetic,
         names=names,
     )
+
+
+def show_missing(
+    document: Document, console: Console, *, output: Path | None, docx: bool = False
+) -> list[Path]:
+    """Shows what `describe_missing` gives; writes missing.md and .csv into a folder."""
+    console.print()
     show(document, console)
     return [] if output is None else document.write(output / MISSING, docx=docx)
 

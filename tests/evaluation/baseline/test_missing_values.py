@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +75,12 @@ def test_estimates_that_agree_leave_their_own_interval():
     assert pooled.missing_information == 0
 
 
+def test_estimates_without_variance_of_their_own_have_no_bounds():
+    pooled = pool_imputations([1, 2], [0, 0], freedom=10)
+    assert (pooled.value, pooled.degrees_of_freedom) == (1.5, 0)
+    assert np.isnan([pooled.low, pooled.high, pooled.p_value]).all()
+
+
 def test_known_values_stay_and_the_missing_ones_vary():
     whole, lost = draw()
     copies = impute(lost, ["age", "size", "shape"], by="label", imputations=3)
@@ -136,6 +144,12 @@ def test_words_become_marks_and_missing_ones_widen_the_interval():
         (lambda r: impute(r.assign(b=""), ["a", "b"]), "`b` must have values. Rec"),
         (lambda r: impute(r, ["b"], by="a"), "`a` must have values, all of them"),
         (lambda r: imputed_table_one(r, "b"), "must make two groups"),
+        (
+            lambda r: imputed_table_one(r.assign(b=["x", "x", "y"]), "b"),
+            "two groups of two patients or more. Received: .*'y': 1",
+        ),
+        (lambda r: pool_imputations([1.0, np.nan], [1, 1]), "must be finite.*nan"),
+        (lambda r: pool_imputations([1.0, 2.0], [1, -1]), "0 or more.*-1"),
         (lambda r: imputed_logistic(r, [1], ["a"]), "one entry a row, 3"),
         (lambda r: pool_imputations([1.0], [1.0]), "two imputations or more"),
     ],
@@ -165,6 +179,7 @@ def test_the_command_shows_and_writes_what_is_missing(tmp_path):
     assert done.exit_code == 0, done.output
     assert "Missing values" in done.output
     assert "filled in 3 times" in " ".join(done.output.split())
+    assert max(map(len, re.findall(r"\.(\d+)%", done.output))) == 1
     text = (tmp_path / "out" / "missing.md").read_text()
     assert "Means and shares, imputed" in text
 
@@ -180,3 +195,8 @@ def test_counts_have_no_missing_values_and_three_groups_no_difference(tmp_path):
     done = CliRunner().invoke(cli, call)
     assert done.exit_code == 1
     assert "--impute: expected two groups of `grade`" in done.stderr
+    assert "Received: 0 (20), 1 (20), 2 (20)" in done.stderr
+    assert done.stdout == ""  # it says so before anything is shown or written
+    rows.assign(grade=[0] + [1] * 59).to_csv(path, index=False)
+    done = CliRunner().invoke(cli, call)
+    assert "Received: 0 (1), 1 (59)" in done.stderr

@@ -157,6 +157,12 @@ def test_a_model_of_chance_has_no_size(option):
     assert "Received: 0.5" in done.stderr
 
 
+def test_help_shows_no_range_where_there_is_none():
+    done = CliRunner().invoke(cli, ["readers", "--help"])
+    assert "None" not in done.stdout
+    assert "--threshold FLOAT" in done.stdout
+
+
 def test_a_model_of_a_form_and_its_validation_are_asked_for():
     study = Assumptions(auc=0.85, prevalence=0.4, parameters=30, validation=True)
     made, shown = sample_size_rows(study)[-2:]

@@ -79,6 +79,80 @@ def test_cases_that_one_reader_lacks_count_where_they_can():
     assert intraclass_correlation([a, b]).cases == 4
 
 
+def test_grades_that_nobody_gave_count_where_they_could_be_given():
+    calls = np.zeros((3, 12))
+    assert "are the same" in gwet_agreement(calls).reason
+    known = gwet_agreement(calls, grades_possible=(0, 1))
+    assert (known.value, known.reason) == (1.0, "its variance is 0")
+    # AC2 by hand: no 2 was given, chance is that of three grades.
+    grades = np.array([[1, 1, 3, 3], [1, 3, 3, 3]], float)
+    result = gwet_agreement(grades, weights="linear", grades_possible=(1, 2, 3))
+    shares, weights = np.array([3, 0, 5]) / 8, np.array([1, 0.5, 0])
+    total = sum(weights[abs(i - j)] for i in range(3) for j in range(3))
+    chance = total / 6 * (shares * (1 - shares)).sum()
+    assert result.value == pytest.approx((0.75 - chance) / (1 - chance))
+
+
+def test_weights_are_of_the_distance_of_grades_not_of_those_that_occur():
+    # No 2 or 3 was given; scikit-learn knows of them by `labels`.
+    a, b = [1, 4, 5, 5, 4, 1, 1], [1, 5, 5, 4, 4, 4, 1]
+    expected = cohen_kappa_score(a, b, weights="linear", labels=[1, 2, 3, 4, 5])
+    assert weighted_kappa(a, b, weights="linear").value == pytest.approx(expected)
+
+
+def test_the_jackknife_of_weighted_kappa_is_that_of_a_loop_over_patients():
+    a, b = np.array(CASES[0]["grades"][:2])
+    ids = np.arange(len(a)) // 3
+    result = weighted_kappa(a, b, patient_ids=ids)
+    left = np.array(
+        [
+            cohen_kappa_score(a[ids != own], b[ids != own], weights="quadratic")
+            for own in np.unique(ids)
+        ]
+    )
+    number = len(left)
+    variance = (number - 1) / number * ((left - left.mean()) ** 2).sum()
+    assert result.standard_error == pytest.approx(variance**0.5)
+
+
+def test_one_patient_alone_has_a_value_and_no_interval():
+    grades = [[1, 2, 3, 1], [1, 2, 2, 1]]
+    results = [gwet_agreement(grades, patient_ids=["a"] * 4)]
+    results.append(weighted_kappa(*grades, patient_ids=["a"] * 4))
+    for result in results:
+        assert 0 < result.value < 1
+        assert np.isnan(result.low)
+        assert result.reason == "one patient only"
+    pair = weighted_kappa(*grades, patient_ids=list("aabb"))
+    assert pair.reason == "two patients only"
+    # Without "b" both readers gave one grade alone.
+    alone = weighted_kappa([1, 1, 1, 2], [1, 1, 1, 1], patient_ids=list("aacb"))
+    assert alone.reason == "undefined without one of the patients"
+
+
+@pytest.mark.parametrize("form", ["agreement", "consistency"])
+@pytest.mark.parametrize("scores", [[0.1, 0.7, 0.3], [1 / 3, 2 / 3, 1e3], [1, 2, 3]])
+def test_readers_who_never_differ_have_no_interval_of_certainty(form, scores):
+    result = intraclass_correlation([scores] * 3, form=form)
+    assert result.value == 1.0
+    assert np.isnan([result.low, result.high]).all()
+    assert result.reason == "the readers differ in no case"
+
+
+@pytest.mark.parametrize("form", ["agreement", "consistency"])
+def test_cases_that_never_differ_have_no_intraclass_correlation(form):
+    result = intraclass_correlation([[0.1] * 3, [0.2] * 3], form=form)
+    assert np.isnan(result.value)
+    assert result.reason == "all cases are the same"
+
+
+def test_a_reader_who_always_scores_higher_agrees_in_order_alone():
+    scores = [[1, 2, 4], [2, 3, 5]]
+    result = intraclass_correlation(scores)
+    assert 0 < result.low < result.value < result.high < 1
+    assert intraclass_correlation(scores, form="consistency").value == 1.0
+
+
 def test_what_is_not_defined_says_why():
     for result in (
         weighted_kappa([1, 1, 1], [1, 1, 1]),
@@ -87,6 +161,12 @@ def test_what_is_not_defined_says_why():
     ):
         assert np.isnan(result.value)
         assert "are the same" in result.reason
+    for result in (
+        gwet_agreement([[1, 2], [1, np.nan]]),
+        intraclass_correlation([[1, 2], [1, np.nan]]),
+    ):
+        assert np.isnan(result.value)
+        assert "fewer than two cases" in result.reason
     alike = weighted_kappa([1, 2, 3, 1], [1, 2, 3, 1])
     assert alike.value == 1.0
     assert alike.reason == "its variance is 0"
@@ -97,6 +177,14 @@ def test_what_is_not_defined_says_why():
     [
         (lambda: weighted_kappa([1, 2], [1]), "must be of one length"),
         (lambda: weighted_kappa([1, 2], [1, 3], weights="cubic"), "`weights` must be"),
+        (
+            lambda: weighted_kappa(np.arange(101), np.arange(101)),
+            "Expected 100 different grades at most.*Received: 101",
+        ),
+        (
+            lambda: gwet_agreement([[1, 2], [1, 3]], grades_possible=(1, 2)),
+            r"must hold every grade.*Received: \[3.0\]",
+        ),
         (lambda: gwet_agreement([1, 2]), r"\(readers, cases\)`, of two readers"),
         (lambda: intraclass_correlation([[1], [2]], form="both"), "`form` must be"),
     ],

@@ -246,6 +246,21 @@ def test_without_a_patient_who_makes_a_measure_the_bootstrap_makes_its_interval(
     assert "undefined in " in found["positive_likelihood_ratio"].reason
 
 
+@pytest.mark.parametrize("bootstrap", ["jackknife", "bca", "percentile"])
+def test_images_of_one_patient_have_no_intervals_and_warn_of_nothing(bootstrap):
+    found = measures(
+        [0, 0, 1, 1],
+        [0.1, 0.6, 0.4, 0.9],
+        0.5,
+        patient_ids=["a"] * 4,
+        bootstrap=bootstrap,
+        resamples=20,
+    )
+    assert found.loc["brier", "value"] == pytest.approx(0.185)
+    assert found.loc[["brier", "f1", "cohen_kappa"], "low"].isna().all()
+    assert (found.loc[["brier", "f1"], "reason"] != "").all()
+
+
 def test_many_patients_are_left_out_in_groups_with_nearly_the_same_interval():
     labels, probabilities, ids = draw_scores(patients=2400)
     draws = draw_patients(ids, resamples=20)

@@ -37,6 +37,41 @@ def test_every_site_has_delongs_variance_and_the_pool_is_of_the_sites():
     assert several.pooled.loc["roc_auc", "prediction_low"] == pooled.prediction_low
 
 
+def test_a_site_with_one_malignant_patient_has_no_error_of_its_images():
+    labels = np.r_[[0] * 20, [1] * 10]
+    rng = np.random.default_rng(1)
+    probabilities = 1 / (1 + np.exp(-(labels + rng.normal(size=30))))
+    ids = np.r_[np.arange(20), [99] * 10]  # ten images of one malignant patient
+    several = several_sites(labels, probabilities, ["A"] * 30, patient_ids=ids)
+    area = several.sites.set_index("measure").loc["roc_auc"]
+    assert 0 < area["value"] < 1
+    assert np.isnan([area["standard_error"], area["low"]]).all()
+    assert area["reason"] == "a label has one patient only"
+    # All ranked right: Hanley and McNeil's error, of two patients and not 12 images.
+    few = np.r_[[0] * 6, [1] * 6]
+    of_patients, of_images = (
+        several_sites(few, 0.2 + 0.5 * few, ["A"] * 12, patient_ids=ids)
+        .sites.set_index("measure")
+        .loc["roc_auc", "standard_error"]
+        for ids in (np.repeat([0, 1, 2, 3], 3), None)
+    )
+    assert of_patients > 2 * of_images
+
+
+def test_a_site_of_one_patient_has_no_errors():
+    labels, ids = np.tile([0, 1], 20), np.r_[[0] * 20, np.arange(1, 21)]
+    rng = np.random.default_rng(2)
+    probabilities = 1 / (1 + np.exp(-rng.normal(size=40)))
+    sites = np.repeat(["A", "B"], 20)
+    several = several_sites(labels, probabilities, sites, patient_ids=ids)
+    rows = several.sites.set_index(["site", "measure"])
+    for name in ("slope", "intercept_in_the_large"):
+        alone = rows.loc[("A", name)]
+        assert np.isnan(alone["standard_error"])
+        assert alone["reason"] == "one patient only"
+        assert several.pooled.loc[name, "sites"] == 1
+
+
 def test_calibration_of_a_site_is_that_of_statsmodels():
     for case in json.loads(REFERENCE.read_text(encoding="utf-8"))["calibration"]:
         labels = np.array(case["labels"])

@@ -62,7 +62,7 @@ def pool_imputations(
         level: Confidence level in (0, 1).
 
     Raises:
-        ValueError: If there are fewer than two imputations.
+        ValueError: If there are fewer than two imputations, or a number is not finite.
 
     Reference:
         [Rubin, 1987](https://doi.org/10.1002/9780470316696), section 3.3; degrees of
@@ -89,6 +89,11 @@ def pool_imputations(
             "`estimates` and `variances` must be of two imputations or more, of one "
             f"length. Received: shapes {values.shape} and {own.shape}"
         )
+    if not (np.isfinite(values).all() and (np.isfinite(own) & (own >= 0)).all()):
+        raise ValueError(
+            "`estimates` must be finite, `variances` finite and 0 or more. Received: "
+            f"{values.tolist()} and {own.tolist()}"
+        )
     value, within = float(values.mean()), float(own.mean())
     between = (1 + 1 / m) * float(values.var(ddof=1))
     total = within + between
@@ -98,7 +103,8 @@ def pool_imputations(
     if np.isfinite(freedom):
         observed = (freedom + 1) / (freedom + 3) * freedom * (1 - share)
     fewest = min(old, observed)
-    left = 1 / (1 / old + 1 / observed) if fewest < np.inf else np.inf
+    # Without variance within there are no degrees of freedom, and no bounds.
+    left = 1 / (1 / old + 1 / observed) if 0 < fewest < np.inf else fewest
     error = total**0.5
     half = float(student.ppf((1 + level) / 2, left)) * error
     p_value = float(2 * student.sf(abs(value) / error, left)) if error > 0 else np.nan
@@ -212,7 +218,7 @@ def imputed_table_one(
         difference (second less first), low, high, p_value and missing_information.
 
     Raises:
-        ValueError: As `impute`, or if there are not two groups.
+        ValueError: As `impute`, or if there are not two groups of two patients.
 
     Reference:
         As `impute` and `pool_imputations`, of the difference of two means or shares,
@@ -232,8 +238,11 @@ def imputed_table_one(
     """
     columns = checked_columns(rows, by, columns)
     groups = sorted(set(map(str, rows[by])))
-    if len(groups) != 2:
-        raise ValueError(f"`by` must make two groups. Received: {groups}")
+    if len(groups) != 2 or min(rows[by].map(str).value_counts()) < 2:
+        raise ValueError(
+            "`by` must make two groups of two patients or more. Received: "
+            f"{rows[by].map(str).value_counts().to_dict()}"
+        )
     copies = impute(rows, columns, by=by, imputations=imputations, seed=seed)
     own = [(rows[by].map(str) == group).to_numpy() for group in groups]
     lines = []

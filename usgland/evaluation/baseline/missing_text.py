@@ -31,7 +31,7 @@ def missing_document(
         (
             called.get(row["column"], row["column"]),
             *(str(row[group]) for group in groups),
-            f"{row['missing']} ({format_percent(row['share'])})",
+            f"{row['missing']} ({format_percent(row['share'], 1)})",
             "" if row["p_value"] != row["p_value"] else format_p(row["p_value"]),
             row["test"],
         )
@@ -70,7 +70,7 @@ def _filled_table(
             f"({format_number(row['low'], signed=True)} to "
             f"{format_number(row['high'], signed=True)})",
             "" if row["p_value"] != row["p_value"] else format_p(row["p_value"]),
-            format_percent(row["missing_information"]),
+            format_percent(row["missing_information"], 1),
         )
         for row in filled.to_dict("records")
     ]

@@ -248,23 +248,29 @@ def _graded(readings: Readings, level: float) -> list[dict[str, Any]]:
         return rows
     ids = readings.cases["patient_id"].astype(str).to_numpy()
     options: dict[str, Any] = {"patient_ids": ids, "level": level}
+    # Of the whole study, so that its conditions have the same grades.
+    values = np.unique(list((readings.scores or {}).values()))
     for condition in readings.conditions:
         parts = [
             (
                 "all",
                 "AC1 of calls",
-                gwet_agreement(readings.calls[condition], **options),
+                gwet_agreement(
+                    readings.calls[condition], grades_possible=(0, 1), **options
+                ),
             )
         ]
         if readings.scores is not None:
             grades = readings.scores[condition]
-            few = len(np.unique(grades)) <= GRADES
+            few = len(values) <= GRADES
             for a, b in itertools.combinations(range(len(names)), 2) if few else ():
                 who = f"{names[a]} and {names[b]}"
                 kappa = weighted_kappa(grades[a], grades[b], **options)
                 parts.append((who, "weighted kappa", kappa))
             if few:
-                ac2 = gwet_agreement(grades, weights="quadratic", **options)
+                ac2 = gwet_agreement(
+                    grades, weights="quadratic", grades_possible=values, **options
+                )
                 parts.append(("all", "AC2 of grades", ac2))
             parts.append(("all", "ICC", intraclass_correlation(grades, level=level)))
         rows += [

@@ -21,6 +21,8 @@ from usgland.evaluation.statistics.scores import (
 
 WEIGHTS = ("quadratic", "linear", "identity")
 ICC_FORMS = ("agreement", "consistency")
+MOST_GRADES = 100  # different ones; scores of more have an ICC
+ROUNDING = 1e-12  # of all variance: a mean square below is that of no difference
 
 
 class GradedAgreement(NamedTuple):
@@ -62,13 +64,14 @@ def weighted_kappa(
         grades_a: `(cases,)`, numbers such as 1 to 5; NaN where not read.
         grades_b: `(cases,)`, of the other, in the same order.
         weights: `"quadratic"`, `"linear"`, or `"identity"` for Cohen's kappa: how
-            disagreement grows with the distance of the ranks of two grades.
+            disagreement grows with the distance of two grades.
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
         level: Confidence level in (0, 1).
 
     Raises:
-        ValueError: If the arrays do not fit, or `weights` are unknown.
+        ValueError: If the arrays do not fit, `weights` are unknown, or there are more
+            than 100 different grades.
 
     Reference:
         [Cohen, 1968](https://doi.org/10.1037/h0026256); the standard error is a
@@ -86,29 +89,34 @@ def weighted_kappa(
     both = ~np.isnan(ratings).any(axis=0)
     ratings, ids = ratings[:, both], ids[both]
     categories, place = np.unique(ratings, return_inverse=True)
-    place = place.reshape(ratings.shape)
-    table = _weights(weights, len(categories))
+    first, second = place.reshape(ratings.shape)
+    table = _weights(weights, categories)
     method = f"{weights} weights, jackknife over patients"
     if len(categories) < 2:
         return _none(len(ids), method, "all grades are the same")
     _, patient = np.unique(ids, return_inverse=True)
     patients = int(patient.max()) + 1
-    counts = np.zeros((patients, len(categories), len(categories)))
-    np.add.at(counts, (patient, place[0], place[1]), 1)
-    whole = counts.sum(axis=0)
-    value = float(_kappa(whole[None], table)[0])
-    without = _kappa(whole - counts, table)
-    variance = np.nan
-    if patients > 2 and not np.isnan(without).any():
-        spread = ((without - without.mean()) ** 2).sum()
-        variance = float((patients - 1) / patients * spread)
-    return _finished(value, variance, patients, len(ids), method, level)
+    # Of each patient: cases, their summed weights, and how often each grade was given.
+    cases = np.bincount(patient)
+    alike = np.bincount(patient, table[first, second])
+    margins = np.zeros((2, patients, len(categories)))
+    for side, own in enumerate((first, second)):
+        np.add.at(margins[side], (patient, own), 1)
+    totals = margins.sum(axis=1)
+    value = float(_kappa(alike.sum(), totals[0] @ table @ totals[1], len(ids)))
+    kept = totals[:, None] - margins
+    chance = ((kept[0] @ table) * kept[1]).sum(axis=1)
+    without = _kappa(alike.sum() - alike, chance, len(ids) - cases)
+    spread = ((without - without.mean()) ** 2).sum()
+    variance = float((patients - 1) / patients * spread)
+    return _finished(value, variance, patients, len(ids), method, level, fewest=3)
 
 
 def gwet_agreement(
     grades: ArrayLike,
     *,
     weights: str = "identity",
+    grades_possible: ArrayLike | None = None,
     patient_ids: ArrayLike | None = None,
     level: float = 0.95,
 ) -> GradedAgreement:
@@ -120,12 +128,15 @@ def gwet_agreement(
     Args:
         grades: `(readers, cases)`: calls or grades as numbers, NaN where not read.
         weights: `"identity"` for AC1; `"quadratic"` or `"linear"` for AC2.
+        grades_possible: All that could be given, such as `(0, 1)` of calls, on which
+            the agreement of chance depends; None for those that were.
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
         level: Confidence level in (0, 1).
 
     Raises:
-        ValueError: If the arrays do not fit, or `weights` are unknown.
+        ValueError: If the arrays do not fit, `weights` are unknown, a grade is not
+            among those possible, or there are more than 100.
 
     Reference:
         [Gwet, 2008](https://doi.org/10.1348/000711006X126600); with missing readings
@@ -142,12 +153,22 @@ def gwet_agreement(
     seen = read.any(axis=0)
     ratings, read, ids = ratings[:, seen], read[:, seen], ids[seen]
     categories = np.unique(ratings[read])
+    if grades_possible is not None:
+        possible = np.unique(np.asarray(grades_possible, "float64"))
+        if strange := sorted(set(categories.tolist()) - set(possible.tolist())):
+            raise ValueError(
+                f"`grades_possible` must hold every grade, not only "
+                f"{possible.tolist()}. Received: {strange}"
+            )
+        categories = possible
     name = "AC1" if weights == "identity" else f"AC2, {weights} weights"
-    table = _weights(weights, len(categories))
+    table = _weights(weights, categories)
     n, size = ratings.shape[1], len(categories)
     several = read.sum(axis=0) >= 2
-    if size < 2 or several.sum() < 2:
-        return _none(int(several.sum()), name, "all grades are the same, or too few")
+    if several.sum() < 2:
+        return _none(int(several.sum()), name, "fewer than two cases of two readers")
+    if size < 2:
+        return _none(int(several.sum()), name, "all grades are the same")
     counts = (ratings[:, :, None] == categories).sum(axis=0).astype("float64")
     readers = counts.sum(axis=1)
     alike = (counts * (counts @ table - 1)).sum(axis=1)[several]
@@ -165,7 +186,7 @@ def gwet_agreement(
     _, patient = np.unique(ids, return_inverse=True)
     patients = int(patient.max()) + 1
     sums = np.bincount(patient, own - value)
-    variance = patients / (patients - 1) * float(sums @ sums) / n**2
+    variance = patients / max(1, patients - 1) * float(sums @ sums) / n**2
     return _finished(value, variance, patients, int(several.sum()), name, level)
 
 
@@ -206,23 +227,34 @@ def intraclass_correlation(
     ratings = ratings[:, ~np.isnan(ratings).any(axis=0)]
     k, n = ratings.shape
     method = "ICC(2,1), absolute agreement" if form == "agreement" else "ICC(3,1)"
-    if n < 2 or np.ptp(ratings) == 0:
-        return _none(n, method, "all scores are the same, or too few")
+    if n < 2:
+        return _none(n, method, "fewer than two cases that all have read")
     mean = ratings.mean()
     between = k * ((ratings.mean(axis=0) - mean) ** 2).sum() / (n - 1)
     readers = n * ((ratings.mean(axis=1) - mean) ** 2).sum() / (k - 1)
     rest = ratings - ratings.mean(axis=0) - ratings.mean(axis=1)[:, None] + mean
     error = (rest**2).sum() / ((n - 1) * (k - 1))
+    least = ROUNDING * ((ratings - mean) ** 2).mean()
+    between, readers, error = (
+        0.0 if square <= least else float(square)
+        for square in (between, readers, error)
+    )
+    if not between and not error:
+        what = "all cases" if readers else "all scores"
+        return _none(n, method, f"{what} are the same")
+    if not error and (form == "consistency" or not readers):
+        reason = "the readers differ in no case"
+        return GradedAgreement(1.0, np.nan, np.nan, np.nan, n, method, reason)
     tail = (1 - level) / 2
     if form == "consistency":
         value = (between - error) / (between + (k - 1) * error)
-        ratio = between / error if error > 0 else np.inf
+        ratio = between / error
         freedom = n - 1, (n - 1) * (k - 1)
         ends = (
             ratio / fisher.isf(tail, *freedom),
             ratio * fisher.isf(tail, *freedom[::-1]),
         )
-        low, high = ((end - 1) / (end + k - 1) if end < np.inf else 1.0 for end in ends)
+        low, high = ((end - 1) / (end + k - 1) for end in ends)
     else:
         value = (between - error) / (
             between + (k - 1) * error + k * (readers - error) / n
@@ -241,8 +273,6 @@ def _agreement_bounds(
     tail: float,
 ) -> tuple[float, float]:
     """McGraw and Wong's bounds of ICC(2,1), by Satterthwaite's degrees of freedom."""
-    if not error > 0 and not readers > 0:
-        return 1.0, 1.0
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     freedom = (a * readers + b * error) ** 2 / (
@@ -256,25 +286,28 @@ def _agreement_bounds(
     return float(low), float(high)
 
 
-def _kappa(counts: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Weighted kappas of tables of counts, `(tables, grades, grades)`."""
-    total = counts.sum(axis=(1, 2))
-    share = counts / np.maximum(total, 1)[:, None, None]
-    alike = (share * weights).sum(axis=(1, 2))
-    first, second = share.sum(axis=2), share.sum(axis=1)
-    chance = np.einsum("ti,ij,tj->t", first, weights, second)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(chance < 1, (alike - chance) / (1 - chance), np.nan)
+def _kappa(
+    alike: ArrayLike, chance: ArrayLike, cases: ArrayLike
+) -> NDArray[np.float64]:
+    """Weighted kappas from summed weights of pairs, of a case and of any two."""
+    cases = np.maximum(cases, 1)
+    share, by_chance = np.asarray(alike) / cases, np.asarray(chance) / cases**2
+    beyond = np.where(by_chance < 1 - ROUNDING, 1 - by_chance, np.nan)
+    return np.asarray((share - by_chance) / beyond)
 
 
-def _weights(name: str, size: int) -> NDArray[np.float64]:
+def _weights(name: str, categories: NDArray) -> NDArray[np.float64]:
     if name not in WEIGHTS:
         raise ValueError(f"`weights` must be one of {WEIGHTS}. Received: {name!r}")
-    if name == "identity" or size < 2:
-        return np.eye(size)
-    ranks = np.arange(size)
-    apart = np.abs(ranks[:, None] - ranks) / (size - 1)
-    return 1 - apart ** (2 if name == "quadratic" else 1)
+    if len(categories) > MOST_GRADES:
+        raise ValueError(
+            f"Expected {MOST_GRADES} different grades at most; any number of scores "
+            f"has an `intraclass_correlation`. Received: {len(categories)}"
+        )
+    if name == "identity" or len(categories) < 2:
+        return np.eye(len(categories))
+    apart = np.abs(categories[:, None] - categories) / np.ptp(categories)
+    return np.asarray(1 - apart ** (2 if name == "quadratic" else 1))
 
 
 def _pair(a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:
@@ -305,13 +338,25 @@ def _none(cases: int, method: str, reason: str) -> GradedAgreement:
 
 
 def _finished(
-    value: float, variance: float, patients: int, cases: int, method: str, level: float
+    value: float,
+    variance: float,
+    patients: int,
+    cases: int,
+    method: str,
+    level: float,
+    *,
+    fewest: int = 2,
 ) -> GradedAgreement:
     """With the interval of Student's t, one degree of freedom less than patients."""
-    if not variance > 1e-15:
-        return GradedAgreement(
-            value, np.nan, np.nan, np.nan, cases, method, "its variance is 0"
-        )
+    reason = ""
+    if patients < fewest:
+        reason = "one patient only" if patients == 1 else "two patients only"
+    elif np.isnan(variance):
+        reason = "undefined without one of the patients"
+    elif not variance > 1e-15:
+        reason = "its variance is 0"
+    if reason:
+        return GradedAgreement(value, np.nan, np.nan, np.nan, cases, method, reason)
     error = variance**0.5
     half = float(student.ppf((1 + level) / 2, patients - 1)) * error
     low, high = max(-1.0, value - half), min(1.0, value + half)

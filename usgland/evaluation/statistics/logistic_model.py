@@ -26,9 +26,9 @@ class LogisticModel(NamedTuple):
     Attributes:
         coefficients: `(columns,)`; NaN where there is no maximum.
         covariance: `(columns, columns)`: of the inverse information, or where patients
-            have several cases, the sandwich of their summed scores.
+            have several cases, the sandwich of their summed scores; NaN of one patient.
         log_likelihood: At the maximum.
-        reason: Why there is none; otherwise empty.
+        reason: Why something is NaN; otherwise empty.
     """
 
     coefficients: NDArray[np.float64]
@@ -94,6 +94,8 @@ def fit_logistic(
     if patients < len(y):
         sums = np.zeros((patients, columns))
         np.add.at(sums, patient, x * (y - chance)[:, None])
+        if patients < 2:
+            return LogisticModel(beta, none[1], best, "one patient only")
         inverse = inverse @ (sums.T @ sums) @ inverse * patients / (patients - 1)
     return LogisticModel(beta, inverse, best, "")
 

@@ -151,17 +151,17 @@ class MeasuredCases:
         level, draws = self.level, self.draws
         seed, over = draws.seed, draws.unit
         if self.bootstrap == "jackknife":
-            freedom, left_out = draws.freedom(self.labels), of(self._left_out)
-            if np.isfinite(left_out).all() or freedom < 1:
+            freedom = draws.freedom(self.labels)
+            left_out = of(self._left_out) if freedom > 0 else np.empty(0)
+            if np.isfinite(left_out).all():
                 return jackknife_interval(
                     value, left_out, scale, freedom=freedom, level=level, over=over
                 )
         resampled = of(self._resampled)
         if self.bootstrap == "percentile":
             return percentile_interval(resampled, level=level, seed=seed, over=over)
-        left_out = of(self._left_out)
         return bca_interval(
-            resampled, value, left_out, level=level, seed=seed, over=over
+            resampled, value, of(self._left_out), level=level, seed=seed, over=over
         )
 
     def _interval(self, name: str) -> Interval:

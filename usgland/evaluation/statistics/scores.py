@@ -189,7 +189,8 @@ def measures_of_probabilities(
     measures = {}
     if "brier" in names:
         error = (probabilities - labels) ** 2
-        measures["brier"] = weights @ error / weights.sum(axis=1)
+        with np.errstate(invalid="ignore"):  # a set without cases has none
+            measures["brier"] = weights @ error / weights.sum(axis=1)
     if not {"roc_auc", "average_precision"} & set(names):
         return measures
     benign, malignant = _sums_by_threshold(labels, probabilities, weights)

@@ -184,10 +184,14 @@ def _area(
     labels: NDArray, probabilities: NDArray, ids: NDArray
 ) -> tuple[float, float, str]:
     (area,), ((variance,),) = delong_covariance(labels, probabilities, patient_ids=ids)
-    malignant, benign = int(labels.sum()), int((1 - labels).sum())
-    if 0 < area < 1 and variance > 0:
-        return float(area), float(variance) ** 0.5, ""
-    # Hanley and McNeil's variance is known from the area alone.
+    malignant, benign = (len(np.unique(ids[labels == label])) for label in (1, 0))
+    if 0 < area < 1:
+        if variance > 0:
+            return float(area), float(variance) ** 0.5, ""
+        alone = min(malignant, benign) < 2
+        reason = "a label has one patient only" if alone else "no variance of the AUC"
+        return float(area), np.nan, reason
+    # Hanley and McNeil's variance, of patients, is known from the area alone.
     pairs = malignant * benign
     area = (area * pairs + HALF) / (pairs + 2 * HALF)
     both, other = area / (2 - area), 2 * area**2 / (1 + area)
