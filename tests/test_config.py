@@ -329,9 +329,16 @@ def test_a_run_made_before_there_were_views_keeps_its_meaning(tmp_path):
     stored = yaml.safe_load(dump_config(load_config(None, ["train.epochs=3"])))
     del stored["preprocessing"]["picture_size"]
     del stored["augmentation"]["equalize_size"]
+    del stored["model"]["lesion_head"]
     config = load_config(write(tmp_path, yaml.safe_dump(stored)))
     assert config.preprocessing.picture_side == 224
     assert config.augmentation.equalize_size == 0
+    assert not config.model.lesion_head
+    # What it says all the same goes before.
+    stored["model"]["lesion_head"], stored["augmentation"]["equalize_size"] = True, 0.5
+    config = load_config(write(tmp_path, yaml.safe_dump(stored)))
+    assert config.model.lesion_head
+    assert config.augmentation.equalize_size == 0.5
     # A file that names only what differs means what it says.
     config = load_config(write(tmp_path, "preprocessing: {image_size: 64}"))
     assert config.preprocessing.picture_side == 91

@@ -136,6 +136,7 @@ def test_a_column_that_makes_no_sense_is_one_line(column, expected):
             "model.inputs=both needs a column of the form",
         ),
         (["model.inputs=both", "augmentation.mixup=0.2"], "mixup needs model.inputs"),
+        (["augmentation.mixup=0.2"], "mixup needs model.lesion_head=false"),
         (
             ["model.inputs=both", "data.columns={shape: x, margin: x}"],
             "two columns of the form read `x`",

@@ -202,7 +202,8 @@ class AugmentationSettings(Settings):
     noise: Fraction = 0.0  # largest sigma of multiplicative speckle noise
     cutout: Fraction = 0.0  # side of one erased square, of the image side
     rand_augment: Fraction = 0.0  # magnitude of keras-cv's RandAugment
-    mixup: pydantic.NonNegativeFloat = 0.0  # alpha of the beta distribution
+    # Alpha of the beta distribution; needs model.lesion_head: false.
+    mixup: pydantic.NonNegativeFloat = 0.0
 
 
 class TrainSettings(Settings):
@@ -292,6 +293,8 @@ class Config(Settings):
         if self.augmentation.mixup and self.data.no_lesion_labels:
             raise ValueError("augmentation.mixup needs data.no_lesion_labels=[]")
         if self.model.inputs == "image":
+            if self.augmentation.mixup and self.model.lesion_head:
+                raise ValueError("augmentation.mixup needs model.lesion_head=false")
             return self
         if not self.clinical.used():
             raise ValueError(
@@ -355,9 +358,14 @@ def _name_what_was_not(settings: dict[str, Any]) -> None:
     if Config.model_fields.keys() <= settings.keys():
         preprocessing = settings["preprocessing"]
         if isinstance(preprocessing, dict) and "picture_size" not in preprocessing:
-            preprocessing["picture_size"] = preprocessing.get("image_size", 224)
-            settings["augmentation"]["equalize_size"] = 0.0
-            settings["model"]["lesion_head"] = False
+            meant = {
+                "preprocessing": {"picture_size": preprocessing.get("image_size", 224)},
+                "augmentation": {"equalize_size": 0.0},
+                "model": {"lesion_head": False},
+            }
+            for group, values in meant.items():
+                if isinstance(settings[group], dict):  # Else it is told later.
+                    settings[group] = values | settings[group]
 
 
 def _settings_file(path: Path) -> Path:

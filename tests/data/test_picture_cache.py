@@ -350,3 +350,13 @@ def test_a_process_reads_a_file_whole_once(rows, cache, monkeypatch):
     numbers, lines = keep(rows)
     assert numbers == numbers_of(rows)
     assert lines[0].startswith("kept on disk")
+
+
+def test_a_file_that_changes_after_it_was_read_whole_is_read_again(rows, cache):
+    keep(rows)
+    keep(rows)
+    [name] = files_in(cache)
+    flip(cache / name, -1)
+    numbers, lines = keep(rows)
+    assert numbers == numbers_of(rows)
+    assert "a picture differs from its checksum" in lines[0]

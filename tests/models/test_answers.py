@@ -51,6 +51,15 @@ def test_the_lesion_is_what_is_connected_with_the_highest_cell():
     assert several > 10
 
 
+def test_of_two_lesions_that_are_drawn_as_surely_one_is_boxed():
+    drawn = np.zeros((1, SIDE, SIDE, 1), "float32")
+    drawn[0, 2:4, 7:9], drawn[0, 8:11, 1:4] = 1, 1
+    box, _ = find_lesion(tf.constant(drawn))
+    x, y, width, height = box[0].numpy() * SIDE
+    np.testing.assert_allclose((x + width / 2, y + height / 2), (8, 3), rtol=1e-5)
+    np.testing.assert_allclose((width, height), 2 / 1.15, rtol=1e-5)
+
+
 def test_the_second_view_is_a_square_of_twice_the_lesion_within_limits():
     boxes = [
         (0.4, 0.5, 0.2, 0.3),

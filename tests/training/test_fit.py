@@ -18,8 +18,11 @@ from usgland.config import load_config
 from usgland.data.manifest import load_manifest
 from usgland.data.splits import make_splits, splits_table
 from usgland.errors import UserError
+from usgland.models.answers import Looking
+from usgland.models.classifier import build_classifier
 from usgland.training.averaging import arrays_of
-from usgland.training.fit import fit_run, prepare_run
+from usgland.training.fit import _seconds_per_image, fit_run, prepare_run
+from usgland.training.parts import Part
 from usgland.training.progress import write_tensorboard
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -98,6 +101,24 @@ def test_a_finished_run_holds_its_model_and_its_history_and_no_checkpoint(finish
     assert environment["packages"]["keras"] == keras.__version__
     assert environment["seconds_per_image"] > 0
     assert environment["training_seconds"] > 0
+
+
+def test_the_time_of_an_image_is_that_of_all_its_views(monkeypatch):
+    looks = []
+    look = Looking._look
+
+    def counted(*arguments):
+        looks.append(0)
+        return look(*arguments)
+
+    monkeypatch.setattr(Looking, "_look", counted)
+    pixels = np.zeros((2, 91, 91, 1), "uint8")
+    for second_view, expected in (("true", 2), ("false", 1)):
+        settings = (*SETTINGS, f"model.second_view={second_view}")
+        model = build_classifier(load_config(None, settings))
+        looks.clear()
+        assert _seconds_per_image(model, Part(pixels, np.zeros(2))) > 0
+        assert len(looks) == expected
 
 
 def test_each_epoch_is_shown_with_its_measures_and_the_time_left(finished):

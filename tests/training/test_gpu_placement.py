@@ -52,7 +52,8 @@ def test_a_planted_operation_without_a_kernel_is_named_with_its_types():
 
 
 def test_augmentation_runs_on_a_gpu_and_repeats():
-    augment = make_augment(load_config(None, [EVERYTHING]).augmentation)
+    settings = [EVERYTHING, "model.lesion_head=false"]
+    augment = make_augment(load_config(None, settings).augmentation)
     pixels = spec(BATCH, SIZE, SIZE, 1, dtype=tf.uint8)
     graph = graph_of(augment, pixels, spec(BATCH, 1), spec(2, dtype=tf.int32))
     assert raising_on_a_gpu(graph) == set()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
 preprocessing: {image_size: 64}
-model: {weights: null, dropout: 0.5}
+model: {weights: null, dropout: 0.5, lesion_head: false}
 augmentation: {mixup: 0.2}
 train: {frozen_epochs: 1, epochs: 2, batch_size: 8, ema_momentum: 0.9}
 evaluation: {bootstrap_resamples: 20}

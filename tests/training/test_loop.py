@@ -183,6 +183,7 @@ RECIPES = {
         "train.frozen_epochs=1",
         "train.epochs=2",
         "augmentation.mixup=0.3",
+        "model.lesion_head=false",
         "augmentation.cutout=0.3",
         "augmentation.blur_pixels=1",
         "augmentation.noise=0.2",
@@ -400,7 +401,8 @@ def test_a_monitored_figure_that_is_undefined_gives_way_to_the_first_number(tmp_
 def test_fewer_images_than_a_batch_still_make_a_step_and_mixup_has_no_labels(tmp_path):
     steps = Steps(look=lambda model: 1)
     config = config_of(
-        "train.batch_size=64", "train.epochs=1", "augmentation.mixup=0.4"
+        *("train.batch_size=64", "train.epochs=1", "augmentation.mixup=0.4"),
+        "model.lesion_head=false",
     )
     _, state = run(config, tmp_path, steps=steps)
     assert sum(steps.seen) == state.epoch == 1

@@ -53,7 +53,6 @@ OTHER_FORMATS = {
     b"\0\0\0\x0cjP": "JPEG 2000",
 }
 # What Pillow raises on files that are broken.
-# What Pillow raises on files that are broken.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 JUDGES = ("images.py", "lesion_marks.py")  # modules whose code judges a file
 

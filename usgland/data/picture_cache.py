@@ -95,7 +95,7 @@ class PictureFile:
         _DamagedError: If its first part is not as it was written.
     """
 
-    _known_whole: ClassVar[set[tuple[int, int, int]]] = set()
+    _known_whole: ClassVar[set[tuple[int, ...]]] = set()
 
     def __init__(self, path: Path):
         self.path = path
@@ -129,8 +129,7 @@ class PictureFile:
         Raises:
             _DamagedError: If one cannot be read, or differs.
         """
-        status = os.fstat(self._file)
-        identity = status.st_dev, status.st_ino, status.st_size
+        identity = self._identity()
         if identity in self._known_whole:
             return
         at_once = max(1, BLOCK // self._bytes)
@@ -148,6 +147,20 @@ class PictureFile:
             if not all(watched(pool.map(is_whole, starts), len(starts), "Checking")):
                 raise _DamagedError("a picture differs from its checksum")
         self._known_whole.add(identity)
+
+    def note_use(self) -> None:
+        """Sets its time, by which the oldest file goes first; it stays as checked."""
+        is_whole = self._identity() in self._known_whole
+        # It can be read and not written to.
+        with contextlib.suppress(OSError):
+            os.utime(self._file)
+        if is_whole:
+            self._known_whole.add(self._identity())
+
+    def _identity(self) -> tuple[int, ...]:
+        """What differs where the file has been written to."""
+        status = os.fstat(self._file)
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def block(self, first: int, count: int) -> np.ndarray:
         """Pictures that follow each other, `(count or fewer, size * size)`."""
@@ -251,9 +264,7 @@ def _cached(
     for file in _checked_files(folder, key, wanted, say):
         common = len(set(wanted) & set(file.digests))
         if common == len(wanted):
-            # It can be read and not written to, or another process has replaced it.
-            with contextlib.suppress(OSError):
-                os.utime(file.path)
+            file.note_use()
             return file
         if common > most:
             base, most = file, common

@@ -142,7 +142,8 @@ def find_lesion(drawn: Tensor) -> tuple[Tensor, Tensor]:
 
     It holds the cells that reach `FOUND` and touch each other back to the highest, in
     as many steps as a side has cells, and is smaller by as much as the head was taught
-    to draw too large.
+    to draw too large. Of cells that are equally high, as where 1 is all that fits into
+    float32, the first row by row counts.
 
     Args:
         drawn: P(lesion) of each cell, `(batch, side, side, 1)`.
@@ -153,7 +154,11 @@ def find_lesion(drawn: Tensor) -> tuple[Tensor, Tensor]:
     side = drawn.shape[1]
     found = ops.max(drawn, axis=(1, 2, 3))
     mask = ops.cast(drawn >= FOUND, "float32")
-    lesion = mask * ops.cast(drawn >= found[:, None, None, None], "float32")
+    order = ops.reshape(ops.arange(side**2, dtype="float32"), (1, side, side, 1))
+    highest = drawn >= found[:, None, None, None]
+    first = ops.min(ops.where(highest, order, float(side**2)), axis=(1, 2, 3))
+    lesion = mask * ops.cast(order <= first[:, None, None, None], "float32")
+    lesion = lesion * ops.cast(highest, "float32")
     for _ in range(side):  # It grows by a cell a step, within the mask.
         lesion = mask * ops.max_pool(lesion, 3, strides=1, padding="same")
     cells = ops.arange(side, dtype="float32")[None]

@@ -47,6 +47,7 @@ from usgland.training.device import (
 )
 from usgland.training.loop import kept_epoch, train
 from usgland.training.parts import Part, keep_parts
+from usgland.training.predict import answer_batch
 from usgland.training.progress import ProgressBar, write_history, write_tensorboard
 
 WARM_UP_PASSES, TIMED_PASSES = 3, 15
@@ -117,7 +118,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "kept_epoch": kept_epoch(state),
         "parameters": model.count_params(),
         "model_bytes": model_bytes,
-        "seconds_per_image": _seconds_per_image(pixels_to_logit(model), parts[1]),
+        "seconds_per_image": _seconds_per_image(model, parts[1]),
     }
     write_json(run / runs.ENVIRONMENT, environment)
     finished.rename(run / runs.MODEL)
@@ -263,13 +264,17 @@ def _without_weights(config: Config) -> Config:
 
 
 def _seconds_per_image(model: keras.Model, part: Part) -> float:
-    """Time of a forward pass of one image in a graph, the median of some."""
-    forward = tf.function(lambda inputs: model(inputs, training=False))
+    """Time of the answer to one case in a graph, all its views; the median of some."""
+    if part.pixels is None:
+        network = pixels_to_logit(model)
+        answer = tf.function(lambda inputs: (network(inputs, training=False),))
+    else:
+        answer = answer_batch(model)
     inputs = part.inputs()
     case = keras.tree.map_structure(lambda array: tf.constant(array[:1]), inputs)
     times = []
     for _ in range(WARM_UP_PASSES + TIMED_PASSES):
         start = time.perf_counter()
-        forward(case).numpy()
+        answer(case)[0].numpy()
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM_UP_PASSES:]))

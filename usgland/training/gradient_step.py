@@ -35,6 +35,7 @@ def make_step(
     average: WeightAverage,
     *,
     batch_size: int,
+    partly_labelled: bool = False,
     augment: Callable | None = None,
     xla: bool = False,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
@@ -50,6 +51,8 @@ def make_step(
         loss: Sums over a batch.
         average: Takes in the weights after the update.
         batch_size: Images of the whole batch, by which the sum of losses is divided.
+        partly_labelled: Whether a batch may have images without a label, of weight 0;
+            the sum is then divided by how many have one.
         augment: As `make_augment` gives it; None where the pixels are changed already.
         xla: Whether the step, all but its augmentation, is compiled by XLA, which has
             no form of some of the transforms. Not where devices share a batch.
@@ -69,6 +72,12 @@ def make_step(
             return augment(inputs, labels, *rest)
         pixels, *changed = augment(inputs[0], labels, *rest)
         return (pixels, *inputs[1:]), *changed
+
+    def in_mean(weights):
+        if not partly_labelled:
+            return weights
+        labelled = tf.reduce_sum(tf.cast(weights > 0, weights.dtype))
+        return weights * (batch_size / tf.maximum(labelled, 1))
 
     def differentiate(inputs, labels, maps, weights, marked):
         with tf.GradientTape() as tape:
@@ -98,7 +107,7 @@ def make_step(
     def step(inputs, labels, weights, *rest):
         inputs, labels, *maps = change(inputs, labels, *rest)
         maps = maps[0] if maps else None
-        return whole(inputs, labels, maps, weights, _marked(maps))
+        return whole(inputs, labels, maps, in_mean(weights), _marked(maps))
 
     @tf.autograph.experimental.do_not_convert
     def shared_step(*batch):
@@ -107,6 +116,7 @@ def make_step(
             # Behind the seed stand lesions; where it was used already, maps.
             seeds, marks = (rest[:1], rest[1:]) if augment else ((), rest)
             marked = _marked(marks[0] if marks else None)
+            weights = in_mean(weights)
             with tf.device("CPU"):
                 inputs, labels, weights, marks = keras.tree.map_structure(
                     lambda part: _share(part, number, shares),

@@ -90,6 +90,7 @@ def train(
                 loss,
                 average,
                 batch_size=batches.size,
+                partly_labelled=bool((train_part.labels < 0).any()),
                 augment=batches.later,
                 xla=xla,
             )

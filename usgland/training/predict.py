@@ -1,5 +1,6 @@
 """P(malignant) of every image of a table, by the saved model of a run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -59,6 +60,22 @@ def answer_inputs(model: keras.Model, inputs: Any) -> Answer:
     """All that a classifier says of what `Part.inputs` gives, in arrays."""
     if PREPROCESSING not in layer_names(model):
         return Answer(apply_network(pixels_to_logit(model), inputs))
+    answer = answer_batch(model)
+
+    def answer_all(size: int) -> list[np.ndarray]:
+        batches = [answer(batch) for (batch,) in ordered_batches(inputs, size)]
+        return [np.concatenate(part) for part in zip(*batches, strict=True)]
+
+    answered, _ = in_smaller_batches(answer_all, predicted_at_once(BATCH))
+    return Answer(*answered)
+
+
+def answer_batch(model: keras.Model) -> Callable[[Any], tuple[tf.Tensor, ...]]:
+    """A graph of all that a classifier with an image branch says of a batch.
+
+    Returns:
+        Maps what `Part.inputs` gives to the parts of `Answer`, without what is None.
+    """
     looking = Looking(model)
 
     @tf.function(reduce_retracing=True)
@@ -68,12 +85,7 @@ def answer_inputs(model: keras.Model, inputs: Any) -> Answer:
         answered = looking.answer(pictures, others)
         return tuple(part for part in answered if part is not None)
 
-    def answer_all(size: int) -> list[np.ndarray]:
-        batches = [answer(batch) for (batch,) in ordered_batches(inputs, size)]
-        return [np.concatenate(part) for part in zip(*batches, strict=True)]
-
-    answered, _ = in_smaller_batches(answer_all, predicted_at_once(BATCH))
-    return Answer(*answered)
+    return answer
 
 
 def _lesion_columns(rows: pd.DataFrame, answer: Answer) -> dict[str, np.ndarray]:
