@@ -290,8 +290,6 @@ class Config(Settings):
 
     @pydantic.model_validator(mode="after")
     def _groups_fit(self) -> "Config":
-        if self.augmentation.mixup and self.data.no_lesion_labels:
-            raise ValueError("augmentation.mixup needs data.no_lesion_labels=[]")
         if self.model.inputs == "image":
             if self.augmentation.mixup and self.model.lesion_head:
                 raise ValueError("augmentation.mixup needs model.lesion_head=false")

@@ -46,7 +46,7 @@ KEY_LETTERS = 16  # of a digest in the name of a file
 PAGE = 4096  # bytes
 DIGEST, CHECKSUM = 32, 4  # bytes
 BLOCK = 2**22  # bytes that are checked or copied at a time
-DAY = 86_400  # seconds
+HOUR, DAY = 3600, 86_400  # seconds
 # A file that nobody used for so long is removed when another one is written.
 UNUSED_DAYS, UNUSED_DAYS_OF_OTHER_VERSION = 30, 1
 
@@ -129,7 +129,8 @@ class PictureFile:
         Raises:
             _DamagedError: If one cannot be read, or differs.
         """
-        identity = self._identity()
+        status = os.fstat(self._file)
+        identity = *(status.st_dev, status.st_ino, status.st_size), status.st_mtime_ns
         if identity in self._known_whole:
             return
         at_once = max(1, BLOCK // self._bytes)
@@ -147,20 +148,6 @@ class PictureFile:
             if not all(watched(pool.map(is_whole, starts), len(starts), "Checking")):
                 raise _DamagedError("a picture differs from its checksum")
         self._known_whole.add(identity)
-
-    def note_use(self) -> None:
-        """Sets its time, by which the oldest file goes first; it stays as checked."""
-        is_whole = self._identity() in self._known_whole
-        # It can be read and not written to.
-        with contextlib.suppress(OSError):
-            os.utime(self._file)
-        if is_whole:
-            self._known_whole.add(self._identity())
-
-    def _identity(self) -> tuple[int, ...]:
-        """What differs where the file has been written to."""
-        status = os.fstat(self._file)
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def block(self, first: int, count: int) -> np.ndarray:
         """Pictures that follow each other, `(count or fewer, size * size)`."""
@@ -264,7 +251,11 @@ def _cached(
     for file in _checked_files(folder, key, wanted, say):
         common = len(set(wanted) & set(file.digests))
         if common == len(wanted):
-            file.note_use()
+            # It can be read and not written to, or another process has replaced it.
+            with contextlib.suppress(OSError):
+                # With another time it would be read whole again.
+                if time.time() - os.stat(file.path).st_mtime > HOUR:
+                    os.utime(file.path)
             return file
         if common > most:
             base, most = file, common

@@ -154,11 +154,11 @@ def find_lesion(drawn: Tensor) -> tuple[Tensor, Tensor]:
     side = drawn.shape[1]
     found = ops.max(drawn, axis=(1, 2, 3))
     mask = ops.cast(drawn >= FOUND, "float32")
-    order = ops.reshape(ops.arange(side**2, dtype="float32"), (1, side, side, 1))
+    # Whole numbers: a file of bytes would round others. LiteRT lacks Keras' argmax.
+    order = ops.reshape(ops.arange(side**2, dtype="int32"), (1, side, side, 1))
     highest = drawn >= found[:, None, None, None]
-    first = ops.min(ops.where(highest, order, float(side**2)), axis=(1, 2, 3))
-    lesion = mask * ops.cast(order <= first[:, None, None, None], "float32")
-    lesion = lesion * ops.cast(highest, "float32")
+    first = ops.min(ops.where(highest, order, side**2), axis=(1, 2, 3), keepdims=True)
+    lesion = mask * ops.cast(ops.equal(order, first), "float32")
     for _ in range(side):  # It grows by a cell a step, within the mask.
         lesion = mask * ops.max_pool(lesion, 3, strides=1, padding="same")
     cells = ops.arange(side, dtype="float32")[None]
