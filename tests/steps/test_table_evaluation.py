@@ -60,6 +60,28 @@ def test_a_table_needs_labels_and_probabilities_only(rows, tmp_path):
     assert "no earlier evaluation" in call("evaluate", path, "--output", out, code=1)
 
 
+def test_what_is_assumed_of_a_table_is_said(rows, tmp_path):
+    path = tmp_path / "any.csv"
+    rows.to_csv(path, index=False)
+    text = call("evaluate", path)
+    assert "per image, n = 80" in text and "both labels" not in text
+    rows.loc[[0, 3], "label"] = 1 - rows.loc[[0, 3], "label"]
+    rows.loc[[4, 5, 6], "probability"] = [0.0, 1.0, 1.0]
+    rows.to_csv(path, index=False)
+    text = call("evaluate", path)
+    assert "Patients with rows of both labels: 2. Per patient they count as" in text
+    assert "Probabilities of 0 or 1: 3." in text
+    assert "1e-06 from there" in text
+
+
+def test_rows_that_are_patients_have_one_column(rows, tmp_path):
+    path = tmp_path / "any.csv"
+    rows[::2].to_csv(path, index=False)
+    text = call("evaluate", path, "--full")
+    assert "per patient, n = 40" in text
+    assert "per image" not in text
+
+
 def test_every_way_to_write_it_says_the_same(rows, tmp_path):
     words = rows.assign(label=rows["label"].map({0: "Benign", 1: "malignant"}))
     paths = [tmp_path / name for name in ("a.csv", "b.csv", "c.xlsx")]

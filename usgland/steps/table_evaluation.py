@@ -9,6 +9,7 @@ from rich.console import Console
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import (
+    NEAREST,
     have_phantoms,
     only_calls,
     read_role,
@@ -94,8 +95,11 @@ def evaluate_table(
         groups=groups,
         units={} if calls else units,
     )
-    show(metrics_document(metrics), console)
-    tables = [calibration_table(metrics)] if full and not calls else []
+    # Where every patient is one row, the two columns would be one.
+    alone = len(units["patient"].rows) == len(rows)
+    columns = UNITS[1:] if alone else UNITS
+    show(metrics_document(metrics, columns), console)
+    tables = [calibration_table(metrics, columns)] if full and not calls else []
     for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):
         console.print()
         show_table(table, console)
@@ -120,8 +124,21 @@ def _notes(rows: pd.DataFrame, calls: bool, threshold: float | None) -> Iterator
             "The table holds calls, no probabilities: one operating point, whose AUC "
             "is the balanced accuracy, and no calibration."
         )
-    elif threshold is None:
-        yield "No --threshold was given: 0.5, not one chosen on other cases."
+    else:
+        if threshold is None:
+            yield "No --threshold was given: 0.5, not one chosen on other cases."
+        ends = int(rows["probability"].isin([0, 1]).sum())
+        if ends:
+            yield (
+                f"Probabilities of 0 or 1: {ends}. Where logits are needed, as for "
+                f"calibration and means of images, they are {NEAREST:g} from there."
+            )
+    labels = rows.groupby("patient_id")["label"].nunique()
+    if both := int((labels > 1).sum()):
+        yield (
+            f"Patients with rows of both labels: {both}. Per patient they count as "
+            "malignant."
+        )
     if rows["patient_id"].equals(rows["image"]):
         yield (
             "Every row counts as a patient. Where patients have several, name them in "

@@ -157,6 +157,11 @@ def test_a_model_of_chance_has_no_size(option):
     assert "Received: 0.5" in done.stderr
 
 
+def test_an_auc_near_1_is_not_shown_as_1():
+    rows = sample_size_rows(Assumptions(auc=0.9999999))
+    assert "AUC 0.9999999, interval" in rows[-1]["question"]
+
+
 def test_help_shows_no_range_where_there_is_none():
     done = CliRunner().invoke(cli, ["readers", "--help"])
     assert "None" not in done.stdout

@@ -74,6 +74,20 @@ def test_readers_alone_have_no_model_in_their_tables(readings):
     assert set(study.tests["question"]) == {"with against without clinical data"}
 
 
+def test_columns_without_a_word_are_left_out(readings):
+    calls = {"without": readings.calls["without"]}
+    alone = readings._replace(conditions=["without"], calls=calls)
+    tables = study_document(
+        study_readers(alone, None, EvaluationSettings(bootstrap_resamples=20))
+    ).markdown()
+    assert "| Average reader | Estimate |" in tables
+    assert "P, readers fixed |" not in tables
+    both = study_document(
+        study_readers(readings, None, EvaluationSettings(bootstrap_resamples=20))
+    ).markdown()
+    assert "| P, readers fixed |" in both
+
+
 def test_a_model_of_other_cases_or_labels_is_named(readings, model):
     with pytest.raises(ValueError, match="patients that readers read. .* named 'P23'"):
         reader_study(readings, model.iloc[:-1])

@@ -37,6 +37,12 @@ def test_idi_is_the_difference_of_the_rises_of_the_means():
     assert result.nri == pytest.approx(1 / 3)
 
 
+def test_no_change_has_no_sign():
+    result = reclassification([1, 0, 0], [1, 0, 1], [1, 0, 1])
+    for value in (result.nri, result.malignant, result.benign, result.idi):
+        assert str(value) == "0.0"
+
+
 def test_one_label_is_refused():
     with pytest.raises(ValueError, match="must hold 0 and 1, both"):
         reclassification([1, 1], [0, 1], [1, 1])

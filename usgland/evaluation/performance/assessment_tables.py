@@ -23,9 +23,9 @@ ERRORS = {
 SHARED = ("synthetic", "role", "confidence_level")  # columns of every CSV
 
 
-def calibration_table(metrics: dict[str, Any]) -> Table:
+def calibration_table(metrics: dict[str, Any], units: Sequence[str] = UNITS) -> Table:
     """Slope, calibration in the large and errors, per image and per patient."""
-    parts = [metrics["calibration"][unit] for unit in UNITS]
+    parts = [metrics["calibration"][unit] for unit in units]
     lines = [
         (words, *(text.format_measure(part[name]) for part in parts))
         for name, words in RIGHT.items()
@@ -41,7 +41,7 @@ def calibration_table(metrics: dict[str, Any]) -> Table:
     if all("smooth" in part for part in parts):
         lines += _smooth_lines(parts)
     return Table(
-        heads=("", *(f"per {unit}" for unit in UNITS)),
+        heads=("", *(f"per {unit}" for unit in units)),
         sections=(rows(lines),),
         title=_title(metrics, "Calibration", "intervals"),
     )

@@ -1,6 +1,6 @@
 """The tables of measures: the few that are read first, and all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -44,13 +44,15 @@ def headline(metrics: dict[str, Any], whole: str) -> Document:
     return Document((table, *warned), metrics["synthetic"], notes=(note,))
 
 
-def metrics_document(metrics: dict[str, Any]) -> Document:
-    """All measures per image and per patient, readable in 80 columns."""
+def metrics_document(
+    metrics: dict[str, Any], units: Sequence[str] = names.UNITS
+) -> Document:
+    """All measures, readable in 80 columns; the records have both units."""
     level = format_percent(metrics["confidence_level"])
     table = Table(
         title=f"Role {metrics['role']}: measures with {level} intervals",
-        heads=("", *(_heading(metrics, unit) for unit in names.UNITS)),
-        sections=_sections(metrics),
+        heads=("", *(_heading(metrics, unit) for unit in units)),
+        sections=_sections(metrics, units),
         notes=tuple(metrics_notes(metrics)),
     )
     return Document(
@@ -82,38 +84,40 @@ def _heading(metrics: dict[str, Any], unit: str) -> str:
     )
 
 
-def _sections(metrics: dict[str, Any]) -> tuple[tuple[Row, ...], ...]:
+def _sections(
+    metrics: dict[str, Any], units: Sequence[str]
+) -> tuple[tuple[Row, ...], ...]:
     """Rows of the table, in parts: measures, predictive values, further points."""
-    both = [metrics[unit] for unit in names.UNITS]
-    first = [_row(metrics, name) for name in MEASURES]
+    parts = [metrics[unit] for unit in units]
+    first = [_row(metrics, name, units) for name in MEASURES]
     for label, word in enumerate(("Benign", "Malignant")):
-        counts = [part["confusion"][label] for part in both]
+        counts = [part["confusion"][label] for part in parts]
         right = (f"{count[label]} of {sum(count)}" for count in counts)
         first.append((f"{word}, called right", *right))
     at_prevalences = [
         (
             f"{names.NAMES[name]} if {format_percent(float(prevalence))} malignant",
-            *(format_measure(part["prevalences"][prevalence][name]) for part in both),
+            *(format_measure(part["prevalences"][prevalence][name]) for part in parts),
         )
-        for prevalence in both[0].get("prevalences", {})
+        for prevalence in parts[0].get("prevalences", {})
         for name in ("ppv", "npv")
     ]
-    points = [_point_rows(point) for point in metrics.get("points", [])]
+    points = [_point_rows(point, units) for point in metrics.get("points", [])]
     return tuple(map(rows, (first, at_prevalences, *points)))
 
 
-def _row(point: dict[str, Any], name: str) -> tuple[str, ...]:
-    cells = (format_measure(point[unit]["figures"][name]) for unit in names.UNITS)
+def _row(point: dict[str, Any], name: str, units: Sequence[str]) -> tuple[str, ...]:
+    cells = (format_measure(point[unit]["figures"][name]) for unit in units)
     return names.NAMES[name], *cells
 
 
-def _point_rows(point: dict[str, Any]) -> list[tuple[str, ...]]:
+def _point_rows(point: dict[str, Any], units: Sequence[str]) -> list[tuple[str, ...]]:
     """A line that names the point and its threshold, and its measures."""
     threshold = "one threshold a fold"
     if not isinstance(point["threshold"], dict):
         threshold = f"threshold {point['threshold']:.4f}"
-    title = (f"At {names.point_name(point)}:", threshold, threshold)
-    return [title, *(_row(point, name) for name in names.POINT_MEASURES)]
+    title = (f"At {names.point_name(point)}:", *[threshold] * len(units))
+    return [title, *(_row(point, name, units) for name in names.POINT_MEASURES)]
 
 
 def _records(metrics: dict[str, Any]) -> list[dict[str, Any]]:

@@ -71,12 +71,12 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
             cases = sample_size.sample_size_proportion(
                 share, study.width, level=study.level, method=method
             )
-            question = f"{name} {share:g}, interval of width {study.width:g}"
+            question = f"{name} {share:.12g}, interval of width {study.width:g}"
             rows.append(_row(study, question, written, name, cases))
     size = sample_size.sample_size_auc(
         study.auc, study.width, prevalence=study.prevalence, level=study.level
     )
-    question = f"AUC {study.auc:g}, interval of width {study.width:g}"
+    question = f"AUC {study.auc:.12g}, interval of width {study.width:g}"
     rows.append(_both(question, "Hanley-McNeil", size))
     for name, share in _shares(study):
         other = getattr(study, f"other_{name}")
@@ -88,13 +88,13 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
         made = model_size.sample_size_development(
             study.parameters, prevalence=study.prevalence, auc=study.auc
         )
-        question = f"a model of {study.parameters} parameters, AUC {study.auc:g}"
+        question = f"a model of {study.parameters} parameters, AUC {study.auc:.12g}"
         rows.append(_model(question, made))
     if study.validation:
         shown = model_size.sample_size_validation(
             prevalence=study.prevalence, auc=study.auc, level=study.level
         )
-        question = f"validation of a model with AUC {study.auc:g}"
+        question = f"validation of a model with AUC {study.auc:.12g}"
         rows.append(_model(question, shown))
     return rows
 
@@ -177,13 +177,13 @@ def _compare_areas(study: Assumptions, other: float) -> dict[str, Any]:
         size = power.sample_size_auc_difference(
             study.auc, other, alpha=study.alpha, **shared
         )
-        question = f"AUC {study.auc:g} against {other:g}"
+        question = f"AUC {study.auc:.12g} against {other:g}"
     else:
         _check_margin(study.margin, "auc", study.auc, other)
         size = power.sample_size_auc_noninferiority(
             study.auc, other, study.margin, alpha=study.alpha / 2, **shared
         )
-        question = f"AUC {study.auc:g} not below {other:g} by {study.margin:g}"
+        question = f"AUC {study.auc:.12g} not below {other:g} by {study.margin:g}"
     return _both(question, "Obuchowski", size)
 
 

@@ -93,8 +93,13 @@ def study_notes(study: dict[str, Any]) -> list[str]:
 def _table(
     title: str, heads: list[str], lines: list[list[str]], notes: list[str]
 ) -> Table:
-    """A table of cells that stand at the left: most of them are words."""
-    sections = (rows(lines),)
+    """A table of cells that stand at the left: most of them are words.
+
+    Columns without a word are left out.
+    """
+    kept = [place for place, cells in enumerate(zip(*lines, strict=True)) if any(cells)]
+    heads = [heads[place] for place in kept]
+    sections = (rows([[line[place] for place in kept] for line in lines]),)
     return Table(tuple(heads), sections, title, tuple(notes), "l" * len(heads))
 
 

@@ -115,6 +115,6 @@ def _sum_of_means(
     parts, variance = [], 0.0
     for label, sign in ((1, 1.0), (0, -1.0)):
         own = labels == label
-        parts.append(sign * float(rise[own].mean()))
+        parts.append(sign * float(rise[own].mean()) + 0.0)  # no -0
         variance += clustered_variance(rise[own], ids[own])
-    return sum(parts), variance, (parts[0], parts[1])
+    return sum(parts) + 0.0, variance, (parts[0], parts[1])
