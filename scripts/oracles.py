@@ -2,9 +2,10 @@
 
 python scripts/oracles.py
 
-Oracles that are no dependency of usgland (R, statsmodels, tableone) were asked once;
-what they said stands in tests/reference, written by the scripts `*_reference`. The
-others, scikit-learn and SciPy, are asked here.
+Oracles that are no dependency of usgland (R, statsmodels, irrCAC, pingouin) were asked
+once; what they said stands in tests/reference, written by the scripts `*_reference`, or
+as it is printed in their documentation. The others, scikit-learn and SciPy, are asked
+here.
 """
 
 import json
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap, mannwhitneyu
+from scipy.stats import binomtest, bootstrap, mannwhitneyu, norm
 from scipy.stats import t as student
 from sklearn import metrics as sklearn_metrics
 
+from usgland.evaluation.planning.model_size import mrmc_power, sample_size_development
 from usgland.evaluation.statistics import association, mrmc, scores
 from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
 from usgland.evaluation.statistics.auc_tests import delong_test
@@ -27,14 +29,24 @@ from usgland.evaluation.statistics.bootstrap import (
 )
 from usgland.evaluation.statistics.delong import delong_covariance
 from usgland.evaluation.statistics.families import holm
+from usgland.evaluation.statistics.graded_agreement import (
+    gwet_agreement,
+    intraclass_correlation,
+    weighted_kappa,
+)
 from usgland.evaluation.statistics.intervals import (
     auc_interval,
     proportion_interval,
     ratio_interval,
 )
+from usgland.evaluation.statistics.paired_tests import predictive_value_test
+from usgland.evaluation.statistics.random_effects import random_effects
 from usgland.evaluation.statistics.reader_estimates import estimate_measure
+from usgland.evaluation.statistics.reader_estimates import mrmc as reader_study
+from usgland.evaluation.statistics.roc_regions import partial_auc
 from usgland.evaluation.statistics.share_intervals import newcombe_unpaired
 from usgland.evaluation.statistics.share_tests import mcnemar_test
+from usgland.evaluation.statistics.site_measures import several_sites
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference"
 # Our values and theirs, of one shape.
@@ -212,6 +224,86 @@ def mann_whitney() -> Pairs:
         yield _mann_whitney(first, second).p_value, theirs
 
 
+def weighted_kappas() -> Pairs:
+    a, b = np.array(reference("agreement")[0]["grades"][:2])
+    for weights in ("linear", "quadratic"):
+        theirs = sklearn_metrics.cohen_kappa_score(a, b, weights=weights)
+        yield weighted_kappa(a, b, weights=weights).value, theirs
+
+
+def gwet() -> Pairs:
+    for one in reference("agreement"):
+        for weights, theirs in one["gwet"].items():
+            ours = gwet_agreement(np.array(one["grades"], float), weights=weights)
+            yield (ours.value, ours.standard_error, ours.low, ours.high), theirs
+
+
+def intraclass() -> Pairs:
+    one = reference("agreement")[0]
+    for form, theirs in one["icc"].items():
+        yield intraclass_correlation(one["grades"], form=form).value, theirs[0]
+
+
+def regions() -> Pairs:
+    one = reference("proc")
+    for cases in (part["cases"] for part in one.values()):
+        for specificity in (0.5, 0.8, 0.9):
+            ours = partial_auc(cases["label"], cases["a"], specificity=specificity)
+            theirs = sklearn_metrics.roc_auc_score(
+                cases["label"], cases["a"], max_fpr=1 - specificity
+            )
+            yield ours.value, theirs
+
+
+def predictive() -> Pairs:
+    for one in reference("statsmodels")["predictive"]:
+        for measure in ("ppv", "npv"):
+            ours = predictive_value_test(
+                one["labels"],
+                one["calls_a"],
+                one["calls_b"],
+                measure=measure,
+                patient_ids=one["patient_ids"],
+            )
+            error = (ours.high - ours.low) / 2 / norm.ppf(0.975)
+            yield (ours.difference, error), one[measure]
+
+
+def calibration() -> Pairs:
+    for one in reference("statsmodels")["calibration"]:
+        sites = several_sites(
+            one["labels"],
+            one["probabilities"],
+            np.zeros(len(one["labels"])),
+            patient_ids=one["patient_ids"],
+        ).sites.set_index("measure")
+        for name in ("slope", "intercept_in_the_large"):
+            yield sites.loc[name, ["value", "standard_error"]].tolist(), one[name]
+
+
+def bcg() -> Pairs:
+    data = reference("bcg")
+    a, b, c, d = np.array(data["counts"], float).T
+    ratios = np.log(a / (a + b) / (c / (c + d)))
+    errors = (1 / a - 1 / (a + b) + 1 / c - 1 / (c + d)) ** 0.5
+    pooled = random_effects(ratios, errors)
+    yield (
+        [getattr(pooled, name) for name in data["metafor"]],
+        list(data["metafor"].values()),
+    )
+
+
+def development() -> Pairs:
+    size = sample_size_development(24, prevalence=0.174, r_squared=0.288)
+    yield (*size.criteria.values(), size.malignant), (623, 662, 221, 116)
+
+
+def reader_power() -> Pairs:
+    data = reference("van_dyke")
+    pilot = reader_study(data["labels"], data["grades"], method="jackknife")
+    yield mrmc_power(-0.043800322, 10, 165, pilot.components, 114), 0.80541995
+
+
 # What, the oracle, the pairs, and the difference that a test allows.
 COMPARISONS = (
     ("measures of calls and of probabilities", "scikit-learn", measures, 1e-12),
@@ -228,6 +320,15 @@ COMPARISONS = (
     ("Obuchowski-Rockette, Van Dyke data", "R, MRMCaov, as printed", van_dyke, 1e-7),
     ("Fisher, chi-square", "R 4.2", tables, 1e-5),
     ("Mann-Whitney", "SciPy", mann_whitney, 1e-12),
+    ("weighted kappa", "scikit-learn", weighted_kappas, 1e-12),
+    ("Gwet's AC1 and AC2, errors and bounds", "irrCAC 0.4.4", gwet, 1e-7),
+    ("ICC(2,1), ICC(3,1)", "pingouin 0.6.1", intraclass, 1e-9),
+    ("partial AUC", "scikit-learn", regions, 1e-12),
+    ("differences of predictive values", "statsmodels 0.15", predictive, 1e-6),
+    ("calibration of a site, clustered", "statsmodels 0.15", calibration, 1e-6),
+    ("random effects, BCG trials", "R, metafor, as printed", bcg, 5e-5),
+    ("patients to develop a model", "R, pmsampsize, as printed", development, 0.0),
+    ("power of a reader study", "R, RJafroc, as printed", reader_power, 1e-7),
 )
 
 
