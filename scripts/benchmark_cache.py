@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-SIZE, BATCH = 224, 16
+PICTURE, VIEW, BATCH = 320, 224, 16  # pixels, pixels, images
 CACHES = ("memory", "disk", "none")
 BATCHES = {"feed": 100, "steps": 12}  # of a turn
 ALONE = 600  # batches of a process whose peak memory is told
@@ -74,10 +74,10 @@ def batches_of(rows, cache: str) -> Callable[[int, bool], Iterator]:
     from usgland.models.augmentation import make_augment
     from usgland.models.preprocessing import Preprocessing
 
-    layer = Preprocessing(SIZE)
+    layer = Preprocessing(PICTURE)
     key, say = PictureKey(*layer.fingerprint()), lambda line: print(" ", line)
-    kept = keep_pictures(rows, layer.read, SIZE, key, cache=cache, say=say)
-    augment = make_augment(AugmentationSettings())
+    kept = keep_pictures(rows, layer.read, PICTURE, key, cache=cache, say=say)
+    augment = make_augment(AugmentationSettings(), size=VIEW)
     labels = rows["label"].to_numpy()
 
     def batches(epoch: int, augmented: bool):
@@ -164,10 +164,11 @@ def part_feed(manifest: Path, rounds: int) -> None:
 def part_steps(manifest: Path, rounds: int) -> None:
     """Images a second that SqueezeNet 1.1 learns from, with augmentation."""
     from usgland.config import load_config
-    from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.models.classifier import build_classifier, view_network
 
-    config = load_config(None, ["model.weights=null"])
-    model = pixels_to_logit(build_classifier(config))
+    # No image has a mark here.
+    config = load_config(None, ["model.weights=null", "model.lesion_head=false"])
+    model = view_network(build_classifier(config))
     model.compile("adamw", "mse", jit_compile=False)
     rows = rows_of(manifest)
     sources = {cache: batches_of(rows, cache) for cache in CACHES}

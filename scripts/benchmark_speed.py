@@ -239,10 +239,11 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     from PIL import Image, ImageFilter
 
     from usgland.config import load_config
-    from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.models.answers import Looking
+    from usgland.models.classifier import PREPROCESSING, build_classifier, view_network
     from usgland.models.decoding import decode_grey
     from usgland.models.preprocessing import pad_to_square, shrink_to_fit, stretch_grey
-    from usgland.serving.export.answer_network import Decision, constant_network
+    from usgland.serving.export.answer_network import Decision
     from usgland.serving.export.signatures import make_module
 
     rng = np.random.default_rng(0)
@@ -253,9 +254,10 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     for mode, kind in (("L", "png"), ("RGB", "png"), ("L", "jpeg"), ("RGB", "jpeg")):
         picture.convert(mode).save(folder / f"{mode}.{kind}", quality=90)
     model = build_classifier(load_config(None, []))
-    learned = pixels_to_logit(model)
+    # Theirs is the first of our two views.
+    learned, side = view_network(model), model.get_layer(PREPROCESSING).size
     specs = [tf.TensorSpec([None, SIZE, SIZE, 1])]
-    network = tf.function(lambda pixels: learned(pixels, training=False), specs)
+    network = tf.function(lambda view: learned(view, training=False)[0], specs)
     tf2onnx.convert.from_function(
         network, specs, output_path=str(folder / "network.onnx")
     )
@@ -266,12 +268,13 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     nothing, decode = (
         tf.function(call, input_signature=[file]) for call in (tf.identity, decode_grey)
     )
-    shrink = tf.function(lambda x: shrink_to_fit(x, SIZE), input_signature=[grey])
+    shrink = tf.function(lambda x: shrink_to_fit(x, side), input_signature=[grey])
     stretch = tf.function(
-        lambda x: pad_to_square(stretch_grey(x, 1.0, 99.0), SIZE),
+        lambda x: pad_to_square(stretch_grey(x, 1.0, 99.0), side),
         input_signature=[grey],
     )
-    constant = constant_network(learned)
+    looking = Looking(model)
+    answer = tf.function(lambda pictures: looking.answer(pictures).logit)
     for path in sorted([*folder.glob("*.png"), *folder.glob("*.jpeg")]):
         content = tf.constant(path.read_bytes())
         for runtime in ("ONNX Runtime", "OpenVINO"):
@@ -296,7 +299,7 @@ def part_bytes(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
             "header, decoder, grey": partial(decode, content),
             "shrink": partial(shrink, levels),
             "percentiles, stretch, pad": partial(stretch, small),
-            "network": partial(constant, pixels),
+            "network, both views": partial(answer, pixels),
         }
         times: dict[str, list[float]] = {name: [] for name in stages}
         for _ in range(rounds):
@@ -310,17 +313,14 @@ def part_train(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
     import numpy as np
 
     from usgland.config import load_config
-    from usgland.models.classifier import (
-        build_classifier,
-        image_layers,
-        pixels_to_logit,
-    )
+    from usgland.models.classifier import build_classifier, image_layers, view_network
     from usgland.training.device import precision, prepare_devices
     from usgland.training.loop import train
     from usgland.training.parts import Part
 
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (IMAGES + 16, SIZE, SIZE, 1), dtype=np.uint8)
+    side = load_config(None, []).preprocessing.picture_side
+    pixels = rng.integers(0, 256, (IMAGES + 16, side, side, 1), dtype=np.uint8)
     labels = np.arange(IMAGES + 16) % 2
     prepare_devices(0)
     for batch, (name, policy) in [(b, p) for b in (16, 32) for p in PRECISIONS.items()]:
@@ -335,8 +335,8 @@ def part_train(ask: Callable[..., float], folder: Path, rounds: int) -> Iterator
 
         with tempfile.TemporaryDirectory(dir=folder) as run:
             train(
-                pixels_to_logit(model),
-                Part(pixels[:IMAGES], labels[:IMAGES]),
+                view_network(model),
+                Part(pixels[:IMAGES], labels[:IMAGES], None, drawn_lesions()),
                 Part(pixels[IMAGES:], labels[IMAGES:]),
                 config,
                 Path(run),
@@ -365,20 +365,25 @@ def part_pipeline(
     from usgland.data.kept_pictures import pictures_of
     from usgland.data.pipeline import make_batches, without_tuning
     from usgland.models.augmentation import make_augment
-    from usgland.models.classifier import build_classifier, pixels_to_logit
+    from usgland.models.classifier import MAP, build_classifier, view_network
     from usgland.training.automatic import batch_size_of
     from usgland.training.averaging import WeightAverage
     from usgland.training.device import precision
     from usgland.training.gradient_step import make_step, make_steps
 
     config, rng = load_config(None, []), np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 1), dtype=np.uint8)
+    side = config.preprocessing.picture_side
+    pixels = rng.integers(0, 256, (IMAGES, side, side, 1), dtype=np.uint8)
     part = (pictures_of(pixels).gather, np.arange(IMAGES) % 2, np.ones(IMAGES))
-    part += (make_augment(config.augmentation),)
-    size = batch_size_of(config)
+    grid = build_classifier(config).get_layer(MAP).output.shape[1]
+    part += (make_augment(config.augmentation, size=SIZE, grid=grid),)
+    size, lesions = batch_size_of(config), drawn_lesions()
+    feed = partial(
+        make_batches, *part, lesions=lesions, batch_size=size, seed=0, epoch=0
+    )
     for name, policy in PRECISIONS.items():
         with precision(policy):
-            model = pixels_to_logit(build_classifier(config))
+            model = view_network(build_classifier(config))
         model.compile("adamw")
         model.optimizer.build(model.trainable_variables)
         loss = keras_loss()
@@ -387,10 +392,10 @@ def part_pipeline(
 
         def epoch(dataset: tf.data.Dataset | None = None, steps=steps) -> None:
             if dataset is None:
-                dataset = make_batches(*part, batch_size=size, seed=0, epoch=0)
+                dataset = feed()
             steps(iter(dataset), IMAGES // size)
 
-        batch = next(iter(make_batches(*part, batch_size=size, seed=0, epoch=0)))
+        batch = next(iter(feed()))
         held = tf.data.Dataset.from_tensors(batch).repeat(IMAGES // size)
         held = without_tuning(held)
         yield (
@@ -401,6 +406,15 @@ def part_pipeline(
                 lambda epoch=epoch: seconds(epoch),
             ),
         )
+
+
+def drawn_lesions() -> object:
+    """An ellipse for each image, as if all were marked."""
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    parts = rng.uniform(0.3, 0.7, (IMAGES, 2)), rng.uniform(0.1, 0.3, (IMAGES, 2))
+    return np.concatenate(parts, axis=1).astype("float32")
 
 
 def keras_loss() -> object:

@@ -8,7 +8,12 @@ from rich.console import Console
 
 from usgland.config import EvaluationSettings
 from usgland.evaluation.shown.terminal import show
-from usgland.explanation.faithfulness import MEASURES, mean_over_patients, summarize
+from usgland.explanation.faithfulness import (
+    FIRST_LOOK,
+    MEASURES,
+    mean_over_patients,
+    summarize,
+)
 from usgland.explanation.saliency_tables import (
     energy_plot,
     saliency_document,
@@ -79,6 +84,7 @@ def test_a_map_that_does_not_need_the_weights_is_called_useless():
         table = summarize(cases(shuffled), SETTINGS)
         notes = saliency_notes(table, label="malignant", size=224, role="test")
         assert notes[0].startswith("USELESS: gradcam") is useless
+        assert FIRST_LOOK in notes
         text = saliency_document(table, notes, synthetic=True).markdown()
         assert text.startswith("**SYNTHETIC")
         assert ("USELESS" in text) is useless

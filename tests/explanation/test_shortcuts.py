@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from usgland.explanation.faithfulness import FIRST_LOOK
 from usgland.explanation.letterbox import letterbox_of
-from usgland.explanation.shortcut_tables import shortcuts_document, verdict
+from usgland.explanation.shortcut_tables import notes, shortcuts_document, verdict
 from usgland.explanation.shortcuts import (
     NAMES,
     box_around,
@@ -94,6 +95,10 @@ def test_the_verdict_says_whether_the_model_knows_more_than_chance():
     assert verdict(frame).startswith(
         "From the frame of the image alone the model still"
     )
+
+
+def test_a_note_says_which_look_the_probes_are_of():
+    assert FIRST_LOOK in notes(probes(0.6, 0.8), 224, with_form=False)
 
 
 def test_the_first_line_is_the_verdict_also_of_phantoms():

@@ -12,6 +12,7 @@ from PIL import Image
 
 import usgland
 from usgland.cli.main import cli
+from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
 
@@ -121,6 +122,12 @@ def test_forms_stand_beside_the_images_or_among_their_columns(home, table, kind)
     pd.testing.assert_frame_equal(beside[NUMBERS], expected[NUMBERS], check_exact=True)
     among = run.predict(table)
     pd.testing.assert_frame_equal(among[NUMBERS], expected[NUMBERS], check_exact=True)
+
+
+def test_a_run_without_marks_is_stored_without_what_they_teach(home):
+    config = load_config(home / "runs/image/config.yaml")
+    assert not config.model.lesion_head
+    assert config.augmentation.equalize_size == 0
 
 
 def test_boxes_of_images_without_a_label_are_in_nobodys_way(home, table):

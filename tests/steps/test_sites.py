@@ -174,7 +174,7 @@ def logits(path, column="model_logit"):
 def test_all_folds_together_say_the_mean_of_what_each_says(run, elsewhere, tmp_path):
     shown = call("predict", run, "--manifest", elsewhere)
     together = run / "together"
-    assert "on 24 out-of-fold predictions" in shown
+    assert "on 24 out-of-fold predictions of one network each, whose mean is" in shown
     name = f"predictions-{elsewhere.parent.name}.csv"
     each = []
     for fold in range(len(SITES)):

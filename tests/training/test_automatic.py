@@ -9,6 +9,7 @@ from usgland.training.automatic import (
     batch_size_of,
     choose_manner,
     settle_batch,
+    settle_lesions,
     sharing_gpus,
     unrepeatable_told,
     uses_xla,
@@ -48,6 +49,17 @@ def test_only_a_large_set_on_a_gpu_has_larger_batches(
     changed = config.model_dump()
     changed["train"]["batch_size"] = config_of(*overrides).train.batch_size
     assert changed == config_of(*overrides).model_dump()
+
+
+def test_what_marks_teach_is_left_out_where_there_are_none():
+    config = config_of()
+    assert settle_lesions(config, 1) == config
+    settled = settle_lesions(config, 0)
+    assert not settled.has_lesion_head
+    expected = config.model_dump()
+    expected["model"]["lesion_head"] = False
+    expected["augmentation"]["equalize_size"] = 0
+    assert settled.model_dump() == expected
 
 
 def test_settings_that_nothing_settled_have_the_batches_of_a_small_set():

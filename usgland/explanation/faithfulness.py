@@ -151,6 +151,10 @@ def interval_row(value: float, n: int, interval: bootstrap.Interval) -> dict[str
     return {"value": value, "low": low, "high": high, "n": n, "interval": how}
 
 
+# What is measured here answers for the network, not for both of its looks.
+FIRST_LOOK = "By the first look, at the whole picture, alone where the model has two."
+
+
 def interval_note(table: pd.DataFrame) -> str:
     """How the intervals of a table of such rows were made."""
     made = table.loc[table["low"].notna(), "interval"]

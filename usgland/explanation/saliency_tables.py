@@ -69,6 +69,7 @@ def saliency_notes(
         "centre: a bump on the middle of the image; random: noise. A method that is "
         "not better than both shows nothing that can be used.",
         *_without_evidence(table),
+        faithfulness.FIRST_LOOK,
         faithfulness.interval_note(table),
     ]
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_measure, format_number, format_percent
-from usgland.explanation.faithfulness import interval_note
+from usgland.explanation.faithfulness import FIRST_LOOK, interval_note
 from usgland.explanation.regions import band_pixels
 from usgland.explanation.shortcuts import FRAME, NAMES
 
@@ -70,4 +70,4 @@ def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
         f"Frame: the outer {format_percent(FRAME)} of each side, the rest filled. "
         "Overlays: bright thin strokes and colours; thin bright tissue is among them."
     )
-    return [*remarks, interval_note(table)]
+    return [*remarks, FIRST_LOOK, interval_note(table)]

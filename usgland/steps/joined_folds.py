@@ -82,7 +82,8 @@ def join_folds(run: Path, console: Console) -> Path:
         write_json(target / runs.ENVIRONMENT, environment)
     console.print(
         f"The {len(models)} folds together, the mean of their logits: {target}; "
-        f"calibrated, and its threshold placed, on {len(said)} out-of-fold predictions",
+        f"calibrated, and its threshold placed, on {len(said)} out-of-fold predictions "
+        "of one network each, whose mean is less spread: check both on local patients",
         highlight=False,
         soft_wrap=True,
     )

@@ -36,7 +36,8 @@ def predict_rows(
 
     Returns:
         One row an image, in their order: image, patient_id, role, fold, label,
-        probability in [0, 1], logit and synthetic (0 or 1).
+        probability in [0, 1], logit and synthetic (0 or 1); of a model with a lesion
+        head also `LESION_BOX` and `LESION_FOUND`.
     """
     part = read_part(model, rows, without=without)
     return predict_part(model, part, rows, without=without)

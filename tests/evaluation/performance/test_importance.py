@@ -84,5 +84,6 @@ def test_the_tables_fit_80_columns_and_mark_phantoms(cases, logits):
     assert max(map(len, text.getvalue().splitlines())) <= 80
     assert document.markdown().startswith("**SYNTHETIC")
     assert "| idle | +0.000 (no interval)" in document.markdown()
+    assert "By the first look, at the whole picture" in document.markdown()
     read = pd.read_csv(io.StringIO(document.csv()))
     assert read["name"].to_list() == ["form withheld", "needed", "idle"]

@@ -102,6 +102,7 @@ def importance_document(
         notes=(
             "A column, or a whole side, of another patient in its place (withheld: of "
             "nobody); held-out patients.",
+            "By the first look, at the whole picture, alone where the model has two.",
             f"Intervals: {method}.",
         ),
     )

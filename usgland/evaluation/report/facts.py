@@ -155,8 +155,10 @@ def _preprocessing(config: Config) -> str:
     if settings.grey_percentiles is not None:
         low, high = settings.grey_percentiles
         grey = f"percentiles {low:g} and {high:g} become black and white"
+    view, side = settings.image_size, settings.picture_side
+    seen = "" if view == side else f", seen in views of {view} x {view}"
     return (
-        f"{settings.image_size} x {settings.image_size} pixels, aspect ratio kept, "
+        f"Pictures of {side} x {side} pixels{seen}, aspect ratio kept, "
         f"{grey}, speckle filter {settings.speckle_filter}"
     )
 
