@@ -82,6 +82,29 @@ def test_rows_that_are_patients_have_one_column(rows, tmp_path):
     assert "per image" not in text
 
 
+def test_full_tables_have_parts_of_the_curve_and_calibration_of_groups(rows, tmp_path):
+    path, out = tmp_path / "any.csv", tmp_path / "out"
+    rows = rows.assign(size=[str(n % 7 + 0.5).replace(".", ",") for n in range(80)])
+    rows.to_csv(path, index=False)
+    text = call("evaluate", path, "--full", "--subgroup", "size:3", "--output", out)
+    assert "ICI, of a" in text and "Where the specificity is high" in text
+    written = (out / "roc_regions.md").read_text()
+    assert "| Sensitivity at a specificity of 0.95 |" in written
+    assert "Calibration by size" in text
+    table = pd.read_csv(out / "roc_regions.csv")
+    row = table[(table["figure"] == "partial_auc") & (table["specificity"] == 0.9)]
+    by_image = row.set_index("unit").loc["image"]
+    area = roc_auc_score(rows["label"], rows["probability"], max_fpr=0.1)
+    assert by_image["value"] == pytest.approx(area)
+    assert by_image["low"] < area < by_image["high"]
+    groups = pd.read_csv(out / "subgroup_calibration.csv")
+    large = groups[groups["measure"] == "observed_over_expected"].set_index("group")
+    assert large["n"].sum() == 80
+    first = rows[[float(size.replace(",", ".")) < 3 for size in rows["size"]]]
+    ratio = first["label"].sum() / first["probability"].sum()
+    assert large["value"].iloc[0] == pytest.approx(ratio)
+
+
 def test_every_way_to_write_it_says_the_same(rows, tmp_path):
     words = rows.assign(label=rows["label"].map({0: "Benign", 1: "malignant"}))
     paths = [tmp_path / name for name in ("a.csv", "b.csv", "c.xlsx")]

@@ -20,6 +20,10 @@ from usgland.evaluation.performance.assessment_tables import (
     subgroup_tables,
 )
 from usgland.evaluation.performance.assessments import assess
+from usgland.evaluation.performance.full_tables import (
+    group_calibration_document,
+    regions_document,
+)
 from usgland.evaluation.performance.measure_tables import metrics_document
 from usgland.evaluation.performance.measures import metrics_of, units_of
 from usgland.evaluation.performance.subgroups import (
@@ -29,6 +33,7 @@ from usgland.evaluation.performance.subgroups import (
 )
 from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.shown.plot_frame import save_plot
+from usgland.evaluation.shown.table import Document
 from usgland.evaluation.shown.terminal import show, show_table
 from usgland.files import check_unwritten, write_json
 from usgland.steps.evaluation_files import evaluation_documents, evaluation_plots
@@ -60,7 +65,7 @@ def evaluate_table(
         prevalences: As for `evaluate_run`.
         output: Folder for metrics.json, tables and plots; None: nothing is written.
         overwrite: Whether earlier ones may be replaced.
-        full: Whether calibration is shown, too.
+        full: Whether calibration and parts of the ROC curve are shown, too.
         docx: Whether every table is written as a Word file, too.
     """
     if output is not None:
@@ -103,6 +108,24 @@ def evaluate_table(
     for table in (*tables, *subgroup_tables(metrics, UNITS[1:])):
         console.print()
         show_table(table, console)
+    further: dict[str, Document] = {}
+    if full and not calls:
+        parts = {name: units[name] for name in columns}
+        marked = {"synthetic": metrics["synthetic"]}
+        further["roc_regions"] = regions_document(parts, settings, **marked)
+        if cuts:
+            cells = rows.assign(
+                **{
+                    name: with_points(rows[name], 1 if own else BANDS + 1)
+                    for name, own in cuts.items()
+                }
+            )
+            further["subgroup_calibration"] = group_calibration_document(
+                cells, cuts, settings, **marked
+            )
+    for document in further.values():
+        console.print()
+        show(document, console)
     for note in _notes(rows, calls, threshold):
         console.print(note, highlight=False, markup=False)
     if output is None:
@@ -111,7 +134,7 @@ def evaluate_table(
     written = [output / f"{name}.png" for name in plots]
     for file, plot in zip(written, plots.values(), strict=True):
         save_plot(plot, file)
-    for name, document in evaluation_documents(metrics).items():
+    for name, document in (evaluation_documents(metrics) | further).items():
         written += document.write(output / name, docx=docx)
     write_json(output / METRICS, metrics)
     return [*written, output / METRICS]
