@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from usgland.evaluation.performance.subgroup_models import (
     adjusted_difference,
@@ -103,3 +104,36 @@ def test_mistakes_are_named():
         adjusted_difference([1], [1], ["A"], measure="accuracy")
     with pytest.raises(ValueError, match="`covariates` must have one row a case, 1"):
         adjusted_difference([1], [1], ["A"], pd.DataFrame({"x": [1, 2]}))
+
+
+def test_help_is_told_from_learning_in_a_study_where_not_all_read_all():
+    """One row a reading: readers, order and minutes are covariates, cases clusters."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        [
+            (case, reader, aided)
+            for case in range(300)
+            for reader in "ABC"
+            for aided in (0, 1)
+        ],
+        columns=["patient_id", "reader", "clinical"],
+    ).sample(frac=0.7, random_state=1)  # readings that were never made
+    # Readings with help come later, and readers learn.
+    rows["order"] = rows["clinical"] * 100 + rng.integers(0, 200, len(rows))
+    rows["minutes"] = rng.gamma(4, 0.5, len(rows)) - rows["order"] / 400
+    own = rng.normal(0, 0.5, 300)[rows["patient_id"]]
+    skill = rows["reader"].map({"A": -0.5, "B": 0.0, "C": 0.5})
+    logits = skill + own + 0.01 * rows["order"]  # help itself does nothing
+    call = (rng.uniform(size=len(rows)) < expit(logits)).astype(int)
+    table = adjusted_difference(
+        np.ones(len(rows)),
+        call,
+        rows["clinical"],
+        rows[["reader", "order", "minutes"]],
+        patient_ids=rows["patient_id"],
+    )
+    (row,) = table.to_dict("records")
+    assert (row["group"], row["reference"], row["n"]) == ("1", "0", len(rows))
+    assert row["plain"] > 0.12  # all of it learning
+    assert row["low"] < 0 < row["high"]
+    assert abs(row["difference"]) < 0.05
