@@ -347,7 +347,11 @@ def test_a_run_made_before_there_were_views_keeps_its_meaning(tmp_path):
 @pytest.mark.parametrize(
     ("text", "received"),
     [
-        ("a: &a [x, x]\nb: &b [*a, *a]\n", r"an alias \(\*\); write its value"),
+        (
+            "a: &a [x, x]\nb: &b [*a, *a]\nc: *b\n",
+            r"an alias \(\*\) of aliases; write its",
+        ),
+        ("a: &a [*a]\n", r"an alias \(\*\) of aliases; write its"),
         ("[" * 5_000 + "]" * 5_000, "maximum recursion depth"),
     ],
 )
@@ -356,3 +360,8 @@ def test_a_few_lines_that_stand_for_very_many_settings_are_refused(
 ):
     with pytest.raises(UserError, match=received):
         load_config(write(tmp_path, text))
+
+
+def test_a_value_may_be_named_and_used_again(tmp_path):
+    text = "augmentation: {zoom: &same 0.25, contrast: *same}"
+    assert load_config(write(tmp_path, text)).augmentation.contrast == 0.25

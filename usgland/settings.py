@@ -80,11 +80,25 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"a key twice among {', '.join(keys)}")
         return super().construct_mapping(node, deep)
 
+    def __init__(self, stream: str):
+        super().__init__(stream)
+        self._aliases = 0
+        self._plain: set[str] = set()  # anchors of values without aliases
+
     def compose_node(self, parent: Any, index: Any) -> Any:
-        # A few lines of aliases can stand for more settings than there are atoms.
+        anchor = self.peek_event().anchor
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias (*); write its value")
-        return super().compose_node(parent, index)
+            # A few lines of nested ones can stand for more settings than there are
+            # atoms.
+            self._aliases += 1
+            if anchor in self.anchors and anchor not in self._plain:
+                raise yaml.YAMLError("an alias (*) of aliases; write its value")
+            return super().compose_node(parent, index)
+        before = self._aliases
+        node = super().compose_node(parent, index)
+        if anchor is not None and self._aliases == before:
+            self._plain.add(anchor)
+        return node
 
 
 _Loader.add_implicit_resolver(BOOL, re.compile("^(?i:true|false)$"), list("tTfF"))

@@ -12,6 +12,7 @@ from usgland.models.answers import (
     box_in_image,
     find_lesion,
     second_box,
+    second_share,
 )
 from usgland.models.classifier import MAP, build_classifier, pixels_to_logit
 from usgland.models.views import crop
@@ -39,25 +40,58 @@ def test_the_lesion_is_what_is_connected_with_the_highest_cell():
         if not count:
             assert not box.any()
             continue
+        lesion = np.arange(drawn.size).reshape(drawn.shape) == drawn.argmax()
         lesion = scipy.ndimage.binary_dilation(
-            drawn == surest, np.ones((3, 3)), SIDE, mask=drawn >= 0.5
+            lesion, np.ones((3, 3)), SIDE, mask=drawn >= 0.5
         )
-        rows, columns = scipy.ndimage.find_objects(lesion.astype(int))[0]
-        for start, extent, part in ((0, 2, columns), (1, 3, rows)):
-            middle, length = (part.start + part.stop) / 2, part.stop - part.start
-            assert box[extent] * SIDE == pytest.approx(length / 1.15, rel=1e-5)
-            centre = (box[start] + box[extent] / 2) * SIDE
-            assert centre == pytest.approx(middle, rel=1e-5)
+        weights = np.where(lesion, drawn.astype("float64") - 0.5, 0)
+        for start, extent, axis in ((0, 2, 1), (1, 3, 0)):
+            places = np.indices(drawn.shape)[axis] + 0.5
+            centre = np.average(places, weights=weights)
+            spread = np.average((places - centre) ** 2, weights=weights) + 1 / 12
+            length = 4 * np.sqrt(spread) / 1.15
+            assert box[extent] * SIDE == pytest.approx(length, rel=1e-4)
+            middle = (box[start] + box[extent] / 2) * SIDE
+            assert middle == pytest.approx(centre, rel=1e-5)
     assert several > 10
 
 
-def test_of_two_lesions_that_are_drawn_as_surely_one_is_boxed():
+def test_the_box_is_that_of_the_ellipse_that_was_marked():
+    side, centre, halves = 27, (0.6, 0.45), (0.2, 0.12)  # x, y of a grown ellipse
+    points = (np.arange(8 * side) + 0.5) / (8 * side)
+    right = ((points[None, :] - centre[0]) / halves[0]) ** 2
+    below = ((points[:, None] - centre[1]) / halves[1]) ** 2
+    cells = (right + below < 1).reshape(side, 8, side, 8).mean((1, 3))
+    [box], _ = find_lesion(tf.constant(cells[None, ..., None].astype("float32")))
+    expected = [
+        *(middle - half / 1.15 for middle, half in zip(centre, halves, strict=True)),
+        *(2 * half / 1.15 for half in halves),
+    ]
+    np.testing.assert_allclose(box, expected, atol=0.5 / side)
+
+
+def test_an_answer_does_not_hang_on_the_last_digit_of_a_cell():
+    drawn = drawn_maps()[1:]
+    boxes, _ = find_lesion(tf.constant(drawn))
+    at_edge = np.abs(drawn - 0.5).reshape(len(drawn), -1).argmin(axis=1)
+    for value in (0.499999, 0.500001):
+        moved = drawn.reshape(len(drawn), -1).copy()
+        moved[np.arange(len(drawn)), at_edge] = value
+        others, _ = find_lesion(tf.constant(moved.reshape(drawn.shape)))
+        moves = np.abs(others.numpy() - boxes.numpy()).max(axis=1)
+        assert np.mean(moves < 0.02) > 0.95  # else it joins two lesions
+    np.testing.assert_allclose(
+        second_share(tf.constant([0.4999, 0.5001])), 0, atol=2e-3
+    )
+    np.testing.assert_allclose(second_share(tf.constant([0.55, 1.0])), 0.5, atol=1e-6)
+
+
+def test_of_several_highest_cells_the_first_is_the_lesion():
     drawn = np.zeros((1, SIDE, SIDE, 1), "float32")
-    drawn[0, 2:4, 7:9], drawn[0, 8:11, 1:4] = 1, 1
-    box, _ = find_lesion(tf.constant(drawn))
-    x, y, width, height = box[0].numpy() * SIDE
-    np.testing.assert_allclose((x + width / 2, y + height / 2), (8, 3), rtol=1e-5)
-    np.testing.assert_allclose((width, height), 2 / 1.15, rtol=1e-5)
+    drawn[0, 2:4, 2:4] = 1
+    drawn[0, 8:11, 8:11] = 1
+    [box] = find_lesion(tf.constant(drawn))[0].numpy()
+    assert box[0] + box[2] / 2 == pytest.approx(3 / SIDE)
 
 
 def test_the_second_view_is_a_square_of_twice_the_lesion_within_limits():
@@ -122,16 +156,16 @@ def test_the_answer_is_the_mean_of_both_views_where_a_lesion_is_found():
     model, grey = classifier(), pictures()
     sure_of_some(model, grey)
     answer = Looking(model).answer(grey)
-    found = answer.found.numpy() >= 0.5
-    assert 0 < found.sum() < len(found)
+    share = second_share(answer.found).numpy()[:, None]
+    assert 0 < (share > 0).sum() < len(share)
     first = pixels_to_logit(model)(grey).numpy()
     # The same network, of what the second view shows, as a picture of its own.
     again = crop(tf.constant(grey), second_box(answer.box), 64)
     looking = Looking(model)
     second = looking.say(looking._seen(again)).numpy()
-    expected = np.where(found[:, None], (first + second) / 2, first)
+    expected = first + share * (second - first)
     np.testing.assert_allclose(answer.logit, expected, rtol=1e-4, atol=1e-5)
-    assert np.abs(second - first)[found].min() > 1e-3
+    assert np.abs(second - first)[share > 0].min() > 1e-3
 
 
 def test_the_mirror_makes_left_and_right_alike():

@@ -15,6 +15,7 @@ from usgland.models.augmentation import GROWN
 from usgland.models.views import crop, whole_view
 
 FOUND = 0.5  # P(lesion) from which a cell belongs to a lesion, and one is found
+SURE = 0.05  # above `FOUND`, from where on the second view has its whole share
 SECOND_SIDE = 2.0  # of the second view, in longest sides of the lesion
 SECOND_LIMITS = (0.35, 1.0)  # of its side, in shares of the picture's
 Tensor = Any  # of Keras, or of TensorFlow in a graph
@@ -104,8 +105,8 @@ class Looking:
         if self._second:
             again = crop(pictures, second_box(box), self._size)
             second, _ = self._look(again, others, self._seen(again))
-            is_found = ops.cast(found >= FOUND, "float32")[:, None]
-            logit = logit + is_found * (second - logit) / 2
+            # As a difference: LiteRT's int8 rounds sums, which networks are full of.
+            logit = logit - second_share(found)[:, None] * (logit - second)
         return Answer(logit, box, found, drawn)
 
     def _seen(self, view: Tensor) -> Sequence[Tensor]:
@@ -140,10 +141,11 @@ def answer_files(model: keras.Model, inputs: Any) -> Answer:
 def find_lesion(drawn: Tensor) -> tuple[Tensor, Tensor]:
     """The box of the lesion that is drawn most surely.
 
-    It holds the cells that reach `FOUND` and touch each other back to the highest, in
-    as many steps as a side has cells, and is smaller by as much as the head was taught
-    to draw too large. Of cells that are equally high, as where 1 is all that fits into
-    float32, the first row by row counts.
+    It is that of an ellipse with the centre and the spread of the cells that reach
+    `FOUND` and touch each other back to the highest, in `side` steps or fewer. Each
+    counts by how far it is above `FOUND`, so that a cell that only just reaches it
+    moves nothing (unless it joins two parts): in LiteRT or ONNX another might. The box
+    is smaller by as much as the head was taught to draw too large.
 
     Args:
         drawn: P(lesion) of each cell, `(batch, side, side, 1)`.
@@ -161,17 +163,20 @@ def find_lesion(drawn: Tensor) -> tuple[Tensor, Tensor]:
     lesion = mask * ops.cast(ops.equal(order, first), "float32")
     for _ in range(side):  # It grows by a cell a step, within the mask.
         lesion = mask * ops.max_pool(lesion, 3, strides=1, padding="same")
-    cells = ops.arange(side, dtype="float32")[None]
+    weights = (lesion * (drawn - FOUND))[..., 0]
+    total = ops.maximum(ops.sum(weights, axis=(1, 2)), keras.config.epsilon())
+    places = (ops.arange(side, dtype="float32")[None] + 0.5) / side
     ends = []
-    for axis in (2, 1):  # over rows: the columns that it has; then the rows
-        filled = ops.max(lesion[..., 0], axis=3 - axis) > 0
-        first = ops.min(ops.where(filled, cells, float(side)), axis=1)
-        last = ops.max(ops.where(filled, cells + 1, 0.0), axis=1)
-        ends.append(((first + last) / 2, (last - first) / GROWN))
+    for axis in (1, 2):  # over rows, so that columns are left; then over columns
+        shares = ops.sum(weights, axis=axis) / total[:, None]
+        centre = ops.sum(shares * places, axis=1, keepdims=True)
+        spread = ops.sum(shares * (places - centre) ** 2, axis=1, keepdims=True)
+        # A cell has a spread of its own; half an axis is two standard deviations.
+        extent = 4 * ops.sqrt(spread + 1 / (12 * side**2)) / GROWN
+        ends.append((centre - extent / 2, extent))
     (x, width), (y, height) = ends
-    box = ops.stack([x - width / 2, y - height / 2, width, height], axis=1) / side
-    is_found = ops.cast(found >= FOUND, "float32")[:, None]
-    return is_found * box, found
+    box = ops.concatenate([x, y, width, height], axis=1)
+    return ops.cast(found >= FOUND, "float32")[:, None] * box, found
 
 
 def box_in_image(box: Any, width: Any, height: Any) -> Any:
@@ -189,6 +194,15 @@ def box_in_image(box: Any, width: Any, height: Any) -> Any:
         corners.append((ops.clip(first, 0.0, side), ops.clip(last, 0.0, side)))
     (left, right), (top, bottom) = corners
     return ops.stack([left, top, right - left, bottom - top], axis=1)
+
+
+def second_share(found: Tensor) -> Tensor:
+    """The share of the second view in the logit: half, where a lesion is found.
+
+    It rises from 0 just above `FOUND`: an answer never hangs on the last digit of how
+    sure the head is.
+    """
+    return ops.clip((found - FOUND) / (2 * SURE), 0.0, 0.5)
 
 
 def second_box(box: Tensor) -> Tensor:

@@ -80,8 +80,9 @@ def portable_module(
             else looking.answer(inputs[0], inputs[1:])
         )
         logit = answered.logit
-        # The axis goes last, so that LiteRT makes this a part of the last layer.
-        logit = (calibration["slope"] * logit + calibration["intercept"])[:, 0]
+        # The axis goes last, so that LiteRT makes this a part of the last layer; where
+        # there are two views it cannot, and its int8 rounds sums, but no differences.
+        logit = (calibration["slope"] * logit - -calibration["intercept"])[:, 0]
         if refused is not None:
             logit = tf.where(refused, math.nan, logit)
         outputs = {PROBABILITY: tf.sigmoid(logit), LOGIT: logit}

@@ -20,8 +20,10 @@ from usgland.serving.portable.graph import Case, Runner, portable_module
 CALIBRATION_IMAGES = 200
 # Printed by the converter's C++, and by the interpreter when it is first made.
 _KNOWN_LINES = (r"fully_quantize: \d", r"INFO: Created TensorFlow Lite XNNPACK")
-# Operations behind the pooled features, which stay in float32.
-_HEAD = ["FULLY_CONNECTED", "STRIDED_SLICE", "LOGISTIC"]
+# Operations that stay in float32: those behind the pooled features, and those by which
+# the lesion is found, looked at again and pooled. Convolutions are no such.
+_EXACT = ["FULLY_CONNECTED", "STRIDED_SLICE", "LOGISTIC", "BATCH_MATMUL", "SUM", "DIV"]
+_EXACT += ["MUL", "SUB", "ABS", "SQRT", "MAXIMUM", "MINIMUM", "REDUCE_MAX", "SELECT_V2"]
 
 
 def check_litert() -> None:
@@ -75,7 +77,7 @@ def _to_int8(
 
     converter.representative_dataset = representative
     # The plain way rounds the head, too: a logit of 256 steps ties patients.
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_HEAD)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_EXACT)
     quantizer = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=representative, debug_options=options
     )
