@@ -20,9 +20,11 @@ ROOT = Path(__file__).parents[2]
 SERVE = "from usgland.cli.main import cli; cli()"
 DESCRIPTORS = 256
 MODEL = "mine"
-# A request of the good client may take so long: a second, or on a machine that is busy
-# with other things so many times what it took before anyone misbehaved.
-LONGEST_SECONDS, LONGEST_TIMES = 1.0, 20
+# A request of the good client may take so long, or on a machine that is busy with other
+# things so many times what it took before anyone misbehaved. A quiet one can be held to
+# less: GOOD_CLIENT_SECONDS=1.
+LONGEST_SECONDS = float(os.environ.get("GOOD_CLIENT_SECONDS", "15"))
+LONGEST_TIMES = 20
 
 
 class Server:
