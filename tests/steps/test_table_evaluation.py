@@ -79,7 +79,8 @@ def test_rows_that_are_patients_have_one_column(rows, tmp_path):
     rows[::2].to_csv(path, index=False)
     text = call("evaluate", path, "--full")
     assert "per patient, n = 40" in text
-    assert "per image" not in text
+    assert "40 patients, one row each." in text
+    assert "per image" not in text and "both units" not in text
 
 
 def test_full_tables_have_parts_of_the_curve_and_calibration_of_groups(rows, tmp_path):

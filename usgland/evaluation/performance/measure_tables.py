@@ -53,7 +53,7 @@ def metrics_document(
         title=f"Role {metrics['role']}: measures with {level} intervals",
         heads=("", *(_heading(metrics, unit) for unit in units)),
         sections=_sections(metrics, units),
-        notes=tuple(metrics_notes(metrics)),
+        notes=tuple(metrics_notes(metrics, units)),
     )
     return Document(
         (table,),

@@ -23,17 +23,20 @@ FEW = 10  # patients of a label: an interval of fewer is wide
 Measures = Sequence[tuple[str, dict[str, Any]]]
 
 
-def metrics_notes(metrics: dict[str, Any]) -> list[str]:
+def metrics_notes(metrics: dict[str, Any], units: Sequence[str] = UNITS) -> list[str]:
     """What a reader needs to take the measures for what they are, one line each."""
     images, patients = metrics["image"], metrics["patient"]
+    cases = f"{images['n']} images of {patients['n_patients']} patients; a patient's "
+    cases += "probability is the sigmoid of the mean logit."
+    if len(units) == 1:
+        cases = f"{patients['n_patients']} patients, one row each."
     notes = [
         *_leaks(metrics),
-        _threshold(metrics),
-        f"{images['n']} images of {patients['n_patients']} patients; a patient's "
-        "probability is the sigmoid of the mean logit.",
-        *_interval_methods(metrics),
+        _threshold(metrics, units),
+        cases,
+        *_interval_methods(metrics, units),
     ]
-    for unit in UNITS:
+    for unit in units:
         measures = list(metrics[unit]["figures"].items())
         notes += _lacking(measures, f"per {unit}") + _left_out(measures, f"per {unit}")
         notes += _at_prevalences(metrics[unit].get("prevalences", {}), unit)
@@ -47,7 +50,7 @@ def metrics_notes(metrics: dict[str, Any]) -> list[str]:
         (name, point[unit]["figures"][name])
         for name in POINT_MEASURES
         for point in points
-        for unit in UNITS
+        for unit in units
     ]
     notes += _lacking(shown, "at one of these points or more")
     missing = metrics.get("points_missing", [])
@@ -89,20 +92,22 @@ def _leaks(metrics: dict[str, Any]) -> list[str]:
     ]
 
 
-def _threshold(metrics: dict[str, Any]) -> str:
+def _threshold(metrics: dict[str, Any], units: Sequence[str]) -> str:
     threshold, chosen = metrics["threshold"], metrics.get("operating_point")
     how = f" ({point_name(chosen)}, on validation)" if chosen else ""
     if isinstance(threshold, dict):
         points = ", ".join(f"{fold}: {cut:.4f}" for fold, cut in threshold.items())
         return f"Thresholds on P(malignant), by fold{how}: {points}."
-    return f"Threshold on P(malignant): {threshold:.4f}{how}, for both units."
+    both = ", for both units" if len(units) > 1 else ""
+    return f"Threshold on P(malignant): {threshold:.4f}{how}{both}."
 
 
-def _interval_methods(metrics: dict[str, Any]) -> list[str]:
+def _interval_methods(metrics: dict[str, Any], units: Sequence[str]) -> list[str]:
     """One line a unit, or one for both where they agree."""
-    by_unit = {f" per {unit}": _methods(metrics[unit]["figures"]) for unit in UNITS}
+    by_unit = {f" per {unit}": _methods(metrics[unit]["figures"]) for unit in units}
     if len(set(by_unit.values())) == 1:
-        by_unit = {", both units": by_unit.popitem()[1]}
+        whose = ", both units" if len(units) > 1 else ""
+        by_unit = {whose: by_unit.popitem()[1]}
     return [f"Intervals{whose}: {how}." for whose, how in by_unit.items() if how]
 
 
