@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.commands import call, refusal
+from tests.commands import call, fail, refusal
 from tests.explanation.networks import SIZE, classifier
 from usgland.config import dump_config, load_config
 from usgland.errors import UserError
@@ -228,11 +228,12 @@ def test_a_role_without_images_is_one_line(tmp_path):
         choose_cases(rows, (), "test", tmp_path)
 
 
-def test_a_mask_of_another_size_is_one_line(tmp_path):
+def test_a_mask_of_another_size_is_one_line_a_row(tmp_path):
     run = make_run(tmp_path, mask_size=(40, 30))
-    line = refusal("explain", run)
-    assert "expected a mask of the size of its image, 80x60 pixels" in line
-    assert "Received: 40x30" in line
+    heading, *lines = fail("explain", run)
+    assert "manifest.csv" in heading
+    for line in lines:
+        assert "expected the size of its image, 80x60 pixels. Received: 40x30" in line
     assert not (run / "heatmaps").exists()
 
 

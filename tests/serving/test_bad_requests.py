@@ -198,6 +198,9 @@ def test_the_explanation_comes_over_rest(ask):
         "label",
         "model_version",
         "heatmap_bytes",
+        "lesion_box",
+        "lesion_found",
+        "lesion_map_bytes",
         "contribution_age_years",
         "contribution_margin",
     }
