@@ -27,6 +27,8 @@ def test_every_network_converts(backbone):
                 "model.weights=null",
                 f"model.backbone={backbone}",
                 "preprocessing.image_size=64",
+                # What an untrained head finds hangs on rounding.
+                "model.second_view=false",
                 "preprocessing.speckle_filter=median3",
             ),
         )

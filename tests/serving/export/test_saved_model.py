@@ -123,7 +123,8 @@ def test_the_export_repeats_what_predict_writes_for_a_ragged_batch(
         "explain",
     }
     served = signatures["serving_default"](image_bytes=tf.constant(contents))
-    assert set(served) == {"probability", "logit", "label", "model_version"}
+    answers = {"probability", "logit", "label", "model_version"}
+    assert set(served) == answers | {"lesion_box", "lesion_found"}
     np.testing.assert_allclose(served["probability"], predicted, atol=1e-5)
 
 
@@ -191,6 +192,8 @@ def test_a_process_without_our_package_and_keras_gives_the_same_probabilities(
         "logit": "float32",
         "label": "string",
         "model_version": "string",
+        "lesion_box": "float32",
+        "lesion_found": "float32",
     }
     np.testing.assert_allclose(received["probability"], predicted, atol=1e-5)
 
