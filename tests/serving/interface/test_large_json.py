@@ -109,3 +109,10 @@ def test_long_answers_are_written_as_short_ones_are(rows, names):
     outputs = {name: outputs[name] for name in names}
     expected = json.dumps(rest_json.answer(outputs, rows=rows))
     assert rest_json.answer_text(outputs, rows=rows) == expected
+
+
+@pytest.mark.parametrize("depth", [40, 200_000])
+def test_lists_of_very_many_levels_are_refused(depth):
+    text = '{"inputs": ' + "[" * depth + MANY + "]" * depth + "}"
+    with pytest.raises(RequestError, match="at most 32 dimensions|JSON Parse error"):
+        read(text)

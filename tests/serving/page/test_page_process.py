@@ -83,7 +83,8 @@ def test_the_page_stands_before_tensorflow_serving(page_models, serving, tmp_pat
     ports = ("--rest-port", str(port), "--grpc-port", str(grpc_port))
     process, lines = start(page_models, "--host", "0.0.0.0", *ports, path=tmp_path)
     try:
-        assert lines[0].startswith("TensorFlow Serving: ")
+        assert lines[0].startswith("Warning: --host 0.0.0.0 without --token-file")
+        assert lines[1].startswith("TensorFlow Serving: ")
         assert f"Page  http://0.0.0.0:{port}/" in lines
         client = serving.Client(port)
         assert client.get("/")[0] == 200

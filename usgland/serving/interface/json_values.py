@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from usgland.serving.interface.large_json import Numbers, exact_range
+from usgland.serving.interface.large_json import MOST_DIMS, Numbers, exact_range
 from usgland.serving.interface.status import RequestError, invalid
 
 BASE64_PIECE = 2**20  # characters that are decoded at a time; a multiple of four
@@ -28,6 +28,8 @@ def to_array(value: Any, dtype: int, where: str) -> np.ndarray:
     shape: list[int] = []
     flat = [value]
     while flat and isinstance(flat[0], list):
+        if len(shape) == MOST_DIMS:
+            raise invalid(f"Expected {where} with at most {MOST_DIMS} dimensions")
         length = len(flat[0])
         for item in flat:
             if not isinstance(item, list) or len(item) != length:

@@ -31,6 +31,7 @@ IN_TEXT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,1000}', re.DOTALL)
 # Brackets and commas as they are, and 1 for what a number is made of.
 NUMBER_AS_1 = bytes(code if code in b"[]," else ord("1") for code in range(256))
 MISPLACED = (b"1[", b"]1", b"][")  # a bracket at the wrong side of a number
+MOST_DIMS = 32  # of a tensor: no signature has as many
 MOST_SEARCHES = 8  # times that a document may be searched for the ends of its lists
 
 
@@ -94,6 +95,8 @@ class Numbers:
         pieces = (bytes(self.text[start : start + STEP]) for start in steps)
         structure = b"".join(piece.translate(None, NOT_STRUCTURE) for piece in pieces)
         rank = len(structure) - len(structure.lstrip(b"["))
+        if rank > MOST_DIMS:
+            raise invalid(f"Expected {where} with at most {MOST_DIMS} dimensions")
         first = structure.find(b"]")
         inner = structure[rank - 1 : first + 1]
         shape, unit = [len(inner) - 1], inner

@@ -2,7 +2,7 @@
 
 import struct
 
-LONGEST_HEADER = 2**20  # bytes in which a JPEG's size is looked for
+MOST_SEGMENTS = 4096  # of a JPEG, in which its size is looked for
 
 
 def area_of(content: bytes) -> int:
@@ -24,9 +24,11 @@ def area_of(content: bytes) -> int:
 def _jpeg_area(content: bytes) -> int:
     """Follows the segments to the frame header (ITU-T T.81, B.2.2)."""
     place = 2
-    while place < min(len(content) - 9, LONGEST_HEADER):
+    for _ in range(MOST_SEGMENTS):
+        if place >= len(content) - 9 or content[place] != 0xFF:
+            break  # It ends too early, or is none.
         mark = content[place + 1]
-        if content[place] != 0xFF or mark == 0xFF:
+        if mark == 0xFF:  # a byte that fills
             place += 1
         elif 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", content, place + 5)

@@ -18,11 +18,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import model_pb2
 
+from usgland.serving.interface.large_json import MOST_DIMS
 from usgland.serving.interface.status import RequestError, invalid
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 MOST_FIELDS = 2**16  # of one message: numbers of a list that is packed are one field
-MOST_DIMS = 254  # of a tensor, as in TensorFlow
 LONGEST_SPEC = 2**16  # bytes that name a model, and of a request that holds no tensor
 # Fields of PredictRequest, of an entry of its map, of TensorProto, of its shape.
 MODEL_SPEC, INPUTS, OUTPUT_FILTER = 1, 2, 3
@@ -208,6 +208,9 @@ def _tensor(budget: _Budget, view: memoryview) -> WireTensor:
         elif number == CONTENT and wire_type == BYTES:
             tensor.content = value
         elif number == STRINGS or number in FIXED or number in VARINTS:
+            # `bytes` of a number would be that many zeros.
+            if number == STRINGS and wire_type != BYTES:
+                raise _damaged()
             tensor.values.setdefault(number, []).append(part)
     return tensor
 

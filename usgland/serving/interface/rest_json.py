@@ -37,12 +37,13 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         if structure_of(body) > MOST_STRUCTURE:
             body.decode("utf-8", "surrogatepass")
             document = read_large(body)
         else:
-            text = body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass")
+            text = body.decode("utf-8", "surrogatepass")
             # What stands behind the object is ignored, as in TensorFlow Serving.
             start = len(text) - len(text.lstrip(" \t\r\n"))
             document, _ = DECODER.raw_decode(text, start)

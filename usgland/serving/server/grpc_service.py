@@ -225,7 +225,8 @@ def build_server(core: Core) -> tuple[Any, Any]:
         ("grpc.max_allowed_incoming_connections", most_connections()),
         ("grpc.server_handshake_timeout_ms", 1000 * HANDSHAKE_SECONDS),
         ("grpc.max_connection_idle_ms", IDLE_MILLISECONDS),
-        ("grpc.max_concurrent_streams", core.options.max_requests + SPARE_CALLS),
+        # One connection shall not take every call.
+        ("grpc.max_concurrent_streams", (core.options.max_requests + SPARE_CALLS) // 4),
     ]
     server = grpc.aio.server(
         interceptors=[TokenCheck(core)],

@@ -22,8 +22,9 @@ DISCARDED_BYTES = 2**30
 MESSAGES = 3
 SMALL_MESSAGE = 2**18  # bytes; the last place is for clients whose last was not larger
 UNKNOWN_MESSAGE = 2**20  # bytes that are expected of a client that has sent none
-PATIENCE = 0.5  # seconds for which a message may hold its place while another waits
-SHORTEST_PATIENCE = 0.1  # while many do
+PATIENCE = 10.0  # seconds for which a message may hold its place while another waits
+SHORTEST_PATIENCE = 2.0  # while many do
+LOOK = 0.1  # seconds after which who waits looks who has held one for too long
 CLIENTS = 1000  # whose last message is remembered
 
 
@@ -47,13 +48,10 @@ class Admission:
         Raises:
             RequestError: RESOURCE_EXHAUSTED if there is none.
         """
-        limit = None
         if self.requests >= self.max_requests:
-            limit = f"{self.max_requests} requests"
-        elif self.requests and self.bytes + size > self.max_bytes:
-            limit = f"{self.max_bytes} bytes of requests"
-        if limit is not None:
-            raise _full(limit)
+            raise _full(f"{self.max_requests} requests")
+        while self.requests and self.bytes + size > self.max_bytes:
+            self._end_largest(size)
         self.requests += 1
         self.bytes += size
         try:
@@ -69,11 +67,15 @@ class Admission:
             RequestError: RESOURCE_EXHAUSTED if it is the largest itself.
         """
         while self.bytes + size > self.max_bytes:
-            largest = max(self.readings, key=lambda other: other.size)
-            if largest is reading or largest.size <= reading.size + size:
-                raise _full(f"{self.max_bytes} bytes of requests")
-            largest.end()
+            self._end_largest(reading.size + size, reading)
         self.bytes += size
+
+    def _end_largest(self, size: int, reading: "Reading | None" = None) -> None:
+        """Ends the largest body on its way, if another one and larger than `size`."""
+        largest = max(self.readings, key=lambda other: other.size, default=None)
+        if largest is None or largest is reading or largest.size <= size:
+            raise _full(f"{self.max_bytes} bytes of requests")
+        largest.end()
 
 
 class Reading:
@@ -92,15 +94,21 @@ class Reading:
         Raises:
             RequestError: RESOURCE_EXHAUSTED if there is no place for it.
         """
+        self.check()
         self.admission.make_room(self, len(part))
         self.size += len(part)
         self.parts.append(part)
+
+    def check(self) -> None:
+        """Raises a RequestError where it was ended while its last part came."""
+        if self.ended:
+            raise _full(f"{self.admission.max_bytes} bytes of requests")
 
     def end(self) -> None:
         """Forgets what has come, and ends the wait for more."""
         self.ended = True
         self.close()
-        self.limit.reschedule(asyncio.get_running_loop().time())
+        _end_now(self.limit)
 
     def close(self) -> None:
         """Gives its bytes back."""
@@ -108,6 +116,11 @@ class Reading:
         self.admission.bytes -= self.size
         self.size = 0
         self.parts = []
+
+
+def _end_now(limit: asyncio.Timeout) -> None:
+    with contextlib.suppress(RuntimeError):  # It is ending already.
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 def _full(limit: str) -> RequestError:
@@ -157,6 +170,7 @@ async def _read_body(
                 if reading.size + len(part) > options.max_body_bytes:
                     raise _too_large(options)
                 reading.add(part)
+            reading.check()
             return b"".join(reading.parts)
     except TimeoutError as error:
         if reading is not None and reading.ended:
@@ -209,7 +223,7 @@ class Messages:
         try:
             async with asyncio.timeout(seconds) as limit:
                 while not turn.done():
-                    await asyncio.wait({turn}, timeout=SHORTEST_PATIENCE)
+                    await asyncio.wait({turn}, timeout=LOOK)
                     if not turn.done():
                         self._end_oldest()
                 self.readings[limit] = time.monotonic()
@@ -248,4 +262,5 @@ class Messages:
         oldest = min(self.readings, key=lambda limit: self.readings[limit])
         patience = max(PATIENCE / (len(self._waiting) or 1), SHORTEST_PATIENCE)
         if time.monotonic() - self.readings[oldest] >= patience:
-            oldest.reschedule(asyncio.get_running_loop().time())
+            del self.readings[oldest]
+            _end_now(oldest)

@@ -263,6 +263,8 @@ async def _in_own_thread(work: Callable[..., Any], *arguments: Any) -> Any:
             value = work(*arguments)
         except LOAD_ERRORS as error:
             failure = error
+        except BaseException as error:  # of a damaged file: whoever waits must know
+            failure = RuntimeError(f"{type(error).__name__}: {error}")
         with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
             loop.call_soon_threadsafe(give, value, failure)
 
