@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +29,9 @@ LOAD_ERRORS = (
     OSError,
     ValueError,
     TypeError,
-    KeyError,
+    LookupError,
     RuntimeError,
-    MemoryError,
+    *(AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error),
 )
 
 
@@ -263,8 +264,6 @@ async def _in_own_thread(work: Callable[..., Any], *arguments: Any) -> Any:
             value = work(*arguments)
         except LOAD_ERRORS as error:
             failure = error
-        except BaseException as error:  # of a damaged file: whoever waits must know
-            failure = RuntimeError(f"{type(error).__name__}: {error}")
         with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
             loop.call_soon_threadsafe(give, value, failure)
 
