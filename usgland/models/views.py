@@ -14,9 +14,8 @@ def crop(
     Bilinear, antialiased where it shrinks, as `tf.image.resize` does; black beyond the
     picture. Rows, then columns, are weighed by two products of matrices: operations
     that repeat to the bit on a GPU, and that LiteRT and ONNX have. Training's random
-    views are not antialiased, which no operation that turns pictures can do; on the
-    validation part of BUSI the logits of both ways correlate by 0.997, and neither is
-    better, so that images of other sizes get the one that hangs less on their size.
+    views are not antialiased, which no operation that turns pictures can do; what is
+    known of the difference stands in docs/benchmarks.md.
 
     Args:
         pictures: `(batch, side, side, 1)`.
