@@ -68,11 +68,11 @@ def batches_of(rows, cache: str) -> Callable[[int, bool], Iterator]:
     """Maps an epoch, and whether it is augmented, to its batches."""
     import numpy as np
 
-    from usgland.config import AugmentationSettings
     from usgland.data.picture_cache import PictureKey, keep_pictures
     from usgland.data.pipeline import make_batches
     from usgland.models.augmentation import make_augment
     from usgland.models.preprocessing import Preprocessing
+    from usgland.recipe import AugmentationSettings
 
     layer = Preprocessing(PICTURE)
     key, say = PictureKey(*layer.fingerprint()), lambda line: print(" ", line)

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "usgland"
 # divided has a row for each of its sub-rooms and none of its own.
 FOUNDATION = ("errors", "files", "table_files")
 STATISTICS = ("evaluation.statistics", "evaluation.shown", "evaluation.cases")
-SETTINGS = ("settings", "schema", "config")
+SETTINGS = ("settings", "recipe", "schema", "config")
 LEARNING = (*SETTINGS, "cache", "machine", "native", "nvidia", "runs", "data", "models")
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": (),
@@ -28,8 +28,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "native": (),
     "nvidia": ("machine",),
     "settings": (),
+    "recipe": ("settings",),
     "schema": ("settings",),
-    "config": ("settings", "schema"),
+    "config": ("settings", "recipe", "schema"),
     "runs": SETTINGS,
     "data": (*SETTINGS, "cache", "machine", "runs"),
     "models": (*SETTINGS, "cache", "runs", "data"),

@@ -9,11 +9,11 @@ import tensorflow as tf
 from PIL import Image
 
 import usgland
-from usgland.config import AugmentationSettings
 from usgland.data.kept_pictures import hold_pictures, ordered_batches, pictures_of
 from usgland.data.pipeline import make_batches
 from usgland.models.augmentation import make_augment
 from usgland.models.preprocessing import Preprocessing
+from usgland.recipe import AugmentationSettings
 
 SIZE = 8
 

@@ -6,8 +6,8 @@ import scipy.ndimage
 import scipy.stats
 import tensorflow as tf
 
-from usgland.config import AugmentationSettings
 from usgland.models.augmentation import make_augment, make_rand_augment
+from usgland.recipe import AugmentationSettings
 
 SIZE, BATCH = 48, 64
 OFF = {

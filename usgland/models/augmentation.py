@@ -13,7 +13,7 @@ from typing import NamedTuple
 import keras_cv
 import tensorflow as tf
 
-from usgland.config import AugmentationSettings
+from usgland.recipe import AugmentationSettings
 
 BLACK, WHITE = 0.0, 255.0
 # Blur, noise and cutout each change this share of the images.

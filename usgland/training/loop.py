@@ -11,13 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from usgland.config import Config, TrainSettings
+from usgland.config import Config
 from usgland.data.kept_pictures import ordered_batches, pictures_of
 from usgland.data.pipeline import WAITING, make_batches, without_tuning
 from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
 from usgland.models.views import whole_view
+from usgland.recipe import TrainSettings
 from usgland.training.automatic import batch_size_of, predicted_at_once, usable_gpus
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state

@@ -6,9 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from usgland.config import Config, TrainSettings
+from usgland.config import Config
 from usgland.models.fusion import IMAGE_SIDE
 from usgland.models.lesion_head import HEAD
+from usgland.recipe import TrainSettings
 
 
 def make_optimizer(
