@@ -12,6 +12,8 @@ EXTRAS = {
     "onnx": ("onnx", "onnx"),
     "onnxruntime": ("onnxruntime", "onnx"),
     "cryptography": ("cryptography", "sign"),
+    "pydicom": ("pydicom", "ingest"),
+    "dicomanonymizer": ("dicom-anonymizer", "ingest"),
 }
 
 
