@@ -213,6 +213,39 @@ def subgroups() -> dict:
     return case | {name: array.tolist() for name, array in arrays.items()}
 
 
+def readings() -> dict:
+    """Times and calls of three readers by order, errors clustered by patient."""
+    random = np.random.default_rng(2012)
+    reader, patient = np.repeat([0, 1, 2], 60), np.tile(np.arange(60) // 2, 3)
+    help_, order = np.tile([0, 1], 90), np.concatenate([random.permutation(60)] * 3)
+    label = (patient % 2).astype(float)
+    seconds = np.exp(3 - 0.01 * order + random.normal(0, 0.3, 180)).round(3)
+    right = (random.uniform(size=180) < 0.6 + 0.2 * help_).astype(int)
+    cell = np.eye(6)[2 * reader + help_]
+    kept = {"groups": patient, "use_correction": False}
+    time = sm.OLS(np.log(seconds), np.column_stack([cell, (order + 1) / 10]))
+    calls = sm.GLM(
+        right,
+        np.column_stack(
+            [np.eye(3)[reader], label, (order + 1) / 10, np.log2(seconds), help_]
+        ),
+        family=sm.families.Binomial(),
+    )
+    wider = (30 / 29) ** 0.5
+    time = time.fit(cov_type="cluster", cov_kwds=kept)
+    calls = calls.fit(cov_type="cluster", cov_kwds=kept, tol=1e-14)
+    case = {
+        "time, order": [time.params[-1], time.bse[-1] * wider],
+        "right calls, order": [calls.params[-3], calls.bse[-3] * wider],
+        "right calls, seconds": [calls.params[-2], calls.bse[-2] * wider],
+        "right calls, help": [calls.params[-1], calls.bse[-1] * wider],
+    }
+    arrays = {"reader": reader, "patient_id": patient, "clinical": help_}
+    arrays |= {"order": order + 1, "label": label.astype(int), "seconds": seconds}
+    arrays |= {"right": right}
+    return case | {name: array.tolist() for name, array in arrays.items()}
+
+
 def main(path: Path) -> None:
     """Writes the file."""
     blocks = {
@@ -225,6 +258,7 @@ def main(path: Path) -> None:
         "calibration": calibration(),
         "predictive": predictive_values(),
         "subgroups": subgroups(),
+        "readings": readings(),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(blocks[name])}" for name in blocks]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

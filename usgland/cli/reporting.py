@@ -149,9 +149,10 @@ def compare(
 )
 @click.option(
     "--skipped",
-    type=click.Choice(("error", "drop-case")),
+    type=click.Choice(("error", "drop-case", "own-cases")),
     default="error",
-    help="What becomes of cases that a reader left out.",
+    help="Cases that a reader left out: an error, left out for all, or each reader "
+    "counts on the cases they read.",
 )
 @click.option(
     "--output",

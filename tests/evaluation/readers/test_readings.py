@@ -135,6 +135,21 @@ def test_skipped_cases_are_an_error_unless_they_are_dropped(rows, write):
     assert kept.calls["with"].shape == (2, 2)
 
 
+def test_each_reader_may_count_on_the_cases_they_read(rows, write):
+    path = write(rows.drop(index=[0, 13]))  # r2 on a, with; r1 on b, without
+    known = pd.concat([MODEL, MODEL.tail(1).assign(case="e")])
+    kept = read_readers(path, known, skipped="own-cases")
+    assert kept.dropped == ["e"] and not kept.complete
+    assert kept.cases["case"].tolist() == list(CASES)
+    assert np.argwhere(np.isnan(kept.calls["with"])).tolist() == [[1, 0]]
+    assert np.argwhere(np.isnan(kept.calls["without"])).tolist() == [[0, 1]]
+    whole = read_readers(write(rows), MODEL, skipped="own-cases")
+    assert whole.complete and whole.calls["with"].dtype == "int64"
+    only = rows.drop(index=[2, 3])  # r2 has no malignant case with clinical data
+    match = "cases of r2, with clinical data. Received: none that is malignant"
+    refused(write(only), match, skipped="own-cases")
+
+
 def test_a_cell_too_many_is_an_error_with_its_row(tmp_path):
     # A decimal comma: the 3 was read as the score, the rest as not there.
     for head in ("reader,patient_id,label,score", "reader,patient_id,label,score,"):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 from scipy.stats import beta, norm, t
-from sklearn.metrics import f1_score
+from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from usgland.cli.main import cli
 from usgland.config import EvaluationSettings
@@ -417,3 +417,102 @@ def test_patients_are_drawn_once_for_all_readers_and_once_for_the_model(
     drawn = FAST.model_copy(update={"bootstrap": "bca"})
     make_reader_study(calls_on_run, predictions=run, settings=drawn, malignant_from=3)
     assert draws == [20, 20]
+
+
+@pytest.fixture
+def unbalanced(tmp_path):
+    """Four readers, 40 patients, of whom each reads two thirds, in both conditions."""
+    random, rows = np.random.default_rng(4), []
+    for reader in "ABCD":
+        for clinical in ("without", "with"):
+            for case in range(40):
+                if random.uniform() < 2 / 3:
+                    score = 2 + 2 * (case % 2) + random.integers(-1, 2)
+                    rows.append((reader, f"p{case:02}", clinical, case % 2, score))
+    columns = ["reader", "patient_id", "clinical", "label", "score"]
+    rows = pd.DataFrame(rows, columns=columns)
+    path = tmp_path / "unbalanced.csv"
+    rows.to_csv(path, index=False)
+    return path, rows.assign(call=(rows["score"] >= 3).astype(int))
+
+
+def test_readers_of_different_cases_are_each_measured_and_compared_on_theirs(
+    unbalanced,
+):
+    path, rows = unbalanced
+    readings = read_readers(path, malignant_from=3, skipped="own-cases")
+    study = study_readers(readings, None, FAST)
+    own = rows[(rows["reader"] == "B") & (rows["clinical"] == "with")]
+    right = (own["call"] == own["label"])[own["label"] == 1]
+    row = row_of(study, "with", "B")
+    assert row["n"] == len(own)
+    assert row["figures"]["sensitivity"]["value"] == pytest.approx(right.mean())
+    # Both conditions, on the cases that B read in both.
+    both = own.merge(
+        rows[(rows["reader"] == "B") & (rows["clinical"] == "without")],
+        on=["patient_id", "label"],
+    )
+    (test,) = (
+        x for x in study["tests"] if x["reader"] == "B" and x["figure"] == "accuracy"
+    )
+    assert test["n_a"] == len(both)
+    only = (both["call_x"] == both["label"]) & (both["call_y"] != both["label"])
+    assert test["only_a"] == only.sum()
+    # Two readers, on the cases that both read.
+    other = rows[(rows["reader"] == "A") & (rows["clinical"] == "with")]
+    pair = other.merge(own, on="patient_id")
+    kappa = study["agreement"]["with"]["pairs"][0]
+    assert kappa["cases"] == len(pair)
+    assert kappa["kappa"] == pytest.approx(
+        cohen_kappa_score(pair["call_x"], pair["call_y"])
+    )
+    # The average of what each reader reached on their cases.
+    areas = [
+        roc_auc_score(part["label"], part["score"])
+        for _, part in rows[rows["clinical"] == "with"].groupby("reader")
+    ]
+    mean = study["averages"]["roc_auc"]["means"]["with"][0]
+    assert mean["value"] == pytest.approx(np.mean(areas))
+    text = study_markdown(study)
+    assert "Readers read different cases" in text and "| Cases |" in text
+
+
+def test_readers_who_share_no_case_have_no_kappa_and_unpaired_tests(tmp_path):
+    # A reads the first half without and the second with; B the other way round.
+    rows = [
+        (
+            reader,
+            f"p{case}",
+            "with" if (case < 20) == (reader == "B") else "without",
+            case % 2,
+            int((case + shift) % 3 > 0),
+        )
+        for reader, shift in (("A", 0), ("B", 1))
+        for case in range(40)
+    ]
+    columns = ["reader", "patient_id", "clinical", "label", "call"]
+    path = tmp_path / "halves.csv"
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    study, _ = make_reader_study(
+        path, skipped="own-cases", settings=FAST, predictions=None
+    )
+    assert {test["method"] for test in study["tests"]} == {
+        "Fisher, exact, unpaired; interval: Newcombe, unpaired"
+    }
+    kappa = study["agreement"]["with"]["pairs"][0]
+    assert kappa["reason"] == "no case that all have read"
+    assert "10 and 10" in study_markdown(study)
+    difference = study["averages"]["sensitivity"]
+    assert difference["components"]["covariance_same_modality"] == 0
+
+
+def test_the_command_shows_reading_time_and_learning(paper_calls):
+    rows = pd.read_csv(paper_calls)
+    random = np.random.default_rng(2)
+    rows["seconds"] = random.gamma(4, 6, len(rows)).round(1)
+    rows["order"] = np.tile(np.arange(1, 41), 6)
+    rows.to_csv(paper_calls, index=False)
+    result = CliRunner().invoke(cli, ["readers", str(paper_calls)])
+    assert result.exit_code == 0, result.output
+    for words in ("Reading time", "with less without", "Learning and time", "twice"):
+        assert words in result.output

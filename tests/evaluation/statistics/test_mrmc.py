@@ -304,3 +304,111 @@ def test_with_these_readers_the_variance_is_that_of_their_mean():
     (_, mean, _) = mean_of_readers(values[0], covariance[:3, :3], level=0.95)
     ones = np.full(3, 1 / 3)
     assert mean.standard_error**2 == pytest.approx(ones @ covariance[:3, :3] @ ones)
+
+
+def unbalanced(seed=7):
+    """Van Dyke's grades, a third of the readings not made."""
+    skipped = np.random.default_rng(seed).uniform(size=(10, len(LABELS))) < 1 / 3
+    return np.where(skipped, np.nan, GRADES.reshape(10, -1))
+
+
+def plain_components(reading):
+    """Case -> how its share of right pairs differs from the mean; by plain loops."""
+    read = [case for case in range(len(LABELS)) if not np.isnan(reading[case])]
+    apart = {}
+    for label in (0, 1):
+        own = [case for case in read if LABELS[case] == label]
+        others = [case for case in read if LABELS[case] != label]
+        shares = []
+        for case in own:
+            pairs = [
+                (reading[case] - reading[other]) * (2 * label - 1) for other in others
+            ]
+            shares.append(np.mean([(x > 0) + 0.5 * (x == 0) for x in pairs]))
+        for case, share in zip(own, shares, strict=True):
+            weight = ((len(own) - 1) * len(own)) ** 0.5
+            apart[case] = (share - np.mean(shares)) / weight
+    return np.mean(shares), apart
+
+
+def test_readers_of_other_cases_covary_by_the_cases_they_share():
+    readings = unbalanced()
+    values, covariance = estimate_measure("roc_auc", LABELS, readings, method="delong")
+    plain = [plain_components(reading) for reading in readings]
+    assert values == pytest.approx([mean for mean, _ in plain])
+    for (i, (_, a)), (j, (_, b)) in itertools.product(enumerate(plain), repeat=2):
+        shared = sum(a[case] * b[case] for case in a.keys() & b.keys())
+        assert covariance[i, j] == pytest.approx(shared, abs=1e-12)
+    _, jackknife = estimate_measure("roc_auc", LABELS, readings, method="jackknife")
+    assert np.diag(jackknife) == pytest.approx(np.diag(covariance), rel=0.05)
+
+
+def test_shares_of_other_cases_covary_by_the_cases_they_share():
+    calls = np.where(np.isnan(unbalanced()), np.nan, unbalanced() >= 3)
+    values, covariance = estimate_measure(
+        "sensitivity", LABELS, calls, method="jackknife"
+    )
+    right = np.where(LABELS == 1, calls, np.nan)
+    n = (~np.isnan(right)).sum(axis=1)
+    assert values == pytest.approx(np.nanmean(right, axis=1))
+    apart = np.nan_to_num(right - values[:, None]) / np.sqrt(n * (n - 1))[:, None]
+    assert covariance == pytest.approx(apart @ apart.T)
+
+
+def test_readers_of_blocks_that_share_no_case_do_not_covary():
+    # A split plot: two readers the even cases, three the odd ones, in both modalities.
+    blocks = (
+        np.where(np.arange(READERS)[:, None] < 2, 0, 1) == np.arange(len(LABELS)) % 2
+    )
+    split = np.where(np.tile(blocks, (2, 1)), GRADES.reshape(10, -1), np.nan)
+    for measure, method in (("roc_auc", "delong"), ("specificity", "jackknife")):
+        readings = (
+            split
+            if measure == "roc_auc"
+            else np.where(np.isnan(split), np.nan, split >= 3)
+        )
+        values, covariance = estimate_measure(measure, LABELS, readings, method=method)
+        first = np.isin(np.arange(10) % READERS, (0, 1))
+        assert not covariance[np.ix_(first, ~first)].any()
+        for own, odd in ((first, 0), (~first, 1)):
+            cases = np.arange(len(LABELS)) % 2 == odd
+            alone = estimate_measure(
+                measure, LABELS[cases], readings[np.ix_(own, cases)], method=method
+            )
+            assert values[own] == pytest.approx(alone[0])
+            assert covariance[np.ix_(own, own)] == pytest.approx(alone[1])
+    # Of five readers in blocks of two and three, 8 of 20 pairs covary.
+    analysis = mrmc(LABELS, split.reshape(2, READERS, -1))
+    parts = analysis.components
+    _, covariance = estimate_measure("roc_auc", LABELS, split, method="delong")
+    pairs = covariance[:READERS, :READERS] + covariance[READERS:, READERS:]
+    mean = (pairs.sum() - np.trace(pairs)) / 40
+    assert parts.covariance_same_modality == pytest.approx(mean)
+
+
+def test_patients_of_several_images_covary_as_one_where_cases_are_missing():
+    # Each image twice in every reading is as if once.
+    once = unbalanced()
+    twice, labels = np.hstack([once, once]), np.concatenate([LABELS, LABELS])
+    ids = np.tile(np.arange(len(LABELS)), 2)
+    for method in ("delong", "jackknife"):
+        one = estimate_measure("roc_auc", LABELS, once, method=method)
+        two = estimate_measure("roc_auc", labels, twice, method=method, patient_ids=ids)
+        assert two[0] == pytest.approx(one[0])
+        assert two[1] == pytest.approx(one[1])
+
+
+@pytest.mark.slow
+def test_the_analysis_of_split_plots_covers_what_it_should():
+    """The mean of the covariances, those of no shared case as 0, is unbiased."""
+    rng = np.random.default_rng(1)
+    inside, studies = 0, 400
+    labels = np.tile([0, 1], 60)
+    read = np.repeat(np.eye(3), 2, axis=0)[:, np.arange(120) // 40] > 0
+    for _ in range(studies):
+        case, skill = rng.normal(size=120), rng.normal(0, 0.25, 6)
+        noise = rng.normal(size=(2, 6, 120))
+        seen = labels * (1.5 + skill)[:, None] + case + noise
+        made = mrmc(labels, np.where(read, seen, np.nan)).both_random
+        inside += made.low <= 0 <= made.high
+    assert 0.92 < inside / studies < 0.995

@@ -25,23 +25,27 @@ AIDS = (CONDITION_WORDS, "with or without")
 WORDS: dict[str, tuple[Mapping[str, object], str]]
 WORDS = {"call": CALLS, "label": CALLS, "clinical": AIDS, "aided": AIDS}
 CASE_COLUMNS = ("image", "patient_id")
-SKIPPED = ("error", "drop-case")
+SKIPPED = ("error", "drop-case", "own-cases")
+SPENT = ("seconds", "order")  # optional columns: how long a reading took, and its place
 HINT = ". It holds the readers' calls, one row a reader and case"  # of a missing file
 
 
 class Readings(NamedTuple):
-    """What readers said of the same cases, fully crossed.
+    """What readers said of the same cases.
 
     Attributes:
         unit: `image` or `patient`: what a case is.
         cases: One row a case: `case`, `label` (0 or 1), `patient_id`.
         readers: Their names, sorted.
         conditions: Those of `CONDITIONS` in which all readers have read.
-        calls: Condition -> `(readers, cases)`, 0 benign or 1 malignant.
+        calls: Condition -> `(readers, cases)`, 0 benign or 1 malignant; NaN where a
+            reader did not read a case and `skipped` was `"own-cases"`.
         scores: Condition -> `(readers, cases)`, higher is more suspicious; None
             where the readers gave calls only.
         dropped: Cases left out because a reader skipped them.
         synthetic: Whether a column `synthetic` says so.
+        spent: `seconds` and `order`, those of them that the file has -> condition ->
+            `(readers, cases)`; NaN where not known.
     """
 
     unit: str
@@ -52,6 +56,12 @@ class Readings(NamedTuple):
     scores: dict[str, np.ndarray] | None
     dropped: list[str]
     synthetic: bool
+    spent: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reader has read every case in every condition."""
+        return not any(np.isnan(calls).any() for calls in self.calls.values())
 
     def __repr__(self) -> str:
         gave = "calls" if self.scores is None else "calls and scores"
@@ -75,14 +85,16 @@ def read_readers(
             both: whose image it is; `call` (benign or malignant, or 0 or 1) or `score`
             (a number, higher is more suspicious), or both; optionally `clinical` or
             `aided` (with or without, yes or no, aided or unaided, 1 or 0; without is
-            assumed), `label`, needed where there are no predictions, and `synthetic`
-            (1 for phantoms).
+            assumed), `label`, needed where there are no predictions, `seconds` that a
+            reading took, `order` in which a reader read, and `synthetic` (1 for
+            phantoms).
         cases: The model's, `case`, `label` and `patient_id`, of the unit that the
             file has; None for the file's own.
         malignant_from: The score from which a case counts as called malignant, where
             the file has scores and no calls.
-        skipped: What becomes of cases that a reader left out: `"error"`, or
-            `"drop-case"`, which leaves the case out for all.
+        skipped: What becomes of cases that a reader left out: `"error"`;
+            `"drop-case"`, which leaves the case out for all; or `"own-cases"`, by
+            which each reader counts on the cases that they have read.
 
     Raises:
         UserError: If the file cannot be read or used; it names every problem.
@@ -117,22 +129,28 @@ def read_readers(
     if skipped == "error":
         raise_problems(str(path), _skipped_problems(missing, len(known)))
     dropped = sorted({case for cases in missing.values() for case in cases})
+    if skipped == "own-cases":
+        dropped = sorted(set(known["case"]) - set(rows["case"]))
     kept = known[~known["case"].isin(dropped)].reset_index(drop=True)
     if kept.empty or kept["label"].nunique() < 2:
         raise UserError(
             f"{path}: expected benign and malignant cases that every reader has read. "
             f"Received: {len(kept)} such cases, {len(dropped)} dropped"
         )
+    if skipped == "own-cases":
+        raise_problems(str(path), _own_problems(rows, known, conditions))
     readers = sorted(set(rows["reader"]))
     of_reader = pd.Index(readers).get_indexer(rows["reader"])
     of_case = pd.Index(kept["case"]).get_indexer(rows["case"])  # -1: dropped
 
     def crossed(column: str, kind: str) -> dict[str, np.ndarray]:
         """Condition -> `(readers, cases)`."""
-        tables = {key: np.zeros((len(readers), len(kept)), kind) for key in conditions}
-        for key, table in tables.items():
+        tables = {}
+        for key in conditions:
+            table = np.full((len(readers), len(kept)), np.nan)
             own = (rows["condition"] == key).to_numpy() & (of_case >= 0)
-            table[of_reader[own], of_case[own]] = rows.loc[own, column].to_numpy(kind)
+            table[of_reader[own], of_case[own]] = rows.loc[own, column]
+            tables[key] = table if np.isnan(table).any() else table.astype(kind)
         return tables
 
     return Readings(
@@ -144,6 +162,11 @@ def read_readers(
         crossed("score", "float64") if "score" in rows else None,
         dropped,
         have_phantoms(rows),
+        {
+            name: crossed(name, "float64")
+            for name in SPENT
+            if name in rows and rows[name].any()
+        },
     )
 
 
@@ -219,8 +242,8 @@ def _parsed(
     for column in ("clinical", "aided"):
         words = rows[column].str.casefold() if column in rows else words
     rows = rows.assign(case=rows[name], condition=words.map(CONDITION_WORDS))
-    if "score" in rows:
-        rows["score"] = table_files.to_numbers(rows["score"])
+    for column in {"score", *SPENT} & set(rows):
+        rows[column] = table_files.to_numbers(rows[column])
     if "call" in rows:
         rows["call"] = rows["call"].str.casefold().map(CALL_WORDS)
     else:
@@ -251,6 +274,11 @@ def _value_problems(rows: pd.DataFrame, name: str) -> list[Problem]:
     if "score" in rows:
         finite = np.isfinite(table_files.to_numbers(rows["score"]))
         checks.append(("score", ~finite, "a finite number"))
+    for column in sorted(set(SPENT) & set(rows)):
+        numbers = table_files.to_numbers(rows[column])
+        above = (numbers > 0) & np.isfinite(numbers)
+        missing = table_files.missing_cells(rows[column])
+        checks.append((column, ~above & ~missing, "a number above 0, or none"))
     return [
         (row, f"`{column}`: {text}")
         for column, wrong, expected in checks
@@ -337,15 +365,33 @@ def _skipped_cases(
 def _skipped_problems(
     missing: dict[tuple[str, str], list[str]], total: int
 ) -> list[Problem]:
-    """One a reader and condition, with the cases and what to do."""
+    """One a reader and condition, with the cases; the last says what to do."""
     hint = (
-        "Add the calls, or --skipped drop-case to leave these cases out for all readers"
+        "Add the calls, or --skipped drop-case to leave these cases out for all "
+        "readers, or --skipped own-cases to count each reader on the cases they read"
     )
+    texts = sorted(
+        f"expected a call of {reader} on all {total} cases, {condition} clinical "
+        f"data. Received: none on {table_files.show_some(left)}"
+        for (reader, condition), left in missing.items()
+    )
+    return [(0, text + (f". {hint}" if text == texts[-1] else "")) for text in texts]
+
+
+def _own_problems(
+    rows: pd.DataFrame, cases: pd.DataFrame, conditions: list[str]
+) -> list[Problem]:
+    """Readers who have no case of a label, of whom nothing can be said."""
+    labels = rows["case"].map(dict(zip(cases["case"], cases["label"], strict=True)))
+    read = set(zip(rows["reader"], rows["condition"], labels, strict=True))
     return [
         (
             0,
-            f"expected a call of {reader} on all {total} cases, {condition} clinical "
-            f"data. Received: none on {table_files.show_some(left)}. {hint}",
+            f"expected benign and malignant cases of {reader}, {condition} clinical "
+            f"data. Received: none that is {word}",
         )
-        for (reader, condition), left in missing.items()
+        for reader in sorted(set(rows["reader"]))
+        for condition in conditions
+        for label, word in enumerate(("benign", "malignant"))
+        if (reader, condition, label) not in read
     ]

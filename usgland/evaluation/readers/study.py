@@ -1,7 +1,7 @@
 """A reader study: readers without and with clinical data, and against the model."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,13 @@ from usgland.config import EvaluationSettings
 from usgland.evaluation.cases.predictions import count_cases
 from usgland.evaluation.readers.averages import average_readers
 from usgland.evaluation.readers.model_beside import ModelCases
+from usgland.evaluation.readers.reading_time import study_spent
 from usgland.evaluation.readers.readings import Readings
-from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
+from usgland.evaluation.statistics.agreement import (
+    Agreement,
+    cohen_kappa,
+    fleiss_kappa,
+)
 from usgland.evaluation.statistics.bootstrap import PatientDraws, draw_patients
 from usgland.evaluation.statistics.families import holm
 from usgland.evaluation.statistics.graded_agreement import (
@@ -59,11 +64,12 @@ def study_readers(
 
     Returns:
         synthetic, confidence_level, unit, n, n_benign, n_malignant, n_patients,
-        readers, conditions, dropped; model (None, or unit, n, role, threshold,
-        source); `tables`: condition -> one row a reader, then the model; `tests`;
-        `agreement`: condition -> pairs and all; `graded`: one dict a condition and
-        coefficient, of AC1 and of grades weighted kappa, AC2 and ICC; `reclassified`:
-        one dict a reader, where there are two conditions; `averages`: as
+        readers, conditions, dropped, complete; model (None, or unit, n, role,
+        threshold, source); `tables`: condition -> one row a reader, then the model;
+        `tests`; `agreement`: condition -> pairs and all; `graded`: one dict a condition
+        and coefficient, of AC1 and of grades weighted kappa, AC2 and ICC;
+        `reclassified`: one dict a reader, where there are two conditions; `spent`: as
+        `study_spent` gives it; `averages`: as
         `average_readers` gives them.
     """
     cases = readings.cases
@@ -84,12 +90,14 @@ def study_readers(
         "readers": readings.readers,
         "conditions": readings.conditions,
         "dropped": readings.dropped,
+        "complete": readings.complete,
         "model": about,
         "tables": _tables(readings, unit, against, settings),
         "tests": _tests(readings, unit, against, settings.confidence_level),
         "agreement": _agreement(readings, settings.confidence_level),
         "graded": _graded(readings, settings.confidence_level),
         "reclassified": _reclassified(readings, settings.confidence_level),
+        "spent": study_spent(readings, level=settings.confidence_level),
         "averages": average_readers(
             readings,
             against if unit == readings.unit else None,
@@ -105,6 +113,7 @@ def _tables(
     settings: EvaluationSettings,
 ) -> dict[str, list[dict[str, Any]]]:
     draws = _draws(readings.cases, settings)
+    about = readings.unit, readings.cases
     last = []
     if against is not None:
         said = against["prediction"].to_numpy()
@@ -113,7 +122,6 @@ def _tables(
     tables = {}
     for condition in readings.conditions:
         pairs = zip(readings.readers, readings.calls[condition], strict=True)
-        about = readings.unit, readings.cases
         rows = [_row(name, *about, calls, draws, settings) for name, calls in pairs]
         tables[condition] = rows + last
     return tables
@@ -135,6 +143,10 @@ def _row(
     draws: PatientDraws,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
+    read = ~np.isnan(calls)
+    if not read.all():
+        cases, calls = cases[read], calls[read].astype("int64")
+        draws = _draws(cases, settings)
     labels = cases["label"].to_numpy()
     measured = MeasuredCases(
         labels,
@@ -169,7 +181,26 @@ def _tests(
     tests: list[dict[str, Any]] = []
 
     def paired(measure: str, a: NDArray, b: NDArray) -> ShareTest:
-        return mcnemar_test(labels, a, b, measure=measure, patient_ids=ids, level=level)
+        """On the cases that both have read; unpaired if there are none of them."""
+        both, called = _read_by_all(a, b)
+        own, label = labels[both], SHARES[measure]
+        if not (own == label).any() and (label is not None or not len(own)):
+            return unpaired(measure, a, (labels, b, ids))
+        return mcnemar_test(
+            own, *called, measure=measure, patient_ids=ids[both], level=level
+        )
+
+    def unpaired(
+        measure: str, calls: NDArray, others: tuple[NDArray, NDArray, NDArray]
+    ) -> ShareTest:
+        (own, (a,)), (other, (b,)) = _read_by_all(calls), _read_by_all(others[1])
+        return unpaired_shares(
+            (labels[own], a),
+            (others[0][other], b),
+            measure=measure,
+            patient_ids=(ids[own], others[2][other]),
+            level=level,
+        )
 
     for measure in SHARES:
         if len(readings.conditions) == 2:
@@ -184,18 +215,21 @@ def _tests(
             results = [
                 paired(measure, calls, said)
                 if unit == readings.unit
-                else unpaired_shares(
-                    (labels, calls),
-                    (true, said),
-                    measure=measure,
-                    patient_ids=(ids, against["patient_id"].to_numpy()),
-                    level=level,
+                else unpaired(
+                    measure, calls, (true, said, against["patient_id"].to_numpy())
                 )
                 for calls in readings.calls[condition]
             ]
             question = f"{condition} clinical data against the model"
             tests += _family(question, measure, readings.readers, results)
     return tests
+
+
+def _read_by_all(*calls: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which cases none of these readings lacks, and their calls of them."""
+    stacked = np.stack(calls)
+    both = np.asarray(~np.isnan(stacked).any(axis=0))
+    return both, stacked[:, both].astype("int64")
 
 
 def _family(
@@ -222,20 +256,25 @@ def _agreement(readings: Readings, level: float) -> dict[str, Any]:
     agreement = {}
     names = readings.readers
     ids = readings.cases["patient_id"].astype(str).to_numpy()
+
+    def agreed(kappa: Callable[..., Agreement], calls: NDArray) -> dict[str, Any]:
+        """On the cases that all of these readers have read."""
+        both, said = _read_by_all(*calls)
+        result = kappa(said, patient_ids=ids[both], level=level)
+        return {"cases": int(both.sum()), **result._asdict()}
+
     for condition in readings.conditions:
         calls = readings.calls[condition]
         pairs = [
             {
                 "readers": [names[a], names[b]],
-                **cohen_kappa(
-                    calls[a], calls[b], patient_ids=ids, level=level
-                )._asdict(),
+                **agreed(
+                    lambda said, **rest: cohen_kappa(*said, **rest), calls[[a, b]]
+                ),
             }
             for a, b in itertools.combinations(range(len(names)), 2)
         ]
-        every = None
-        if len(names) > 1:
-            every = fleiss_kappa(calls, patient_ids=ids, level=level)._asdict()
+        every = agreed(fleiss_kappa, calls) if len(names) > 1 else None
         agreement[condition] = {"pairs": pairs, "all": every}
     return agreement
 
@@ -250,6 +289,7 @@ def _graded(readings: Readings, level: float) -> list[dict[str, Any]]:
     options: dict[str, Any] = {"patient_ids": ids, "level": level}
     # Of the whole study, so that its conditions have the same grades.
     values = np.unique(list((readings.scores or {}).values()))
+    values = values[~np.isnan(values)]
     for condition in readings.conditions:
         parts = [
             (
@@ -285,21 +325,17 @@ def _reclassified(readings: Readings, level: float) -> list[dict[str, Any]]:
     if len(readings.conditions) < 2:
         return []
     labels = readings.cases["label"].to_numpy()
-    if len(np.unique(labels)) < 2:
-        return []
     ids = readings.cases["patient_id"].to_numpy()
-    calls = zip(
-        readings.readers, readings.calls["without"], readings.calls["with"], strict=True
-    )
-    return [
-        {
-            "reader": name,
-            **reclassification(
-                labels, before, after, patient_ids=ids, level=level
-            )._asdict(),
-        }
-        for name, before, after in calls
-    ]
+    rows = []
+    pairs = zip(readings.calls["without"], readings.calls["with"], strict=True)
+    for name, calls in zip(readings.readers, pairs, strict=True):
+        both, (before, after) = _read_by_all(*calls)
+        if len(np.unique(labels[both])) == 2:
+            result = reclassification(
+                labels[both], before, after, patient_ids=ids[both], level=level
+            )
+            rows.append({"reader": name, **result._asdict()})
+    return rows
 
 
 def agreements(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from usgland.evaluation.readers.reading_time import CHANGE, STEP
 from usgland.evaluation.readers.study import agreements
 from usgland.evaluation.shown import names, text
 from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
@@ -12,6 +13,12 @@ from usgland.evaluation.statistics.mrmc import SCOPES
 
 NAMES = names.NAMES | {"f1": "F1, malignant", "f1_macro": "F1, macro"}
 COVARIANCES = {"delong": "DeLong", "jackknife": "jackknife over patients"}
+TRENDS = {
+    "time, order": f"Time, {STEP} readings later",
+    "right calls, order": f"Right calls, {STEP} readings later",
+    "right calls, seconds": "Right calls, twice the time",
+    "right calls, help": "Right calls, with against without",
+}
 CSV_COLUMNS = (
     *("synthetic", "part", "question", "reader", "figure", "scope", "unit", "n"),
     *("value", "low", "high", "confidence_level", "standard_error", "statistic"),
@@ -31,6 +38,7 @@ def study_document(study: dict[str, Any]) -> Document:
         tables.append(_graded(study["graded"]))
     if study.get("reclassified"):
         tables.append(_reclassified(study["reclassified"]))
+    tables += _spent(study.get("spent") or {})
     tables += [_average(measure, part) for measure, part in study["averages"].items()]
     shared = {key: study[key] for key in ("synthetic", "confidence_level")}
     return Document(
@@ -71,6 +79,14 @@ def study_notes(study: dict[str, Any]) -> list[str]:
     if study["dropped"]:
         notes.append(
             f"Left out for all, as a reader skipped them: {', '.join(study['dropped'])}"
+        )
+    if not study.get("complete", True):
+        notes.append(
+            "Readers read different cases. Each counts on their own; two readings, and "
+            "a reading and the model, are compared on the cases that both have; "
+            "averages are of each reader's own cases, and two readers covary by those "
+            "that they share. All this holds if it was chance which cases a reader "
+            "read, not how hard they were."
         )
     if study["n_patients"] < study["n"]:
         notes.append(
@@ -136,13 +152,63 @@ def _reclassified(parts: list[dict[str, Any]]) -> Table:
     return _table(title, heads, lines, [f"{parts[0]['caveat']}."])
 
 
+def _spent(spent: dict[str, Any]) -> list[Table]:
+    """Tables of reading time and of learning."""
+    tables = []
+    heads = ["Clinical data", "Reader", "Readings"]
+    if "seconds" in spent:
+        lines = [
+            [
+                part["condition"],
+                part["reader"],
+                str(part["n"]),
+                text.format_interval(
+                    *(part[key] for key in ("value", "low", "high")), digits=1
+                ),
+                format_p(part["p_value"]) if part["condition"] == CHANGE else "",
+            ]
+            for part in spent["seconds"]
+        ]
+        notes = [
+            "Mean seconds a case. Each reader: jackknife over patients; average "
+            "reader: Obuchowski and Rockette, readers and cases random."
+        ]
+        heads_of = [*heads, "Seconds", "P"]
+        tables.append(_table("Reading time", heads_of, lines, notes))
+    if "trends" in spent:
+        lines = [
+            [
+                TRENDS[part["figure"]],
+                part["reader"],
+                str(part["n"]),
+                f"undefined: {part['reason']}"
+                if part["reason"]
+                else text.format_interval(
+                    *(part[key] for key in ("value", "low", "high"))
+                ),
+                "" if part["reason"] else format_p(part["p_value"]),
+            ]
+            for part in sorted(
+                spent["trends"], key=lambda part: list(TRENDS).index(part["figure"])
+            )
+        ]
+        notes = [
+            "Ratios of times and odds ratios of right calls; 1 is no change. By "
+            "regression with an intercept of each reader and condition, of calls with "
+            "the label and all that stands here; clustered by patient, readers fixed."
+        ]
+        heads_of = ["", *heads[1:], "Ratio", "P"]
+        tables.append(_table("Learning and time", heads_of, lines, notes))
+    return tables
+
+
 def _measures(study: dict[str, Any], condition: str) -> Table:
     readers = study["tables"][condition]
     measures = list(readers[0]["figures"])
     lines = []
     for reader in readers:
         name = reader["name"]
-        if reader["unit"] != study["unit"]:
+        if (reader["unit"], reader["n"]) != (study["unit"], study["n"]):
             name += f", {reader['n']} {reader['unit']}s"
         shown = (
             text.format_measure(reader["figures"][measure]) for measure in measures
@@ -162,7 +228,9 @@ def _tests(study: dict[str, Any], question: str) -> Table:
     tests.sort(key=lambda test: study["readers"].index(test["reader"]))
     # The number of swaps differs from test to test; the names of the tests do not.
     named = dict.fromkeys(re.sub(r" \(.*?\)", "", one["method"]) for one in tests)
-    method, paired = "; ".join(named), tests[0]["only_a"] is not None
+    method = "; ".join(named)
+    paired = any(test["only_a"] is not None for test in tests)
+    complete = study.get("complete", True)
     lines = [
         [
             test["reader"],
@@ -170,7 +238,8 @@ def _tests(study: dict[str, Any], question: str) -> Table:
             format_number(test["a"]),
             format_number(test["b"]),
             format_number(test["difference"], signed=True),
-            *([str(test["only_a"]), str(test["only_b"])] if paired else []),
+            *([str(test[key]) for key in ("only_a", "only_b")] if paired else []),
+            "" if complete else _sizes(test),
             format_p(test["p_value"]),
             format_p(test["p_holm"]),
         ]
@@ -180,10 +249,15 @@ def _tests(study: dict[str, Any], question: str) -> Table:
     heads += ["Only first right", "Only second right"] if paired else []
     return _table(
         f"{question[0].upper()}{question[1:]}, each reader",
-        [*heads, "P", "P, Holm"],
+        [*heads, "Cases", "P", "P, Holm"],
         lines,
         [f"{method}; two-sided. Holm: over the readers, for each measure."],
     )
+
+
+def _sizes(test: dict[str, Any]) -> str:
+    first, second = test["n_a"], test["n_b"]
+    return str(first) if test["only_a"] is not None else f"{first} and {second}"
 
 
 def _agreement(study: dict[str, Any]) -> Table:
@@ -193,8 +267,10 @@ def _agreement(study: dict[str, Any]) -> Table:
         for readers, kappa in agreements(part):
             author = "Fleiss" if readers == "all" else "Cohen"
             made[f"{author} by {kappa['method']}"] = None
-            lines.append([condition, readers, author, *_agreed(kappa)])
-    heads = ["Clinical data", "Readers", "Kappa of", "Kappa", "Standard error"]
+            cases = "" if study.get("complete", True) else str(kappa["cases"])
+            lines.append([condition, readers, author, cases, *_agreed(kappa)])
+    heads = ["Clinical data", "Readers", "Kappa of", "Cases"]
+    heads += ["Kappa", "Standard error"]
     notes = [
         "Kappa falls as the share called malignant nears 0 or 1, at the same "
         "agreement; read it beside the share of same calls.",
@@ -222,7 +298,7 @@ def _average(measure: str, part: dict[str, Any]) -> Table:
         is_test = "against" in question
         lines.append(
             [
-                question,
+                question.replace(" clinical data", ""),
                 text.format_measure(random),
                 "" if statistic is None else format_number(statistic, 2),
                 _freedom(random),
@@ -287,6 +363,11 @@ def _records(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 **kappa,
                 "value": kappa["kappa"],
             }
+    for kind, part in (study.get("spent") or {}).items():
+        for row in part:
+            question = row.get("condition", "learning and time")
+            figure = row.get("figure", kind)
+            yield {"part": "reading time", "question": question, "figure": figure} | row
     for measure, part in study["averages"].items():
         for question, estimates in average_questions(part).items():
             for estimate in estimates:

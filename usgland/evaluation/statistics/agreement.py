@@ -93,6 +93,8 @@ def cohen_kappa(
     share = counts / max(counts.sum(), 1)
     first, second = share.sum(axis=1), share.sum(axis=0)
     agreement, malignant = np.trace(share), (first[1] + second[1]) / 2
+    if not counts.any():
+        agreement = malignant = np.nan
     ids = checked_patients(patient_ids, int(counts.sum()))
     if has_clusters(ids):
         sums = _by_patient(np.eye(4)[kinds_of_cases(calls_a, calls_b)], ids)
@@ -168,6 +170,8 @@ def _by_patient(values: NDArray, ids: NDArray) -> NDArray[np.float64]:
 def _jackknife(without: NDArray) -> float:
     """The variance of a value, from what it is without each patient."""
     number = len(without)
+    if not number:
+        return np.nan
     return float((number - 1) / number * ((without - without.mean()) ** 2).sum())
 
 
@@ -175,7 +179,7 @@ def _fleiss(
     same: NDArray, malignant: NDArray, cases: ArrayLike, readers: int
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Kappa, agreement and malignant share, from their sums over cases."""
-    cases = np.maximum(cases, 1)
+    cases = np.where(np.asarray(cases) > 0, cases, np.nan)
     agreement, share = same / cases, malignant / (cases * readers)
     beyond = 2 * share * (1 - share)  # 1 - chance; exactly 0 for one word alone
     known = np.where(beyond > 0, beyond, np.nan)
@@ -193,7 +197,9 @@ def _finished(
     check_between_0_and_1(level=level)
     kappa = float(kappa)
     reason = ""
-    if np.isnan(kappa):
+    if np.isnan(agreement):
+        reason = "no case that all have read"
+    elif np.isnan(kappa):
         reason = "all calls are the same"
     elif not variance > 1e-15:  # a rest of 1e-17 is rounding
         reason = "the variance of kappa is 0 or undefined"

@@ -93,7 +93,8 @@ def weighted_kappa(
     table = _weights(weights, categories)
     method = f"{weights} weights, jackknife over patients"
     if len(categories) < 2:
-        return _none(len(ids), method, "all grades are the same")
+        why = "all grades are the same" if len(ids) else "no case that both have read"
+        return _none(len(ids), method, why)
     _, patient = np.unique(ids, return_inverse=True)
     patients = int(patient.max()) + 1
     # Of each patient: cases, their summed weights, and how often each grade was given.

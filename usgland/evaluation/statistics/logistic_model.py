@@ -54,9 +54,7 @@ def fit_logistic(
             independent.
 
     Reference:
-        Sandwich of clusters: [Liang and Zeger,
-        1986](https://doi.org/10.1093/biomet/73.1.13), with the factor
-        patients / (patients - 1).
+        Sandwich of clusters: as `clustered_covariance`.
     """
     x, y = np.asarray(design, "float64"), np.asarray(labels, "float64")
     columns = x.shape[1]
@@ -89,15 +87,30 @@ def fit_logistic(
     chance = expit(x @ beta + shift)
     inverse = np.linalg.inv(x.T @ (x * (chance * (1 - chance))[:, None]))
     ids = checked_patients(patient_ids, len(y))
-    _, patient = np.unique(ids, return_inverse=True)
-    patients = int(patient.max()) + 1
+    patients = len(np.unique(ids))
     if patients < len(y):
-        sums = np.zeros((patients, columns))
-        np.add.at(sums, patient, x * (y - chance)[:, None])
         if patients < 2:
             return LogisticModel(beta, none[1], best, "one patient only")
-        inverse = inverse @ (sums.T @ sums) @ inverse * patients / (patients - 1)
+        inverse = clustered_covariance(inverse, x * (y - chance)[:, None], ids)
     return LogisticModel(beta, inverse, best, "")
+
+
+def clustered_covariance(
+    inverse: NDArray, scores: NDArray, patient_ids: ArrayLike
+) -> NDArray[np.float64]:
+    """The sandwich of the scores of cases, `(cases, columns)`, summed by patient.
+
+    `inverse` is that of the information; there are two patients or more.
+
+    Reference:
+        [Liang and Zeger, 1986](https://doi.org/10.1093/biomet/73.1.13), with the factor
+        patients / (patients - 1).
+    """
+    _, patient = np.unique(patient_ids, return_inverse=True)
+    patients = int(patient.max()) + 1
+    sums = np.zeros((patients, scores.shape[1]))
+    np.add.at(sums, patient, scores)
+    return np.asarray(inverse @ (sums.T @ sums) @ inverse * patients / (patients - 1))
 
 
 def _log_likelihood(predictor: NDArray, labels: NDArray) -> float:

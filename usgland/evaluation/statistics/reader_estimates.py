@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from usgland.evaluation.statistics import scores
-from usgland.evaluation.statistics.delong import delong_covariance
+from usgland.evaluation.statistics.delong import (
+    Placements,
+    areas,
+    delong_covariance,
+    placements,
+)
 from usgland.evaluation.statistics.mrmc import Components, Estimate, compare_modalities
 from usgland.evaluation.statistics.readable import readable
 
@@ -58,13 +63,14 @@ def mrmc(
 ) -> Mrmc:
     """Compares two modalities that several readers read: Obuchowski and Rockette.
 
-    Fully crossed: every reader has read every case in both modalities, such as
-    without and with a computer's help.
+    Such as without and with a computer's help. Where not every reader has read every
+    case in both, two readers covary by the cases that they share; if they share none,
+    as in a split-plot design, not at all.
 
     Args:
         labels: `(cases,)`, 0 benign or 1 malignant, both among them.
         readings: `(2, readers, cases)`: for `roc_auc` scores, higher is more
-            suspicious, on any scale; else calls, 0 or 1.
+            suspicious, on any scale; else calls, 0 or 1. NaN where not read.
         measure: `"roc_auc"`, `"balanced_accuracy"`, `"sensitivity"` or
             `"specificity"`.
         method: Of the covariance due to cases: `"delong"`, of the first two measures,
@@ -84,7 +90,8 @@ def mrmc(
     Reference:
         [Obuchowski and Rockette, 1995](https://doi.org/10.1080/03610919508813243);
         degrees of freedom: [Hillis, 2007](https://doi.org/10.1002/sim.2532); scopes:
-        [Hillis et al., 2008](https://doi.org/10.1016/j.acra.2007.12.015).
+        [Hillis et al., 2008](https://doi.org/10.1016/j.acra.2007.12.015); split plots:
+        [Obuchowski et al., 2012](https://doi.org/10.1016/j.acra.2012.09.012).
 
     Example:
         Three readers grade eight cases from 1 to 5, without and with a form.
@@ -137,12 +144,14 @@ def estimate_measure(
     method: str,
     patient_ids: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A measure of each reading of the same cases, and their covariance due to cases.
+    """A measure of each reading, and their covariance due to the cases they share.
 
-    The arguments are those of `mrmc`, but `readings` are `(readings, cases)`. The
-    balanced accuracy is the area under the "curve" of one operating point. The
-    jackknife leaves out one patient at a time; for sensitivity and specificity one of
-    those with such cases, which makes it the usual s²/n.
+    The arguments are those of `mrmc`, but `readings` are `(readings, cases)`. Cases
+    that are NaN count as not read: the measure is that of the others, and two readings
+    covary by the patients whom both have. The balanced accuracy is the area under the
+    "curve" of one operating point. The jackknife leaves out one patient at a time; for
+    sensitivity and specificity one of those with such cases, which makes it the usual
+    s²/n.
 
     Returns:
         `(readings,)` and `(readings, readings)`; the covariance is NaN where one
@@ -161,33 +170,102 @@ def estimate_measure(
             "`method` must be 'delong' (for areas) or 'jackknife'. "
             f"Received: {method!r} for {name}"
         )
-    # Checks the arguments, too.
-    areas, covariance = delong_covariance(labels, readings, patient_ids=patient_ids)
-    labels, readings = np.asarray(labels), np.atleast_2d(np.asarray(readings))
-    if name != "roc_auc" and not np.isin(readings, (0, 1)).all():
+    readings = np.atleast_2d(np.asarray(readings))
+    read = ~np.isnan(readings)
+    if name != "roc_auc" and not np.isin(readings[read], (0, 1)).all():
         raise ValueError(
             f"`readings` must be calls, 0 or 1, for {name}. "
-            f"Received: {np.unique(readings)[:5].tolist()}"
+            f"Received: {np.unique(readings[read])[:5].tolist()}"
         )
-    if method == "delong":
-        return areas, covariance
+    # Checks the arguments, too.
+    complete = delong_covariance(
+        labels, np.where(read, readings, 0.0), patient_ids=patient_ids
+    )
+    if method == "delong" and read.all():
+        return complete
+    labels = np.asarray(labels)
     ids = scores.checked_patients(patient_ids, len(labels))
-    if label is None:
-        values = areas
-        weights = (ids[None, :] != np.unique(ids)[:, None]).astype("float64")
-        without = [scores.weighted_auc(labels, own, weights) for own in readings]
-        return values, _jackknife_covariance(np.stack(without))
-    _, patient = np.unique(ids[labels == label], return_inverse=True)
-    cases = np.bincount(patient)
-    right = (readings == label)[:, labels == label]
-    hits = np.stack([np.bincount(patient, own) for own in right])
-    with np.errstate(invalid="ignore"):  # of one patient nothing is left
-        kept = (hits.sum(axis=1, keepdims=True) - hits) / (cases.sum() - cases)
-    return right.mean(axis=1), _jackknife_covariance(kept)
+    if label is not None:
+        right = np.where(read & (labels == label), readings == label, np.nan)
+        return estimate_means(right, ids)
+    _, patient = np.unique(ids, return_inverse=True)
+    values, sums = (
+        np.zeros(len(readings)),
+        np.zeros((4, len(readings), patient.max() + 1)),
+    )
+    for place, (reading, known) in enumerate(zip(readings, read, strict=True)):
+        true, said, owner = labels[known], reading[known], patient[known]
+        placed = placements(true, said)
+        values[place] = areas(placed)[0]
+        if method == "delong":
+            sums[:, place] = _placed_by_patient(placed, true, owner, sums.shape[2])
+            continue
+        present = np.unique(owner)
+        weights = (owner != present[:, None]).astype("float64")
+        without = scores.weighted_auc(true, said, weights)
+        sums[0, place, present] = _jackknifed(without)
+    # A patient whom one of two readings lacks adds nothing to their covariance.
+    pairs = (0, 0), (1, 1), (2, 3), (3, 2)
+    return values, np.sum([sums[a] @ sums[b].T for a, b in pairs], axis=0)
 
 
-def _jackknife_covariance(without: NDArray) -> NDArray[np.float64]:
-    """Of values, from what they are without each patient, `(readings, patients)`."""
-    apart = without - without.mean(axis=1, keepdims=True)
-    patients = without.shape[1]
-    return np.asarray((patients - 1) / patients * apart @ apart.T)
+def estimate_means(
+    values: ArrayLike, patient_ids: ArrayLike | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of readings, such as the seconds they took, and their covariance.
+
+    Args:
+        values: `(readings, cases)`, NaN where a reading has none.
+        patient_ids: `(cases,)`: who each case belongs to; None where every case is
+            independent.
+
+    Returns:
+        `(readings,)` and `(readings, readings)`, due to the cases that two share, by a
+        jackknife over patients; NaN where a reading has one patient.
+    """
+    values = np.asarray(values, "float64")
+    known = ~np.isnan(values)
+    ids = scores.checked_patients(patient_ids, values.shape[1])
+    _, patient = np.unique(ids, return_inverse=True)
+    apart = np.zeros((len(values), patient.max() + 1))
+    means = np.full(len(values), np.nan)
+    for place, (row, own) in enumerate(zip(values, known, strict=True)):
+        present, owner = np.unique(patient[own], return_inverse=True)
+        cases, sums = np.bincount(owner), np.bincount(owner, row[own])
+        if not own.any():
+            apart[place] = np.nan
+            continue
+        means[place] = row[own].mean()
+        with np.errstate(invalid="ignore"):  # of one patient nothing is left
+            without = (sums.sum() - sums) / (cases.sum() - cases)
+        apart[place, present] = _jackknifed(without)
+    return means, apart @ apart.T
+
+
+def _placed_by_patient(
+    placed: Placements, labels: NDArray, owner: NDArray, patients: int
+) -> NDArray[np.float64]:
+    """What each patient adds to DeLong's covariance of one reading, `(4, patients)`.
+
+    Its parts are of malignant and of benign cases, and both again, whose product is
+    that of patients who have cases of both labels.
+    """
+    pairs = 2 * placed.malignant.size * placed.benign.size
+    sums = np.zeros((4, patients))
+    for side, ranks in enumerate((placed.benign[0], placed.malignant[0])):
+        whose = owner[labels == side]
+        own = np.bincount(whose, (ranks - ranks.mean()) / pairs, minlength=patients)
+        sums[side] = own * _unbiased(whose)
+        sums[2 + side] = own * _unbiased(owner)
+    return sums
+
+
+def _unbiased(owner: NDArray) -> float:
+    patients = len(np.unique(owner))
+    return float((patients / (patients - 1)) ** 0.5) if patients > 1 else np.nan
+
+
+def _jackknifed(without: NDArray) -> NDArray[np.float64]:
+    """What patients add to a covariance, from values without each of them."""
+    patients = len(without)
+    return ((patients - 1) / patients) ** 0.5 * (without - without.mean())
