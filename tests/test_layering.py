@@ -32,7 +32,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "schema": ("settings",),
     "config": ("settings", "recipe", "schema"),
     "runs": SETTINGS,
-    "ingest": (),
+    "ingest": ("cache",),
     "data": (*SETTINGS, "cache", "machine", "runs"),
     "models": (*SETTINGS, "cache", "runs", "data"),
     "training": LEARNING,

@@ -1,4 +1,4 @@
-"""The user's cache folder, and the room that is left there."""
+"""The user's folders of caches and of data, and the room that is left there."""
 
 import os
 import shutil
@@ -14,8 +14,17 @@ def cache_folder() -> Path:
     Reference:
         XDG Base Directory Specification, version 0.8.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "usgland"
+    return _base("XDG_CACHE_HOME", ".cache") / "usgland"
+
+
+def data_folder() -> Path:
+    """`$XDG_DATA_HOME/usgland`, or `~/.local/share/usgland`: what no cache may lose."""
+    return _base("XDG_DATA_HOME", ".local/share") / "usgland"
+
+
+def _base(variable: str, default: str) -> Path:
+    base = Path(os.environ.get(variable, ""))
+    return base if base.is_absolute() else Path.home() / default
 
 
 def make_private(folder: Path) -> None:

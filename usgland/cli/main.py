@@ -9,6 +9,7 @@ from usgland import __version__
 from usgland.cli.doctor import doctor
 from usgland.cli.fitting import cv, fit
 from usgland.cli.planning import config, samplesize, table1
+from usgland.cli.preparing import ingest
 from usgland.cli.reporting import audit, compare, explain, readers, report
 from usgland.cli.scoring import evaluate, predict
 from usgland.cli.serving import export, serve
@@ -17,6 +18,7 @@ from usgland.errors import UserError, not_installed
 LONGEST = 64  # characters of a command's purpose, for 80 columns
 # In the order in which a study needs them.
 SECTIONS = {
+    "Prepare images": (ingest,),
     "Plan and describe": (samplesize, table1, config),
     "Train, predict and score": (fit, cv, predict, evaluate),
     "Compare, explain and report": (compare, readers, explain, report, audit),

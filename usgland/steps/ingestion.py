@@ -1,0 +1,290 @@
+"""The step `ingest`: from a folder of scanners' files to pictures and a manifest."""
+
+import contextlib
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from usgland.cache import data_folder
+from usgland.errors import UserError
+from usgland.files import write_json
+from usgland.ingest.extraction import IMAGES, Setup, extract
+from usgland.ingest.identifiers import output_words
+from usgland.ingest.journal import Journal, stamp
+from usgland.ingest.leaks import Needles
+from usgland.ingest.manifest_rows import COLUMNS, Row, make_rows, own_words, part_leaks
+from usgland.ingest.private_files import (
+    KEY,
+    check_key,
+    open_private,
+    write_rows,
+    write_sheet,
+)
+from usgland.ingest.pseudonyms import Key
+from usgland.ingest.removals import removed_table
+from usgland.ingest.source_files import Skipped, SourceFile, walk
+from usgland.ingest.unreadable import UnreadableFileError
+from usgland.ingest.workers import run_tasks
+
+MANIFEST, REMOVED = "manifest.csv", "removed.json"
+JOURNAL, PATHS, SKIPPED, REVIEW = "journal", "paths.csv", "skipped.csv", "review"
+QUARANTINE = "quarantine"
+
+
+class Summary(NamedTuple):
+    """What a run has made."""
+
+    files: int
+    pictures: int
+    patients: int
+    skipped: Counter[str]
+    review: int
+    quarantined: int
+    private: Path
+
+
+def ingest(
+    source: Path,
+    out: Path,
+    *,
+    key: Path | None,
+    private: Path | None,
+    frames: str,
+    jobs: int,
+    resume: bool,
+    console: Console,
+) -> Summary:
+    """Writes the pictures and the manifest of a folder.
+
+    Args:
+        source: Folder of DICOM, PNG and JPEG files.
+        out: Folder that must not be there yet; it appears whole or not at all.
+        key: Of the pseudonyms; by default in the private folder.
+        private: Folder of all that must not be given away.
+        frames: `all`, `first`, `every:N` or `sharpest`.
+        jobs: Files that are worked on at a time.
+        resume: Goes on where a run was interrupted.
+        console: Where progress is shown.
+
+    Raises:
+        UserError: If folders are within each other, a key does not fit, or there is no
+            room.
+    """
+    private = data_folder() / "ingest" if private is None else private
+    key_path = private / KEY if key is None else key
+    check_places(source, out, private, key_path)
+    open_private(private)
+    pseudonyms = Key.load_or_make(key_path)
+    check_key(private, pseudonyms, key_path)
+    folder = private / out.resolve().name
+    staging = out.resolve().parent / f".{out.resolve().name}.partial"
+    settings = {
+        "SOURCE": str(source.resolve()),
+        "OUT": str(out.resolve()),
+        "--frames": frames,
+    }
+    journal = Journal(folder / JOURNAL, settings, resume=resume)
+    with contextlib.closing(journal):
+        _open_staging(staging, resume=resume)
+        setup = Setup(staging, pseudonyms, frames)
+        skipped = _extract_all(source, setup, journal, jobs, console)
+        return _finish(journal, skipped, staging, out, folder)
+
+
+def check_places(source: Path, out: Path, private: Path, key: Path) -> None:
+    """Checks that nothing of the source or private stands under OUT, nor OUT in it."""
+    if not source.is_dir():
+        raise UserError(f"SOURCE: expected a folder. Received: {source}")
+    source, out, private = source.resolve(), out.resolve(), private.resolve()
+    if private.is_relative_to(out) or key.resolve().is_relative_to(out):
+        raise UserError(
+            "Expected --private and --key outside of OUT, which may be given away. "
+            f"Received: {private if private.is_relative_to(out) else key}"
+        )
+    for name, folder in (("OUT", out), ("--private", private)):
+        if folder.is_relative_to(source):
+            raise UserError(
+                f"{name}: expected a folder outside of SOURCE. Received: {folder}"
+            )
+    if source.is_relative_to(out):
+        raise UserError(f"OUT: expected a folder without SOURCE in it. Received: {out}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            f"OUT: expected a folder that is not there yet. Received: {out}. It was "
+            "written whole; choose another name, or delete it"
+        )
+
+
+def _open_staging(staging: Path, *, resume: bool) -> None:
+    if staging.exists() and not resume:
+        raise UserError(
+            f"Expected no interrupted run. Received: {staging}. Add --resume to go on, "
+            "or delete it to begin anew"
+        )
+    try:
+        staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (staging / IMAGES).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot make {staging}: {error.strerror}. Choose another OUT"
+        ) from error
+
+
+def _extract_all(
+    source: Path, setup: Setup, journal: Journal, jobs: int, console: Console
+) -> dict[str, str]:
+    """Works on every file that the journal lacks; gives the other files' reasons."""
+    skipped: dict[str, str] = {}
+    files = []
+    for item in walk(source):
+        if isinstance(item, Skipped):
+            skipped[item.relative] = item.reason
+        else:
+            files.append(item)
+    names = {file.relative for file in files}
+    for gone in journal.entries.keys() - names:
+        del journal.entries[gone]
+    waiting = [file for file in files if not _is_done(file, journal, setup.out)]
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("files", total=len(files))
+        progress.advance(task, len(files) - len(waiting))
+        results = run_tasks(extract, setup, waiting, min(jobs, max(1, len(waiting))))
+        with contextlib.closing(results):
+            for file, result in results:
+                if isinstance(result, UnreadableFileError):
+                    journal.add(file, str(result), None)
+                else:
+                    journal.add(file, "", result)
+                progress.advance(task)
+    reasons = {name: entry.reason for name, entry in journal.entries.items()}
+    return {**skipped, **{name: reason for name, reason in reasons.items() if reason}}
+
+
+def _is_done(file: SourceFile, journal: Journal, staging: Path) -> bool:
+    """Whether an interrupted run has worked on a file that is still the same."""
+    entry = journal.entries.get(file.relative)
+    if entry is None or (entry.size, entry.modified_ns) != stamp(file.path):
+        return False
+    pictures = entry.record.pictures if entry.record else ()
+    return all(
+        stamp(staging / picture.image)[0] == picture.size for picture in pictures
+    )
+
+
+def _finish(
+    journal: Journal, skipped: dict[str, str], staging: Path, out: Path, folder: Path
+) -> Summary:
+    """Writes what needs all files, searches it, and gives OUT its name."""
+    records = ((entry.relative, entry.record) for entry in journal.entries.values())
+    rows = make_rows((name, record) for name, record in records if record)
+    if not rows:
+        _write_skipped(folder, skipped)
+        shutil.rmtree(staging)
+        raise UserError(
+            "Expected ultrasound pictures in SOURCE. Received: none that could be "
+            f"used; {folder / SKIPPED} says of each file why"
+        )
+    _remove_strangers(staging, {row.picture.image for row in rows})
+    needles = Needles(journal.identifiers(), output_words(*own_words()))
+    kept, quarantined = part_leaks(rows, needles)
+    for row, _ in quarantined:
+        (folder / QUARANTINE).mkdir(exist_ok=True)
+        image = Path(row.picture.image)
+        shutil.move(staging / image, folder / QUARANTINE / image.name)
+    cells = [row.cells() for row in kept]
+    lines = [list(row.values()) for row in cells]
+    write_rows(staging / MANIFEST, COLUMNS, lines, private=False)
+    removed: Counter[tuple[str, str]] = Counter()
+    for record in {row.relative: row.record for row in rows}.values():
+        for action, tag, number in record.removed:
+            removed[action, tag] += number
+    table = removed_table(removed, len({row.relative for row in rows}))
+    write_json(staging / REMOVED, table)
+    review = [row for row in kept if row.picture.flags]
+    _write_private(folder, out, rows, skipped, quarantined, review)
+    _give_name(staging, out)
+    return Summary(
+        files=len({row.relative for row in rows}),
+        pictures=len(kept),
+        patients=len({row.record.fields.patient_id for row in kept}),
+        skipped=Counter(skipped.values()),
+        review=len(review),
+        quarantined=len(quarantined),
+        private=folder,
+    )
+
+
+def _remove_strangers(staging: Path, images: set[str]) -> None:
+    """Deletes what an interrupted run has written and not noted."""
+    for path in (staging / IMAGES).iterdir():
+        if path.relative_to(staging).as_posix() not in images:
+            path.unlink()
+
+
+def _write_private(
+    folder: Path,
+    out: Path,
+    rows: list[Row],
+    skipped: dict[str, str],
+    quarantined: list[tuple[Row, str]],
+    review: list[Row],
+) -> None:
+    _write_skipped(folder, skipped)
+    write_rows(
+        folder / PATHS,
+        ("image", "file", "frame", "x0", "y0", "x1", "y1", "patient", "accession"),
+        [
+            (
+                *(row.picture.image, f"./{row.relative}", row.picture.frame),
+                *row.picture.box,
+                row.record.fields.private.patient,
+                row.record.fields.private.accession,
+            )
+            for row in rows
+        ],
+    )
+    reasons = [(row, " ".join(row.picture.flags)) for row in review]
+    reasons += [(row, f"{QUARANTINE}: {where}") for row, where in quarantined]
+    write_rows(
+        folder / f"{REVIEW}.csv",
+        ("image", "file", "reason"),
+        [(row.picture.image, f"./{row.relative}", reason) for row, reason in reasons],
+    )
+    held = {row.picture.image for row, _ in quarantined}
+    write_sheet(
+        folder / f"{REVIEW}.html",
+        [
+            (
+                folder / QUARANTINE / Path(row.picture.image).name
+                if row.picture.image in held
+                else out.resolve() / row.picture.image,
+                f"{row.picture.image}: {reason}",
+            )
+            for row, reason in reasons
+        ],
+    )
+
+
+def _write_skipped(folder: Path, skipped: dict[str, str]) -> None:
+    # "./" before a name: then no spreadsheet takes it for a formula.
+    lines = [(f"./{name}", reason) for name, reason in sorted(skipped.items())]
+    write_rows(folder / SKIPPED, ("file", "reason"), lines)
+
+
+def _give_name(staging: Path, out: Path) -> None:
+    mask = os.umask(0)  # It can be read only by setting it.
+    os.umask(mask)
+    staging.chmod(0o777 & ~mask)
+    try:
+        staging.rename(out.resolve())
+    except OSError as error:
+        raise UserError(
+            f"Cannot name {staging} {out}: {error.strerror}. Make room for it, then "
+            "repeat the command with --resume"
+        ) from error
