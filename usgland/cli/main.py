@@ -13,6 +13,7 @@ from usgland.cli.preparing import ingest
 from usgland.cli.reporting import audit, compare, explain, readers, report
 from usgland.cli.scoring import evaluate, predict
 from usgland.cli.serving import export, serve
+from usgland.cli.study_commands import study
 from usgland.errors import UserError, not_installed
 
 LONGEST = 64  # characters of a command's purpose, for 80 columns
@@ -21,7 +22,7 @@ SECTIONS = {
     "Prepare images": (ingest,),
     "Plan and describe": (samplesize, table1, config),
     "Train, predict and score": (fit, cv, predict, evaluate),
-    "Compare, explain and report": (compare, readers, explain, report, audit),
+    "Compare, explain and report": (compare, study, readers, explain, report, audit),
     "Hand a model on": (export, serve),
     "When something is wrong": (doctor,),
 }

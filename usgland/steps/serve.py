@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 from usgland.errors import UserError
-from usgland.serving.server.builtin_server import run_server, stop_on_signals
+from usgland.serving.server.builtin_server import run_server
+from usgland.serving.server.listening import stop_on_signals
 from usgland.serving.server.logs import native_lines_logged, start_logging
-from usgland.serving.server.server_options import ServerOptions, listens_beyond
+from usgland.serving.server.server_options import (
+    ServerOptions,
+    check_tls,
+    listens_beyond,
+)
 from usgland.serving.server.tf_serving import choose_server, run_tf_serving
 from usgland.serving.server.tokens import is_exposed
 from usgland.training.device import show_device
@@ -24,8 +29,7 @@ def _check_options(options: ServerOptions) -> None:
                 f"--{name.replace('_', '-')}: expected a number from 0 to 65535. "
                 f"Received: {getattr(options, name)}"
             )
-    if (options.tls_certificate is None) != (options.tls_key is None):
-        raise UserError("--tls-cert and --tls-key: expected both. Received: one")
+    check_tls(options)
 
 
 def _warn(options: ServerOptions, echo: Callable[[str], None]) -> None:

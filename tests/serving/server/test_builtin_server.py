@@ -116,7 +116,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(models_dir, serving):
 def test_a_request_that_does_not_come_is_not_waited_for(
     models_dir, serving, monkeypatch, sent
 ):
-    monkeypatch.setattr("usgland.serving.server.builtin_server.KEEP_ALIVE_SECONDS", 0.3)
+    monkeypatch.setattr("usgland.serving.server.listening.KEEP_ALIVE_SECONDS", 0.3)
     options = ServerOptions(models_dir)
     with (
         serving.RunningServer(options) as server,

@@ -1,9 +1,13 @@
 """What a request can end with: the codes of gRPC, and what HTTP calls them."""
 
-import re
+from __future__ import annotations
 
-import grpc
-import tensorflow as tf
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # A page is served without either.
+    import grpc
+    import tensorflow as tf
 
 # Code -> HTTP status, as TensorFlow Serving translates them (its http_server.cc).
 HTTP_STATUS = {
@@ -25,7 +29,6 @@ HTTP_STATUS = {
     "UNAVAILABLE": 503,
     "DATA_LOSS": 500,
 }
-NAMES = {status.value[0]: status.name for status in grpc.StatusCode}
 LONGEST_MESSAGE = 1000  # characters of a message that TensorFlow wrote
 
 
@@ -48,6 +51,8 @@ class RequestError(Exception):
 
     @property
     def grpc_status(self) -> grpc.StatusCode:
+        import grpc
+
         return grpc.StatusCode[self.code]
 
 
@@ -58,7 +63,10 @@ def invalid(message: str) -> RequestError:
 
 def from_tensorflow(error: tf.errors.OpError) -> RequestError:
     """Passes an error of the graph on, without its names of nodes and files."""
-    return RequestError(NAMES.get(error.error_code, "UNKNOWN"), readable(error))
+    import grpc
+
+    names = {status.value[0]: status.name for status in grpc.StatusCode}
+    return RequestError(names.get(error.error_code, "UNKNOWN"), readable(error))
 
 
 def readable(error: tf.errors.OpError) -> str:

@@ -20,9 +20,9 @@ from starlette.routing import Route
 from usgland.serving.interface import versions
 from usgland.serving.interface.status import RequestError
 from usgland.serving.server.browser_guard import BrowserGuard
-from usgland.serving.server.builtin_server import http_config, listen
 from usgland.serving.server.connections import HttpServer
 from usgland.serving.server.limits import BODIES, Admission, admitted_body
+from usgland.serving.server.listening import http_config, listen
 from usgland.serving.server.page_routes import Served, page_routes
 from usgland.serving.server.rest import METHODS, error_response, refused
 from usgland.serving.server.server_options import ServerOptions

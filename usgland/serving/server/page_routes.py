@@ -6,7 +6,7 @@ the model sheets, which TensorFlow Serving's REST cannot show.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,31 +17,14 @@ from starlette.routing import Route
 
 from usgland.serving.interface.status import RequestError
 from usgland.serving.interface.versions import MODEL_SHEET, read_regular
+from usgland.serving.server.page_files import (
+    FILES,
+    HEADERS,
+    START,
+    file_response,
+    file_routes,
+)
 from usgland.serving.server.server_options import ServerOptions
-
-FILES = Path(__file__).parents[1] / "page"
-START = "index.html"
-MEDIA_TYPES = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
-# The page talks to its own server alone, runs no script but its own, stands in no
-# other page, and leaves nothing behind in the browser.
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'; require-trusted-types-for 'script'; "
-        "trusted-types 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 class Served(NamedTuple):
@@ -150,19 +133,10 @@ def page_routes(
             headers=HEADERS,
         )
 
-    def file(path: Path) -> Callable[[Request], Awaitable[Response]]:
-        content, media_type = path.read_bytes(), MEDIA_TYPES[path.suffix]
-
-        async def respond(request: Request) -> Response:
-            return Response(content, headers=HEADERS, media_type=media_type)
-
-        return respond
-
-    files = [path for path in sorted(FILES.iterdir()) if path.suffix in MEDIA_TYPES]
     return [
-        Route("/", file(FILES / START)),
+        Route("/", file_response(FILES / START)),
         Route("/page/models.json", models),
-        *(Route(f"/page/{path.name}", file(path)) for path in files),
+        *file_routes("/page/", FILES),
     ]
 
 

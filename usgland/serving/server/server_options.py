@@ -4,6 +4,8 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from usgland.errors import UserError
+
 MEGABYTE = 1024 * 1024
 
 
@@ -54,3 +56,13 @@ def listens_beyond(host: str) -> bool:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host != "localhost"
+
+
+def check_tls(options: ServerOptions) -> None:
+    """Checks that a certificate has its key.
+
+    Raises:
+        UserError: If one is without the other.
+    """
+    if (options.tls_certificate is None) != (options.tls_key is None):
+        raise UserError("--tls-cert and --tls-key: expected both. Received: one")
