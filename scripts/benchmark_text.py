@@ -19,12 +19,18 @@ from usgland.evaluation.statistics.intervals import proportion_interval
 from usgland.ingest.burned_text import Box, text_boxes
 
 SEED, FRAMES, TEXTS = 16, 40, 5
+GREYS = (200, 230, 255)  # as scanners write; darker text drowns in bright tissue
 LINES = (
     *("DOE^JANE", "MUSTER, ANNA", "ID 00471182", "14.05.2023", "10:42:31", "LT BREAST"),
     *("Dr. Novak", "Clinic 3", "L12-5 / MI 0.9", "RADIAL 3H", "DOB 02/11/1961"),
     *("Nguyen Thi Lan", "MRN 8841-02", "axilla", "Kowalska M.", "F 044Y"),
 )
-FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf")
+FONTS = (
+    "DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf",
+    "DejaVuSansMono.ttf",
+    "DejaVuSerif.ttf",
+)
 
 
 def draw_texts(
@@ -45,7 +51,7 @@ def draw_texts(
         box = Box(x + int(left), y + int(top), x + int(right), y + int(bottom), 1.0)
         if box.x1 > grey.shape[1] or any(overlap(box, b, 12) for b in boxes):
             continue
-        pen.text((x, y), line, font=font, fill=int(rng.choice([160, 200, 255])))
+        pen.text((x, y), line, font=font, fill=int(rng.choice(GREYS)))
         boxes.append(box)
     return np.asarray(picture), boxes
 
@@ -94,7 +100,10 @@ def main() -> None:
     ):
         interval = proportion_interval(count, total)
         share = count / total
-        print(f"{name}: {count} of {total} ({share:.3f}, 95% CI {interval.low:.3f} to {interval.high:.3f})")
+        print(
+            f"{name}: {count} of {total} ({share:.3f}, 95% CI "
+            f"{interval.low:.3f} to {interval.high:.3f})"
+        )
     print(f"{seconds:.2f} s a picture, {arguments.threads} threads")
 
 

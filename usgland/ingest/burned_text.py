@@ -10,7 +10,6 @@ Reference:
 """
 
 import functools
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,8 +27,9 @@ PIXEL_PROBABILITY = 0.3  # from which a pixel is text; its authors' value
 BOX_PROBABILITY = 0.5  # mean of a box from which it is kept; its authors' value
 MARGIN = 1.6  # area by perimeter times this is added around; its authors' value
 # Text of scanners is low. Fasciae, which look like a line of it, are long and tall.
-TALLEST = 40  # pixels
-TALLEST_SHARE = 0.08  # of the picture's height
+TALLEST = 40  # pixels, with the margin
+TALLEST_SHARE = 0.1  # of the picture's height
+ALWAYS_LOW = 32  # pixels: an ordinary line, in however small a picture
 SMALLEST = 3  # pixels of the network's map
 
 
@@ -59,13 +59,13 @@ def text_boxes(picture: np.ndarray, *, threads: int = 1) -> list[Box]:
     probability = _text_map(picture, _session(threads))
     height, width = picture.shape[:2]
     boxes = _boxes(probability, height, width)
-    tallest = min(TALLEST, max(TALLEST_SHARE * height, 12))
+    tallest = min(TALLEST, max(TALLEST_SHARE * height, ALWAYS_LOW))
     low = [box for box in boxes if box.y1 - box.y0 <= tallest]
     return sorted(low, key=lambda box: (box.y0, box.x0))
 
 
 def mask_text(picture: np.ndarray, boxes: list[Box]) -> np.ndarray:
-    """Fills boxes with the darkest grey around them, so that no edge is drawn."""
+    """Fills boxes with black, in a copy."""
     masked = picture.copy()
     for box in boxes:
         masked[box.y0 : box.y1, box.x0 : box.x1] = 0
@@ -122,16 +122,15 @@ def _text_map(
 
 @functools.cache
 def _session(threads: int) -> "onnxruntime.InferenceSession":
-    """The network, from the file in the package, which itself is not imported.
+    """The network, from the file in the package, none of whose code is run.
 
-    Importing it sets up a log and may fetch models; its file is all that is needed.
+    That sets up a log and may fetch models; the file is all that is needed.
     """
     check_installed("--text", "rapidocr", "onnxruntime", "cv2")
     import onnxruntime
+    import rapidocr
 
-    package = importlib.util.find_spec("rapidocr")
-    places = package.submodule_search_locations if package else None
-    path = Path(next(iter(places or [""]))) / MODEL
+    path = Path(rapidocr.__file__).parent / MODEL
     if not path.is_file():
         raise not_installed(f"--text ({MODEL} of rapidocr)", "rapidocr")
     options = onnxruntime.SessionOptions()
