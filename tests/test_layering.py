@@ -34,6 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "runs": SETTINGS,
     "ingest": ("cache",),
     "data": (*SETTINGS, "cache", "machine", "runs"),
+    "quality": (*SETTINGS, "machine", "data", *STATISTICS),
     "models": (*SETTINGS, "cache", "runs", "data"),
     "training": LEARNING,
     "evaluation.statistics": (),

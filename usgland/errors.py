@@ -13,7 +13,6 @@ EXTRAS = {
     "onnxruntime": ("onnxruntime", "onnx"),
     "cryptography": ("cryptography", "sign"),
     "pydicom": ("pydicom", "ingest"),
-    "rapidocr": ("rapidocr", "ingest"),
     "gdcm": ("python-gdcm", "ingest"),
     "dicomanonymizer": ("dicom-anonymizer", "ingest"),
 }

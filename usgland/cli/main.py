@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from usgland import __version__
+from usgland.cli.checking import check
 from usgland.cli.doctor import doctor
 from usgland.cli.fitting import cv, fit
 from usgland.cli.planning import config, samplesize, table1
@@ -19,7 +20,7 @@ from usgland.errors import UserError, not_installed
 LONGEST = 64  # characters of a command's purpose, for 80 columns
 # In the order in which a study needs them.
 SECTIONS = {
-    "Prepare images": (ingest,),
+    "Prepare images": (ingest, check),
     "Plan and describe": (samplesize, table1, config),
     "Train, predict and score": (fit, cv, predict, evaluate),
     "Compare, explain and report": (compare, study, readers, explain, report, audit),

@@ -1,0 +1,193 @@
+"""The page and the lines on a terminal that show what `check` noticed."""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from usgland.data.images import UnusableError
+from usgland.evaluation.report.page_parts import page, table
+from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
+from usgland.quality.confounding import SUSPICIOUS, Confounder
+from usgland.quality.frames import read_frame
+from usgland.quality.image_findings import KINDS, LEVELS, SERIOUS, Finding
+
+if TYPE_CHECKING:  # It imports this module.
+    from usgland.steps.check import Checked
+
+PIXELS = 260  # of a picture's longer side
+MOST_PAIRS, MOST_PICTURES = 150, 48  # that are shown of copies, and of another kind
+
+
+def check_document(checked: "Checked") -> Document:
+    """What a terminal shows: counts of findings, and what predicts the label."""
+    blocks: list[Table | Paragraph] = []
+    counted = _counts(checked)
+    if counted:
+        heads = ("finding", "level", "images")
+        blocks.append(Table(heads, (rows(counted),), align="llr"))
+    else:
+        blocks.append(Paragraph("Nothing was noticed of the images."))
+    blocks += [Paragraph(text) for text in pair_sentences(checked)]
+    if checked.confounders:
+        title = "What alone predicts the label, though it is no finding of a lesion"
+        heads = ("property", "AUC (95% interval)", "")
+        cells = (rows(_confounder_cells(checked.confounders)),)
+        blocks.append(Table(heads, cells, title=title, align="lll"))
+    for confounder in checked.confounders:
+        if confounder.is_suspicious:
+            blocks.append(Paragraph(warning_of(confounder), bold=True))
+    if checked.unasked:
+        blocks.append(Paragraph(checked.unasked))
+    return Document(tuple(blocks), checked.synthetic)
+
+
+def warning_of(confounder: Confounder) -> str:
+    """One sentence on a property that a network may learn instead of the lesion."""
+    return (
+        f"Warning: {confounder.name} alone predicts the label, AUC "
+        f"{confounder.roc_auc:.2f} ({confounder.low:.2f} to {confounder.high:.2f}): a "
+        "network may learn it instead of the lesion"
+    )
+
+
+def _counts(checked: "Checked") -> list[tuple[str, str, str]]:
+    """Kind of finding, level, and images with it."""
+    images = {
+        (finding.kind, finding.level, finding.row) for finding in checked.findings
+    }
+    counts = Counter((kind, level) for kind, level, _ in images)
+    return [
+        (KINDS[kind], LEVELS[level], str(counts[kind, level]))
+        for kind in KINDS
+        for level in range(SERIOUS, -1, -1)
+        if counts[kind, level]
+    ]
+
+
+def pair_sentences(checked: "Checked") -> list[str]:
+    """How many copies there are, of which kinds, and between whom."""
+    if not checked.pairs:
+        return []
+    labels = checked.rows["label"].to_list()
+    patients = checked.rows["patient_id"].to_list()
+    kinds = Counter(pair.kind for pair in checked.pairs)
+    other = sum(patients[p.first] != patients[p.second] for p in checked.pairs)
+    conflicts = sum(labels[p.first] != labels[p.second] for p in checked.pairs)
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return [
+        f"{len(checked.pairs)} pairs of copies ({listed}): {other} between patients, "
+        f"{conflicts} with different labels"
+    ]
+
+
+def _confounder_cells(confounders: Sequence[Confounder]) -> list[tuple[str, str, str]]:
+    return [
+        (c.name, f"{c.roc_auc:.2f} ({c.low:.2f} to {c.high:.2f})", c.detail)
+        for c in confounders
+    ]
+
+
+def check_page(checked: "Checked", manifest: Path) -> str:
+    """One HTML file with pictures of what was noticed; it needs no other file."""
+    counted = _counts(checked)
+    summary = f"<p>{len(checked.rows)} images of {escape(str(manifest))}. "
+    summary += "Nothing was deleted or changed: look, then decide.</p>"
+    if counted:
+        summary += table(counted, ("finding", "level", "images"))
+    summary += "".join(f"<p>{escape(text)}</p>" for text in pair_sentences(checked))
+    sections = [("Summary", summary), ("What predicts the label", _asked(checked))]
+    sections.append(("Copies", _copies(checked)))
+    for kind, meaning in KINDS.items():
+        of_kind = [each for each in checked.findings if each.kind == kind]
+        if kind == "file":
+            sections.append((meaning, _files(checked, of_kind)))
+        elif kind != "copy":
+            sections.append((meaning, _pictures(checked, of_kind)))
+    return page("Images checked", sections, synthetic=checked.synthetic)
+
+
+def _asked(checked: "Checked") -> str:
+    if checked.unasked:
+        return f"<p>{escape(checked.unasked)}</p>"
+    if not checked.confounders:
+        return ""
+    text = "".join(
+        f'<p class="warning">{escape(warning_of(confounder))}</p>'
+        for confounder in checked.confounders
+        if confounder.is_suspicious
+    )
+    heads = ("property", "AUC (95% interval)", "")
+    text += table(_confounder_cells(checked.confounders), heads)
+    return text + (
+        f"<p>Each property alone, asked for the label: above {SUSPICIOUS} with an "
+        "interval that leaves .5 out it is a warning. 0.5 is chance.</p>"
+    )
+
+
+def _copies(checked: "Checked") -> str:
+    levels: dict[tuple[int, int], int] = {}
+    by_row: dict[int, list[Finding]] = {}
+    for finding in checked.findings:
+        if finding.kind == "copy":
+            by_row.setdefault(finding.row, []).append(finding)
+    images = checked.rows["image"].to_list()
+    for pair in checked.pairs:
+        named = [
+            each.level
+            for each in by_row.get(pair.first, [])
+            if f"copy of {images[pair.second]}" in each.text
+        ]
+        levels[pair.first, pair.second] = max(named, default=0)
+    ordered = sorted(checked.pairs, key=lambda pair: -levels[pair.first, pair.second])
+    parts = []
+    for pair in ordered[:MOST_PAIRS]:
+        level = LEVELS[levels[pair.first, pair.second]]
+        title = f"{level}: {pair.kind}, correlation {pair.correlation:.2f}"
+        both = _figure(checked, pair.first) + _figure(checked, pair.second)
+        parts.append(f'<h3>{escape(title)}</h3><div class="row">{both}</div>')
+    return "".join(parts) + _more(len(ordered), MOST_PAIRS)
+
+
+def _files(checked: "Checked", findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    images = checked.rows["image"].to_list()
+    cells = [(images[finding.row], finding.text) for finding in findings]
+    return table(cells[:1000], ("image", "problem")) + _more(len(cells), 1000)
+
+
+def _pictures(checked: "Checked", findings: Sequence[Finding]) -> str:
+    shown = "".join(
+        _figure(checked, finding.row, finding.text)
+        for finding in findings[:MOST_PICTURES]
+    )
+    more = _more(len(findings), MOST_PICTURES)
+    return f'<div class="row">{shown}</div>{more}' if shown else ""
+
+
+def _more(count: int, shown: int) -> str:
+    return f"<p>And {count - shown} more: see check.csv</p>" if count > shown else ""
+
+
+def _figure(checked: "Checked", row: int, text: str = "") -> str:
+    """A small picture with the image's name, patient and label."""
+    known = checked.rows.iloc[row]
+    caption = ", ".join(filter(None, [known["image"], known["label"], text]))
+    try:
+        picture = Image.fromarray(read_frame(known["image_path"]).colour)
+    except UnusableError:  # It was removed meanwhile.
+        return f"<p>{escape(caption)}</p>"
+    picture.thumbnail((PIXELS, PIXELS))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return (
+        f'<figure><img alt="{escape(caption)}" src="data:image/jpeg;base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
