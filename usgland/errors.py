@@ -13,6 +13,7 @@ EXTRAS = {
     "onnxruntime": ("onnxruntime", "onnx"),
     "cryptography": ("cryptography", "sign"),
     "pydicom": ("pydicom", "ingest"),
+    "rapidocr": ("rapidocr", "ingest"),
     "gdcm": ("python-gdcm", "ingest"),
     "dicomanonymizer": ("dicom-anonymizer", "ingest"),
 }

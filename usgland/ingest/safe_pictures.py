@@ -3,6 +3,7 @@
 import io
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,7 +14,7 @@ from usgland.ingest.unreadable import BROKEN, UnreadableFileError, reason_of
 COMPRESSION = 4  # of PNG, from 0 to 9; beyond it files shrink by a few percent
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path | BinaryIO) -> np.ndarray:
     """Reads a PNG or JPEG as it is seen: turned as its EXIF says, on black.
 
     Returns:
