@@ -217,6 +217,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    least = BATCH * (1 + max(BATCHES.values()))
+    if arguments.references < least:
+        parser.error(
+            f"--references: expected at least {least}, the images of a turn. "
+            f"Received: {arguments.references}"
+        )
     if arguments.alone:
         manifest, cache = arguments.alone
         alone(arguments.parts[0], Path(manifest), cache)

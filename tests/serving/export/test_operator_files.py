@@ -313,12 +313,11 @@ def test_the_probes_answer_once_the_model_is_there(operator, running):
     assert running.client.get("/v1/models/my%20model/labels/canary")[0] == 200
 
 
-def test_the_next_export_writes_the_folder_anew(operator, tiny_network, tmp_path):
+def test_the_next_export_writes_the_folder_anew(tiny_network, tmp_path):
     home = tmp_path / "my model"
-    shutil.copytree(operator.parent, home)
+    export_to(home, "clinical")
     (home / "operator" / "monitoring.config").write_text("mine")
-    inputs = operator.parent.parent.name[:-1]
-    assert export_to(home, inputs) == home / "2"
+    assert export_to(home, "clinical") == home / "2"
     assert "mine" not in (home / "operator" / "monitoring.config").read_text()
     assert "my model/2" in (home / "operator" / "README.md").read_text()
     assert tf.saved_model.contains_saved_model(str(home / "1"))

@@ -13,12 +13,14 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.commands import full_disk
+from tests.explanation.networks import classifier
 from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.models.classifier import build_classifier
 from usgland.serving.export import answer_network, saved_model
 from usgland.serving.export.answer_network import Decision
 from usgland.serving.export.saved_model import export_model
+from usgland.serving.export.warmup import example_case
 from usgland.serving.server.server_options import ServerOptions
 from usgland.training.predict import predict_rows
 
@@ -91,6 +93,13 @@ def model(rows):
     head.kernel.assign(head.kernel / logits.std())
     head.bias.assign([-logits.mean() / logits.std()])
     return model
+
+
+@pytest.fixture(scope="module")
+def form_alone():
+    """A model that is exported in a moment, and a case: for what files and folders do."""
+    model = classifier("clinical")
+    return model, example_case(model)
 
 
 @pytest.fixture(scope="module")
@@ -198,29 +207,22 @@ def test_a_process_without_our_package_and_keras_gives_the_same_probabilities(
     np.testing.assert_allclose(received["probability"], predicted, atol=1e-5)
 
 
-def test_versions_are_numbered_on_from_the_highest_one(model, contents, tmp_path):
+def test_versions_are_numbered_on_from_the_highest_one(form_alone, tmp_path):
+    model, case = form_alone
     folder = tmp_path / "mine"
-    assert (
-        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
-        == folder / "1"
-    )
-    assert (
-        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
-        == folder / "2"
-    )
+    assert export_model(model, folder, case, *AS_IT_IS) == folder / "1"
+    assert export_model(model, folder, case, *AS_IT_IS) == folder / "2"
     (folder / "9").mkdir()
     (folder / "notes").mkdir()
     (folder / "1").rename(folder / "01x")
-    assert (
-        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
-        == folder / "10"
-    )
+    assert export_model(model, folder, case, *AS_IT_IS) == folder / "10"
     assert files_in(folder) == ["01x", "10", "2", "9", "notes", "operator"]
 
 
 def test_a_version_that_another_process_took_is_not_overwritten(
-    model, contents, tmp_path, monkeypatch
+    form_alone, tmp_path, monkeypatch
 ):
+    model, case = form_alone
     folder = tmp_path / "mine"
     check = saved_model._check_parity
 
@@ -230,56 +232,54 @@ def test_a_version_that_another_process_took_is_not_overwritten(
         (folder / "1" / "of_the_other").touch()
 
     monkeypatch.setattr(saved_model, "_check_parity", publish_meanwhile)
-    assert (
-        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
-        == folder / "2"
-    )
+    assert export_model(model, folder, case, *AS_IT_IS) == folder / "2"
     assert files_in(folder / "1") == ["of_the_other"]
 
 
 def test_an_export_that_disagrees_with_the_run_is_not_published(
-    model, contents, tmp_path, monkeypatch
+    form_alone, tmp_path, monkeypatch
 ):
+    model, case = form_alone
     monkeypatch.setattr(saved_model, "TOLERANCE", -1.0)
     with pytest.raises(UserError, match="repeat the run's probabilities to within -1"):
-        export_model(model, tmp_path / "mine", {"image_bytes": contents[:1]}, *AS_IT_IS)
+        export_model(model, tmp_path / "mine", case, *AS_IT_IS)
     assert files_in(tmp_path) == []
 
 
-def test_a_probability_that_is_no_number_is_not_published(contents, tmp_path):
-    config = load_config(None, ("model.weights=null", "preprocessing.image_size=64"))
-    broken = build_classifier(config)
+def test_a_probability_that_is_no_number_is_not_published(form_alone, tmp_path):
+    _, case = form_alone
+    broken = classifier("clinical")
     broken.get_layer("logit").bias.assign([float("nan")])
     with pytest.raises(UserError, match="Received a difference of nan; nothing was"):
-        export_model(
-            broken, tmp_path / "mine", {"image_bytes": contents[:1]}, *AS_IT_IS
-        )
+        export_model(broken, tmp_path / "mine", case, *AS_IT_IS)
     assert files_in(tmp_path) == []
 
 
 def test_a_disk_that_fills_leaves_earlier_versions_and_no_part(
-    model, contents, tmp_path, capfd
+    form_alone, tmp_path, capfd
 ):
+    model, case = form_alone
     folder = tmp_path / "mine"
     message = f"Cannot write a model under {folder}"
-    with pytest.raises(UserError, match=message) as error, full_disk(100_000):
-        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+    with pytest.raises(UserError, match=message) as error, full_disk(10_000):
+        export_model(model, folder, case, *AS_IT_IS)
     assert "\n" not in str(error.value)
     assert files_in(tmp_path) == []
     (folder / "1").mkdir(parents=True)
-    with pytest.raises(UserError, match="Cannot write a model"), full_disk(100_000):
-        export_model(model, folder, {"image_bytes": contents[:1]}, *AS_IT_IS)
+    with pytest.raises(UserError, match="Cannot write a model"), full_disk(10_000):
+        export_model(model, folder, case, *AS_IT_IS)
     assert files_in(folder) == ["1"]
     assert capfd.readouterr().err == ""
 
 
-def test_a_file_in_the_way_of_the_models_is_named(model, contents, tmp_path):
+def test_a_file_in_the_way_of_the_models_is_named(form_alone, tmp_path):
+    model, case = form_alone
     (tmp_path / "models").touch()
     with pytest.raises(UserError, match="Cannot write a model under .*models/mine: "):
         export_model(
             model,
             tmp_path / "models" / "mine",
-            {"image_bytes": contents[:1]},
+            case,
             *AS_IT_IS,
         )
 

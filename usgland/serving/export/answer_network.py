@@ -65,6 +65,8 @@ class Network:
                 self.variables += to_map.variables
             see = constant or functools.partial(to_map, training=False)
             self.looking = Looking(model, see)
+            # One function, which all signatures call: to trace it takes seconds.
+            self._look = tf.function(self.looking.answer)
         if self.has_form:
             encoding = model.get_layer(ENCODING)
             self.columns = list(dict.fromkeys(encoding.feature_columns()))
@@ -74,7 +76,7 @@ class Network:
         """Probability, logit, label and version, `(batch,)` each; and the lesion."""
         if not self.has_image:
             return self._answer(self.head(case.features, training=False)[:, 0])
-        answered = self.looking.answer(case.pixels, self._others(case))
+        answered = self._look(case.pixels, self._others(case))
         return self._answer(answered.logit[:, 0]) | _lesion(answered, case)
 
     def explain(self, case: Case) -> dict[str, tf.Tensor]:

@@ -93,6 +93,10 @@ class _Reader:
         self.preprocessing: Any = layers.get(PREPROCESSING)
         self.encoding = layers.get(ENCODING)
         self.columns = self.encoding.columns if self.encoding else []
+        # One function, which all signatures call: to trace it takes seconds.
+        self._pictures = tf.function(
+            self._decoded, input_signature=[tf.TensorSpec([None], tf.string)]
+        )
 
     def empty_form(self) -> dict[str, tf.Tensor]:
         """A form of which every value is missing."""
@@ -109,16 +113,7 @@ class _Reader:
         pixels, sides, image_given = None, None, None
         if self.preprocessing:
             files = inputs[INPUT]
-            size = self.preprocessing.size
-            pixels, sides = tf.map_fn(
-                self.preprocessing.read_with_sides,
-                files,
-                fn_output_signature=(
-                    tf.TensorSpec((size, size, 1), tf.uint8),
-                    tf.TensorSpec((2,), tf.int32),
-                ),
-                parallel_iterations=AT_ONCE,
-            )
+            pixels, sides = self._pictures(files)
             image_given = tf.cast(tf.strings.length(files) > 0, tf.float32)[:, None]
         features, form_given = self._form(inputs)
         if image_given is not None and form_given is not None:
@@ -127,6 +122,18 @@ class _Reader:
             with tf.control_dependencies([tf.debugging.Assert(known, [NEITHER])]):
                 features = tf.identity(features)
         return Case(pixels, sides, image_given, features, form_given)
+
+    def _decoded(self, files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        size = self.preprocessing.size
+        return tf.map_fn(
+            self.preprocessing.read_with_sides,
+            files,
+            fn_output_signature=(
+                tf.TensorSpec((size, size, 1), tf.uint8),
+                tf.TensorSpec((2,), tf.int32),
+            ),
+            parallel_iterations=AT_ONCE,
+        )
 
     def pixels(self, inputs: Tensors) -> Case:
         form = dict(inputs)
