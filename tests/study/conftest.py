@@ -1,6 +1,10 @@
 """Small studies of made-up pictures, a clock that tests turn, and whole readings."""
 
+import asyncio
 import csv
+import http.client
+import json
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +16,7 @@ from usgland.study.answer_store import AnswerStore
 from usgland.study.design import Asked, Case, Design, ModelAnswer, cross, digest
 from usgland.study.seats import Clock, Seats
 from usgland.study.sittings import Sittings
+from usgland.study.study_app import run_study, study_options
 
 DAY = 86400.0
 FORM = {
@@ -140,6 +145,96 @@ class Opened:
             self.answer(reader, (calls or {}).get(name, "benign"))
 
 
+class Running:
+    """A server of an opened study in a thread, and what a program asks it."""
+
+    def __init__(self, study, **chosen):
+        self.study, self.port, self.seat = study, 0, ""
+        self.chosen = {"rest_port": 0, **chosen}
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=self._serve)
+
+    def _serve(self):
+        async def main():
+            self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
+            options = study_options(self.study.study.folder, **self.chosen)
+            work = run_study(self.study.sittings, options, self._started, self.stop)
+            await work
+
+        try:
+            asyncio.run(main())
+        finally:
+            self.ready.set()
+
+    def _started(self, port):
+        self.port = port
+        self.ready.set()
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.ready.wait(30) and self.port
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.stop.set)
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+    def call(self, method, path, body=None, **headers):
+        """Status, headers and content of an answer, JSON where it is JSON."""
+        sent = {"Content-Type": "application/json"} if method == "POST" else {}
+        if self.seat:
+            sent["Authorization"] = f"Bearer {self.seat}"
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        text = body if isinstance(body, str | bytes) else json.dumps(body or {})
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, text if method == "POST" else None, sent)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        if headers.get("content-type") == "application/json":
+            content = json.loads(content)
+        return answer.status, headers, content
+
+    def ask(self, path, **body):
+        """Status and content of what the page asks for."""
+        status, _, content = self.call("POST", f"/study/{path}", body)
+        return status, content
+
+    def enter(self, reader):
+        """Takes a seat for a reader."""
+        status, place = self.ask("enter", key=self.study.keys[reader])
+        assert status == 200, place
+        self.seat = place["seat"]
+        return place
+
+
+@pytest.fixture
+def running(opened):
+    """Opens a study and serves it, until the test ends."""
+    servers = []
+
+    def run(chosen=None, **changed):
+        server = Running(opened(**changed), **(chosen or {}))
+        servers.append(server.__enter__())
+        return server
+
+    yield run
+    for server in servers:
+        server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def seated(tmp_path_factory):
+    """A server with R1 in a seat, for tests that change nothing."""
+    study = Opened(tmp_path_factory.mktemp("seated") / "study")
+    with Running(study) as server:
+        server.enter("R1")
+        yield server
+    study.store.close()
+
+
 @pytest.fixture
 def opened(tmp_path):
     """Opens studies, and closes them again."""
@@ -158,5 +253,10 @@ def opened(tmp_path):
 def studies():
     """The names above, as test files cannot import one another."""
     return SimpleNamespace(
-        Hand=Hand, make_manifest=make_manifest, make_study=make_study, Asked=Asked
+        Hand=Hand,
+        Opened=Opened,
+        Running=Running,
+        make_manifest=make_manifest,
+        make_study=make_study,
+        Asked=Asked,
     )

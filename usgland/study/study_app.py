@@ -88,7 +88,7 @@ class WrongKeys:
         Raises:
             RequestError: RESOURCE_EXHAUSTED.
         """
-        if self._number(address, now) >= WRONG_KEYS:
+        if self._number(address, now) > WRONG_KEYS - 1:
             raise RequestError(
                 "RESOURCE_EXHAUSTED",
                 "Too many wrong keys came from this place. Wait a minute, then enter "
