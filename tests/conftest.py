@@ -2,9 +2,11 @@
 
 import collections
 import csv
+import importlib.util
 import json
 import os
 import random
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -29,6 +31,12 @@ os.environ["MPLBACKEND"] = "Agg"
 hypothesis.settings.register_profile("usgland", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("usgland")
 
+CHROMIUM, DRIVER = "chromium", "chromedriver"
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--force-device-scale-factor=1"),
+)
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 # No proxy of this machine stands between a test and its own server.
 others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
@@ -228,3 +236,34 @@ def run(tmp_path, settings, predictions, history, monkeypatch):
     }
     (folder / "environment.json").write_text(json.dumps(environment))
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """Opens headless browsers, each with a profile of its own."""
+    missing = [name for name in (CHROMIUM, DRIVER) if shutil.which(name) is None]
+    if importlib.util.find_spec("selenium") is None:
+        missing.append("the package selenium")
+    if missing:
+        pytest.skip(f"The page is tested in Chromium. Missing: {', '.join(missing)}")
+    from selenium import webdriver
+
+    opened = []
+
+    def open_browser(*flags, width=1280, height=900):
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which(CHROMIUM)
+        profile = tmp_path_factory.mktemp("profile")
+        size = f"--window-size={width},{height}"
+        for flag in (*FLAGS, f"--user-data-dir={profile}", size, *flags):
+            options.add_argument(flag)
+        logs = {"performance": "ALL", "browser": "ALL"}
+        options.set_capability("goog:loggingPrefs", logs)
+        service = webdriver.ChromeService(shutil.which(DRIVER))
+        driver = webdriver.Chrome(options, service)
+        opened.append(driver)
+        return driver
+
+    yield open_browser
+    for driver in opened:
+        driver.quit()

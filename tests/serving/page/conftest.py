@@ -1,10 +1,8 @@
-"""A stand-in for an export, a scripted TensorFlow Serving, and a headless Chromium."""
+"""A stand-in for an export, and a scripted TensorFlow Serving."""
 
 import http.server
-import importlib.util
 import io
 import json
-import shutil
 import socketserver
 import threading
 from types import SimpleNamespace
@@ -18,12 +16,6 @@ from usgland.serving.interface.versions import MODEL_SHEET
 from usgland.serving.server.front import front_of
 from usgland.serving.server.server_options import ServerOptions
 
-CHROMIUM, DRIVER = "chromium", "chromedriver"
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--force-device-scale-factor=1"),
-)
 FORM = [
     {
         **{"column": "age_years", "kind": "number", "role": "demographic"},
@@ -245,37 +237,6 @@ def upstream(page_models, serving, page_server):
         yield server
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    """Opens headless browsers, each with a profile of its own."""
-    missing = [name for name in (CHROMIUM, DRIVER) if shutil.which(name) is None]
-    if importlib.util.find_spec("selenium") is None:
-        missing.append("the package selenium")
-    if missing:
-        pytest.skip(f"The page is tested in Chromium. Missing: {', '.join(missing)}")
-    from selenium import webdriver
-
-    opened = []
-
-    def open_browser(*flags, width=1280, height=900):
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which(CHROMIUM)
-        profile = tmp_path_factory.mktemp("profile")
-        size = f"--window-size={width},{height}"
-        for flag in (*FLAGS, f"--user-data-dir={profile}", size, *flags):
-            options.add_argument(flag)
-        logs = {"performance": "ALL", "browser": "ALL"}
-        options.set_capability("goog:loggingPrefs", logs)
-        service = webdriver.ChromeService(shutil.which(DRIVER))
-        driver = webdriver.Chrome(options, service)
-        opened.append(driver)
-        return driver
-
-    yield open_browser
-    for driver in opened:
-        driver.quit()
 
 
 @pytest.fixture(scope="session")
