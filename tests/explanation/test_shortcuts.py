@@ -5,12 +5,19 @@ import pandas as pd
 
 from usgland.explanation.faithfulness import FIRST_LOOK
 from usgland.explanation.letterbox import letterbox_of
-from usgland.explanation.shortcut_tables import notes, shortcuts_document, verdict
+from usgland.explanation.shortcut_tables import (
+    OUTLINE_NOTE,
+    notes,
+    shortcuts_document,
+    verdict,
+)
 from usgland.explanation.shortcuts import (
     NAMES,
     box_around,
+    ellipse_around,
     find_overlays,
     middle_of,
+    silhouette,
     without_overlays,
     without_region,
 )
@@ -44,6 +51,26 @@ def test_the_box_and_the_middle_are_where_they_should_be():
     expected = np.zeros((100, 100), bool)
     expected[30:70, 10:90] = True  # The image has the rows 25 to 74.
     np.testing.assert_array_equal(middle_of(letterbox_of(50, 100, 100)), expected)
+
+
+def test_the_ellipse_is_that_in_the_box_and_knows_no_outline():
+    y, x = np.mgrid[:80, :90]
+    star = (np.abs(y - 40) < 3) & (np.abs(x - 45) <= 20)
+    star |= (np.abs(x - 45) < 3) & (np.abs(y - 40) <= 30)
+    ellipse = ellipse_around(star)
+    expected = ((y - 40) / 30.5) ** 2 + ((x - 45) / 20.5) ** 2 <= 1
+    np.testing.assert_array_equal(ellipse, expected)
+    np.testing.assert_array_equal(box_around(ellipse), box_around(star))
+    np.testing.assert_array_equal(ellipse_around(expected), expected)
+    assert not ellipse_around(np.zeros((5, 5), bool)).any()
+
+
+def test_a_silhouette_has_two_greys_whatever_the_image():
+    region = np.zeros((20, 20), bool)
+    region[5:9, 3:7] = True
+    shown = silhouette(region)
+    assert (shown.shape, shown.dtype) == ((20, 20, 1), np.uint8)
+    assert set(shown[..., 0][region]) == {64} and set(shown[..., 0][~region]) == {128}
 
 
 def scan_with_text():
@@ -99,6 +126,13 @@ def test_the_verdict_says_whether_the_model_knows_more_than_chance():
 
 def test_a_note_says_which_look_the_probes_are_of():
     assert FIRST_LOOK in notes(probes(0.6, 0.8), 224, with_form=False)
+
+
+def test_a_note_says_that_the_outline_may_know_the_label():
+    table = probes(0.6, 0.8)
+    assert OUTLINE_NOTE not in notes(table, 224, with_form=False)
+    table = table.replace("no_box", "no_lesion")
+    assert OUTLINE_NOTE in notes(table, 224, with_form=False)
 
 
 def test_the_first_line_is_the_verdict_also_of_phantoms():

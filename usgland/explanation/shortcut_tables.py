@@ -10,6 +10,13 @@ from usgland.explanation.faithfulness import FIRST_LOOK, interval_note
 from usgland.explanation.regions import band_pixels
 from usgland.explanation.shortcuts import FRAME, NAMES
 
+OUTLINE_NOTE = (
+    "The lesion alone keeps the outline that a reader drew, and that may know the "
+    "label. The same outline filled with one grey shows how much the model reads from "
+    "it; the ellipse around it has no outline of its own, and filled with one grey "
+    "nothing but size, proportions and place."
+)
+
 
 def verdict(table: pd.DataFrame) -> str:
     """One sentence: how much of the AUC is left without the lesion.
@@ -66,6 +73,7 @@ def notes(table: pd.DataFrame, size: int, *, with_form: bool) -> list[str]:
             "with the mean grey beside it. Size, place and, but for the box, outline "
             "of what was filled can still be seen, and may tell the label."
         )
+        remarks.append(OUTLINE_NOTE)
     remarks.append(
         f"Frame: the outer {format_percent(FRAME)} of each side, the rest filled. "
         "Overlays: bright thin strokes and colours; thin bright tissue is among them."

@@ -23,12 +23,18 @@ FRAME = 0.1  # of the image's sides: what is kept as the frame
 STROKE_GREY = 190  # at least
 STROKE_RISE = 90  # grey levels above what a stroke's surroundings have
 STROKE_PIXELS = 11  # a stroke is thinner
+# A silhouette has these greys in every image, so that its shape, size and place alone
+# tell the label: most lesions are darker than what surrounds them.
+SILHOUETTE, GROUND = 64, 128
 COLOUR_SPREAD = 60  # grey levels between the channels of a coloured pixel
 NAMES = {
     "as_is": "Images as they are",
     "no_lesion": "Without the lesion",
     "no_box": "Without the box around it",
     "lesion_only": "The lesion alone",
+    "silhouette": "Its outline, filled with one grey",
+    "ellipse_only": "The ellipse around it alone",
+    "ellipse_grey": "That ellipse, filled with one grey",
     "frame_only": "The frame alone",
     "no_overlays": "Overlays painted over",
 }
@@ -54,6 +60,25 @@ def box_around(region: np.ndarray) -> np.ndarray:
     if len(rows):
         result[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
     return result
+
+
+def ellipse_around(region: np.ndarray) -> np.ndarray:
+    """The upright ellipse in the box around a region, bool of its shape."""
+    result = np.zeros_like(region)
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if len(rows):
+        (y, height), (x, width) = (
+            ((places[0] + places[-1]) / 2, (places[-1] - places[0] + 1) / 2)
+            for places in (rows, columns)
+        )
+        down, across = np.ogrid[: region.shape[0], : region.shape[1]]
+        result |= ((down - y) / height) ** 2 + ((across - x) / width) ** 2 <= 1
+    return result
+
+
+def silhouette(region: np.ndarray) -> np.ndarray:
+    """A region in one grey on another, uint8 `(size, size, 1)`."""
+    return np.where(region, SILHOUETTE, GROUND).astype("uint8")[..., None]
 
 
 def middle_of(box: Letterbox) -> np.ndarray:
@@ -123,7 +148,13 @@ def probe_shortcuts(
         near = [grown(mask, band_pixels(len(mask))) for mask in lesions.values()]
         probes["no_lesion"] = _without_regions(pixels, near)
         probes["no_box"] = _without_regions(pixels, map(box_around, near))
-        probes["lesion_only"] = _without_regions(pixels, map(np.logical_not, near))
+        ellipses = list(map(ellipse_around, near))
+        for name, grey, regions in (
+            ("lesion_only", "silhouette", near),
+            ("ellipse_only", "ellipse_grey", ellipses),
+        ):
+            probes[name] = _without_regions(pixels, map(np.logical_not, regions))
+            probes[grey] = np.stack(list(map(silhouette, regions)))
     middles = (middle_of(subject.boxes[number]) for number in numbers)
     probes["frame_only"] = _without_regions(pixels, middles)
     # The manifest's check has read the files: they are images.
