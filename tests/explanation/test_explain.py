@@ -17,7 +17,7 @@ from usgland.config import dump_config, load_config
 from usgland.errors import UserError
 from usgland.explanation import shortcuts
 from usgland.explanation.pictures import Case, case_plot
-from usgland.explanation.sheets import sort_cases
+from usgland.explanation.sheets import sheet_plot, sort_cases
 from usgland.explanation.subject import (
     choose_cases,
     picture_names,
@@ -309,6 +309,29 @@ def test_a_picture_keeps_the_pixels_of_its_image_and_has_a_legend(synthetic, tmp
     blue = shown[int(top + 8 * 37), int(left + 8 * 2)]
     assert red[0] > 100 > red[2]
     assert blue[2] > 100 > blue[0]
+
+
+def test_the_lesion_that_was_found_is_drawn_where_it_is_and_named():
+    found = {"lesion": [20.0, 10.0, 16.0, 8.0], "lesion_found": 0.93}
+    shown = {"method": "gradcam", "label": "malignant", "colours": "paper"}
+    plot = case_plot(a_case(**found), **shown)
+    for axes in plot.axes[:2]:
+        (ellipse,) = axes.patches
+        # Pixels 20 to 35 and 10 to 17, whose edges are half a pixel off.
+        assert ellipse.get_center() == (27.5, 13.5)
+        assert (ellipse.get_width(), ellipse.get_height()) == (16, 8)
+    assert not plot.axes[2].patches
+    texts = [text.get_text() for text in plot.legends[0].get_texts()]
+    assert texts == ["map at 0.5", "lesion mask", "lesion the model found"]
+    title = "\n".join(text.get_text() for text in plot.texts)
+    assert "; a lesion found, 93% sure of one" in title
+    sheet = sheet_plot([a_case(**found)], order="error", **shown)
+    (ellipse,) = sheet.axes[0].patches
+    scale = 420 / 60
+    assert ellipse.get_width() == pytest.approx(16 * scale)
+    none = case_plot(a_case(lesion_found=0.2), **shown)
+    assert not none.axes[0].patches
+    assert "; no lesion found, 20% sure of one" in none.texts[0].get_text()
 
 
 def test_the_names_of_the_bars_stay_clear_of_the_map():

@@ -40,7 +40,7 @@ def test_gradcam_equals_that_of_tf_keras_vis():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("fusion", ["concat", "gated", "film", "late"])
+@pytest.mark.parametrize("fusion", ["concat", "gated", "film", "late", "offset"])
 def test_the_form_that_is_held_gives_the_logit_of_the_whole_model(fusion):
     model = classifier("both", fusion)
     explained, inputs = make_explained(model), inputs_of(model)

@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
 from matplotlib.textpath import TextPath
 
 from usgland.evaluation.shown.names import WORDS
@@ -25,7 +26,7 @@ SMALLEST_PANEL = 480  # pixels; smaller images are enlarged by a whole number
 BRIGHTEST = {"smoothgrad": 99.0}  # percentile of the map that is shown as the top
 MARGIN, TITLE, LEGEND = 0.08, 0.42, 0.62  # inches
 BAR_FONT = 4.5  # points, of the values of the form
-MAP_LINE, MASK_LINE = "white", "#00FFFF"
+MAP_LINE, MASK_LINE, FOUND_LINE = "white", "#00FFFF", "#FF4FD8"
 
 
 class Case(NamedTuple):
@@ -39,6 +40,9 @@ class Case(NamedTuple):
         map: Float32 `(height, width)` in [0, 1].
         mask: Bool `(height, width)`, or None.
         synthetic: Whether it is a phantom.
+        lesion: x and y of the upper left corner, width and height of the lesion that
+            the model found, pixels; None where it found none, or does not look for one.
+        lesion_found: How sure it is of one, in [0, 1]; None where it does not look.
         contributions: Value of the form, e.g. `age: 57 years` -> what it adds to the
             logit; or None.
     """
@@ -51,6 +55,8 @@ class Case(NamedTuple):
     mask: np.ndarray | None
     synthetic: bool
     contributions: Mapping[str, float] | None = None
+    lesion: Sequence[float] | None = None
+    lesion_found: float | None = None
 
 
 def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
@@ -95,6 +101,8 @@ def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
     if case.mask is not None:
         draw_outline(image, case.mask, MASK_LINE, "-", 0.7)
         draw_outline(overlay, case.mask, MASK_LINE, "-", 0.7)
+    for panel_axes in (image, overlay):
+        draw_lesion(panel_axes, case, 0.7)
     if case.contributions is not None:
         draw_contributions(axes[3], case.contributions)
     figure.text(
@@ -112,7 +120,11 @@ def case_plot(case: Case, *, method: str, label: str, colours: str) -> Figure:
         figure,
         (0.02 * width, 0.34 / total, 0.42 * width, 0.09 / total),
         (0.5 * width, 0.06 / total),
-        legend_keys("lesion mask" if case.mask is not None else "", width=0.9),
+        legend_keys(
+            "lesion mask" if case.mask is not None else "",
+            "lesion the model found" if case.lesion is not None else "",
+            width=0.9,
+        ),
         text=text,
         colours=colours,
         tick=1.5,
@@ -141,7 +153,11 @@ def meaning(method: str, label: str) -> str:
 def describe(case: Case) -> str:
     """Name, label and probability in one line."""
     word = WORDS[case.label] if case.label in (0, 1) else "label unknown"
-    return f"{case.image}: {word}, P(malignant) = {case.probability:.3f}"
+    text = f"{case.image}: {word}, P(malignant) = {case.probability:.3f}"
+    if case.lesion_found is not None:
+        found = "a" if case.lesion is not None else "no"
+        text += f"; {found} lesion found, {case.lesion_found:.0%} sure of one"
+    return text
 
 
 def overlay_of(case: Case, method: str, colours: str) -> np.ndarray:
@@ -185,18 +201,32 @@ def draw_outline(
         )
 
 
+def draw_lesion(axes: Axes, case: Case, width: float, scale: float = 1.0) -> None:
+    """The ellipse in the box of the lesion that was found; `width` is in points."""
+    if case.lesion is None:
+        return
+    x, y, across, down = (scale * value for value in case.lesion)
+    # Matplotlib has 0 in the middle of the first pixel.
+    centre = (x + across / 2 - 0.5, y + down / 2 - 0.5)
+    ellipse = Ellipse(centre, across, down, fill=False, ec=FOUND_LINE, lw=width)
+    axes.add_patch(ellipse)
+
+
 def scale_text(method: str, label: str, picture: str) -> str:
     """What stands under the scale of the colours."""
     return f"{meaning(method, label)}, 1 = the strongest pixel of {picture}"
 
 
-def legend_keys(mask: str, width: float | None = None) -> list[Line2D]:
-    """The line around a map and, under the name `mask` if it has one, the mask's."""
+def legend_keys(mask: str, found: str, width: float | None = None) -> list[Line2D]:
+    """The line around a map and, where they have a name, those of mask and lesion."""
     outline = Line2D([], [], linewidth=width, linestyle="--", color=MAP_LINE)
     outline.set_label(f"map at {OUTLINE_LEVEL:g}")
-    if not mask:
-        return [outline]
-    return [outline, Line2D([], [], linewidth=width, color=MASK_LINE, label=mask)]
+    others = ((mask, MASK_LINE), (found, FOUND_LINE))
+    return [outline] + [
+        Line2D([], [], linewidth=width, color=colour, label=name)
+        for name, colour in others
+        if name
+    ]
 
 
 def draw_legend(
@@ -233,7 +263,7 @@ def draw_legend(
         loc="lower left",
         bbox_to_anchor=keys_place,
         fontsize=fontsizes[1],
-        ncols=2,
+        ncols=len(keys),
         facecolor="0.35",
         labelcolor="white",
         framealpha=1,

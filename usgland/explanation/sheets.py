@@ -72,7 +72,12 @@ def sheet_plot(
         figure,
         (0.02, 0.4 / total, 0.35, 0.12 / total),
         (0.42, 0.2 / total),
-        pictures.legend_keys("lesion mask, where there is one"),
+        pictures.legend_keys(
+            "lesion mask, where there is one",
+            "lesion the model found"
+            if any(case.lesion is not None for case in cases)
+            else "",
+        ),
         text=pictures.scale_text(method, label, "each padded image"),
         colours=colours,
         tick=2,
@@ -92,6 +97,7 @@ def _draw_cell(axes: Axes, case: Case, method: str, colours: str) -> None:
     if case.mask is not None:
         mask = _resize(case.mask.astype("float32"), scale) >= 0.5
         pictures.draw_outline(axes, mask, pictures.MASK_LINE, "-", 0.8)
+    pictures.draw_lesion(axes, case, 0.8, scale)
     axes.set_axis_off()
     axes.set_anchor("N")
     word = WORDS[case.label] if case.label in (0, 1) else "unknown"

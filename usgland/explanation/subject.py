@@ -23,7 +23,7 @@ from usgland.models.decoding import decode_grey
 from usgland.models.preprocessing import Preprocessing
 from usgland.schema import ClinicalColumn
 from usgland.training.parts import Part, read_form
-from usgland.training.predict import predict_part
+from usgland.training.predict import LESION_BOX, LESION_FOUND, predict_part
 
 NAMES_SHOWN = 5  # in one message
 
@@ -107,7 +107,8 @@ def read_subject(
     predicted = apply_calibration(predict_part(model, part, rows), calibration)
     size = explained.whole.inputs[0].shape[1]
     boxes = [letterbox.letterbox_of(len(grey), grey.shape[1], size) for grey in greys]
-    rows = rows.assign(probability=predicted["probability"], logit=predicted["logit"])
+    says = ("probability", "logit", *LESION_BOX, LESION_FOUND)
+    rows = rows.assign(**{name: predicted[name] for name in says if name in predicted})
     return Subject(rows, part, model, explained, greys, masks, boxes)
 
 
@@ -160,9 +161,18 @@ def make_cases(
             mask,
             row["synthetic"] == "1",
             added.get(number),
+            *_lesion_of(row),
         )
         for number, (row, grey, values, box, mask) in enumerate(cases)
     ]
+
+
+def _lesion_of(row: Mapping[Any, Any]) -> tuple[list[float] | None, float | None]:
+    """The box of the lesion that was found, and how sure that is; None if not."""
+    if LESION_FOUND not in row:
+        return None, None
+    box = [float(row[name]) for name in LESION_BOX]
+    return None if np.isnan(box).any() else box, float(row[LESION_FOUND])
 
 
 def form_contributions(

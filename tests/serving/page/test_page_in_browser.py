@@ -258,6 +258,42 @@ def test_the_heat_map_lies_over_the_image_and_fades(page, image):
     assert page.text("output") == "5%"
 
 
+def test_the_lesion_that_was_found_is_boxed_and_can_be_hidden(
+    page, image, tmp_path, stand_in
+):
+    page.give(image)
+    page.answer()
+    places = page.run(
+        """
+        const box = (s) => document.querySelector(s).getBoundingClientRect();
+        const [canvas, lesion] = [box(".stack canvas"), box(".stack .lesion")];
+        return [
+          (lesion.left - canvas.left) / canvas.width,
+          (lesion.top - canvas.top) / canvas.height,
+          lesion.width / canvas.width,
+          lesion.height / canvas.height,
+        ];
+        """
+    )
+    assert places == pytest.approx([30 / 120, 22 / 90, 30 / 120, 23 / 90], abs=0.01)
+    assert page.text(".lesion-line label") == (
+        "Lesion that the model found, 92.5% sure"
+    )
+    page.find("#lesion-shown").send_keys(" ")
+    assert not page.shown(".stack .lesion")
+    page.find(".lesion-line label").click()
+    assert page.shown(".stack .lesion")
+    dark = tmp_path / "dark.png"
+    dark.write_bytes(stand_in.picture(90))
+    page.give(dark)
+    page.answer()
+    assert page.text(".lesion-line") == (
+        "The model found no lesion in this image (25.0% sure of one; from 50.0% on one "
+        "is found)."
+    )
+    assert not page.shown(".stack .lesion") and not page.shown("#lesion-shown")
+
+
 def test_it_is_used_with_the_keyboard_alone(browser, url, image):
     from selenium.webdriver import ActionChains, Keys
 

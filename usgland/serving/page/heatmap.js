@@ -1,6 +1,7 @@
 // The heat map in colours over the image, with its legend and its slider.
 
 import { element } from "./dom.js";
+import { lesionBox, lesionLine } from "./lesion.js";
 import { draw } from "./picture.js";
 
 // From dark violet over red to pale yellow: lightness rises all the way, so it reads
@@ -15,8 +16,23 @@ const STOPS = [
 ];
 const FULL = 0.4; // share of the maximum from which the colour covers fully
 
-/** Canvas of the image, canvas of the map above it, slider and legend. */
-export async function heatmapFigure(picture, base64) {
+/** The image with the box of the lesion, where the model gives no map. */
+export function lesionFigure(picture, lesion) {
+  const image = element("canvas", { "aria-hidden": "true" });
+  draw(image, picture.image);
+  const stack = element("div", { class: "stack", role: "img", "aria-label": picture.name }, image);
+  return element("figure", {}, stack, lesionPart(stack, picture, lesion));
+}
+
+function lesionPart(stack, picture, lesion) {
+  if (!lesion.found) return lesionLine(lesion, null);
+  const box = lesionBox(lesion, picture);
+  stack.append(box);
+  return lesionLine(lesion, box);
+}
+
+/** Canvas of the image, canvas of the map above it, slider, legend, and the lesion. */
+export async function heatmapFigure(picture, base64, lesion) {
   const image = element("canvas", { "aria-hidden": "true" });
   draw(image, picture.image);
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -31,11 +47,12 @@ export async function heatmapFigure(picture, base64) {
     image,
     map,
   );
+  const found = lesion ? [lesionPart(stack, picture, lesion)] : [];
   if (!strongest) {
     const empty = "Nothing in this image speaks for malignant to this model: the map is empty.";
-    return element("figure", {}, stack, element("figcaption", {}, empty));
+    return element("figure", {}, stack, found, element("figcaption", {}, empty));
   }
-  return element("figure", {}, stack, slider(map), legend());
+  return element("figure", {}, stack, slider(map), found, legend());
 }
 
 /** Replaces greys by colours; whether there was anything but black. */
@@ -87,6 +104,6 @@ function legend() {
       element("span", {}, "strongest in this image"),
     ),
     element("p", { class: "note" },
-      "Where the image speaks for malignant to the model (Grad-CAM), relative to this image’s own maximum. It does not outline a lesion."),
+      "Where the image speaks for malignant to the model (Grad-CAM), relative to this image’s own maximum. The map does not outline a lesion."),
   );
 }

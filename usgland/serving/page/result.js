@@ -1,7 +1,8 @@
 // The answer to one case, with the inputs it belongs to.
 
 import { columnTitle, element, pairList, percent, signed } from "./dom.js";
-import { heatmapFigure } from "./heatmap.js";
+import { heatmapFigure, lesionFigure } from "./heatmap.js";
+import { lesionOf } from "./lesion.js";
 
 /**
  * Everything about an answer, as elements.
@@ -118,11 +119,13 @@ function givenText(asked, { column, unit }) {
 async function heatmap(asked, answer) {
   if (!asked.picture) return null;
   const content = answer.heatmap_bytes?.b64;
+  const lesion = lesionOf(answer);
   const title = element("h3", {}, "Where the image speaks for malignant");
-  if (!content) {
-    return element("section", {}, title, element("p", { class: "note" }, "This model gives no heat map."));
+  if (content) {
+    return element("section", { class: "heatmap" }, title, await heatmapFigure(asked.picture, content, lesion));
   }
-  return element("section", { class: "heatmap" }, title, await heatmapFigure(asked.picture, content));
+  const none = element("p", { class: "note" }, "This model gives no heat map.");
+  return element("section", {}, title, none, lesion ? lesionFigure(asked.picture, lesion) : []);
 }
 
 /** What was asked, so that an answer is never read for another case. */
