@@ -27,6 +27,12 @@ class AugmentationSettings(Settings):
     gamma: pydantic.NonNegativeFloat = 0.0  # exponent in [1 / (1 + gamma), 1 + gamma]
     blur_pixels: pydantic.NonNegativeFloat = 1.5  # largest sigma, of half the images
     noise: Fraction = 0.0  # largest sigma of multiplicative speckle noise
+    # What other scanners and settings may look like; to be tried, off by default. All
+    # leave the mean of many draws as it is.
+    grey_curve: Share = 0.0  # share of a random rising curve in the grey levels
+    depth_gain: Fraction = 0.0  # largest relative change of a row's brightness
+    sharpen: pydantic.NonNegativeFloat = 0.0  # largest unsharp mask, of half the images
+    speckle: Fraction = 0.0  # largest sigma of smoothed speckle, of half the images
     cutout: Fraction = 0.0  # side of one erased square, of the image side
     rand_augment: Fraction = 0.0  # magnitude of keras-cv's RandAugment
     # Alpha of the beta distribution; needs model.lesion_head: false.

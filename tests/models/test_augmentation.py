@@ -27,6 +27,10 @@ STRONG = {
     "blur_pixels": 3.0,
     "noise": 0.9,
     "cutout": 0.9,
+    "grey_curve": 1.0,
+    "depth_gain": 0.9,
+    "sharpen": 3.0,
+    "speckle": 0.9,
 }
 GEOMETRY = {
     "horizontal_flip": True,
@@ -287,6 +291,83 @@ def test_noise_multiplies_half_of_the_images():
     assert deviation.max() < 0.32
     assert deviation.max() > 0.2
     np.testing.assert_allclose(ratio.mean(axis=(1, 2, 3)), 1, atol=0.05)
+
+
+def test_a_grey_curve_rises_from_black_to_white_and_is_straight_on_average():
+    levels = np.linspace(0, 255, SIZE * SIZE).reshape(SIZE, SIZE)
+    curves = np.concatenate(
+        [change(repeat(levels), seed=(1, n), grey_curve=1.0)[0] for n in range(8)]
+    ).reshape(8 * BATCH, -1)
+    np.testing.assert_allclose(curves[:, 0], 0, atol=1e-3)
+    np.testing.assert_allclose(curves[:, -1], 255, atol=1e-2)
+    assert np.diff(curves).min() > -1e-3
+    np.testing.assert_allclose(curves.mean(axis=0), levels.ravel(), atol=6)
+    # Straight between levels an eighth apart, and there as high as the beta
+    # distribution that cumulated parts of a Dirichlet distribution have.
+    knots = np.searchsorted(levels.ravel(), 255 * np.arange(1, 8) / 8)
+    expected = np.interp(levels.ravel(), 255 * np.arange(9) / 8, [0, *range(1, 9)])
+    assert expected[knots[0]] == pytest.approx(1, abs=0.01)
+    for number, knot in enumerate(knots, start=1):
+        beta = scipy.stats.beta(2.0 * number, 2.0 * (8 - number))
+        heights = curves[:, knot] / 255
+        assert scipy.stats.kstest(heights, beta.cdf).pvalue > 1e-3
+    half = change(repeat(levels), seed=(1, 0), grey_curve=0.5)[0].reshape(BATCH, -1)
+    middle = (levels.ravel() + curves[:BATCH]) / 2
+    np.testing.assert_allclose(half, middle, atol=1e-2)
+
+
+def test_a_depth_gain_is_three_cosines_of_the_row_within_its_bound():
+    images = repeat(np.full((SIZE, SIZE), 100.0))
+    gain = change(images, depth_gain=0.4)[0][..., 0] / 100
+    assert np.ptp(gain, axis=2).max() < 1e-5
+    rows = gain[:, :, 0] - 1
+    assert np.abs(rows).max() <= 0.4
+    assert np.abs(rows).max() > 0.2
+    places = (np.arange(SIZE) + 0.5) / SIZE
+    cosines = np.cos(np.pi * np.outer(places, [1, 2, 3]))
+    heights, left, *_ = np.linalg.lstsq(cosines, rows.T, rcond=None)
+    assert left.max() < 1e-6
+    assert 0.11 < np.abs(heights).max() <= 0.4 / 3 + 1e-5
+    np.testing.assert_allclose(rows.mean(axis=0), 0, atol=0.05)
+
+
+def test_an_unsharp_mask_adds_what_a_blur_takes_and_keeps_the_mean():
+    edge = np.where(np.arange(SIZE) < 24, 90.0, 160.0)[:, None] * np.ones(SIZE)
+    changed = change(repeat(edge), sharpen=1.0)[0][..., 0]
+    sharp = (np.abs(changed - edge) > 1e-3).any(axis=(1, 2))
+    assert 16 < sharp.sum() < 48
+    np.testing.assert_allclose(changed.mean(axis=(1, 2)), edge.mean(), rtol=1e-4)
+    # The dark side falls and the bright one rises, next to the edge alone.
+    assert (changed[sharp, 23, 5] < 90).all() and (changed[sharp, 24, 5] > 160).all()
+    np.testing.assert_allclose(changed[:, :12], 90, atol=1e-2)
+    widths = np.linspace(0.8, 2.0, 60)
+    blurred = [scipy.ndimage.gaussian_filter1d(edge[:, 0], w, radius=4) for w in widths]
+    loss = np.array([edge[:, 0] - line for line in blurred])
+    added = changed[sharp, :, 5] - edge[:, 0]
+    (width,) = {
+        int(np.argmin(((line / line[24] - loss / loss[:, [24]]) ** 2).sum(axis=1)))
+        for line in added
+    }
+    strength = added[:, 24] / loss[width][24]
+    assert strength.min() > 0 and strength.max() < 1.02
+    np.testing.assert_allclose(added, strength[:, None] * loss[width], atol=0.6)
+
+
+def test_smoothed_speckle_has_a_grain_and_is_as_strong_as_set():
+    images = repeat(np.full((SIZE, SIZE), 80.0))
+    speckled, dust = (change(images, **{k: 0.3})[0] / 80 for k in ("speckle", "noise"))
+    touched = (speckled != 1).any(axis=(1, 2, 3))
+    assert 16 < touched.sum() < 48
+    deviation = speckled[touched].std(axis=(1, 2, 3))
+    assert 0.2 < deviation.max() < 0.33
+    np.testing.assert_allclose(speckled.mean(), 1, atol=0.01)
+
+    def beside(values):
+        """Correlation of neighbours, of those that vary most."""
+        lines = values[np.argmax(values.std(axis=(1, 2, 3))), ..., 0] - 1
+        return np.corrcoef(lines[:, :-1].ravel(), lines[:, 1:].ravel())[0, 1]
+
+    assert abs(beside(dust)) < 0.1 < 0.25 < beside(speckled)
 
 
 def test_cutout_covers_one_rectangle_of_one_level_in_half_of_the_images():

@@ -27,6 +27,13 @@ CENTRE_JITTER = 0.15
 # The lesion's ellipse is grown by this, as what is around it tells as much; its area is
 # measured by this many points along a side of a cell.
 GROWN = 1.15
+# Grey curves rise by so many parts, drawn from a Dirichlet distribution of this
+# concentration. A depth gain is a sum of so many cosines of the row.
+CURVE_PARTS, CURVE_CONCENTRATION = 8, 2.0
+GAIN_COSINES = 3
+# Widths that are drawn for a batch, pixels: of what an unsharp mask takes away, and of
+# the grain of speckle.
+UNSHARP, GRAIN = (0.8, 2.0), (0.5, 1.5)
 POINTS = 4
 
 
@@ -53,12 +60,20 @@ def make_augment(
         draw = _Draw(tf.shape(pixels)[0], seed)
         placement = _place(settings, draw, lesions)
         images = _show(tf.cast(pixels, tf.float32), placement, size or pixels.shape[1])
+        if settings.grey_curve:
+            images = _redraw_curve(images, settings.grey_curve, draw)
+        if settings.depth_gain:
+            images = _change_gain(images, settings.depth_gain, draw)
         if settings.gamma:
             images = _bend_grey(images, settings.gamma, draw)
         if settings.contrast or settings.brightness:
             images = _scale_grey(images, settings, draw)
         if settings.blur_pixels:
             images = _blur(images, settings.blur_pixels, draw)
+        if settings.sharpen:
+            images = _sharpen(images, settings.sharpen, draw)
+        if settings.speckle:
+            images = _add_speckle(images, settings.speckle, draw, grain=GRAIN)
         if settings.noise:
             images = _add_speckle(images, settings.noise, draw)
         if settings.cutout:
@@ -224,6 +239,33 @@ def _see_lesions(lesions: tf.Tensor, placement: _Placement, grid: int) -> tf.Ten
     return tf.where(tf.math.is_nan(centre_y[..., None]), math.nan, seen)
 
 
+def _redraw_curve(images: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
+    """Blends grey levels with those of a rising curve from black to white.
+
+    The curve is straight between levels whose heights are cumulated parts of a whole;
+    the mean of all curves is the straight line.
+    """
+    shape = [draw.images, CURVE_PARTS]
+    parts = tf.random.stateless_gamma(shape, draw.seed(), CURVE_CONCENTRATION)
+    parts /= tf.reduce_sum(parts, axis=1, keepdims=True)
+    level = CURVE_PARTS / WHITE * images
+    curve = tf.zeros_like(images)
+    for number in range(CURVE_PARTS):
+        step = tf.clip_by_value(level - number, 0.0, 1.0)
+        curve += _per_image(parts[:, number]) * step
+    return images + share * (WHITE * curve - images)
+
+
+def _change_gain(images: tf.Tensor, largest: float, draw: _Draw) -> tf.Tensor:
+    """Multiplies each row with a gain that changes slowly from top to bottom."""
+    rows = (tf.range(images.shape[1], dtype=tf.float32) + 0.5) / images.shape[1]
+    change = tf.zeros([draw.images, images.shape[1]])
+    for number in range(1, GAIN_COSINES + 1):
+        height = draw.uniform(-largest, largest) / GAIN_COSINES
+        change += height[:, None] * tf.cos(math.pi * number * rows)[None]
+    return images * (1 + change[:, :, None, None])
+
+
 def _bend_grey(images: tf.Tensor, gamma: float, draw: _Draw) -> tf.Tensor:
     exponent = tf.exp(draw.uniform(-math.log1p(gamma), math.log1p(gamma)))
     return WHITE * tf.pow(images / WHITE, _per_image(exponent))
@@ -243,23 +285,54 @@ def _scale_grey(
 def _blur(images: tf.Tensor, largest_sigma: float, draw: _Draw) -> tf.Tensor:
     """Blends half of the images with a Gaussian blur of one width for the batch."""
     sigma = largest_sigma * tf.random.stateless_uniform([], draw.seed(), 0.3, 1.0)
-    radius = math.ceil(2 * largest_sigma)
-    positions = tf.range(-radius, radius + 1, dtype=tf.float32)
-    kernel = tf.exp(-tf.square(positions / sigma) / 2)
-    kernel /= tf.reduce_sum(kernel)
-    # Padding with zeros would darken the border.
-    around = [[0, 0], [radius, radius], [radius, radius], [0, 0]]
-    blurred = tf.pad(images, around, "SYMMETRIC")
-    blurred = tf.nn.conv2d(blurred, kernel[:, None, None, None], 1, "VALID")
-    blurred = tf.nn.conv2d(blurred, kernel[None, :, None, None], 1, "VALID")
+    blurred = _smooth(images, _gaussian(sigma, largest_sigma))
     share = _per_image(draw.chance(HALF) * draw.uniform(0.0, 1.0))
     return images + share * (blurred - images)
 
 
-def _add_speckle(images: tf.Tensor, largest_sigma: float, draw: _Draw) -> tf.Tensor:
-    """Multiplies half of the images with noise around 1."""
+def _gaussian(sigma: tf.Tensor, largest_sigma: float) -> tf.Tensor:
+    """Weights of a Gaussian, cut at twice the largest width there may be."""
+    radius = math.ceil(2 * largest_sigma)
+    positions = tf.range(-radius, radius + 1, dtype=tf.float32)
+    kernel = tf.exp(-tf.square(positions / sigma) / 2)
+    return kernel / tf.reduce_sum(kernel)
+
+
+def _smooth(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Weighs rows, then columns."""
+    radius = kernel.shape[0] // 2
+    # Padding with zeros would darken the border.
+    around = [[0, 0], [radius, radius], [radius, radius], [0, 0]]
+    smooth = tf.pad(images, around, "SYMMETRIC")
+    smooth = tf.nn.conv2d(smooth, kernel[:, None, None, None], 1, "VALID")
+    return tf.nn.conv2d(smooth, kernel[None, :, None, None], 1, "VALID")
+
+
+def _sharpen(images: tf.Tensor, largest: float, draw: _Draw) -> tf.Tensor:
+    """Adds to half of the images what a blur takes from them."""
+    sigma = tf.random.stateless_uniform([], draw.seed(), *UNSHARP)
+    lost = images - _smooth(images, _gaussian(sigma, UNSHARP[1]))
+    return images + _per_image(draw.chance(HALF) * draw.uniform(0.0, largest)) * lost
+
+
+def _add_speckle(
+    images: tf.Tensor,
+    largest_sigma: float,
+    draw: _Draw,
+    *,
+    grain: tuple[float, float] | None = None,
+) -> tf.Tensor:
+    """Multiplies half of the images with noise around 1.
+
+    It is smoothed to a grain as wide as is drawn from a range, pixels, if asked for.
+    """
     sigma = largest_sigma * draw.chance(HALF) * draw.uniform(0.0, 1.0)
     noise = tf.random.stateless_normal(tf.shape(images), draw.seed())
+    if grain is not None:
+        width = tf.random.stateless_uniform([], draw.seed(), *grain)
+        kernel = _gaussian(width, grain[1])
+        # As strong as before: along an axis the variance falls by the squares' sum.
+        noise = _smooth(noise, kernel) / tf.reduce_sum(tf.square(kernel))
     return images * (1 + _per_image(sigma) * noise)
 
 
