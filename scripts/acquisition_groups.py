@@ -25,7 +25,8 @@ def main(source: Path, folder: Path) -> None:
     """Writes FOLDER/manifest.csv, which points to the images where they are."""
     rows = pd.read_csv(source / "manifest.csv", dtype=str)
     rows = rows[rows["keep"].eq("1") & rows["label"].ne("normal")]
-    rows["image"] = [str((source / image).resolve()) for image in rows["image"]]
+    for name in ("image", "mask"):
+        rows[name] = [str((source / path).resolve()) for path in rows[name]]
     features = [
         [float(width), float(height), *describe(image)]
         for image, width, height in zip(
@@ -42,7 +43,7 @@ def main(source: Path, folder: Path) -> None:
     rows["fold"] = pd.Series(clusters, rows.index)
     rows["fold"] = rows.groupby("group_id")["fold"].transform("first")
     folder.mkdir(parents=True, exist_ok=True)
-    columns = ["image", "patient_id", "group_id", "label", "fold"]
+    columns = ["image", "mask", "patient_id", "group_id", "label", "fold"]
     rows[columns].to_csv(folder / "manifest.csv", index=False)
     for fold, part in rows.groupby("fold"):
         malignant = part["label"].eq("malignant").sum()

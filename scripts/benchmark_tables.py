@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from usgland.config import EvaluationSettings
+from usgland.config import EvaluationSettings, load_config
 from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.cases.thresholds import read_thresholds
 from usgland.evaluation.comparison.pairs import Choices, compare_tables
@@ -20,7 +21,7 @@ from usgland.evaluation.shown.text import format_p
 from usgland.explanation.faithfulness import MEASURES
 from usgland.explanation.shortcuts import NAMES
 from usgland.files import read_json
-from usgland.runs import ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD
+from usgland.runs import CONFIG, ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD
 
 SEEDS = range(3)
 FOLD_FILES = f"{FOLDS}/*/{PREDICTIONS}"
@@ -41,9 +42,14 @@ def main(runs: Path, parts: Iterable[str]) -> None:
         "backbones": show_backbones,
         "saliency": show_saliency,
     }
+    others = {
+        "offset": show_offset,
+        "learning_curve": show_learning_curve,
+        "appearance": show_appearance,
+    }
     for part in parts or tables:
         print(f"\n### {part}\n")
-        tables[part](runs)
+        (tables | others)[part](runs)
 
 
 def show_busi(runs: Path) -> None:
@@ -95,6 +101,27 @@ def show_groups(runs: Path) -> None:
         each = " ".join(f"{auc:.3f}" for auc in aucs)
         pooled = _interval(runs / name, rows, "roc_auc")
         print(f"| {name} | {each} | {np.mean(aucs):.3f} | {pooled} |")
+
+
+def show_appearance(runs: Path) -> None:
+    """AUC within each acquisition group left out, less that of the plain recipe."""
+    print("| augmentation | seed | AUC by group | mean | less plain, by group | mean |")
+    print("|---" * 6 + "|")
+    for name in ("plain", "grey_curve", "depth_gain", "sharpen", "speckle", "all"):
+        for seed in (0, 1):
+            aucs, plain = (
+                np.array(_fold_aucs(_test_rows(runs / f"appearance-{recipe}-{seed}")))
+                for recipe in (name, "plain")
+            )
+            each, more = (
+                " ".join(f"{value:{form}}" for value in values)
+                for values, form in ((aucs, ".3f"), (aucs - plain, "+.3f"))
+            )
+            change = (aucs - plain).mean()
+            print(
+                f"| {name} | {seed} | {each} | {aucs.mean():.3f} | {more} "
+                f"| {change:+.3f} |"
+            )
 
 
 def show_breastmnist(runs: Path) -> None:
@@ -197,6 +224,70 @@ def show_forms(runs: Path) -> None:
     _show_ceiling(tables["form, logistic"], tables["image alone"])
 
 
+def show_offset(runs: Path) -> None:
+    """An image that may add to a form or not, against the logistic regression alone."""
+    from usgland.data.sources import run_rows
+    from usgland.training.logistic import logistic_predictions
+
+    print("| form | with the image, rounds | alone | difference | P | weights |")
+    print("|---" * 6 + "|")
+    for name, prefix in (("all", "offset"), ("demographic", "offset-demographic")):
+        joined, alone, weights = [], [], []
+        for number in ROUNDS:
+            for fold in sorted((runs / f"{prefix}-{number}" / FOLDS).iterdir()):
+                where = {"fold": f"{number}-{fold.name}"}
+                config = load_config(fold / CONFIG)
+                rows = run_rows(fold, config, Console(quiet=True))
+                said = logistic_predictions(rows, config.clinical)
+                alone.append(said[said["role"] == "test"].assign(**where))
+                joined.append(_test_rows(fold).assign(**where))
+                weights.append(read_json(fold / "offset.json")["weight"])
+        tables = {"with": joined, "alone": alone}
+        pooled = {key: pd.concat(parts) for key, parts in tables.items()}
+        aucs = [_spread(_round_aucs(rows)) for rows in pooled.values()]
+        print(
+            f"| {name} | {aucs[0]} | {aucs[1]} | {_difference(pooled, 'alone')} "
+            f"| {min(weights):.2f} to {max(weights):.2f} |"
+        )
+
+
+def _round_aucs(rows: pd.DataFrame) -> list[float]:
+    """The AUC of each round, its folds pooled."""
+    return [
+        roc_auc_score(part["label"], part["logit"])
+        for _, part in rows.groupby(rows["fold"].str[0])
+    ]
+
+
+def _difference(tables: dict[str, pd.DataFrame], reference: str) -> str:
+    """The AUC of one table less that of another, paired by patient, and its P."""
+    tables = {name: rows.reset_index(drop=True) for name, rows in tables.items()}
+    choices = Choices(units=("patient",), reference=reference)
+    compared = compare_tables(tables, dict.fromkeys(tables), choices)
+    [pair] = compared["patient"]["pairs"]
+    between = f"({pair['low']:+.3f} to {pair['high']:+.3f})"
+    return f"{pair['difference']:+.3f} {between} | {format_p(pair['p_value'])}"
+
+
+def show_learning_curve(runs: Path) -> None:
+    """BrEaST from BUSI's weights and from ImageNet's, by number of patients."""
+    print("| training patients | from BUSI, AUC | from ImageNet | difference | P |")
+    print("|---|---|---|---|---|")
+    for size in (50, 100, 170):
+        tables = {
+            start: pd.concat(
+                _test_rows(runs / f"curve-{start}-{size}-{fold}").assign(fold=str(fold))
+                for fold in range(5)
+            )
+            for start in ("busi", "imagenet")
+        }
+        aucs = [
+            _interval(runs / f"curve-{start}-{size}-0", rows, "roc_auc")
+            for start, rows in tables.items()
+        ]
+        print(f"| {size} | {aucs[0]} | {aucs[1]} | {_difference(tables, 'imagenet')} |")
+
+
 def _show_ceiling(form: pd.DataFrame, image: pd.DataFrame) -> None:
     """What the image could add, were its weight chosen on the test patients."""
     keys = ["fold", "image"]
@@ -244,7 +335,10 @@ def show_saliency(runs: Path) -> None:
             probes[f"{network}, {data}"] = pd.read_csv(tables / "shortcuts.csv")
     print("| AUC per image |", " | ".join(probes), "|")
     print("|---" * (len(probes) + 1) + "|")
+    known = set.intersection(*(set(table["probe"]) for table in probes.values()))
     for probe, name in NAMES.items():
+        if probe not in known:
+            continue  # of runs that are older than the probe
         rows = [table.set_index("probe").loc[probe] for table in probes.values()]
         cells = [f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows]
         print(f"| {name} |", " | ".join(cells), "|")

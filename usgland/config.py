@@ -41,6 +41,7 @@ BackboneName = Literal[
     "resnet101",
 ]
 
+ULTRASOUND = "ultrasound"  # of `model.weights`
 PICTURE_TO_VIEW = 10 / 7
 # Files of `configs/` that `--config` takes by their names, from every folder.
 PRESETS = (
@@ -50,7 +51,8 @@ PRESETS = (
 
 
 def _absolute(weights: str) -> str:
-    return weights if weights == "imagenet" else str(Path(weights).absolute())
+    named = weights in ("imagenet", ULTRASOUND)
+    return weights if named else str(Path(weights).absolute())
 
 
 # Words of a table may be numbers: `ignore_labels: [2]`.
@@ -156,8 +158,9 @@ class ModelSettings(Settings):
 
     inputs: Literal["image", "clinical", "both"] = "image"
     # How image and form are joined: side by side; weighed against each other; the
-    # form scales and shifts what the image says; a weighted mean of two logits.
-    fusion: Literal["concat", "gated", "film", "late"] = "concat"
+    # form scales and shifts what the image says; a weighted mean of two logits; offset:
+    # a logistic regression, and what inner folds show that the image adds (docs).
+    fusion: Literal["concat", "gated", "film", "late", "offset"] = "concat"
     clinical_units: pydantic.PositiveInt = 16  # width of what each side hands on
     # Chance of a training case to lose its image, and the same for its form, so that
     # one model answers with either alone.
@@ -166,7 +169,8 @@ class ModelSettings(Settings):
     backbone: BackboneName = "squeezenet1_1"
     # Width of MobileNetV2; the other backbones have one width.
     alpha: pydantic.PositiveFloat = 1.0
-    # imagenet | a weights file | a run directory | null (start from random)
+    # imagenet | ultrasound (has learned from BUSI and BrEaST) | a weights file | a run
+    # directory | null (start from random)
     weights: Annotated[str, pydantic.AfterValidator(_absolute)] | None = "imagenet"
     dropout: Fraction = 0.5
     # Learns where the lesion is from the images that are marked, and looks there. With

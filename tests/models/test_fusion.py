@@ -58,6 +58,8 @@ def build(fusion="concat", inputs="both", **kwargs):
     rng = np.random.default_rng(1)
     for variable in model.trainable_variables:  # none of them at its zero start
         variable.assign(rng.normal(0, 0.3, variable.shape))
+    if fusion == "offset" and inputs == "both":
+        model.get_layer(LOGIT).set_weights(list(map(np.array, OFFSET)))
     return config, model
 
 
@@ -72,6 +74,7 @@ def ask(model, images, ages, shapes):
     return np.asarray(logit(inputs, training=False))[:, 0]
 
 
+OFFSET = (0.7, -0.2, 1.6)  # weight, mean and deviation
 IMAGES = [png(0), png(1), png(2)]
 AGES, SHAPES = [20.0, 65.0, 90.0], ["round", "flat", "round"]
 NO_IMAGES, NO_AGES, NO_SHAPES = [""] * 3, [math.nan] * 3, [""] * 3
@@ -102,6 +105,22 @@ def test_late_fusion_is_the_mean_of_two_logits_and_either_alone_is_its_own():
     image = ask(model, IMAGES, NO_AGES, NO_SHAPES)
     form = ask(model, NO_IMAGES, AGES, SHAPES)
     np.testing.assert_allclose(both, balance * image + (1 - balance) * form, atol=1e-5)
+
+
+def test_the_image_is_weighed_beside_the_form_and_either_alone_is_its_own():
+    _, model = build("offset")
+    both = ask(model, IMAGES, AGES, SHAPES)
+    image = ask(model, IMAGES, NO_AGES, NO_SHAPES)
+    form = ask(model, NO_IMAGES, AGES, SHAPES)
+    weight, mean, deviation = OFFSET
+    expected = form + weight * (image - mean) / deviation
+    np.testing.assert_allclose(both, expected, atol=1e-5)
+    features, _ = model.get_layer("clinical_encoding")(
+        [tf.constant(AGES), tf.constant(SHAPES)]
+    )
+    kernel, bias = model.get_layer("clinical_logit").get_weights()
+    expected = np.asarray(features) @ kernel[:, 0] + bias
+    np.testing.assert_allclose(form, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

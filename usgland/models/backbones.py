@@ -10,10 +10,11 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
-from usgland.config import BackboneName
+from usgland.config import ULTRASOUND, BackboneName
 from usgland.errors import UserError
 from usgland.models.efficientnet import efficientnet_lite0
 from usgland.models.squeezenet import squeezenet
+from usgland.models.ultrasound_weights import ultrasound_arrays
 from usgland.models.weights import (
     application_file,
     efficientnet_lite0_arrays,
@@ -182,8 +183,9 @@ def load_weights(
 ) -> None:
     """Gives the backbone's layers in `model` the weights asked for.
 
-    These are `"imagenet"`, a weights file (`.npz` of `layer/variable` arrays, `.keras`,
-    or `.weights.h5` of the backbone without its top), or a run directory.
+    These are `"imagenet"`, `"ultrasound"`, a weights file (`.npz` of `layer/variable`
+    arrays, `.keras`, or `.weights.h5` of the backbone without its top), or a run
+    directory.
 
     Raises:
         UserError: If the weights are missing, corrupt or of another network.
@@ -196,6 +198,8 @@ def load_weights(
                 "`squeezenet1_1`, a path or null. Received: 'imagenet'"
             )
         arrays, source = imagenet(alpha), f"imagenet weights of {name}"
+    elif weights == ULTRASOUND:
+        arrays, source = ultrasound_arrays(name), f"ultrasound weights of {name}"
     else:
         arrays, source = _read(Path(weights), name, alpha), weights
     assignments = []

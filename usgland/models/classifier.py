@@ -7,7 +7,7 @@ import keras
 from usgland.config import Config
 from usgland.models import backbones
 from usgland.models.clinical import ClinicalEncoding, IsGiven
-from usgland.models.fusion import fuse
+from usgland.models.fusion import OFFSET, fuse
 from usgland.models.lesion_head import MAP, LesionPooling, lesion_map
 from usgland.models.preprocessing import Preprocessing
 from usgland.models.views import WholeView
@@ -128,6 +128,8 @@ def _form_branch(
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     encode = ClinicalEncoding(encoding, name=ENCODING, dtype="float32")
     features, form_given = encode(columns)
+    if config.model.inputs == "both" and config.model.fusion == OFFSET:
+        return features, form_given  # as a logistic regression takes them
     x = keras.layers.Dense(
         config.model.clinical_units, activation="relu", name="clinical_units"
     )(features)

@@ -7,10 +7,13 @@ zero, so that its placeholder (a black picture, an empty form) cannot matter.
 import keras
 from keras import ops
 
-FUSIONS = ("concat", "gated", "film", "late")
+OFFSET = "offset"
+FUSIONS = ("concat", "gated", "film", "late", OFFSET)
+# The layers that give either side's own logit, where there are such.
+IMAGE_LOGIT, FORM_LOGIT = "image_logit", "clinical_logit"
 # These layers see hundreds of channels of the image: at the form's rate they would
 # learn the few training images by heart.
-IMAGE_SIDE = ("image_summary", "image_logit")
+IMAGE_SIDE = ("image_summary", IMAGE_LOGIT)
 
 
 def fuse(
@@ -34,6 +37,7 @@ def fuse(
             `"gated"`: a weighted mean of both sides, the weights learned from both.
             `"film"`: the form scales and shifts what the image says. `"late"`: a
             weighted mean of one logit a side, the weight learned, one for all cases.
+            `"offset"`: see `OffsetSum`; nothing of it is learned by gradients.
         units: Width to which the image side is narrowed first.
         name: Name of the layer that gives the logit.
 
@@ -47,9 +51,10 @@ def fuse(
     if fusion not in FUSIONS:
         raise ValueError(f"`fusion` must be one of {FUSIONS}. Received: {fusion!r}")
     is_given = [image_given, form_given]
-    if fusion == "late":
-        logits = [_logit("image_logit")(image), _logit("clinical_logit")(form)]
-        return WeightedMean(name=name, dtype="float32")([*logits, *is_given])
+    if fusion in ("late", OFFSET):
+        logits = [_logit(IMAGE_LOGIT)(image), _logit(FORM_LOGIT)(form)]
+        joined = WeightedMean if fusion == "late" else OffsetSum
+        return joined(name=name, dtype="float32")([*logits, *is_given])
     image = keras.layers.Dense(units, name="image_summary")(image)
     multiply = keras.layers.Multiply
     if fusion == "concat":
@@ -133,3 +138,37 @@ class WeightedMean(keras.layers.Layer):
         image_weight, form_weight = share * image_given, (1 - share) * form_given
         total = image_weight * image + form_weight * form
         return total / ops.maximum(image_weight + form_weight, 1e-6)
+
+
+@keras.saving.register_keras_serializable(package="usgland")
+class OffsetSum(keras.layers.Layer):
+    """The form's logit, to which the image adds its standardized own, weighed.
+
+    Without an image it is the form's logit as it is; without a form the image's, as it
+    is, with neither weight nor standardization; 0 without any.
+
+    Call arguments:
+        inputs: As of `WeightedMean`.
+    """
+
+    def build(self, input_shape):
+        def constant(name, value):
+            return self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(value),
+                trainable=False,
+                dtype="float32",
+                name=name,
+            )
+
+        self.weight = constant("weight", 0.0)
+        self.mean = constant("mean", 0.0)
+        self.deviation = constant("deviation", 1.0)
+
+    def call(self, inputs):
+        image, form, image_given, form_given = (
+            ops.cast(tensor, "float32") for tensor in inputs
+        )
+        added = self.weight * (image - self.mean) / self.deviation
+        together = form + image_given * added
+        return form_given * together + (1 - form_given) * image_given * image

@@ -45,6 +45,7 @@ from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
 from usgland.files import read_json, write_json
+from usgland.models.ultrasound_weights import check_unlearned
 from usgland.steps.companions import (
     compare_sides,
     has_companions,
@@ -53,6 +54,7 @@ from usgland.steps.companions import (
     write_logistic,
 )
 from usgland.steps.models import load_model
+from usgland.steps.offset_fusion import answers_of, fit_offset, joins_by_offset
 from usgland.steps.prediction import predict, write_predictions
 from usgland.steps.sites import SITE, compare_sites
 from usgland.training.automatic import settle_batch, settle_lesions, usable_gpus
@@ -101,8 +103,12 @@ def fit(
         if checked is None:
             checked = manifest_rows(config, details, ("split", "fold"))
         rows = make_splits(checked, config.split)
-        check_pretraining(config, rows[rows["role"].isin(["val", "test"])])
-        config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
+        as_it_is = answers_of(config) is not None  # also where others would learn
+        scored = as_it_is | rows["role"].isin(["val", "test"])
+        check_pretraining(config, rows[scored])
+        check_unlearned(config, rows[scored])
+        if not as_it_is:
+            config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
         prepare_run(run, config, splits_table(rows))
         config = load_config(run / runs.CONFIG)  # settled, as a resume finds it
     _describe(rows, config, details)
@@ -110,7 +116,10 @@ def fit(
         if has_companions(config):
             beside = functools.partial(fit, brief=True, checked=checked)
             train_companions(run, config, console, beside, runs.THRESHOLD)
-        fit_run(run, rows, console)
+        if joins_by_offset(config):
+            fit_offset(run, rows, config, console)
+        else:
+            fit_run(run, rows, console)
     metrics = _choose_on_validation(run, rows, config, console)
     if brief:
         auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
@@ -163,6 +172,7 @@ def cross_validate(
             checked = manifest_rows(config, console, ("fold",))
         rows = make_folds(checked, config.split)
         check_pretraining(config, with_lesion(rows))
+        check_unlearned(config, with_lesion(rows))
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
     # Every fold is split before the first is trained: a mistake ends the command here.
@@ -172,7 +182,7 @@ def cross_validate(
     }
     # All folds have one network, though not every one may have marks to learn from.
     marked = min(count_marked(r[r["role"] == "train"]) for r in rounds.values())
-    if is_new:
+    if is_new and answers_of(config) is None:
         config = settle_lesions(config, marked)
     _describe_marks(rows, "images", config, console, taught=marked)
     names = fold_names(rows, config.split) if config.split.by is not None else {}
