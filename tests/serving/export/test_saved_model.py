@@ -97,7 +97,7 @@ def model(rows):
 
 @pytest.fixture(scope="module")
 def form_alone():
-    """A model that is exported in a moment, and a case: for what files and folders do."""
+    """A model that is exported in a moment, and a case: for what files do."""
     model = classifier("clinical")
     return model, example_case(model)
 
