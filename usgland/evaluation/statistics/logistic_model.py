@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, xlogy
+from scipy.special import expit
 
 from usgland.evaluation.statistics.scores import checked_patients
 
@@ -43,6 +43,7 @@ def fit_logistic(
     *,
     offset: ArrayLike = 0.0,
     patient_ids: ArrayLike | None = None,
+    start: ArrayLike | None = None,
 ) -> LogisticModel:
     """Fits labels on the columns of a design by Newton's method.
 
@@ -52,6 +53,7 @@ def fit_logistic(
         offset: `(cases,)`: added to the linear predictor as it is.
         patient_ids: `(cases,)`: who each case belongs to; None where every case is
             independent.
+        start: `(columns,)`: where the search begins; None for zeros.
 
     Reference:
         Sandwich of clusters: as `clustered_covariance`.
@@ -60,9 +62,10 @@ def fit_logistic(
     columns = x.shape[1]
     shift = np.broadcast_to(np.asarray(offset, "float64"), y.shape)
     none = np.full(columns, np.nan), np.full((columns, columns), np.nan), np.nan
-    if np.linalg.matrix_rank(x) < columns:
+    # That of x, whose singular values the triangle has.
+    if np.linalg.matrix_rank(np.linalg.qr(x, mode="r")) < columns:
         return LogisticModel(*none, "the columns depend on each other")
-    beta = np.zeros(columns)
+    beta = np.zeros(columns) if start is None else np.asarray(start, "float64")
     best = _log_likelihood(x @ beta + shift, y)
     for _ in range(STEPS):
         chance = expit(x @ beta + shift)
@@ -86,6 +89,8 @@ def fit_logistic(
         return LogisticModel(*none, "the labels are separated")
     chance = expit(x @ beta + shift)
     inverse = np.linalg.inv(x.T @ (x * (chance * (1 - chance))[:, None]))
+    if patient_ids is None:
+        return LogisticModel(beta, inverse, best, "")
     ids = checked_patients(patient_ids, len(y))
     patients = len(np.unique(ids))
     if patients < len(y):
@@ -114,5 +119,4 @@ def clustered_covariance(
 
 
 def _log_likelihood(predictor: NDArray, labels: NDArray) -> float:
-    chance = expit(predictor)
-    return float((xlogy(labels, chance) + xlogy(1 - labels, expit(-predictor))).sum())
+    return -float(np.logaddexp(0, (1 - 2 * labels) * predictor).sum())

@@ -222,12 +222,14 @@ def _sums_by_threshold(
     labels: NDArray, probabilities: NDArray, weights: NDArray
 ) -> tuple[NDArray, NDArray]:
     """Weights of benign and malignant cases by ascending distinct probability."""
-    order = np.argsort(probabilities, kind="stable")
-    malignant = labels[order] == 1
-    ordered = probabilities[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    weights = np.asarray(weights[:, order], "float64")
-    both = weights if len(starts) == len(order) else None
+    if (probabilities[1:] < probabilities[:-1]).any():
+        order = np.argsort(probabilities, kind="stable")
+        labels, probabilities = labels[order], probabilities[order]
+        weights = weights[:, order]
+    malignant = labels == 1
+    starts = np.flatnonzero(np.r_[True, probabilities[1:] != probabilities[:-1]])
+    weights = np.asarray(weights, "float64")
+    both = weights if len(starts) == len(labels) else None
     of_malignant = weights * malignant
     if both is None:
         both = np.add.reduceat(weights, starts, axis=1)
@@ -250,6 +252,8 @@ def checked_labels(values: ArrayLike, name: str = "labels") -> NDArray[np.int64]
         ValueError: If a value is anything else, such as a word or a missing one.
     """
     received = np.asarray(values)
+    if received.dtype.kind in "biuf" and ((received == 0) | (received == 1)).all():
+        return received.astype("int64")
     numbers = received.ravel().tolist()
     wrong = [x for x in numbers if not (isinstance(x, int | float) and x in (0, 1))]
     if wrong:
