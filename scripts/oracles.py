@@ -18,7 +18,12 @@ from scipy.stats import binomtest, bootstrap, mannwhitneyu, norm
 from scipy.stats import t as student
 from sklearn import metrics as sklearn_metrics
 
-from usgland.evaluation.planning.model_size import mrmc_power, sample_size_development
+from usgland.evaluation.planning.model_size import (
+    mrmc_power,
+    sample_size_development,
+    sample_size_mrmc,
+    sample_size_validation,
+)
 from usgland.evaluation.statistics import association, mrmc, scores
 from usgland.evaluation.statistics.agreement import cohen_kappa, fleiss_kappa
 from usgland.evaluation.statistics.auc_tests import delong_test
@@ -39,6 +44,7 @@ from usgland.evaluation.statistics.intervals import (
     proportion_interval,
     ratio_interval,
 )
+from usgland.evaluation.statistics.logistic_model import fit_logistic
 from usgland.evaluation.statistics.paired_tests import predictive_value_test
 from usgland.evaluation.statistics.random_effects import random_effects
 from usgland.evaluation.statistics.reader_estimates import estimate_measure
@@ -302,6 +308,39 @@ def reader_power() -> Pairs:
     data = reference("van_dyke")
     pilot = reader_study(data["labels"], data["grades"], method="jackknife")
     yield mrmc_power(-0.043800322, 10, 165, pilot.components, 114), 0.80541995
+    yield mrmc_power(0.043800322, 6, 111, pilot.components, 114), 0.5526116
+
+
+def reader_cases() -> Pairs:
+    """Cases for 4 to 16 readers: the table of RJafroc's book, Van Dyke's data."""
+    data = reference("van_dyke")
+    pilot = reader_study(data["labels"], data["grades"], method="jackknife").components
+    printed = (1089, 344, 251, 211, 188, 173, 163, 155, 149, 144, 140, 137, 134)
+    yield (
+        [
+            sample_size_mrmc(0.043800322, readers, pilot, 114, pilot_readers=5)
+            for readers in range(4, 17)
+        ],
+        printed,
+    )
+
+
+def learning() -> Pairs:
+    """Odds of right calls, as `readers` has them."""
+    data = reference("statsmodels")["readings"]
+    columns = np.eye(3)[data["reader"]], data["label"], np.divide(data["order"], 10)
+    design = np.column_stack([*columns, np.log2(data["seconds"]), data["clinical"]])
+    model = fit_logistic(design, data["right"], patient_ids=data["patient_id"])
+    for place, name in zip((-3, -2, -1), ("order", "seconds", "help"), strict=True):
+        made = model.coefficients[place], model.covariance[place, place] ** 0.5
+        yield made, data[f"right calls, {name}"]
+
+
+def validation() -> Pairs:
+    size = sample_size_validation(
+        prevalence=0.018, auc=0.8, logits=(-5, 2.5), ratio_width=1
+    ).criteria
+    yield (size["auc"], size["observed_over_expected"]), (4252, 905)
 
 
 # What, the oracle, the pairs, and the difference that a test allows.
@@ -328,7 +367,10 @@ COMPARISONS = (
     ("calibration of a site, clustered", "statsmodels 0.15", calibration, 1e-6),
     ("random effects, BCG trials", "R, metafor, as printed", bcg, 5e-5),
     ("patients to develop a model", "R, pmsampsize, as printed", development, 0.0),
+    ("patients to validate a model: AUC, O/E", "R, pmvalsampsize", validation, 1.0),
     ("power of a reader study", "R, RJafroc, as printed", reader_power, 1e-7),
+    ("cases of 4 to 16 readers", "R, RJafroc, as printed", reader_cases, 0.0),
+    ("right calls by order, time, help", "statsmodels 0.15", learning, 1e-9),
 )
 
 

@@ -66,6 +66,19 @@ AREA = options.Number(0.5, 1, max_open=True)
     is_flag=True,
     help="Also to validate a model elsewhere: AUC, slope, observed over expected.",
 )
+@click.option(
+    "--pilot",
+    type=options.PATH,
+    metavar="STUDY",
+    help="Also a reader study with and without clinical data, by a folder that "
+    "`usgland readers --output` wrote; with --readers and --difference.",
+)
+@click.option("--readers", type=click.IntRange(min=2), help="Who will read.")
+@click.option(
+    "--difference",
+    type=options.INSIDE,
+    help="Of the average reader's AUC, to be found by them.",
+)
 def samplesize(
     sensitivity: float,
     specificity: float,
@@ -83,12 +96,16 @@ def samplesize(
     power: float,
     parameters: int | None,
     validation: bool,
+    pilot: Path | None,
+    readers: int | None,
+    difference: float | None,
 ) -> None:
     """Say how many patients a study needs.
 
     For intervals no wider than --width; and, where an --other option names what to
     compare with, for a test of the difference on the same cases.
     """
+    from usgland.evaluation.planning.pilot_study import read_pilot
     from usgland.evaluation.planning.questions import Assumptions, sample_size_document
     from usgland.evaluation.shown.terminal import show
 
@@ -109,6 +126,9 @@ def samplesize(
         power=power,
         parameters=parameters,
         validation=validation,
+        pilot=read_pilot(pilot) if pilot else None,
+        readers=readers,
+        difference=difference,
     )
     show(sample_size_document(study), make_console())
 

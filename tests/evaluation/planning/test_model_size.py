@@ -28,6 +28,57 @@ def test_development_is_what_pmsampsize_prints():
     assert list(size.criteria.values()) == [623, 662, 221]
 
 
+def test_development_from_an_auc_is_near_what_pmsampsize_tests_for():
+    # Its own tests: cstatistic 0.89, which it turns into an R-squared by simulation.
+    size = sample_size_development(24, prevalence=0.174, auc=0.89)
+    assert list(size.criteria.values()) == pytest.approx([615, 660, 221], rel=0.01)
+
+
+def test_validation_is_near_what_pmvalsampsize_and_sampsizeval_print():
+    # pmvalsampsize's own tests: logits of mean -5, SD 2.5, O/E within 1; its slope is
+    # of 1,000 simulated patients.
+    size = sample_size_validation(
+        prevalence=0.018, auc=0.8, logits=(-5, 2.5), ratio_width=1
+    )
+    assert size.criteria["auc"] == 4252
+    assert size.criteria["observed_over_expected"] == pytest.approx(905, abs=1)
+    assert size.criteria["slope"] == pytest.approx(4501, rel=0.015)
+    # sampsizeval's README (Pavlou): p 0.1, c 0.75, errors 0.025 and 0.1: 1,536 for the
+    # slope. The normal logits of these two have mean -2.565 and SD 1.001.
+    size = sample_size_validation(
+        prevalence=0.1,
+        auc=0.75,
+        logits=(-2.5649, 1.0010),
+        auc_width=2 * 1.96 * 0.025,
+        slope_width=2 * 1.96 * 0.1,
+    )
+    assert size.criteria["slope"] == pytest.approx(1536, rel=0.015)
+
+
+# What RJafroc's book prints of Van Dyke's data (section "ROC-DBMH sample size"):
+# readers, cases for a power of .8, power with them.
+RJAFROC = [
+    *((4, 1089, 0.8), (5, 344, 0.801), (6, 251, 0.801), (7, 211, 0.801)),
+    *((8, 188, 0.801), (9, 173, 0.801), (10, 163, 0.802), (11, 155, 0.801)),
+    *((12, 149, 0.802), (13, 144, 0.801), (14, 140, 0.802), (15, 137, 0.802)),
+    (16, 134, 0.802),
+]
+
+
+def test_reader_studies_need_the_cases_of_rjafrocs_table():
+    data = json.loads(VAN_DYKE.read_text(encoding="utf-8"))
+    pilot = mrmc(data["labels"], data["grades"], method="jackknife").components
+    for readers, cases, power in RJAFROC:
+        made = sample_size_mrmc(0.043800322, readers, pilot, 114, pilot_readers=5)
+        assert made == cases
+        assert mrmc_power(0.043800322, readers, cases, pilot, 114) == pytest.approx(
+            power, abs=5.1e-4
+        )
+    assert mrmc_power(0.0438, 6, 111, pilot, 114) == pytest.approx(0.5526116, abs=1e-5)
+    with pytest.raises(UserError, match="Ask more readers"):
+        sample_size_mrmc(0.02, 3, pilot, 114, pilot_readers=5)
+
+
 def test_explained_variance_is_that_of_a_simulated_model():
     rng = np.random.default_rng(0)
     labels = (rng.uniform(size=200_000) < 0.3).astype(int)

@@ -1,12 +1,17 @@
 import io
+import json
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from usgland.cli.main import cli
 from usgland.errors import UserError
+from usgland.evaluation.planning.model_size import sample_size_mrmc
+from usgland.evaluation.planning.pilot_study import read_pilot
 from usgland.evaluation.planning.power import sample_size_mcnemar
 from usgland.evaluation.planning.questions import (
     Assumptions,
@@ -18,6 +23,7 @@ from usgland.evaluation.planning.sample_size import (
     sample_size_proportion,
 )
 from usgland.evaluation.shown.terminal import show
+from usgland.evaluation.statistics.mrmc import Components
 
 
 def test_widths_are_always_answered_for_both_intervals():
@@ -175,3 +181,49 @@ def test_a_model_of_a_form_and_its_validation_are_asked_for():
     assert made["method"] == "Riley: optimism"
     assert made["malignant"] + made["benign"] == made["patients"]
     assert shown["method"] == "Riley: slope"
+
+
+@pytest.fixture
+def pilot(tmp_path):
+    """A study of three readers, 40 cases, as `usgland readers` writes it."""
+    random, rows = np.random.default_rng(3), []
+    for reader in "ABC":
+        for clinical in ("without", "with"):
+            for case in range(40):
+                score = case % 2 + random.normal() + 0.3 * (clinical == "with")
+                rows.append((reader, case, clinical, case % 2, round(score, 2)))
+    columns = ["reader", "patient_id", "clinical", "label", "score"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "calls.csv", index=False)
+    command = ["readers", str(tmp_path / "calls.csv"), "--malignant-from", "0.5"]
+    command += ["--output", str(tmp_path / "study")]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    return tmp_path / "study"
+
+
+def test_a_reader_study_is_planned_from_the_files_of_a_pilot(pilot):
+    command = ["samplesize", "--pilot", str(pilot), "--readers", "8"]
+    result = CliRunner().invoke(cli, [*command, "--difference", "0.1"])
+    assert result.exit_code == 0, result.output
+    study = json.loads((pilot / "readers.json").read_text())
+    parts = Components(**study["averages"]["roc_auc"]["components"])
+    cases = sample_size_mrmc(0.1, 8, parts, 40, pilot_readers=3)
+    assert re.search(rf"\b{cases:,}\b", result.output)
+    assert "as 3 readers of 40 cases in the pilot" in " ".join(result.output.split())
+    lacking = CliRunner().invoke(cli, command)
+    assert "--difference: expected all three" in lacking.output
+
+
+def test_a_pilot_that_tells_nothing_is_named(pilot, tmp_path):
+    with pytest.raises(UserError, match="--pilot: expected readers.json .* no "):
+        read_pilot(tmp_path / "nothing.json")
+    path = pilot / "readers.json"
+    study = json.loads(path.read_text())
+    path.write_text(json.dumps(study | {"complete": False}))
+    with pytest.raises(UserError, match="readers of different cases in"):
+        read_pilot(pilot)
+    path.write_text(json.dumps(study | {"readers": ["A"]}))
+    with pytest.raises(UserError, match="one reader in"):
+        read_pilot(pilot)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="--pilot: expected readers.json of"):
+        read_pilot(pilot)

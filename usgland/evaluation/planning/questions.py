@@ -1,9 +1,12 @@
 """The table of sample sizes: one row a question, with what it assumes."""
 
+import math
 from typing import Any, NamedTuple
 
 from usgland.errors import UserError
 from usgland.evaluation.planning import model_size, power, sample_size
+from usgland.evaluation.planning.pilot_study import Pilot
+from usgland.evaluation.shown.names import NAMES
 from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
@@ -31,6 +34,9 @@ class Assumptions(NamedTuple):
     margin: float | None = None  # of non-inferiority; None for tests of a difference
     parameters: int | None = None  # of a model of a form to be made; None: none is
     validation: bool = False  # whether a model is to be validated elsewhere
+    pilot: Pilot | None = None  # of a reader study; with it `readers` and `difference`
+    readers: int | None = None  # who will read, 2 or more
+    difference: float | None = None  # to be found between two conditions, in (0, 1)
     alpha: float = 0.05  # of the tests: two-sided, half of it for non-inferiority
     power: float = 0.8  # in (alpha, 1)
 
@@ -65,6 +71,12 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
             "--auc: expected more than 0.5 with --parameters or --validation, as a "
             f"model of chance has no size. Received: {study.auc:g}"
         )
+    whole = {study.pilot, study.readers, study.difference}
+    if None in whole and whole != {None}:
+        raise UserError(
+            "--pilot, --readers, --difference: expected all three, for a reader study. "
+            "Received: not all of them"
+        )
     rows = []
     for name, share in _shares(study):
         for method, written in PROPORTION_METHODS.items():
@@ -96,6 +108,8 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
         )
         question = f"validation of a model with AUC {study.auc:.12g}"
         rows.append(_model(question, shown))
+    if study.pilot and study.readers and study.difference:
+        rows.append(_readers(study, study.pilot, study.readers, study.difference))
     return rows
 
 
@@ -124,6 +138,14 @@ def assumption_lines(study: Assumptions) -> list[str]:
         "are expected: by chance there may be fewer."
     ]
     others = (study.other_sensitivity, study.other_specificity, study.other_auc)
+    if study.pilot is not None:
+        lines.append(
+            f"Readers: as {study.pilot.readers} readers of {study.pilot.cases} cases "
+            "in the pilot, with its share of malignant cases; each reads every case "
+            f"with and without; two-sided alpha {study.alpha:g}; power "
+            f"{study.power:g}. A pilot of few readers tells little of how much others "
+            "differ."
+        )
     if any(other is not None for other in others):
         alpha = f"two-sided alpha {study.alpha:g}"
         if study.margin is not None:
@@ -241,6 +263,25 @@ def _model(question: str, size: model_size.ModelSize) -> dict[str, Any]:
         **counts,
         "patients": size.patients,
     }
+
+
+def _readers(
+    study: Assumptions, pilot: Pilot, readers: int, difference: float
+) -> dict[str, Any]:
+    cases = model_size.sample_size_mrmc(
+        difference,
+        readers,
+        pilot.components,
+        pilot.cases,
+        pilot_readers=pilot.readers,
+        alpha=study.alpha,
+        power=study.power,
+    )
+    malignant = math.ceil(cases * pilot.malignant / pilot.cases)
+    name = NAMES[pilot.measure]
+    question = f"{readers} readers, {name} differs by {difference:g}"
+    counts = {"malignant": malignant, "benign": cases - malignant, "patients": cases}
+    return {"question": question, "method": "Obuchowski-Rockette, Hillis", **counts}
 
 
 def _both(question: str, method: str, size: sample_size.SampleSize) -> dict[str, Any]:
