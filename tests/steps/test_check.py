@@ -14,7 +14,7 @@ from usgland.cli.main import cli
 
 
 def exit_code(*arguments):
-    done = CliRunner().invoke(cli, ["check", *map(str, arguments)])
+    done = CliRunner().invoke(cli, ["check", "--no-words", *map(str, arguments)])
     assert "Traceback" not in done.output, done.output
     return done.exit_code, done.stdout
 
@@ -109,7 +109,7 @@ def test_images_that_are_all_the_same_are_copies_of_the_first(tmp_path):
 def test_nothing_to_notice_ends_with_zero_and_writes_nothing(tmp_path):
     manifest = write_table(tmp_path, [draw_frame(seed) for seed in range(3)])
     before = sorted(tmp_path.rglob("*"))
-    text = call("check", manifest)
+    text = call("check", "--no-words", manifest)
     assert "Nothing was noticed" in text
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -128,16 +128,18 @@ def test_a_frame_size_that_knows_the_label_is_a_warning(tmp_path):
 def test_an_earlier_check_is_kept_unless_told_otherwise(tmp_path):
     manifest = write_table(tmp_path, [draw_frame(0), draw_frame(1)])
     out = tmp_path / "out"
-    call("check", manifest, "--out", out)
-    assert "Expected no earlier check" in refusal("check", manifest, "--out", out)
-    call("check", manifest, "--out", out, "--overwrite")
+    call("check", "--no-words", manifest, "--out", out)
+    assert "Expected no earlier check" in refusal(
+        "check", "--no-words", manifest, "--out", out
+    )
+    call("check", "--no-words", manifest, "--out", out, "--overwrite")
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_part(tmp_path):
     manifest = write_table(tmp_path, [draw_frame(0), draw_frame(1)])
     out = tmp_path / "out"
     with full_disk(100):
-        assert "Cannot write" in refusal("check", manifest, "--out", out)
+        assert "Cannot write" in refusal("check", "--no-words", manifest, "--out", out)
     assert list(out.iterdir()) == []
 
 
@@ -149,7 +151,8 @@ def test_a_check_needs_no_tensorflow(tmp_path):
         "from usgland.cli.main import cli; cli()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "check", str(manifest)], capture_output=True
+        [sys.executable, "-c", code, "check", "--no-words", str(manifest)],
+        capture_output=True,
     )
     assert done.returncode == 0, done.stderr
 
@@ -161,7 +164,7 @@ def test_a_table_as_pandas_reads_it_keeps_every_cell(tmp_path):
         histology=['a, "b"', "c\nd"],
         age=["07", ""],
     )
-    call("check", manifest, "--out", tmp_path / "out")
+    call("check", "--no-words", manifest, "--out", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out/check.csv", dtype=str, keep_default_na=False)
     assert table["histology"].to_list() == ['a, "b"', "c\nd"]
     assert table["age"].to_list() == ["07", ""]

@@ -1,5 +1,6 @@
 """`usgland check`: what is wrong with images before a network learns from them."""
 
+import importlib.util
 from pathlib import Path
 
 import click
@@ -13,6 +14,13 @@ EXIT_CODES = (0, 3, 4)  # of notes or nothing, warnings, what is serious
 @click.command()
 @click.argument("manifest", type=options.PATH)
 @click.option("--out", type=options.PATH, help="Folder for check.csv and check.html.")
+@click.option(
+    "--words/--no-words",
+    default=None,
+    show_default=False,
+    help="Look for words in the pictures: a second each. By default where the extra "
+    "`ingest` is installed.",
+)
 @options.config_option
 @options.set_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier check.")
@@ -21,6 +29,7 @@ def check(
     context: click.Context,
     manifest: Path,
     out: Path | None,
+    words: bool | None,
     config_path: Path | None,
     overrides: tuple[str, ...],
     overwrite: bool,
@@ -41,7 +50,10 @@ def check(
     if out is not None:
         check_unwritten("check", [out / TABLE, out / PAGE], overwrite=overwrite)
     config = load_config(config_path, overrides)
-    checked = check_table(manifest, config)
+    if words is None:
+        words = importlib.util.find_spec("rapidocr") is not None
+        words = words and importlib.util.find_spec("onnxruntime") is not None
+    checked = check_table(manifest, config, words=words)
     show(check_document(checked), make_console())
     if out is None:
         click.echo("\n--out DIR writes a table of it, and a page with the pictures")

@@ -43,7 +43,7 @@ class Fingerprint(NamedTuple):
 
 def comparable(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What of a picture is compared: without its plain border, `SIDE` pixels long."""
-    return shrunk(without_border(shrunk(grey)))
+    return shrunk(without_border(grey))
 
 
 def fingerprint(grey: NDArray[np.uint8]) -> Fingerprint:

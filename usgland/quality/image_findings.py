@@ -51,6 +51,17 @@ class Finding(NamedTuple):
 KINDS = {
     "file": "The file cannot be used for training",
     "copy": "Another image of the table shows the same acquisition",
+    "other": "Not a grey-scale ultrasound picture",
+    "colour": "Parts are in colour, as of Doppler",
+    "split": "Two pictures in one",
+    "words": "Words in the picture: they may name somebody, or the side",
+    "callipers": "Callipers: somebody measured here",
+    "blurred": "Less sharp than the others",
+    "contrast": "Little contrast",
+    "saturated": "Overexposed",
+    "small": "Few pixels",
+    "cut": "The lesion is cut by the border of the picture",
+    "record": "What the table says of the patient",
 }
 
 

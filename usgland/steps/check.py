@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import Config
-from usgland.data.columns import BOX, choose_columns
-from usgland.data.images import UnusableError, check_images
+from usgland.data.columns import BOX, LESION, choose_columns
+from usgland.data.images import ImageCheck, UnusableError, check_images
+from usgland.data.lesion_marks import read_marks
 from usgland.data.phantom import is_synthetic
+from usgland.data.waiting import watched
 from usgland.files import check_unwritten, write_text
 from usgland.machine import usable_cores
 from usgland.quality.confounding import (
@@ -38,6 +40,8 @@ from usgland.quality.image_findings import (
     copies,
     joined_groups,
 )
+from usgland.quality.patient_records import cut_lesions, read_records
+from usgland.quality.picture_measures import Measures, judge, measure
 from usgland.steps.check_page import check_page
 from usgland.table_files import ROW, names_nobody, normalize_word, read_table
 
@@ -48,6 +52,7 @@ NOT_CLINICAL = {
     *("exclusion", "synthetic", "image_path", *CIRCUMSTANCES),
     *("frame_width", "frame_height", "dataset", "frame", "study_id"),
 }
+AT_ONCE = 256  # pictures that wait for a thread
 MADE = ("exclusion_candidate", "findings", "copy_of", "manifest_row")
 
 
@@ -80,10 +85,10 @@ class Checked(NamedTuple):
         return max([WARNING if warned else 0, *levels])
 
 
-def check_table(manifest: Path, config: Config) -> Checked:
+def check_table(manifest: Path, config: Config, *, words: bool = True) -> Checked:
     """Looks at every image of a table, and at what the table says of them.
 
-    Rows with an `exclusion` are looked at no more.
+    Rows with an `exclusion` are looked at no more. Without `words` none are looked for.
     """
     table = read_table(manifest)
     table = table.drop(columns=[name for name in MADE if name in table])
@@ -93,10 +98,7 @@ def check_table(manifest: Path, config: Config) -> Checked:
     excluded, rows = rows[~used], rows[used].reset_index(drop=True)
     nobody = rows["patient_id"].map(names_nobody).astype(bool)
     rows["patient_id"] = rows["patient_id"].mask(nobody, rows["image"])
-    folder = manifest.absolute().parent
-    paths = [
-        os.path.normpath(folder / text.replace("\\", "/")) for text in rows["image"]
-    ]
+    paths = _paths_of(rows["image"], manifest)
     rows = rows.assign(image_path=paths)
     files = check_images(paths, manifest=manifest)
     rows["frame_width"] = [file.width for file in files]
@@ -106,50 +108,110 @@ def check_table(manifest: Path, config: Config) -> Checked:
         for row, file in enumerate(files)
         if file.problem
     ]
-    usable = [row for row, file in enumerate(files) if not file.problem]
-    pairs = _find_pairs(usable, paths)
+    seen = _look_at(
+        [r for r, file in enumerate(files) if not file.problem], paths, words
+    )
+    pairs = _find_pairs(seen, paths)
     part = next((name for name in ("split", "fold") if name in rows), None)
     findings += copies(rows, pairs, part)
     rows["group_id"] = joined_groups(rows, pairs)
-    confounders, unasked = _ask_for_labels(rows.iloc[usable], config)
+    shorter = {row: min(files[row].width, files[row].height) for row in seen}
+    findings += judge({row: looked.measures for row, looked in seen.items()}, shorter)
+    findings += read_records(rows, [n for n in config.clinical.used() if n in rows])
+    findings += _marked_lesions(rows, files, manifest)
+    shown = [
+        name
+        for name in ("callipers", "words", "split", "coloured")
+        if any(getattr(looked.measures, name) > 0 for looked in seen.values())
+    ]
+    marks = pd.DataFrame(
+        {n: [float(getattr(seen[r].measures, n) > 0) for r in seen] for n in shown},
+        index=list(seen),
+    )
+    confounders, unasked = _ask_for_labels(rows.loc[list(seen)], marks, config)
     synthetic = is_synthetic(manifest, rows)
     return Checked(rows, findings, pairs, confounders, unasked, synthetic, excluded)
 
 
-def _find_pairs(usable: Sequence[int], paths: Sequence[str]) -> list[Pair]:
-    """Copies among the images that can be read, by the numbers of their rows."""
+def _paths_of(texts: pd.Series, manifest: Path) -> list[str]:
+    """Paths of a column of a table: they begin at its folder."""
+    folder = manifest.absolute().parent
+    return [os.path.normpath(folder / text.replace("\\", "/")) for text in texts]
 
-    def look(row: int) -> tuple[str, Fingerprint] | None:
+
+class Looked(NamedTuple):
+    """What was seen of a picture: the digest of its pixels, and what is compared."""
+
+    digest: str
+    fingerprint: Fingerprint
+    measures: Measures
+
+
+def _look_at(
+    usable: Sequence[int], paths: Sequence[str], words: bool
+) -> dict[int, Looked]:
+    """Reads each picture once; gives what is kept of it, by the number of its row."""
+    find_text = None
+    if words:
+        from usgland.ingest.burned_text import text_boxes
+
+        find_text = text_boxes
+
+    def look(row: int) -> Looked | None:
         try:
             frame = read_frame(paths[row])
         except UnusableError:  # changed since it was checked
             return None
         shape = str(frame.colour.shape).encode()
         digest = hashlib.sha256(shape + frame.colour.tobytes()).hexdigest()
-        return digest, fingerprint(comparable(frame.grey))
+        seen = fingerprint(comparable(frame.grey))
+        return Looked(digest, seen, measure(frame, find_text))
 
-    firsts: dict[str, int] = {}
-    prints: list[Fingerprint] = []
-    numbers: list[int] = []
-    exact: list[Pair] = []
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, len(usable), 256):
-            some = usable[start : start + 256]
-            for row, looked in zip(some, pool.map(look, some), strict=True):
-                if looked is None:
-                    continue
-                digest, seen = looked
-                if digest in firsts:
-                    exact.append(Pair(firsts[digest], row, "exact", 1.0))
-                else:
-                    firsts[digest] = row
-                    numbers.append(row)
-                    prints.append(seen)
+        blocks = (usable[n : n + AT_ONCE] for n in range(0, len(usable), AT_ONCE))
+        looked = (answer for block in blocks for answer in pool.map(look, block))
+        seen = list(watched(looked, len(usable), "Looking at pictures"))
+    return {
+        row: each for row, each in zip(usable, seen, strict=True) if each is not None
+    }
+
+
+def _find_pairs(seen: dict[int, Looked], paths: Sequence[str]) -> list[Pair]:
+    """Copies, by the numbers of their rows."""
+    firsts: dict[str, int] = {}
+    exact = []
+    for row, looked in seen.items():
+        first = firsts.setdefault(looked.digest, row)
+        if first != row:
+            exact.append(Pair(first, row, "exact", 1.0))
+    numbers = list(firsts.values())
     near = find_duplicates(
-        prints, lambda number: comparable(read_frame(paths[numbers[number]]).grey)
+        [seen[row].fingerprint for row in numbers],
+        lambda number: comparable(read_frame(paths[numbers[number]]).grey),
     )
     near = [p._replace(first=numbers[p.first], second=numbers[p.second]) for p in near]
     return sorted([*exact, *near])
+
+
+def _marked_lesions(
+    rows: pd.DataFrame, files: Sequence[ImageCheck], manifest: Path
+) -> list[Finding]:
+    """Marks of lesions that cannot be used, and those that the border cuts."""
+    marked = rows.assign(label=-1)
+    if "mask" in rows:
+        given = rows["mask"].to_list()
+        masks = zip(given, _paths_of(rows["mask"], manifest), strict=True)
+        marked["mask_path"] = [path if text else "" for text, path in masks]
+    problems = read_marks(marked, files, manifest, pixels=True)
+    row_of = {number: row for row, number in enumerate(rows[ROW])}
+    findings = [
+        Finding(row_of[number], "file", text, SERIOUS, UNREADABLE)
+        for number, text in problems
+        if number in row_of
+    ]
+    known = marked.loc[marked[LESION[0]].notna(), list(LESION)]
+    boxes = {int(row): tuple(box) for row, *box in known.itertuples()}
+    return findings + cut_lesions(boxes, rows)
 
 
 def clinical_columns(rows: pd.DataFrame) -> list[str]:
@@ -157,7 +219,9 @@ def clinical_columns(rows: pd.DataFrame) -> list[str]:
     return [str(n) for n in rows.columns if str(n).lower() not in NOT_CLINICAL]
 
 
-def _ask_for_labels(rows: pd.DataFrame, config: Config) -> tuple[list[Confounder], str]:
+def _ask_for_labels(
+    rows: pd.DataFrame, marks: pd.DataFrame, config: Config
+) -> tuple[list[Confounder], str]:
     """What of a table predicts the label, or why that was not asked."""
     words = {normalize_word(w): label for w, label in config.data.label_words.items()}
     labels = rows["label"].map(lambda text: words.get(normalize_word(text), -1))
@@ -170,6 +234,7 @@ def _ask_for_labels(rows: pd.DataFrame, config: Config) -> tuple[list[Confounder
             f"it. Received: {fewest}"
         )
     properties = properties_of(rows, clinical_columns(rows))
+    properties |= {str(name): marks.loc[rows.index, [name]] for name in marks}
     return find_confounders(properties, known, groups.to_numpy(str)), ""
 
 
