@@ -46,9 +46,19 @@ def test_the_table_has_the_calls_that_readers_made(read):
         assert row["seconds"] == row["server_seconds"] == 5
     for reader in ("R1", "R2"):
         own = [row for row in rows if row["reader"] == reader]
-        assert [row["order"] for row in own] == [1, 2, 3, 4, 5, 6]
+        assert [row["order"] for row in own] == [1, 2, 3, 1, 2, 3]
         assert [row["days"] == "" for row in own] == [True] * 3 + [False] * 3
         assert all(row["days"] >= 28.9 for row in own[3:])
+
+
+def test_a_reading_without_a_time_has_none(opened):
+    study = opened()
+    study.sittings.begin("R1", 1)
+    study.answer("R1", seconds=0.0)
+    [row] = rows_of(study)
+    assert row["seconds"] == ""
+    assert "a case: none" not in items_of(study)["17"]
+    assert "while the page was seen: none" in items_of(study)["17"]
 
 
 def test_contrasts_are_pairs_of_arms_that_one_part_tells_apart():

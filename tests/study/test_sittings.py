@@ -5,7 +5,7 @@ import math
 import pytest
 
 from usgland.serving.interface.status import RequestError
-from usgland.study.sittings import DAY
+from usgland.study.sittings import DAY, MOST_VIEWS
 
 
 def first_arm(study, reader="R1"):
@@ -152,6 +152,15 @@ def test_there_is_no_way_forward_or_back_but_by_answers(opened):
     with pytest.raises(RequestError, match="This case was answered"):
         study.sittings.case_of_view("R1", view)
     assert study.sittings.end("R1")["state"] == "reading"
+
+
+def test_to_open_a_case_again_and_again_fills_no_disk(opened):
+    study = opened()
+    study.sittings.begin("R1", 1)
+    views = {study.sittings.show("R1")["view"] for _ in range(MOST_VIEWS + 50)}
+    assert len(views) == MOST_VIEWS
+    study.answer("R1")
+    assert len(study.store.answers()) == 1
 
 
 def test_with_a_way_back_the_last_call_counts_and_all_are_kept(opened):

@@ -7,8 +7,9 @@ the reading of all cases in an arm.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
@@ -20,7 +21,8 @@ UNAIDED, FORM, MODEL = "unaided", "clinical", "model"
 PARTS = (FORM, MODEL)
 ARMS = (UNAIDED, FORM, MODEL, f"{FORM}+{MODEL}")
 FEWEST_CASES = 2  # one benign, one malignant
-MOST_READERS = 99
+CALLS = ("benign", "malignant")
+LONGEST_NUMBER = 20  # signs of a descriptor that is a number
 
 
 class ModelAnswer(Settings):
@@ -50,6 +52,18 @@ class Asked(Settings):
     words: tuple[str, ...] = ()  # empty for a number
     low: float | None = None
     high: float | None = None
+
+    def takes(self, value: str) -> bool:
+        """Whether a reader may answer so."""
+        if self.words:
+            return value in self.words
+        try:
+            number = float(value) if len(value) <= LONGEST_NUMBER else math.nan
+        except ValueError:
+            return False
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        return math.isfinite(number) and low <= number <= high
 
 
 class Session(Settings):
@@ -104,6 +118,20 @@ def parse_arms(text: str) -> tuple[str, ...]:
 def parts_of(arm: str) -> frozenset[str]:
     """What an arm shows beside the image."""
     return frozenset() if arm == UNAIDED else frozenset(arm.split("+"))
+
+
+def shown_beside(case: Case, arm: str) -> dict[str, Any]:
+    """What an arm shows beside the image, and nothing else of the case."""
+    shown: dict[str, Any] = {"width": case.width, "height": case.height}
+    parts = parts_of(arm)
+    if FORM in parts:
+        shown["values"] = case.form
+    if MODEL in parts and case.model is not None:
+        shown["answer"] = {
+            "probability": case.model.probability,
+            "call": CALLS[case.model.malignant],
+        }
+    return shown
 
 
 def draw_patients(labels: Mapping[str, int], number: int, seed: int) -> list[str]:

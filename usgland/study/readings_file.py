@@ -7,8 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from usgland.study.answer_store import AnswerStore
-from usgland.study.design import FORM, MODEL, PARTS, UNAIDED, Design, digest, parts_of
-from usgland.study.sittings import CALLS, DAY, DESIGN_SEAL, PROTOCOL_SEAL
+from usgland.study.design import (
+    CALLS,
+    FORM,
+    MODEL,
+    PARTS,
+    UNAIDED,
+    Design,
+    digest,
+    parts_of,
+)
+from usgland.study.sittings import DAY, DESIGN_SEAL, PROTOCOL_SEAL
 from usgland.study.study_folder import Study, changed_images
 
 ALL = "readings"  # the table of all arms
@@ -88,15 +97,11 @@ def tables(
 def _rows(
     design: Design, answers: Sequence[Mapping[str, Any]], truth: Mapping[str, Mapping]
 ) -> Iterator[dict[str, Any]]:
-    last: dict[tuple, Mapping[str, Any]] = {}  # calls that were not changed again
-    first: dict[tuple, int] = {}
-    for answer in answers:
-        key = answer["reader"], answer["session"], answer["name"]
-        last[key] = answer
-        first.setdefault(key, sum(reader == key[0] for reader, *_ in first) + 1)
+    # Calls that were not changed again.
+    last = {(a["reader"], a["session"], a["name"]): a for a in answers}
     earlier: dict[tuple[str, str], float] = {}  # when a reader read a case before
-    for key, answer in sorted(last.items(), key=lambda item: item[1]["number"]):
-        reader, session, name = key
+    for answer in sorted(last.values(), key=lambda answer: answer["number"]):
+        reader, session, name = (answer[x] for x in ("reader", "session", "name"))
         certain = answer["confidence"] / 2
         before = earlier.get((reader, name))
         earlier[reader, name] = answer["at"]
@@ -107,8 +112,9 @@ def _rows(
             "call": CALLS[answer["call"]],
             "score": 50 + certain if answer["call"] else 50 - certain,
             "confidence": answer["confidence"],
-            "seconds": round(answer["seconds"], 2),
-            "order": first[key],
+            # Empty where nothing was counted: a time of 0 is none.
+            "seconds": round(answer["seconds"], 2) or "",
+            "order": answer["position"],
             "session": session,
             "days": "" if before is None else round((answer["at"] - before) / DAY, 2),
             "server_seconds": round(answer["server_seconds"], 2),
@@ -246,7 +252,7 @@ def stard_items(
             f", {kept}: {min(days):g} days or more between two readings of a case by "
             "one reader"
         )
-    seconds = [row["seconds"] for row in rows]
+    seconds = [row["seconds"] for row in rows if row["seconds"] != ""]
     times = f"median {statistics.median(seconds):.1f} s a case" if seconds else "none"
     cut = sum(row["seconds_cut"] for row in rows)
     integrity = "; ".join(changed) if changed else "unchanged since"

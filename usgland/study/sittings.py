@@ -12,16 +12,25 @@ from typing import Any, NamedTuple
 
 from usgland.serving.interface.status import RequestError
 from usgland.study.answer_store import AnswerStore
-from usgland.study.design import FORM, MODEL, Asked, Case, Session, digest, parts_of
+from usgland.study.design import (
+    CALLS,
+    FORM,
+    MODEL,
+    Case,
+    Session,
+    digest,
+    parts_of,
+    shown_beside,
+)
 from usgland.study.seats import Clock
 from usgland.study.study_folder import PROTOCOL, Study, private_folder
 
 DAY = 86400.0  # seconds
 SLACK = 2.0  # seconds by which the two counts may differ
+CLOCK_SLACK = 60.0  # seconds by which a clock that is kept right may go back
+MOST_VIEWS = 200  # of a case by a reader in a session; after that the last one serves
 # Facts that are noted when the first reader begins.
 DESIGN_SEAL, PROTOCOL_SEAL = "design_sha256", "protocol_sha256"
-CALLS = ("benign", "malignant")
-LONGEST_NUMBER = 20  # signs of a descriptor that is a number
 
 
 class Place(NamedTuple):
@@ -69,7 +78,7 @@ class Sittings:
         opens = 0.0
         if earlier is not None:
             opens = earlier["ended"] + self.design.washout_days * DAY
-        if now < self.latest() - SLACK:
+        if now < self.latest() - CLOCK_SLACK:
             return Place("clock", number, 1, opens)
         return Place("waiting" if now < opens else "ready", number, 1, opens)
 
@@ -178,14 +187,7 @@ class Sittings:
         ):
             raise _conflict("There is no way back to a case that was answered")
         case = self.design.case(session.cases[position - 1])
-        view, now = secrets.token_hex(16), self.clock.now()
-        with self.store.writing():
-            self.store.run(
-                "INSERT INTO views (name, reader, session, position, began, last) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                *(view, reader, place.session, position, now, now),
-            )
-        self._opened[view] = self.clock.steady()
+        view = self._open_view(reader, place.session, position)
         shown = {
             **self.place(reader),
             "position": position,
@@ -193,7 +195,26 @@ class Sittings:
             "asked": [asked.model_dump() for asked in self.design.asked],
             "earlier": self._own_answer(reader, place.session, position),
         }
-        return {**shown, **_beside(case, session.arm)}
+        return {**shown, **shown_beside(case, session.arm)}
+
+    def _open_view(self, reader: str, session: int, position: int) -> str:
+        """The name of a new view, or of the last one of very many."""
+        names = self.store.rows(
+            "SELECT name FROM views WHERE reader = ? AND session = ? AND position = ? "
+            "AND name NOT IN (SELECT view FROM answers) ORDER BY began",
+            *(reader, session, position),
+        )
+        if len(names) >= MOST_VIEWS:
+            return names[-1]["name"]
+        view, now = secrets.token_hex(16), self.clock.now()
+        with self.store.writing():
+            self.store.run(
+                "INSERT INTO views (name, reader, session, position, began, last) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                *(view, reader, session, position, now, now),
+            )
+        self._opened[view] = self.clock.steady()
+        return view
 
     def _own_answer(
         self, reader: str, session: int, position: int
@@ -314,7 +335,7 @@ class Sittings:
         )
         session = self._session(reader, number)
         now = self.clock.now()
-        if now < self.latest() - SLACK:
+        if now < self.latest() - CLOCK_SLACK:
             self.store.event(now, reader, "answered while the clock stood back")
         self.store.add_answer(
             reader=reader,
@@ -356,38 +377,11 @@ class Sittings:
                 "Expected a value of each descriptor, or an empty one",
             )
         for column, value in descriptors.items():
-            if value and not _fits(asked[column], value):
+            if value and not asked[column].takes(value):
                 raise RequestError(
                     "INVALID_ARGUMENT",
                     f"{asked[column].title}: expected a value that the page offers",
                 )
-
-
-def _fits(asked: Asked, value: str) -> bool:
-    if asked.words:
-        return value in asked.words
-    try:
-        number = float(value) if len(value) <= LONGEST_NUMBER else math.nan
-    except ValueError:
-        return False
-    if not math.isfinite(number):
-        return False
-    low, high = asked.low, asked.high
-    return (low is None or number >= low) and (high is None or number <= high)
-
-
-def _beside(case: Case, arm: str) -> dict[str, Any]:
-    """What an arm shows beside the image, and nothing else of the case."""
-    shown: dict[str, Any] = {"width": case.width, "height": case.height}
-    parts = parts_of(arm)
-    if FORM in parts:
-        shown["values"] = case.form
-    if MODEL in parts and case.model is not None:
-        shown["answer"] = {
-            "probability": case.model.probability,
-            "call": CALLS[case.model.malignant],
-        }
-    return shown
 
 
 def _conflict(message: str) -> RequestError:

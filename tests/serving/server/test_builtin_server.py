@@ -256,7 +256,7 @@ def test_a_port_that_is_taken_is_named(models_dir):
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port}.*Choose another --rest-port"):
+        with pytest.raises(UserError, match=f"port {port}.*Choose another port"):
             serve(rest_port=port)
         with pytest.raises(UserError, match=f":{port} for gRPC.*another --grpc-port"):
             serve(grpc_port=port)

@@ -46,7 +46,7 @@ def listen(options: ServerOptions) -> Iterator[socket.socket]:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"Expected to listen on {options.host} port {options.rest_port}. Received: "
-            f"{reason}. Choose another --rest-port or --host"
+            f"{reason}. Choose another port or --host"
         ) from error
     with listening:
         yield listening

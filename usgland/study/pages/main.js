@@ -40,7 +40,7 @@ async function guarded(work) {
       if (shown) kept = { session: shown.session, position: shown.position, ...draft() };
       askForKey(error.message);
     } else {
-      await goOn(error.message);
+      await goOn(error.message).catch((again) => tell(again.message));
     }
   } finally {
     busy = false;

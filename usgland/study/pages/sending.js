@@ -28,24 +28,25 @@ export function sit(token) {
 async function once(path, body, milliseconds) {
   const headers = { "Content-Type": "application/json" };
   if (seat) headers.Authorization = `Bearer ${seat}`;
-  const answer = await fetch(`study/${path}`, {
-    method: "POST",
-    headers,
-    body: JSON.stringify(body),
-    credentials: "omit",
-    signal: AbortSignal.timeout(milliseconds),
-  });
-  if (answer.ok) {
-    const isImage = answer.headers.get("content-type") === "image/png";
-    return await (isImage ? answer.blob() : answer.json());
-  }
-  let message = "";
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), milliseconds);
   try {
-    message = (await answer.json()).error;
-  } catch {
-    // Not of our server; the status says enough.
+    const answer = await fetch(`study/${path}`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify(body),
+      credentials: "omit",
+      signal: limit.signal,
+    });
+    if (answer.ok) {
+      const isImage = answer.headers.get("content-type") === "image/png";
+      return await (isImage ? answer.blob() : answer.json());
+    }
+    const { error } = await answer.json().catch(() => ({})); // Of another server, maybe.
+    throw new Refusal(error || `The server answers with status ${answer.status}`, answer.status);
+  } finally {
+    clearTimeout(timer);
   }
-  throw new Refusal(message || `The server answers with status ${answer.status}`, answer.status);
 }
 
 const mayPass = (error) => !(error instanceof Refusal) || error.status === 429 || error.status >= 500;
