@@ -73,6 +73,8 @@ def ingest(
     )
     for reason, count in summary.skipped.most_common():
         click.echo(f"Skipped {count}: {reason}")
+    if summary.skipped:
+        click.echo(f"Which and why: {summary.private / 'skipped.csv'}")
     if summary.quarantined:
         click.echo(
             f"Kept back {summary.quarantined} pictures in which names, ids or dates of "

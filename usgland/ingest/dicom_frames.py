@@ -12,11 +12,13 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.utils import get_nr_frames
 
-from usgland.ingest.safe_dicom import read_inflated, seek_pixels
+from usgland.ingest.safe_dicom import CUT_OFF, item_lengths, read_inflated, seek_pixels
 from usgland.ingest.unreadable import BROKEN, UnreadableFileError, reason_of
 
 MOST_PIXELS = 64_000_000  # of a frame: 8000 x 8000
 MOST_FRAMES = 100_000  # an hour at 28 frames a second
+PLUGINS = "Unable to decode as exceptions were raised by all available plugins: "
+RLE_HEAD = 64 + 15 * 2  # bytes of a frame's table, and of what fills up its segments
 # Photometric interpretations (PS3.3, C.7.6.3.1.2); pydicom turns YBR into RGB.
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420")
@@ -46,29 +48,35 @@ def count_frames(path: Path, dataset: Dataset) -> int:
         )
     if min(rows, columns, samples, bits, frames) < 1 or samples not in (1, 3):
         raise UnreadableFileError(
-            f"{rows} x {columns} pixels of {samples} samples, {frames} frames"
+            f"broken pixel attributes: {rows} x {columns} x {samples}, {frames} frames"
         )
     if rows * columns > MOST_PIXELS or frames > MOST_FRAMES:
         raise UnreadableFileError(
-            f"{columns} x {rows} pixels and {frames:,} frames, expected at most "
-            f"{MOST_PIXELS:,} pixels and {MOST_FRAMES:,} frames"
+            f"too large: {columns} x {rows} pixels, {frames:,} frames; at most "
+            f"{MOST_PIXELS:,} and {MOST_FRAMES:,} are read"
         )
     syntax = dataset.file_meta.TransferSyntaxUID
-    size = path.stat().st_size
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         return frames
     if syntax.is_private or not syntax.is_transfer_syntax:
         raise UnreadableFileError("a transfer syntax that is not known")
-    # A coded frame has an item of eight bytes at least.
     share = 2 if shown == "YBR_FULL_422" and not syntax.is_compressed else samples
-    expected = frames * (
-        8 if syntax.is_compressed else rows * columns * share * bits // 8
-    )
-    if expected > size:
-        raise UnreadableFileError(
-            f"cut off: {frames:,} frames of {columns} x {rows} pixels in {size:,} bytes"
-        )
+    native = rows * columns * share * bits // 8
+    if not syntax.is_compressed and frames * native > path.stat().st_size:
+        raise UnreadableFileError(CUT_OFF)
+    if syntax.is_compressed:
+        _check_items(path, frames, native if syntax == uid.RLELossless else None)
     return frames
+
+
+def _check_items(path: Path, frames: int, native: int | None) -> None:
+    """Checks that each frame has an item, and that run lengths do not explode."""
+    lengths = item_lengths(path)
+    if len(lengths) < frames:
+        raise UnreadableFileError(CUT_OFF)
+    # The worst that run lengths make of pixels: a byte more for every 128.
+    if native and max(lengths) > native * 129 / 128 + RLE_HEAD:
+        raise UnreadableFileError("too large: its run lengths exceed its pixels")
 
 
 def iter_frames(
@@ -94,7 +102,8 @@ def iter_frames(
             for frame in _decoded(path, dataset, indices):
                 yield to_grey_or_rgb(frame, dataset)
     except BROKEN as error:
-        raise UnreadableFileError(f"pixels not decoded: {reason_of(error)}") from error
+        reason = reason_of(error).removeprefix(PLUGINS)
+        raise UnreadableFileError(f"pixels not decoded: {reason}") from error
 
 
 def _decoded(

@@ -1,5 +1,6 @@
 """Headers of DICOM files, read within bounds: a file may be made to fill the memory."""
 
+import struct
 import warnings
 import zlib
 from collections.abc import Callable
@@ -28,6 +29,8 @@ MOST_ELEMENTS = 100_000  # of a header, those of sequences included
 DEEPEST = 32  # sequences within each other; structured reports have about ten
 CHUNK = 1 << 20
 UNDEFINED = 0xFFFFFFFF  # length of a value that a delimiter ends
+ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+CUT_OFF = "cut off: it ends before its pixels do"
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double, and integers
 
 
@@ -64,6 +67,28 @@ def seek_pixels(file: BinaryIO) -> None:
     """Moves a file to the first item of its encapsulated pixels."""
     _read(file, _counter(stop_at_pixels=True))
     file.seek(12, 1)  # tag, value representation and length; these are explicit
+
+
+def item_lengths(path: Path) -> list[int]:
+    """Lengths of the items of encapsulated pixels, without the table before them.
+
+    Raises:
+        UnreadableFileError: If an item ends beyond the file, or other bytes follow.
+    """
+    lengths, size = [], path.stat().st_size
+    with path.open("rb") as file:
+        seek_pixels(file)
+        while len(head := file.read(8)) == 8:
+            group, element, length = struct.unpack("<HHI", head)
+            if (group, element) == SEQUENCE_END:
+                break
+            if (group, element) != ITEM:
+                raise UnreadableFileError("its pixels are not coded as it says")
+            if file.tell() + length > size:
+                raise UnreadableFileError(CUT_OFF)
+            lengths.append(length)
+            file.seek(length, 1)
+    return lengths[1:]
 
 
 def _read(file: BinaryIO, stop: Callable[[BaseTag, str | None, int], bool]) -> Any:

@@ -29,9 +29,7 @@ def read_picture(path: Path | BinaryIO) -> np.ndarray:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 columns, rows = image.size
                 if columns * rows > MOST_PIXELS:
-                    raise UnreadableFileError(
-                        f"{columns} x {rows} pixels, expected at most {MOST_PIXELS:,}"
-                    )
+                    raise UnreadableFileError(f"too large: {columns} x {rows} pixels")
                 image.load()
                 return _as_seen(image)
     except (*BROKEN, Image.DecompressionBombError) as error:

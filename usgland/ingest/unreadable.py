@@ -3,6 +3,8 @@
 import struct
 import zlib
 
+from PIL import Image
+
 # What pydicom, Pillow and the decoders raise on files that are broken; a worker that
 # raises anything else, or ends, has its file skipped likewise.
 BROKEN = (
@@ -22,5 +24,7 @@ def reason_of(error: BaseException) -> str:
         return "takes more memory than a file may"
     if isinstance(error, RecursionError):
         return "nested too deep"
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than are read"
     text = " ".join(str(error).split()) or type(error).__name__
     return "".join(x if x.isprintable() else "?" for x in text)[:300]

@@ -213,7 +213,7 @@ def _finish(
         files=len({row.relative for row in rows}),
         pictures=len(kept),
         patients=len({row.record.fields.patient_id for row in kept}),
-        skipped=Counter(skipped.values()),
+        skipped=Counter(text.partition(":")[0] for text in skipped.values()),
         review=len(review),
         quarantined=len(quarantined),
         private=folder,
