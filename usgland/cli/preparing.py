@@ -37,6 +37,17 @@ def _check_frames(_: click.Context, __: click.Parameter, frames: str) -> str:
     help="Of a cine: all, first, every:N or sharpest.",
 )
 @click.option(
+    "--text",
+    type=click.Choice(("flag", "mask", "off")),
+    default="flag",
+    help="Text within a picture: name it for a look, fill it, or do not look for it.",
+)
+@click.option(
+    "--labels",
+    type=options.PATH,
+    help="CSV or .xlsx of patient_id or accession_number, and label.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Files that are worked on at a time; by default one a core.",
@@ -48,6 +59,8 @@ def ingest(
     key: Path | None,
     private: Path | None,
     frames: str,
+    text: str,
+    labels: Path | None,
     jobs: int | None,
     resume: bool,
 ) -> None:
@@ -67,6 +80,8 @@ def ingest(
         key=key,
         private=private,
         frames=frames,
+        text=text,
+        labels=labels,
         jobs=jobs or usable_cores(),
         resume=resume,
         console=make_console(),
@@ -80,6 +95,13 @@ def ingest(
             f"Kept back {summary.quarantined} pictures in which names, ids or dates of "
             f"the source were seen: {summary.private / 'quarantine'}"
         )
+    if summary.shared:
+        click.echo(
+            f"{summary.shared} ids seem to be of two patients each, whose birth dates, "
+            "sexes or hospitals differ: two_patients_of_one_id"
+        )
+    if summary.unmatched:
+        click.echo(summary.unmatched)
     click.echo(
         f"Wrote {out}: {summary.pictures} pictures of {summary.patients} patients, "
         f"from {summary.files} files"

@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from usgland.errors import UserError
+from usgland.ingest.burned_text import Box, mask_text, text_boxes
 from usgland.ingest.dicom_frames import count_frames, iter_frames
 from usgland.ingest.headers import (
     HeaderFields,
@@ -41,11 +42,13 @@ from usgland.ingest.unreadable import UnreadableFileError
 from usgland.ingest.workers import Alive
 
 IMAGES = "images"  # folder of OUT
-SAMPLES = 5  # frames of a cine in which its scan area and its text are looked for
+SAMPLES = 5  # frames of a cine in which its scan area is looked for
+TEXT_SAMPLES = 3  # and its text, where more are written: that takes a second a frame
+TEXT, MASKED, NOT_LOOKED = "burned_in_text", "text_masked", "text_not_looked_for"
 FROM_FOLDER, FROM_NAME = "patient_from_folder", "patient_from_file_name"
 NOT_ULTRASOUND = "not ultrasound"
 # All that `Picture.flags` may hold, beside the marks of headers.
-FRAME_MARKS = (*REGION_FLAGS, FROM_FOLDER, FROM_NAME)
+FRAME_MARKS = (*REGION_FLAGS, FROM_FOLDER, FROM_NAME, TEXT, MASKED, NOT_LOOKED)
 
 
 class Setup(NamedTuple):
@@ -54,6 +57,7 @@ class Setup(NamedTuple):
     out: Path
     key: Key
     frames: str  # `all`, `first`, `every:N` or `sharpest`
+    text: str = "flag"  # or `mask` or `off`
 
 
 class Picture(NamedTuple):
@@ -112,6 +116,7 @@ class _Writer:
         self.pictures: list[Picture] = []
         self.identifiers = identifiers_of_path(PurePosixPath(file.relative))
         self.needles: Needles | None = None
+        self.boxes: dict[int, list[Box]] = {}  # region -> where all frames have text
 
     def write(self, frame: np.ndarray, number: int, regions: list[Region]) -> None:
         for index, region in enumerate(regions):
@@ -122,7 +127,7 @@ class _Writer:
     ) -> None:
         if self.needles is None:
             self.needles = Needles(self.identifiers, output_words(IMAGES))
-        picture = frame[region.y0 : region.y1, region.x0 : region.x1]
+        picture, flags = self.without_text(region.of(frame), index)
         data = png_bytes(picture)
         code = self.setup.key.image(f"{self.file.relative}\0{number}\0{index}")
         path = self.setup.out / IMAGES / f"{code}.png"
@@ -150,10 +155,34 @@ class _Writer:
                 region.source,
                 x,
                 y,
-                region.flags,
+                (*region.flags, *flags),
                 tuple(sorted({leak.where for leak in leaks})),
             )
         )
+
+    def look_for_text(
+        self, frames: Iterator[np.ndarray], regions: list[Region]
+    ) -> None:
+        """Takes the text of some frames for that of all that are written."""
+        if self.setup.text == "off":
+            return
+        for frame in frames:
+            for index, region in enumerate(regions):
+                self.boxes.setdefault(index, []).extend(text_boxes(region.of(frame)))
+
+    def without_text(
+        self, picture: np.ndarray, index: int
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """A picture as it is to be written, and flags of its text."""
+        if self.setup.text == "off":
+            return picture, (NOT_LOOKED,)
+        boxes = self.boxes.get(index)
+        boxes = text_boxes(picture) if boxes is None else boxes
+        if not boxes:
+            return picture, ()
+        if self.setup.text == "flag":
+            return picture, (TEXT,)
+        return mask_text(picture, boxes), (TEXT, MASKED)
 
     def remove(self) -> None:
         for picture in self.pictures:
@@ -211,7 +240,7 @@ def _from_dicom(
         regions = [area.flagged(*refused)]
     alive()
 
-    def frames(indices: range | None = None) -> Iterator[np.ndarray]:
+    def frames(indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
         for frame in iter_frames(file.path, dataset, indices):
             alive()
             yield frame
@@ -221,6 +250,9 @@ def _from_dicom(
         writer.write(frame, number + 1, regions)
     else:
         indices = chosen_frames(setup.frames, count)
+        if len(indices) > TEXT_SAMPLES:
+            some = {indices[n] for n in (0, len(indices) // 2, -1)}
+            writer.look_for_text(frames(sorted(some)), regions)
         for number, frame in zip(indices, frames(indices), strict=True):
             writer.write(frame, number + 1, regions)
     removed = removed_counts(dataset)
@@ -250,7 +282,7 @@ def sharpest(frames: Iterator[np.ndarray], region: Region) -> tuple[int, np.ndar
     """
     best, number, kept = -1.0, 0, np.zeros((1, 1), np.uint8)
     for index, frame in enumerate(frames):
-        grey = grey_of(frame)[region.y0 : region.y1, region.x0 : region.x1]
+        grey = grey_of(region.of(frame))
         sharpness = float(cv2.Laplacian(grey, cv2.CV_64F).var())
         if sharpness > best:
             best, number, kept = sharpness, index, frame

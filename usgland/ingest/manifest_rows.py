@@ -1,7 +1,7 @@
 """From what is known of all files to the rows of the manifest."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 from usgland.ingest.extraction import (
@@ -18,6 +18,7 @@ from usgland.ingest.headers import (
     shared_ids,
     study_days,
 )
+from usgland.ingest.labels import Labels
 from usgland.ingest.leaks import Needles
 
 COLUMNS = (
@@ -34,7 +35,8 @@ def _any(words: Iterable[str]) -> str:
 # What the cells of our own columns must match as a whole; headers have the others'.
 REGION_SOURCES = ("tag", "detected", "whole")
 ALL_MARKS = (*MARKS, *FRAME_MARKS)
-EXCLUSIONS = ("", NOT_ULTRASOUND)
+UNLABELLED = "no label"
+EXCLUSIONS = ("", NOT_ULTRASOUND, UNLABELLED)
 SPACING = r"(\d{1,2}(\.\d{1,6})?)?"
 OWN_PATTERNS = {
     "image": rf"{IMAGES}/[a-z]{{16}}\.png",
@@ -58,6 +60,7 @@ class Row(NamedTuple):
     picture: Picture
     study_day: str
     marks: tuple[str, ...]
+    label: str | None  # None where no labels are joined
 
     def cells(self) -> dict[str, str]:
         """Column -> cell.
@@ -75,21 +78,26 @@ class Row(NamedTuple):
             "frame": str(self.picture.frame),
             "region": self.picture.region,
             "marks": " ".join(self.marks),
-            "exclusion": self.record.exclusion,
+            "exclusion": self.record.exclusion
+            or (UNLABELLED if self.label == "" else ""),
         }
         for name, pattern in {**PATTERNS, **OWN_PATTERNS}.items():
             if not re.fullmatch(pattern, cells[name]):
                 raise ValueError(f"a cell of {name} that does not match {pattern}")
-        return {name: cells[name] for name in COLUMNS}
+        named = {name: cells[name] for name in COLUMNS}
+        return named if self.label is None else {**named, "label": self.label}
 
 
-def make_rows(records: Iterable[tuple[str, Record]]) -> list[Row]:
+def make_rows(
+    records: Iterable[tuple[str, Record]], labels: Labels | None = None
+) -> list[Row]:
     """The rows of all pictures, in the order of their pseudonyms.
 
     That order says nothing of the names or the order of the source's files.
 
     Args:
         records: Path below the source and what is known of each file.
+        labels: By patient or study.
     """
     files = sorted(records)
     fields = [record.fields for _, record in files]
@@ -104,6 +112,10 @@ def make_rows(records: Iterable[tuple[str, Record]]) -> list[Row]:
                 *record.fields.marks,
                 *((TWO_PATIENTS,) if record.fields.patient_id in shared else ()),
                 *picture.flags,
+            ),
+            labels
+            and labels.label_of(
+                record.fields.private, shared=record.fields.patient_id in shared
             ),
         )
         for (relative, record), day in zip(files, study_days(fields), strict=True)
@@ -121,9 +133,15 @@ def make_rows(records: Iterable[tuple[str, Record]]) -> list[Row]:
 
 
 def part_leaks(
-    rows: Iterable[Row], needles: Needles
+    rows: Iterable[Row], needles: Needles, labels: Set[str] = frozenset()
 ) -> tuple[list[Row], list[tuple[Row, str]]]:
-    """Parts the rows from those in which something of the source is, and where."""
+    """Parts the rows from those in which something of the source is, and where.
+
+    Args:
+        rows: All rows.
+        needles: What identifies.
+        labels: Those that several have, which so tell of nobody.
+    """
     kept, leaking = [], []
     for row in rows:
         where = [
@@ -131,7 +149,9 @@ def part_leaks(
             *(
                 f"in its column {name}"
                 for name, cell in row.cells().items()
-                if name not in ENUMERATED and needles.in_text(cell)
+                if name not in ENUMERATED
+                and not (name == "label" and cell in labels)
+                and needles.in_text(cell)
             ),
         ]
         if where:

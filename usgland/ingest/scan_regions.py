@@ -42,6 +42,10 @@ class Region:
     spacing_mm: tuple[float, float] | None = None
     flags: tuple[str, ...] = ()
 
+    def of(self, frame: np.ndarray) -> np.ndarray:
+        """Its pixels."""
+        return frame[self.y0 : self.y1, self.x0 : self.x1]
+
     def flagged(self, *flags: str) -> "Region":
         """The same with more flags."""
         return replace(self, flags=(*self.flags, *flags))

@@ -14,10 +14,12 @@ from usgland.cache import data_folder
 from usgland.errors import UserError
 from usgland.files import write_json
 from usgland.ingest.extraction import IMAGES, Setup, extract
+from usgland.ingest.headers import TWO_PATIENTS
 from usgland.ingest.identifiers import output_words
 from usgland.ingest.journal import Journal, stamp
+from usgland.ingest.labels import Labels, compare, read_labels
 from usgland.ingest.leaks import Needles
-from usgland.ingest.manifest_rows import COLUMNS, Row, make_rows, own_words, part_leaks
+from usgland.ingest.manifest_rows import Row, make_rows, own_words, part_leaks
 from usgland.ingest.private_files import (
     KEY,
     check_key,
@@ -33,7 +35,7 @@ from usgland.ingest.workers import run_tasks
 
 MANIFEST, REMOVED = "manifest.csv", "removed.json"
 JOURNAL, PATHS, SKIPPED, REVIEW = "journal", "paths.csv", "skipped.csv", "review"
-QUARANTINE = "quarantine"
+QUARANTINE, UNMATCHED = "quarantine", "labels.csv"
 
 
 class Summary(NamedTuple):
@@ -45,6 +47,8 @@ class Summary(NamedTuple):
     skipped: Counter[str]
     review: int
     quarantined: int
+    shared: int  # ids that two patients seem to have
+    unmatched: str  # labels and patients that did not meet
     private: Path
 
 
@@ -55,6 +59,8 @@ def ingest(
     key: Path | None,
     private: Path | None,
     frames: str,
+    text: str,
+    labels: Path | None,
     jobs: int,
     resume: bool,
     console: Console,
@@ -67,6 +73,8 @@ def ingest(
         key: Of the pseudonyms; by default in the private folder.
         private: Folder of all that must not be given away.
         frames: `all`, `first`, `every:N` or `sharpest`.
+        text: What is done with text in pictures: `flag`, `mask`, or `off`, nothing.
+        labels: Table of labels by patient id or accession number.
         jobs: Files that are worked on at a time.
         resume: Goes on where a run was interrupted.
         console: Where progress is shown.
@@ -78,6 +86,7 @@ def ingest(
     private = data_folder() / "ingest" if private is None else private
     key_path = private / KEY if key is None else key
     check_places(source, out, private, key_path)
+    joined = read_labels(labels) if labels else None
     open_private(private)
     pseudonyms = Key.load_or_make(key_path)
     check_key(private, pseudonyms, key_path)
@@ -87,13 +96,14 @@ def ingest(
         "SOURCE": str(source.resolve()),
         "OUT": str(out.resolve()),
         "--frames": frames,
+        "--text": text,
     }
     journal = Journal(folder / JOURNAL, settings, resume=resume)
     with contextlib.closing(journal):
         _open_staging(staging, resume=resume)
-        setup = Setup(staging, pseudonyms, frames)
+        setup = Setup(staging, pseudonyms, frames, text)
         skipped = _extract_all(source, setup, journal, jobs, console)
-        return _finish(journal, skipped, staging, out, folder)
+        return _finish(journal, skipped, joined, staging, out, folder)
 
 
 def check_places(source: Path, out: Path, private: Path, key: Path) -> None:
@@ -178,13 +188,18 @@ def _is_done(file: SourceFile, journal: Journal, staging: Path) -> bool:
 
 
 def _finish(
-    journal: Journal, skipped: dict[str, str], staging: Path, out: Path, folder: Path
+    journal: Journal,
+    skipped: dict[str, str],
+    labels: Labels | None,
+    staging: Path,
+    out: Path,
+    folder: Path,
 ) -> Summary:
     """Writes what needs all files, searches it, and gives OUT its name."""
     records = ((entry.relative, entry.record) for entry in journal.entries.values())
-    rows = make_rows((name, record) for name, record in records if record)
+    rows = make_rows(((name, record) for name, record in records if record), labels)
+    _write_skipped(folder, skipped)
     if not rows:
-        _write_skipped(folder, skipped)
         shutil.rmtree(staging)
         raise UserError(
             "Expected ultrasound pictures in SOURCE. Received: none that could be "
@@ -192,14 +207,20 @@ def _finish(
         )
     _remove_strangers(staging, {row.picture.image for row in rows})
     needles = Needles(journal.identifiers(), output_words(*own_words()))
-    kept, quarantined = part_leaks(rows, needles)
+    words = labels.words() if labels else set()
+    kept, quarantined = part_leaks(rows, needles, words)
     for row, _ in quarantined:
         (folder / QUARANTINE).mkdir(exist_ok=True)
         image = Path(row.picture.image)
         shutil.move(staging / image, folder / QUARANTINE / image.name)
+    if not kept:
+        raise UserError(
+            "Expected pictures without names, ids or dates of SOURCE. Received: none; "
+            f"look at {folder / QUARANTINE}"
+        )
     cells = [row.cells() for row in kept]
     lines = [list(row.values()) for row in cells]
-    write_rows(staging / MANIFEST, COLUMNS, lines, private=False)
+    write_rows(staging / MANIFEST, list(cells[0]), lines, private=False)
     removed: Counter[tuple[str, str]] = Counter()
     for record in {row.relative: row.record for row in rows}.values():
         for action, tag, number in record.removed:
@@ -207,7 +228,8 @@ def _finish(
     table = removed_table(removed, len({row.relative for row in rows}))
     write_json(staging / REMOVED, table)
     review = [row for row in kept if row.picture.flags]
-    _write_private(folder, out, rows, skipped, quarantined, review)
+    _write_private(folder, out, rows, quarantined, review)
+    unmatched = _compare_labels(folder, labels, rows) if labels else ""
     _give_name(staging, out)
     return Summary(
         files=len({row.relative for row in rows}),
@@ -216,6 +238,10 @@ def _finish(
         skipped=Counter(text.partition(":")[0] for text in skipped.values()),
         review=len(review),
         quarantined=len(quarantined),
+        shared=len(
+            {row.record.fields.patient_id for row in kept if TWO_PATIENTS in row.marks}
+        ),
+        unmatched=unmatched,
         private=folder,
     )
 
@@ -231,11 +257,9 @@ def _write_private(
     folder: Path,
     out: Path,
     rows: list[Row],
-    skipped: dict[str, str],
     quarantined: list[tuple[Row, str]],
     review: list[Row],
 ) -> None:
-    _write_skipped(folder, skipped)
     write_rows(
         folder / PATHS,
         ("image", "file", "frame", "x0", "y0", "x1", "y1", "patient", "accession"),
@@ -269,6 +293,18 @@ def _write_private(
             for row, reason in reasons
         ],
     )
+
+
+def _compare_labels(folder: Path, labels: Labels, rows: list[Row]) -> str:
+    files = [row.record.fields.private for row in rows]
+    shared = {
+        row.record.fields.private.patient for row in rows if TWO_PATIENTS in row.marks
+    }
+    report = compare(labels, files, frozenset(shared))
+    lines = [(identity, "no label") for identity in report.without_label]
+    lines += [(identity, "no images") for identity in report.without_images]
+    write_rows(folder / UNMATCHED, ("id", "lacks"), lines)
+    return f"{report}: {folder / UNMATCHED}"
 
 
 def _write_skipped(folder: Path, skipped: dict[str, str]) -> None:
