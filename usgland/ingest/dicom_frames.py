@@ -12,7 +12,13 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.utils import get_nr_frames
 
-from usgland.ingest.safe_dicom import CUT_OFF, item_lengths, read_inflated, seek_pixels
+from usgland.ingest.safe_dicom import (
+    CUT_OFF,
+    check_whole,
+    item_lengths,
+    read_inflated,
+    seek_pixels,
+)
 from usgland.ingest.unreadable import BROKEN, UnreadableFileError, reason_of
 
 MOST_PIXELS = 64_000_000  # of a frame: 8000 x 8000
@@ -62,10 +68,10 @@ def count_frames(path: Path, dataset: Dataset) -> int:
         raise UnreadableFileError("a transfer syntax that is not known")
     share = 2 if shown == "YBR_FULL_422" and not syntax.is_compressed else samples
     native = rows * columns * share * bits // 8
-    if not syntax.is_compressed and frames * native > path.stat().st_size:
-        raise UnreadableFileError(CUT_OFF)
     if syntax.is_compressed:
         _check_items(path, frames, native if syntax == uid.RLELossless else None)
+    else:
+        check_whole(path, frames * native)
     return frames
 
 

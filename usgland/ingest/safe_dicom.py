@@ -65,8 +65,23 @@ def read_inflated(path: Path) -> FileDataset:
 
 def seek_pixels(file: BinaryIO) -> None:
     """Moves a file to the first item of its encapsulated pixels."""
+    file.seek(_pixels_start(file) + 12)  # tag, value representation and length
+
+
+def check_whole(path: Path, length: int) -> None:
+    """Checks that pixels of so many bytes fit into the rest of a file.
+
+    Raises:
+        UnreadableFileError: If it ends before.
+    """
+    with path.open("rb") as file:
+        if _pixels_start(file) + 8 + length > path.stat().st_size:
+            raise UnreadableFileError(CUT_OFF)
+
+
+def _pixels_start(file: BinaryIO) -> int:
     _read(file, _counter(stop_at_pixels=True))
-    file.seek(12, 1)  # tag, value representation and length; these are explicit
+    return file.tell()
 
 
 def item_lengths(path: Path) -> list[int]:

@@ -98,9 +98,9 @@ def ingest(
         "--frames": frames,
         "--text": text,
     }
+    _open_staging(staging, resume=resume)
     journal = Journal(folder / JOURNAL, settings, resume=resume)
     with contextlib.closing(journal):
-        _open_staging(staging, resume=resume)
         setup = Setup(staging, pseudonyms, frames, text)
         skipped = _extract_all(source, setup, journal, jobs, console)
         return _finish(journal, skipped, joined, staging, out, folder)
@@ -235,7 +235,7 @@ def _finish(
         files=len({row.relative for row in rows}),
         pictures=len(kept),
         patients=len({row.record.fields.patient_id for row in kept}),
-        skipped=Counter(text.partition(":")[0] for text in skipped.values()),
+        skipped=Counter(sorted(text.partition(":")[0] for text in skipped.values())),
         review=len(review),
         quarantined=len(quarantined),
         shared=len(
