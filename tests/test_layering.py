@@ -51,7 +51,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "serving.interface": (),
     "serving.export": (*LEARNING, "explanation", "serving.interface"),
     "serving.portable": (*LEARNING, *STATISTICS, "serving.interface"),
-    "serving.server": ("serving.interface",),
+    # What a picture costs is told by the marks that `fit` looks at, too.
+    "serving.server": ("data", "serving.interface"),
     # A page of its own behind the server's guards.
     "study": ("settings", "serving.interface", "serving.server"),
     # Join rooms into commands; they alone write a run directory.

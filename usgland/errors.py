@@ -16,6 +16,7 @@ EXTRAS = {
     "rapidocr": ("rapidocr", "ingest"),
     "gdcm": ("python-gdcm", "ingest"),
     "dicomanonymizer": ("dicom-anonymizer", "ingest"),
+    "opentelemetry": ("opentelemetry-api", "otel"),
 }
 
 

@@ -195,4 +195,4 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
     data = encode(noise(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     data = data[:-2] + data[last:-2] * 5_000 + data[-2:]
-    assert "at most 100 scans. Received: 50" in problem(tmp_path, data)
+    assert "at most 100 scans. Received: more" in problem(tmp_path, data)

@@ -160,6 +160,9 @@ def export(
     help="Public key, PEM: serve only what `usgland export --sign` signed with it.",
 )
 @click.option(
+    "--traces", is_flag=True, help="Make spans of requests for OpenTelemetry."
+)
+@click.option(
     "--page",
     is_flag=True,
     help="Also a page for a reader with one case, at the address of REST.",
@@ -186,6 +189,7 @@ def serve(
     token_file: Path | None,
     allow_hosts: tuple[str, ...],
     signed_by: Path | None,
+    traces: bool,
     page: bool,
 ) -> None:
     """Serve exported models over REST and gRPC.
@@ -217,5 +221,6 @@ def serve(
         max_rows=max_rows,
         allow_hosts=allow_hosts,
         signed_by=signed_by,
+        traces=traces,
     )
     load_steps("serve", verbose).serve(options, click.echo, builtin=builtin)

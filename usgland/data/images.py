@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 import PIL
 from PIL import Image
 
+from usgland.data.picture_headers import MOST_SCANS, jpeg_cost
 from usgland.data.remembered_checks import RememberedChecks, Stamp, stamp_of
 from usgland.data.waiting import watched
 from usgland.machine import usable_cores
@@ -29,9 +30,6 @@ SMALLEST_SIDE = 32  # pixels; below this nothing of a lesion's outline is left
 LARGEST_AREA = 16_000_000  # pixels, tens of times an ultrasound frame
 # Pixels of 64 bits that do not compress fit, and metadata; nothing larger is read.
 LARGEST_FILE = 9 * LARGEST_AREA  # bytes
-# Of a JPEG: encoders write about ten, and each decodes the whole picture again.
-MOST_SCANS = 100
-SCAN = b"\xff\xda"  # the mark with which one begins
 # Threads, as decoding and hashing free the interpreter; two where one waits for a disk.
 # No more than eight: each may hold a file of `LARGEST_FILE`.
 CHECKED_AT_ONCE = min(max(usable_cores(), 2), 8)
@@ -54,7 +52,11 @@ OTHER_FORMATS = {
 }
 # What Pillow raises on files that are broken.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
-JUDGES = ("images.py", "lesion_marks.py")  # modules whose code judges a file
+JUDGES = (
+    "images.py",
+    "lesion_marks.py",
+    "picture_headers.py",
+)  # modules whose code judges a file
 
 
 class ImageCheck(NamedTuple):
@@ -262,10 +264,10 @@ def _check_decoder_limits(image: Image.Image, data: bytes) -> None:
             "expected a whole image. Received: a truncated or damaged PNG"
         )
     # Whatever Pillow calls it: several pictures in one file are JPEG, too.
-    if data.startswith(b"\xff\xd8") and (scans := data.count(SCAN)) > MOST_SCANS:
+    if data.startswith(b"\xff\xd8") and jpeg_cost(data)[1] > MOST_SCANS:
         raise UnusableError(
-            f"expected a JPEG of at most {MOST_SCANS} scans. Received: {scans}; save "
-            "it again"
+            f"expected a JPEG of at most {MOST_SCANS} scans. Received: more; save it "
+            "again"
         )
     if image.format == "BMP" and not _bmp_is_plain(image, data):
         raise UnusableError(

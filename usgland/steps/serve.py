@@ -17,8 +17,9 @@ from usgland.serving.server.tokens import is_exposed
 from usgland.training.device import show_device
 
 NOT_PASSED_ON = (
-    "TensorFlow Serving has limits of its own: --timeout, --max-body, --max-requests, "
-    "--max-rows and --max-batch are for the built-in server, and for the page's address"
+    "TensorFlow Serving has limits of its own, but for --timeout of REST: --max-body, "
+    "--max-requests, --max-rows and --max-batch are for the built-in server, and for "
+    "the page's address"
 )
 
 

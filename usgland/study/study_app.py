@@ -25,7 +25,12 @@ from usgland.serving.interface.status import RequestError
 from usgland.serving.server import page_files
 from usgland.serving.server.browser_guard import BrowserGuard
 from usgland.serving.server.connections import HttpServer
-from usgland.serving.server.limits import BODIES, Admission, admitted_body
+from usgland.serving.server.limits import (
+    BODIES,
+    Admission,
+    WholeAnswers,
+    admitted_body,
+)
 from usgland.serving.server.listening import http_config, listen
 from usgland.serving.server.logs import log
 from usgland.serving.server.server_options import ServerOptions
@@ -130,8 +135,7 @@ def build_study_app(sittings: Sittings, options: ServerOptions) -> Starlette:
 
         async def respond(request: Request) -> Response:
             try:
-                async with admitted_body(request, admission, options) as content:
-                    body = _read(kind, content)
+                body = _read(kind, await admitted_body(request, admission, options))
                 token = _token(request)
                 loop = asyncio.get_running_loop()
                 answer = await loop.run_in_executor(pool, run, token, body)
@@ -203,7 +207,10 @@ def build_study_app(sittings: Sittings, options: ServerOptions) -> Starlette:
         for name in SHARED
     ]
     return Starlette(
-        middleware=[Middleware(BrowserGuard, options=options)],
+        middleware=[
+            Middleware(BrowserGuard, options=options),
+            Middleware(WholeAnswers, options=options),
+        ],
         routes=[
             Route("/", page_files.file_response(PAGES / page_files.START)),
             *(

@@ -53,6 +53,9 @@ def test_only_what_was_signed_is_loaded(folder, keys):
     (folder / "more").write_bytes(b"")
     _refused(folder, public, "other files than SHA256SUMS lists")
     (folder / "more").unlink()
+    (folder / "assets.extra" / signing.SUMS).write_bytes(b"")
+    _refused(folder, public, "other files than SHA256SUMS lists")
+    (folder / "assets.extra" / signing.SUMS).unlink()
     (folder / "saved_model.pb").write_bytes(b"another graph")
     _refused(folder, public, "other files than SHA256SUMS lists")
     signing.write_sums(folder)  # as anyone can

@@ -213,6 +213,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         self.server.asked.append((self.command, self.path, body))
+        self.server.headers = dict(self.headers)
         end = self.path.replace(":", "/").rpartition("/")[2]
         status, answer = self.server.script.get(end, (404, {"error": "no such path"}))
         if isinstance(answer, threading.Event):
@@ -221,6 +222,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         text = answer if isinstance(answer, str) else json.dumps(answer)
         self.send_response(status)
         self.send_header("content-type", "application/json")
+        if encoding := self.headers.get("accept-encoding"):
+            self.send_header("content-encoding", encoding)
         self.send_header("content-length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())

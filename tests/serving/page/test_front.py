@@ -1,5 +1,6 @@
 """The page before a TensorFlow Serving, here one that a test tells what to answer."""
 
+import http.client
 import threading
 import time
 
@@ -19,6 +20,22 @@ def test_the_front_passes_questions_and_answers_on(upstream):
     assert upstream.asked[-1] == ("POST", path, body.encode())
     upstream.client.get("/v1/models/standin?x=1")
     assert upstream.asked[-1] == ("GET", "/v1/models/standin?x=1", b"")
+
+
+def test_the_front_says_how_a_body_is_packed(upstream):
+    path = "/v1/models/standin:predict"
+    upstream.script["predict"] = (200, {})
+    connection = http.client.HTTPConnection("127.0.0.1", upstream.client.port)
+    sent = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+    connection.request("POST", path, b"{}", {**sent, "Accept-Encoding": "gzip"})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    received = {name.lower(): value for name, value in upstream.headers.items()}
+    assert answer.getheader("content-encoding") == "gzip"
+    assert answer.getheader("x-request-id") == received["x-request-id"]
+    assert received["content-encoding"] == received["accept-encoding"] == "gzip"
+    assert received["content-type"] == "text/plain"
 
 
 def test_the_front_lists_the_models_of_the_folder(upstream):

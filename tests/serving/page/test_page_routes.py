@@ -3,9 +3,13 @@
 import http.client
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
+from usgland.serving.interface import signing
+from usgland.serving.server import loader
+from usgland.serving.server.catalog import Catalog
 from usgland.serving.server.page_routes import FILES, page_sheet
 from usgland.serving.server.server_options import ServerOptions
 
@@ -119,3 +123,30 @@ def test_the_token_guards_the_sheets_and_not_the_files(page_models, serving):
         assert stranger.get("/page/models.json")[0] == 401
         assert stranger.get("/v1/models/standin")[0] == 401
         assert len(running.client.get("/page/models.json")[1]["models"]) == 2
+
+
+def test_the_sheet_shown_is_that_of_the_copy_that_was_checked(
+    tmp_path, stand_in, monkeypatch
+):
+    """Whoever may write to the folder changes it in the moment after the check."""
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    key = ed25519.Ed25519PrivateKey.generate()
+    version = tmp_path / "standin" / "1"
+    version.mkdir(parents=True)
+    stand_in.write_sheet(version, stand_in.SHEET)
+    signing.write_sums(version, key)
+
+    def load(folder, name, number):
+        assert folder != version
+        stand_in.write_sheet(version, {**stand_in.SHEET, "inputs": "clinical"})
+        return SimpleNamespace(warm_up=lambda seconds: 0)
+
+    monkeypatch.setattr(loader, "Servable", load)
+    loading = loader.Loader(ServerOptions(tmp_path), Catalog())
+    loading.key = key.public_key()
+    servable, _ = loading._read(version, "standin", 1)
+    sheet, problem = servable.sheet
+    assert (sheet["inputs"], problem) == ("both", "")
+    assert page_sheet(version)[0]["inputs"] == "clinical"

@@ -10,6 +10,7 @@ import pytest
 from usgland.serving.interface.status import RequestError
 from usgland.serving.server.batching import Batcher, Job
 from usgland.serving.server.limits import Admission
+from usgland.serving.server.places import Sender
 from usgland.serving.server.servable import Servable
 from usgland.serving.server.server_options import ServerOptions
 
@@ -169,19 +170,22 @@ def test_an_error_nobody_foresaw_ends_one_request_and_not_the_queue(
 
 def test_places_and_bytes_are_bounded_and_given_back():
     admission = Admission(max_requests=2, max_bytes=100)
-    with admission.admit(60):
-        bytes_refused = pytest.raises(RequestError, match="at most 100 bytes of")
-        with bytes_refused, admission.admit(60):
-            pass
-        refused = pytest.raises(RequestError)
-        with admission.admit(40), refused as error, admission.admit(0):
-            pass
+
+    async def main():
+        async with admission.admit(60, Sender()):
+            with pytest.raises(RequestError, match="at most 100 bytes of"):
+                await admission.admit(60, Sender()).__aenter__()
+            async with admission.admit(40, Sender()):
+                with pytest.raises(RequestError, match="at most 2 requests") as error:
+                    await admission.admit(0, Sender()).__aenter__()
         assert error.value.http_status == 429
         assert error.value.code == "RESOURCE_EXHAUSTED"
-        assert "at most 2 requests" in error.value.message
-    assert (admission.requests, admission.bytes) == (0, 0)
-    with admission.admit(1000):  # One alone is bounded by the size of a body.
-        assert admission.requests == 1
+        assert (admission.requests, admission.bytes) == (0, 0)
+        # One alone is bounded by the size of a body.
+        async with admission.admit(1000, Sender()):
+            assert admission.requests == 1
+
+    asyncio.run(main())
 
 
 def test_jobs_of_other_shapes_do_not_join(servable):

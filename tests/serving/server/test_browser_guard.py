@@ -70,8 +70,11 @@ def test_its_own_page_and_a_link_to_it_are_answered(server):
         ("application/json; charset=utf-8", False, 400),
         ("application/x-www-form-urlencoded", False, 400),  # as `curl -d` says
         ("application/x-www-form-urlencoded", True, 415),
-        ("text/plain", False, 415),
-        ("multipart/form-data; boundary=x", False, 415),
+        ("text/plain;charset=UTF-8", False, 400),  # as `fetch` of Node says
+        ("text/plain", True, 415),
+        ("multipart/form-data; boundary=x", True, 415),
+        ("", True, 415),
+        ("application/octet-stream", False, 400),
     ],
 )
 def test_a_form_of_a_page_is_no_json(server, kind, browser, expected):

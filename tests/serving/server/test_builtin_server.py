@@ -20,8 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from usgland.errors import UserError
-from usgland.serving.server.limits import Messages
 from usgland.serving.server.logs import JsonFormatter
+from usgland.serving.server.places import Messages
 from usgland.serving.server.server_options import ServerOptions
 from usgland.serving.server.tokens import read_tokens
 

@@ -72,6 +72,7 @@ def test_an_image_that_is_here_runs_in_its_engine(models_dir, machine, tmp_path)
         *("--volume", f"{folder}:/models:ro", "docker.io/tensorflow/serving:2.19.1"),
         f"--model_config_file={config}",
         "--allow_version_labels_for_unavailable_models=true",
+        "--rest_api_timeout_in_ms=30000",
     ]
     machine("docker", "echo tensorflow/serving:latest")
     assert choose_server(options).server == "docker"
@@ -91,6 +92,7 @@ def test_what_only_ours_can_do_needs_ours(models_dir, machine, tmp_path):
     machine("docker", "echo tensorflow/serving:latest")
     for changes, message in (
         ({"token": "x" * 16}, "knows no --token-file"),
+        ({"traces": True}, "knows no --traces"),
         ({"tls_certificate": tmp_path}, "has no TLS for REST"),
         ({"rest_port": 0}, "port 0, any free one, is asked for"),
     ):
@@ -123,7 +125,8 @@ def test_its_command_is_shown_and_its_end_is_ours(models_dir, machine, tmp_path)
     assert run_tf_serving(choose_server(options), options, shown.append) == 3
     assert re.fullmatch(
         r"tensorflow_model_server --port=8500 --rest_api_port=8501 "
-        r"--model_config_file=\S+/models.config --allow_version_labels_\S+=true",
+        r"--model_config_file=\S+/models.config --allow_version_labels_\S+=true "
+        r"--rest_api_timeout_in_ms=30000",
         shown[0],
     )
     assert seen.read_text().split() == shown[0].split()[1:]

@@ -3,17 +3,19 @@
 A signature is a `SignatureDef` of a SavedModel.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from usgland.serving.interface.large_json import FEWEST_VALUES, MOST_NUMBERS
 from usgland.serving.interface.request_wire import WireTensor, values_of
 from usgland.serving.interface.status import RequestError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
-MAX_ELEMENTS = 2**24  # of one tensor of a request: an image of 16 megapixels
+MAX_ELEMENTS = MOST_NUMBERS  # of one tensor: an image of 16 megapixels
 MAX_ROWS = 1024  # cases of one request, unless --max-rows says otherwise
 Arrays = dict[str, np.ndarray]
 
@@ -57,6 +59,25 @@ def checked(signature: Any, inputs: Arrays, max_rows: int = MAX_ROWS) -> Arrays:
             array = np.repeat(array, rows, axis=0)
         complete[name] = array
     return complete
+
+
+def values_of_row(signature: Any) -> int:
+    """How many texts, objects and fields a case takes, however a client writes it.
+
+    In JSON a file is an object and a text, in a list if there are several; in gRPC each
+    is a field. A side of unknown length counts as one.
+    """
+    sizes = [
+        math.prod(max(dim.size, 1) for dim in info.tensor_shape.dim[1:])
+        for info in signature.inputs.values()
+    ]
+    return 1 + sum(2 * size + 1 for size in sizes)
+
+
+def most_values(row: int, max_rows: int) -> int:
+    """How many values a document or message may have if a case takes so many."""
+    # What names the model and its inputs comes on top: less than two cases.
+    return max(FEWEST_VALUES, (max_rows + 16) * row)
 
 
 def _built(name: str, tensor: WireTensor) -> np.ndarray:

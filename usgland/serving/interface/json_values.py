@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from usgland.serving.interface.large_json import MOST_DIMS, Numbers, exact_range
+from usgland.serving.interface.large_json import (
+    MOST_DIMS,
+    MOST_NUMBERS,
+    Numbers,
+    exact_range,
+)
 from usgland.serving.interface.status import RequestError, invalid
 
 BASE64_PIECE = 2**20  # characters that are decoded at a time; a multiple of four
@@ -51,26 +56,38 @@ def _joined(
     parts: list[Any], dtype: tf.DType, where: str, outer: list[int]
 ) -> np.ndarray:
     """One array of lists of numbers, which must all have one shape."""
-    arrays: list[np.ndarray] = []
-    for part in parts:
+
+    def read(part: Any) -> np.ndarray:
         if not isinstance(part, Numbers):
             raise invalid(
                 f"Encountered list at unexpected size: {type_name(part)} in {where}"
             )
-        array = part.array(
+        return part.array(
             np.dtype(dtype.as_numpy_dtype),
             where,
             lambda values, place: _values(values, dtype, place),
         )
-        if arrays and array.shape != arrays[0].shape:
+
+    first = read(parts[0])
+    if len(parts) == 1:
+        return first.reshape([*outer, *first.shape])
+    if len(parts) * first.size > MOST_NUMBERS:
+        raise invalid(
+            f"Expected {where} with at most {MOST_NUMBERS} values. Received "
+            f"{len(parts)} lists of {first.size}"
+        )
+    # Filled part by part, so that no value is held twice.
+    joined = np.empty((len(parts), *first.shape), first.dtype)
+    joined[0] = first
+    for number, part in enumerate(parts[1:], start=1):
+        array = read(part)
+        if array.shape != first.shape:
             raise invalid(
                 f"Encountered list at unexpected size: {array.shape[0]} in {where} "
-                f"at level: {len(outer)} expected size: {arrays[0].shape[0]}"
+                f"at level: {len(outer)} expected size: {first.shape[0]}"
             )
-        arrays.append(array)
-    if len(arrays) == 1:
-        return arrays[0].reshape([*outer, *arrays[0].shape])
-    return np.stack(arrays).reshape([*outer, *arrays[0].shape])
+        joined[number] = array
+    return joined.reshape([*outer, *first.shape])
 
 
 def _values(items: list, dtype: tf.DType, where: str) -> Any:

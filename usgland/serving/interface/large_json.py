@@ -18,7 +18,7 @@ from usgland.serving.interface.status import RequestError, invalid
 PIECE = 2**16  # bytes of numbers that are read at a time
 LONGEST_GAP = 2**20  # bytes from one comma to the next
 SHORT = 64  # numbers up to which a list is read like everything else
-MOST_VALUES = 2**16  # texts, objects, keys and short lists of a document
+FEWEST_VALUES = 2**16  # texts, objects and short lists that any document may have
 DEEPEST = 64  # lists and objects in one another
 MOST_NUMBERS = 2**24  # of one list, as of a tensor
 STEP = 2**20  # bytes that are searched at a time
@@ -121,18 +121,19 @@ class Numbers:
         return shape
 
 
-def read_large(body: bytes) -> Any:
+def read_large(body: bytes, most_values: int = FEWEST_VALUES) -> Any:
     """The first value of a text; long lists of numbers as `Numbers`.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if there is none.
+        RequestError: INVALID_ARGUMENT if there is none, or it has more texts, objects
+            and short lists than `most_values`.
     """
-    return _Reader(body).value(0, 0)[0]
+    return _Reader(body, most_values).value(0, 0)[0]
 
 
 class _Reader:
-    def __init__(self, body: bytes):
-        self.body, self.left = body, MOST_VALUES
+    def __init__(self, body: bytes, most_values: int):
+        self.body, self.most, self.left = body, most_values, most_values
         self.steps = MOST_SEARCHES * (len(body) // STEP + 1)
         self.view = memoryview(body)
         # The next place of these, as long as it has not been passed.
@@ -143,7 +144,7 @@ class _Reader:
         self.left -= 1
         if self.left < 0:
             raise invalid(
-                f"JSON Parse error: Expected at most {MOST_VALUES} texts, objects and "
+                f"JSON Parse error: Expected at most {self.most} texts, objects and "
                 "short lists"
             )
         if depth > DEEPEST:

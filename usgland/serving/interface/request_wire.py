@@ -18,11 +18,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import model_pb2
 
-from usgland.serving.interface.large_json import MOST_DIMS
+from usgland.serving.interface.large_json import FEWEST_VALUES, MOST_DIMS
 from usgland.serving.interface.status import RequestError, invalid
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
-MOST_FIELDS = 2**16  # of one message: numbers of a list that is packed are one field
 LONGEST_SPEC = 2**16  # bytes that name a model, and of a request that holds no tensor
 # Fields of PredictRequest, of an entry of its map, of TensorProto, of its shape.
 MODEL_SPEC, INPUTS, OUTPUT_FILTER = 1, 2, 3
@@ -112,13 +111,15 @@ class WireRequest:
 _NONE = np.zeros(0, np.uint64)
 
 
-def read_request(message: bytes) -> WireRequest:
+def read_request(message: bytes, most_fields: int = FEWEST_VALUES) -> WireRequest:
     """Reads what a PredictRequest names, and where its tensors stand.
+
+    A list of numbers that is packed is one field, and so is each text.
 
     Raises:
         RequestError: INVALID_ARGUMENT if it is none.
     """
-    budget = _Budget()
+    budget = _Budget(most_fields)
     request = WireRequest(model_pb2.ModelSpec(), {}, ())
     outputs: list[str] = []
     for number, wire_type, value in budget.fields(memoryview(message)):
@@ -143,15 +144,15 @@ def read_request(message: bytes) -> WireRequest:
 class _Budget:
     """Reads fields, as long as a message does not have too many."""
 
-    def __init__(self) -> None:
-        self.left = MOST_FIELDS
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
 
     def fields(self, view: memoryview) -> Iterator[Field]:
         position, end = 0, len(view)
         while position < end:
             self.left -= 1
             if self.left < 0:
-                raise invalid(f"Expected at most {MOST_FIELDS} fields in a request")
+                raise invalid(f"Expected at most {self.most} fields in a request")
             tag, position = _varint(view, position)
             number, wire_type = tag >> 3, tag & 7
             if wire_type == VARINT:

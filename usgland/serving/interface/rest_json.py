@@ -13,7 +13,7 @@ import numpy as np
 
 from usgland.serving.interface.inputs import MAX_ROWS, Arrays, describe
 from usgland.serving.interface.json_values import is_base64, to_array, type_name
-from usgland.serving.interface.large_json import Numbers, read_large
+from usgland.serving.interface.large_json import FEWEST_VALUES, Numbers, read_large
 from usgland.serving.interface.status import invalid
 
 BYTES_SUFFIX = "_bytes"  # An output of such a name is sent in base64.
@@ -29,8 +29,8 @@ def structure_of(body: bytes) -> int:
     return sum(body.count(mark) for mark in STRUCTURE)
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
-    """Reads the body of a request. NaN and Infinity are numbers here.
+def parse_json(body: bytes, most_values: int = FEWEST_VALUES) -> dict[str, Any]:
+    """Reads the body of a request, of so many values. NaN and Infinity are numbers.
 
     Raises:
         RequestError: INVALID_ARGUMENT if it is not one JSON object.
@@ -41,7 +41,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
     try:
         if structure_of(body) > MOST_STRUCTURE:
             body.decode("utf-8", "surrogatepass")
-            document = read_large(body)
+            document = read_large(body, most_values)
         else:
             text = body.decode("utf-8", "surrogatepass")
             # What stands behind the object is ignored, as in TensorFlow Serving.

@@ -34,10 +34,12 @@ def write_sums(folder: Path, key: Any = None) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
+    # Files of these names in a folder of the version are listed like any other.
+    files = (path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): _digest(path)
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in (SUMS, SIGNATURE)
+        for path in files
+        if path not in (folder / SUMS, folder / SIGNATURE)
     }
 
 

@@ -7,15 +7,15 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
+from usgland.data.picture_headers import area_of
 from usgland.serving.interface.inputs import Arrays, takes_rows
-from usgland.serving.interface.picture_headers import area_of
 from usgland.serving.interface.status import RequestError, from_tensorflow
+from usgland.serving.server.daemon_threads import DaemonThreads
 from usgland.serving.server.servable import Servable
 from usgland.serving.server.server_options import ServerOptions
 
@@ -119,7 +119,7 @@ class Batcher:
         self.waiting: list[Job] = []
         self.running = self.running_large = 0
         self._served: OrderedDict[str, float] = OrderedDict()  # client -> its last turn
-        self._pool = ThreadPoolExecutor(options.threads, "model")
+        self._pool = DaemonThreads(options.threads, "model")
         self._tasks: set[asyncio.Task] = set()
 
     async def run(self, job: Job) -> Arrays:
@@ -317,4 +317,4 @@ class Batcher:
 
     def close(self) -> None:
         """Ends the threads once they are idle."""
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown()

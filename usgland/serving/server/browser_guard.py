@@ -16,8 +16,9 @@ from usgland.serving.interface.status import RequestError
 from usgland.serving.server.server_options import ServerOptions
 
 REQUEST_ID = "x-request-id"  # header of every answer, and its key in the ASGI scope
-FORM_TYPES = ("multipart/form-data", "text/plain")
-CURL_TYPE = "application/x-www-form-urlencoded"  # what `curl -d` says of JSON
+# What a form of a page may call its content, whoever shows it. Programs say so of JSON,
+# too: the first is that of `curl -d`, the second that of Node's `fetch`.
+FORM_TYPES = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data")
 OURS = ("same-origin", "none")  # as browsers call who asks, `Sec-Fetch-Site`
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
@@ -94,10 +95,9 @@ class BrowserGuard:
             )
         by_browser = origin is not None or "sec-fetch-site" in headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        # Only these can a foreign page send without asking first.
-        if method == "POST" and (
-            kind in FORM_TYPES or (by_browser and kind in ("", CURL_TYPE))
-        ):
+        # Each browser says whose page posts; of a program nothing is asked, as
+        # TensorFlow Serving asks nothing.
+        if method == "POST" and by_browser and kind in ("", *FORM_TYPES):
             raise RequestError(
                 "PERMISSION_DENIED",
                 "Expected the header `Content-Type: application/json`",

@@ -62,7 +62,11 @@ async def run_server(
         for task in (watching, stopping):
             task.cancel()
         await asyncio.gather(watching, stopping, return_exceptions=True)
-        await loader.close()
+        try:
+            async with asyncio.timeout(options.timeout_seconds):
+                await loader.close()
+        except TimeoutError:  # Its thread ends with this process.
+            log("error", "run_hangs")
         core.close()
         log("info", "stopped")
         if not watching.cancelled():

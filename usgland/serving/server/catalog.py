@@ -82,6 +82,17 @@ class Catalog:
             for number in sorted(self.available(name))
         ]
 
+    def row_values(self) -> int:
+        """How many values a case takes of the widest signature that is served."""
+        return max(
+            (
+                servable.row_values
+                for name in self.versions
+                for servable in self.available(name).values()
+            ),
+            default=0,
+        )
+
     def available(self, name: str) -> dict[int, Servable]:
         """The versions of a model that answer, by number."""
         return {

@@ -27,6 +27,8 @@ PAUSE_SECONDS = 0.1  # after the system has refused a connection
 # longer than a few milliseconds. Chunks of one byte are a thousand times dearer.
 SMALLEST_PIECE, LARGEST_PIECE = 512, 2**17
 TURN_SECONDS = 0.003
+# Keys of the ASGI scope's state: ends the connection at once; what its end calls.
+ABORT, LOST = "usgland.abort", "usgland.lost"
 
 
 def most_connections() -> int:
@@ -48,11 +50,21 @@ class HttpProtocol(H11Protocol):
     heard = 0.0  # when something last came, in seconds of `time.monotonic`
     piece = 2**12
     held = b""  # what has come and has not been read
+    lost = False  # whether its descriptor has been given back
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.when_lost: set[Callable[[], None]] = set()
+        own = {ABORT: transport.abort, LOST: self.when_lost}
+        self.app_state = {**self.app_state, **own}
         self.heard = time.monotonic()
         self._look_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.lost = True
+        for tell in list(self.when_lost):
+            tell()
 
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
@@ -78,11 +90,12 @@ class HttpProtocol(H11Protocol):
     def rank(self) -> tuple[int, float] | None:
         """What gives way first is smallest; None for one whose request runs."""
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None:
+        if cycle is None or self.transport.is_closing():
             return 0, self.heard
         if cycle.response_complete:
             return 2, self.heard
-        if cycle.more_body and time.monotonic() - self.heard > SLOW_SECONDS:
+        is_slow = cycle.more_body or self.flow.write_paused
+        if is_slow and time.monotonic() - self.heard > SLOW_SECONDS:
             return 1, self.heard
         return None
 
@@ -92,6 +105,8 @@ class HttpProtocol(H11Protocol):
 
     def _look(self, before: object) -> None:
         if self.transport.is_closing():
+            # It waits for a client that does not take its answer, if it is still open.
+            self.transport.abort()
             return
         if self.cycle is before and (before is None or self.cycle.response_complete):
             self.transport.close()
@@ -157,9 +172,7 @@ class Connections:
 
     def _drop_closed(self) -> None:
         for connection, (_, protocol) in list(self.open.items()):
-            if connection.fileno() < 0 or (
-                protocol and protocol.transport.is_closing()
-            ):
+            if connection.fileno() < 0 or (protocol and protocol.lost):
                 del self.open[connection]
 
     def _make_room(self) -> bool:

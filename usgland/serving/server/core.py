@@ -3,25 +3,33 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from usgland.serving.interface.inputs import DEFAULT_SIGNATURE, Arrays, checked
+from usgland.serving.interface.inputs import (
+    DEFAULT_SIGNATURE,
+    Arrays,
+    checked,
+    most_values,
+)
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.server.batching import Batcher, Job
 from usgland.serving.server.catalog import Catalog
-from usgland.serving.server.limits import BODIES, Admission, Messages
+from usgland.serving.server.limits import BODIES, Admission
 from usgland.serving.server.logs import log
+from usgland.serving.server.places import Messages, Places, Sender
 from usgland.serving.server.server_options import ServerOptions
 from usgland.serving.server.telemetry import Telemetry
 from usgland.serving.server.tokens import Tokens
+from usgland.serving.server.tracing import Traces
 
 SIGNATURES = "signature_def"  # the one field of metadata that exists
 # What is worked on at once, without a thread: it takes a few milliseconds.
 AT_ONCE_BYTES, AT_ONCE_NUMBERS = 2**17, 2**12
+SPARE_CALLS = 256  # of gRPC, that wait to be read, and for health and status
 MANY_BYTES, MANY_NUMBERS = 2**22, 2**14  # more wait for one another alone
 
 
@@ -44,13 +52,6 @@ class Answer(NamedTuple):
     queued: float  # seconds for which the request waited for a thread
 
 
-class Sender(NamedTuple):
-    """Who sends a request, to share what there is: nothing of it is logged."""
-
-    address: str = ""
-    connection: str = ""
-
-
 class Core:
     """The parts of a running server that every request needs."""
 
@@ -58,10 +59,12 @@ class Core:
         self.options = options
         self.catalog = Catalog()
         self.telemetry = Telemetry()
+        self.traces = Traces(options.traces)
         self.tokens = Tokens(options)
         self.check_token = self.tokens.check
         self.batcher = Batcher(options, self.telemetry.batch)
         self.messages = Messages()
+        self.calls = Places(options.max_requests + SPARE_CALLS, "calls")
         self.reload: Callable[[Any], Awaitable[None]] = _not_yet
         self.ready = False  # whether it answers, and is not about to end
         # For requests whose reading takes more than a moment, or long.
@@ -72,6 +75,11 @@ class Core:
         )
         self.telemetry.requests.set_function(lambda: self.admission.requests)
         self.telemetry.waiting.set_function(lambda: len(self.batcher.waiting))
+
+    @property
+    def most_values(self) -> int:
+        """How many values a document or message may have: of all cases it may hold."""
+        return most_values(self.catalog.row_values(), self.options.max_rows)
 
     async def apart(
         self, size: int, numbers: int, work: Callable[..., Any], *arguments: Any
@@ -107,17 +115,23 @@ class Core:
         with self.catalog.use(*target[:3]) as servable:
             signature = servable.signature(target.signature)
             outputs = _wanted_outputs(signature, target.outputs)
+            start = time.monotonic()
             try:
-                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                async with asyncio.timeout(max(0.0, deadline - start)):
                     received = await read(signature)
             except TimeoutError as error:
                 raise RequestError(
                     "DEADLINE_EXCEEDED", "Expected to read the request in time"
                 ) from error
             inputs = checked(signature, received, self.options.max_rows)
+            self.traces.past("decode", start, time.monotonic())
             name = target.signature or DEFAULT_SIGNATURE
             job = Job(servable, name, outputs, inputs, deadline, sender)
             answer = await self.batcher.run(job)
+            begun = job.arrived + job.queued
+            self.traces.past("queue", job.arrived, begun)
+            about = {"signature": name, "version": servable.version}
+            self.traces.past("model", begun, time.monotonic(), **about)
             self.telemetry.queue(servable.name, job.queued)
             return Answer(answer, servable.version, name, job.queued)
 
@@ -145,16 +159,26 @@ class Core:
 
     @contextlib.contextmanager
     def observed(
-        self, target: Target, api: str, size: int, number: str
+        self,
+        target: Target,
+        api: str,
+        size: int,
+        number: str,
+        carrier: Mapping[str, Any],
     ) -> Iterator[dict[str, Any]]:
-        """Counts and logs the Predict request of a number that the block answers.
+        """Counts, logs and traces the Predict request that the block answers.
 
-        It may add to what is logged, which it is given.
+        It may add to what is logged, which it is given. The carrier, headers or
+        metadata, may name the trace of the client.
         """
         start, code = time.monotonic(), "UNKNOWN"
         more: dict[str, Any] = {}
+        # Any name but those that we know may be a patient's.
+        model = target.model if target.model in self.catalog.versions else ""
+        about = {"model": model, "api": api, "request": number}
         try:
-            yield more
+            with self.traces.request(carrier, about):
+                yield more
             code = "OK"
         except RequestError as error:
             code = error.code
@@ -164,8 +188,6 @@ class Core:
             raise
         finally:
             seconds = time.monotonic() - start
-            # Any name but those that we know may be a patient's.
-            model = target.model if target.model in self.catalog.versions else ""
             self.telemetry.request(model, api, code, seconds)
             took = round(1000 * seconds, 1)
             fields = {"code": code, "bytes": size, "milliseconds": took, **more}

@@ -19,15 +19,24 @@ from starlette.routing import Route
 
 from usgland.serving.interface import versions
 from usgland.serving.interface.status import RequestError
-from usgland.serving.server.browser_guard import BrowserGuard
+from usgland.serving.server.browser_guard import REQUEST_ID, BrowserGuard
 from usgland.serving.server.connections import HttpServer
-from usgland.serving.server.limits import BODIES, Admission, admitted_body
+from usgland.serving.server.limits import (
+    BODIES,
+    Admission,
+    WholeAnswers,
+    admitted_body,
+    error_response,
+)
 from usgland.serving.server.listening import http_config, listen
-from usgland.serving.server.page_routes import Served, page_routes
-from usgland.serving.server.rest import METHODS, error_response, refused
+from usgland.serving.server.page_routes import Served, page_routes, page_sheet
+from usgland.serving.server.rest import METHODS, refused
 from usgland.serving.server.server_options import ServerOptions
 
 INSIDE = "127.0.0.1"  # where TensorFlow Serving's REST stands then
+# Headers: what a body is, and in what it is packed.
+PASSED_ON = ("content-type", "content-encoding", "accept-encoding")
+GIVEN_BACK = ("content-type", "content-encoding", "allow", "vary")
 
 
 @contextlib.contextmanager
@@ -56,17 +65,21 @@ def build_front(options: ServerOptions, port: int) -> Starlette:
 
     async def pass_on(request: Request) -> Response:
         try:
-            async with admitted_body(request, admission, options) as body:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(
-                    pool, _ask, request, body, options, port
-                )
+            body = await admitted_body(request, admission, options)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(pool, _ask, request, body, options, port)
         except RequestError as error:
             return error_response(error)
 
-    page = page_routes(lambda: _served(options), lambda header: None, options)
+    async def served() -> list[Served]:
+        return await asyncio.to_thread(lambda: list(_served(options)))
+
+    page = page_routes(served, lambda header: None, options)
     return Starlette(
-        middleware=[Middleware(BrowserGuard, options=options)],
+        middleware=[
+            Middleware(BrowserGuard, options=options),
+            Middleware(WholeAnswers, options=options),
+        ],
         routes=[*page, Route("/{path:path}", pass_on, methods=METHODS)],
         exception_handlers={HTTPException: refused},
     )
@@ -77,17 +90,24 @@ def _ask(request: Request, body: bytes, options: ServerOptions, port: int) -> Re
     path = request.scope["raw_path"].decode("ascii", "replace")
     if request.scope["query_string"]:
         path += "?" + request.scope["query_string"].decode("ascii", "replace")
-    kind = request.headers.get("content-type")
-    headers = {"Content-Type": kind} if kind else {}
+    headers = {
+        name: value
+        for name in PASSED_ON
+        if (value := request.headers.get(name)) is not None
+    }
+    headers[REQUEST_ID] = request.scope.get(REQUEST_ID, "")
     connection = http.client.HTTPConnection(
         INSIDE, port, timeout=options.timeout_seconds
     )
     try:
         connection.request(request.method, path, body, headers)
         answer = connection.getresponse()
-        return Response(
-            answer.read(), answer.status, media_type=answer.getheader("content-type")
-        )
+        given = {
+            name: value
+            for name in GIVEN_BACK
+            if (value := answer.getheader(name)) is not None
+        }
+        return Response(answer.read(), answer.status, given)
     except TimeoutError as error:
         raise RequestError(
             "DEADLINE_EXCEEDED", "Expected an answer of TensorFlow Serving in time"
@@ -112,4 +132,4 @@ def _served(options: ServerOptions) -> Iterator[Served]:
         with contextlib.suppress(OSError):  # A folder that is away has no version.
             present = versions.find_versions(model.path)
             for number in versions.choose(model, present, ()):
-                yield Served(name, number, present[number])
+                yield Served(name, number, *page_sheet(present[number]))

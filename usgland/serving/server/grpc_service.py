@@ -4,6 +4,7 @@ Reference:
     [apis of TensorFlow Serving](https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis)
 """
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -26,11 +27,12 @@ from usgland.serving.interface.request_wire import LONGEST_SPEC, read_request
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.server.browser_guard import REQUEST_ID
 from usgland.serving.server.connections import HANDSHAKE_SECONDS, most_connections
-from usgland.serving.server.core import Answer, Core, Sender, Target
+from usgland.serving.server.core import Answer, Core, Target
+from usgland.serving.server.places import Sender, sender_of
 from usgland.serving.server.server_options import listens_beyond
 
 HEALTH = "/grpc.health.v1.Health/"  # A probe has no token, and learns nothing.
-SPARE_CALLS = 256  # that wait to be read, and for health and status
+JUDGED_CALLS = 64  # beyond them, until it is known whether one gives way to them
 VALUES = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -50,8 +52,9 @@ SERVICES = (
     "tensorflow.serving.ModelService",
 )
 IDLE_MILLISECONDS = 300_000  # of a connection without a call
+SHORTEST_SEND = 1.0  # seconds, for an answer that was ready at the last moment
 PIECE = 2**13  # values that are written at a time
-Call = Callable[[bytes, Any], Awaitable[bytes]]
+Call = Callable[[bytes, Any, float], Awaitable[bytes]]
 
 
 class Calls:
@@ -63,28 +66,27 @@ class Calls:
     def __init__(self, core: Core):
         self.core = core
 
-    async def predict(self, message: bytes, context: Any) -> bytes:
+    async def predict(self, message: bytes, context: Any, deadline: float) -> bytes:
         """PredictionService.Predict."""
         core, size = self.core, len(message)
-        wire = await core.apart(size, size // 64, read_request, message)
+        arguments = message, core.most_values
+        wire = await core.apart(size, size // 64, read_request, *arguments)
         target = _target(wire.spec, wire.outputs)
-        deadline = time.monotonic() + _seconds(core, context)
         number = uuid.uuid4().hex
-        address = context.peer().rpartition(":")[0]
-        sender = Sender(address, context.peer())
 
         async def read(signature: Any) -> Arrays:
             arguments = wire.inputs, signature, core.options.max_rows
             return await core.apart(size, size // 64, arrays_of, *arguments)
 
-        with core.observed(target, "GRPC", size, number) as more:
-            answer = await core.predict(target, read, deadline, sender)
+        metadata = dict(context.invocation_metadata() or ())
+        with core.observed(target, "GRPC", size, number, metadata) as more:
+            answer = await core.predict(target, read, deadline, sender_at(context))
             more["queued_milliseconds"] = round(1000 * answer.queued, 1)
             values = sum(array.size for array in answer.outputs.values())
             await context.send_initial_metadata(((REQUEST_ID, number),))
             return await core.apart(0, values, _response, target, answer)
 
-    async def metadata(self, message: bytes, context: Any) -> bytes:
+    async def metadata(self, message: bytes, *_: Any) -> bytes:
         """PredictionService.GetModelMetadata."""
         kind = get_model_metadata_pb2.GetModelMetadataRequest
         request = _small(kind, message)
@@ -92,7 +94,7 @@ class Calls:
         answer = self.core.metadata(target, request.metadata_field)
         return answer.SerializeToString()
 
-    async def status(self, message: bytes, context: Any) -> bytes:
+    async def status(self, message: bytes, *_: Any) -> bytes:
         """ModelService.GetModelStatus."""
         request = _small(get_model_status_pb2.GetModelStatusRequest, message)
         if not request.HasField("model_spec"):
@@ -100,7 +102,7 @@ class Calls:
         answer = self.core.catalog.status(*_target(request.model_spec)[:2])
         return answer.SerializeToString()
 
-    async def reload(self, message: bytes, context: Any) -> bytes:
+    async def reload(self, message: bytes, *_: Any) -> bytes:
         """ModelService.HandleReloadConfigRequest."""
         request = _small(model_management_pb2.ReloadConfigRequest, message)
         options = self.core.options
@@ -130,31 +132,66 @@ def _seconds(core: Core, context: Any) -> float:
     return longest if remaining is None else max(0.0, min(longest, remaining))
 
 
+def sender_at(context: Any) -> Sender:
+    """Who calls, as `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5` says."""
+    host, _, port = context.peer().partition(":")[2].rpartition(":")
+    return sender_of(host, port)
+
+
 def _handler(core: Core, call: Call) -> Any:
     """Reads one message, once there is a place for it, and answers it.
 
-    To gRPC it is a stream of messages: only those can be waited for.
+    To gRPC both are streams of messages: only those can be waited for. All of it, with
+    the sending of the answer, has one deadline.
     """
 
-    async def answer(messages: Any, context: Any) -> bytes | None:
-        client = context.peer()
+    async def answer(messages: Any, context: Any) -> None:
+        client = sender_at(context)
+        deadline = time.monotonic() + _seconds(core, context)
         try:
-            # What a message costs is counted once it is here, for REST and gRPC alike.
-            message = None
-            async with core.messages.place(client, _seconds(core, context)):
-                async for received in messages:
-                    message = received
-                    break
-            if message is None:
-                raise invalid("Expected a message")
-            core.messages.note(client, len(message))
-            with core.admission.admit(len(message)):
-                return await call(message, context)
+            async with core.calls.hold(client) as place:
+                # What a message costs is counted once it is here, as that of REST.
+                async with core.messages.place(client, deadline):
+                    message = await context.read()
+                if not isinstance(message, bytes):
+                    raise invalid("Expected a message")
+                core.messages.note(client, len(message))
+                async with core.admission.admit(len(message), client) as admitted:
+                    content = await call(message, context, deadline)
+                    place.sending = admitted.sending = time.monotonic()
+                    await _send(context, content, deadline)
         except RequestError as error:
             await context.abort(error.grpc_status, error.message)
-        return None
 
-    return grpc.stream_unary_rpc_method_handler(answer)
+    return grpc.stream_stream_rpc_method_handler(answer)
+
+
+async def _send(context: Any, content: bytes, deadline: float) -> None:
+    """Sends the answer, for which a client has as long as is left, or a second."""
+    seconds = max(SHORTEST_SEND, deadline - time.monotonic())
+    try:
+        async with asyncio.timeout(seconds):
+            await context.write(content)
+    except TimeoutError as error:
+        raise RequestError(
+            "DEADLINE_EXCEEDED", "Expected a client that takes its answer in time"
+        ) from error
+
+
+class Health(health.aio.HealthServicer):
+    """The standard service for probes, whose watchers hold places like all calls."""
+
+    def __init__(self, core: Core):
+        super().__init__()
+        self.core = core
+
+    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
+        """Tells of changes until the client goes, or has to give way."""
+        try:
+            async with self.core.calls.hold(sender_at(context)):
+                await super().Watch(request, context)
+        except RequestError as error:
+            await context.abort(error.grpc_status, error.message)
 
 
 def _response(target: Target, answer: Answer) -> bytes:
@@ -226,13 +263,13 @@ def build_server(core: Core) -> tuple[Any, Any]:
         ("grpc.server_handshake_timeout_ms", 1000 * HANDSHAKE_SECONDS),
         ("grpc.max_connection_idle_ms", IDLE_MILLISECONDS),
         # One connection shall not take every call.
-        ("grpc.max_concurrent_streams", (core.options.max_requests + SPARE_CALLS) // 4),
+        ("grpc.max_concurrent_streams", core.calls.most // 4),
     ]
     server = grpc.aio.server(
         interceptors=[TokenCheck(core)],
         options=options,
         # Beyond it grpc itself says RESOURCE_EXHAUSTED, before it reads a message.
-        maximum_concurrent_rpcs=core.options.max_requests + SPARE_CALLS,
+        maximum_concurrent_rpcs=core.calls.most + JUDGED_CALLS,
     )
     calls = Calls(core)
     services = {
@@ -250,7 +287,7 @@ def build_server(core: Core) -> tuple[Any, Any]:
             for service, methods in services.items()
         )
     )
-    service = health.aio.HealthServicer()
+    service = Health(core)
     health_pb2_grpc.add_HealthServicer_to_server(service, server)
     return server, service
 

@@ -2,15 +2,23 @@
 
 import asyncio
 import contextlib
-import heapq
-import itertools
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
 
 from usgland.serving.interface.status import RequestError
+from usgland.serving.server.connections import ABORT, LOST
+from usgland.serving.server.places import (
+    Place,
+    Places,
+    Sender,
+    end_now,
+    full,
+    sender_of,
+)
 from usgland.serving.server.server_options import ServerOptions
 
 # Bodies that are held at one time, as a multiple of the largest one.
@@ -18,14 +26,8 @@ BODIES = 4
 # A body that is too large is read and forgotten up to here, so that its sender sees
 # the answer and not a broken connection.
 DISCARDED_BYTES = 2**30
-# Messages of gRPC that are read at one time: how long one is, is known once it is here.
-MESSAGES = 3
-SMALL_MESSAGE = 2**18  # bytes; the last place is for clients whose last was not larger
-UNKNOWN_MESSAGE = 2**20  # bytes that are expected of a client that has sent none
-PATIENCE = 10.0  # seconds for which a message may hold its place while another waits
-SHORTEST_PATIENCE = 2.0  # while many do
-LOOK = 0.1  # seconds after which who waits looks who has held one for too long
-CLIENTS = 1000  # whose last message is remembered
+HELD = "usgland.held"  # key of the ASGI scope
+LARGE_ANSWER = 2**16  # bytes; what is shorter needs no place while it is sent
 
 
 class Admission:
@@ -37,27 +39,29 @@ class Admission:
     """
 
     def __init__(self, max_requests: int, max_bytes: int):
-        self.max_requests, self.max_bytes = max_requests, max_bytes
-        self.requests = self.bytes = 0
+        self.places = Places(max_requests, "requests")
+        self.max_bytes = max_bytes
+        self.bytes = 0
         self.readings: set[Reading] = set()
 
-    @contextlib.contextmanager
-    def admit(self, size: int) -> Iterator[None]:
+    @property
+    def requests(self) -> int:
+        return len(self.places.held)
+
+    @contextlib.asynccontextmanager
+    async def admit(self, size: int, client: Sender) -> AsyncIterator[Place]:
         """Holds a place for a request of `size` bytes.
 
         Raises:
             RequestError: RESOURCE_EXHAUSTED if there is none.
         """
-        if self.requests >= self.max_requests:
-            raise _full(f"{self.max_requests} requests")
         while self.requests and self.bytes + size > self.max_bytes:
             self._end_largest(size)
-        self.requests += 1
         self.bytes += size
         try:
-            yield
+            async with self.places.hold(client) as place:
+                yield place
         finally:
-            self.requests -= 1
             self.bytes -= size
 
     def make_room(self, reading: "Reading", size: int) -> None:
@@ -74,8 +78,70 @@ class Admission:
         """Ends the largest body on its way, if another one and larger than `size`."""
         largest = max(self.readings, key=lambda other: other.size, default=None)
         if largest is None or largest is reading or largest.size <= size:
-            raise _full(f"{self.max_bytes} bytes of requests")
+            raise full(f"{self.max_bytes} bytes of requests")
         largest.end()
+
+
+class Held:
+    """What a request holds until its answer has been sent."""
+
+    def __init__(self, stack: contextlib.AsyncExitStack):
+        self.stack = stack
+        self.place: Place | None = None
+
+
+class WholeAnswers:
+    """An application before another: an answer holds its place until it is taken.
+
+    A client that takes a large one too slowly loses its connection, as memory is held;
+    of one that has gone the request ends.
+    """
+
+    def __init__(self, app: Any, options: ServerOptions):
+        self.app, self.options = app, options
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable, send: Callable
+    ) -> None:
+        """Answers a request of ASGI."""
+        started = False
+
+        async def answer(message: dict[str, Any]) -> None:
+            nonlocal started
+            started = True
+            if len(message.get("body", b"")) <= LARGE_ANSWER:
+                await send(message)
+                return
+            if held.place is not None:
+                held.place.sending = time.monotonic()
+            async with asyncio.timeout(self.options.timeout_seconds):
+                await send({**message, "more_body": True})
+                # This one waits until nearly all of it has gone.
+                await send({**message, "body": b""})
+
+        def gone() -> None:
+            if held.place is not None:
+                held.place.end(RequestError("CANCELLED", "The client has gone"))
+
+        lost: set[Callable[[], None]] = scope["state"][LOST]
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                held = scope[HELD] = Held(stack)
+                lost.add(gone)
+                stack.callback(lost.discard, gone)
+                await self.app(scope, receive, answer)
+        except (RequestError, TimeoutError) as error:
+            if isinstance(error, RequestError) and not started:
+                await error_response(error)(scope, receive, send)
+                return
+            scope["state"][ABORT]()
+            await asyncio.sleep(0)  # The connection hears of its end.
+
+
+def error_response(error: RequestError) -> JSONResponse:
+    """The body of an error: `{"error": "..."}`."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else None
+    return JSONResponse({"error": error.message}, error.http_status, headers)
 
 
 class Reading:
@@ -102,13 +168,13 @@ class Reading:
     def check(self) -> None:
         """Raises a RequestError where it was ended while its last part came."""
         if self.ended:
-            raise _full(f"{self.admission.max_bytes} bytes of requests")
+            raise full(f"{self.admission.max_bytes} bytes of requests")
 
     def end(self) -> None:
         """Forgets what has come, and ends the wait for more."""
         self.ended = True
         self.close()
-        _end_now(self.limit)
+        end_now(self.limit)
 
     def close(self) -> None:
         """Gives its bytes back."""
@@ -118,29 +184,16 @@ class Reading:
         self.parts = []
 
 
-def _end_now(limit: asyncio.Timeout) -> None:
-    with contextlib.suppress(RuntimeError):  # It is ending already.
-        limit.reschedule(asyncio.get_running_loop().time())
-
-
-def _full(limit: str) -> RequestError:
-    return RequestError(
-        "RESOURCE_EXHAUSTED",
-        f"Expected at most {limit} at one time. Try again later",
-    )
-
-
 def declared_size(request: Request) -> int | None:
     """The bytes that the client says it sends; None if it does not say."""
     declared = request.headers.get("content-length", "")
     return int(declared) if declared.isdecimal() and len(declared) < 16 else None
 
 
-@contextlib.asynccontextmanager
 async def admitted_body(
     request: Request, admission: Admission, options: ServerOptions
-) -> AsyncIterator[bytes]:
-    """The whole body, which has a place, once it has come, until the block ends.
+) -> bytes:
+    """The whole body, which has a place, once it has come, until its answer is sent.
 
     Raises:
         RequestError: If it is too large or too slow, its client has gone, or there is
@@ -155,8 +208,16 @@ async def admitted_body(
                         pass
         raise _too_large(options)
     body = await _read_body(request, admission, options)
-    with admission.admit(len(body)):
-        yield body
+    held: Held = request.scope[HELD]
+    place = admission.admit(len(body), sender(request))
+    held.place = await held.stack.enter_async_context(place)
+    return body
+
+
+def sender(request: Request) -> Sender:
+    """Who sends a request over HTTP."""
+    client = request.client
+    return Sender() if client is None else sender_of(client.host, client.port)
 
 
 async def _read_body(
@@ -175,7 +236,7 @@ async def _read_body(
     except TimeoutError as error:
         if reading is not None and reading.ended:
             limit_text = f"{admission.max_bytes} bytes of requests"
-            raise _full(limit_text) from error
+            raise full(limit_text) from error
         raise RequestError(
             "DEADLINE_EXCEEDED", "Expected the whole body in time", 408
         ) from error
@@ -189,78 +250,3 @@ async def _read_body(
 def _too_large(options: ServerOptions) -> RequestError:
     message = f"Expected a body of at most {options.max_body_bytes} bytes"
     return RequestError("RESOURCE_EXHAUSTED", message, 413)
-
-
-class Messages:
-    """Places for messages of gRPC while they are read.
-
-    gRPC tells the length of a message only with the whole of it, so any may be as large
-    as the largest. Who has sent small ones comes first, and a message that does not
-    come loses its place to those that wait.
-    """
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.readings: dict[
-            asyncio.Timeout, float
-        ] = {}  # since when each holds a place
-        self._last: OrderedDict[str, int] = OrderedDict()
-        self._waiting: list[tuple[int, int, asyncio.Future]] = []
-        self._order = itertools.count()
-
-    @contextlib.asynccontextmanager
-    async def place(self, client: str, seconds: float) -> AsyncIterator[None]:
-        """Holds a place while the block reads a message of a client.
-
-        Raises:
-            RequestError: DEADLINE_EXCEEDED if it does not come in time.
-        """
-        turn = asyncio.get_running_loop().create_future()
-        expected = self._last.get(client, UNKNOWN_MESSAGE)
-        heapq.heappush(self._waiting, (expected, next(self._order), turn))
-        self._give()
-        limit = None
-        try:
-            async with asyncio.timeout(seconds) as limit:
-                while not turn.done():
-                    await asyncio.wait({turn}, timeout=LOOK)
-                    if not turn.done():
-                        self._end_oldest()
-                self.readings[limit] = time.monotonic()
-                yield
-        except TimeoutError as error:
-            raise RequestError(
-                "DEADLINE_EXCEEDED", "Expected the whole message in time"
-            ) from error
-        finally:
-            if limit is not None:
-                self.readings.pop(limit, None)
-            self.taken -= not turn.cancel()  # What has been given is given back.
-            self._give()
-
-    def note(self, client: str, size: int) -> None:
-        """Remembers how long a client's message was."""
-        self._last[client] = size
-        self._last.move_to_end(client)
-        if len(self._last) > CLIENTS:
-            self._last.popitem(last=False)
-
-    def _give(self) -> None:
-        """Gives free places away, the last one only for a small message."""
-        while self._waiting:
-            expected, _, turn = self._waiting[0]
-            if not turn.done():
-                if self.taken >= MESSAGES - (expected > SMALL_MESSAGE):
-                    return
-                self.taken += 1
-                turn.set_result(None)
-            heapq.heappop(self._waiting)
-
-    def _end_oldest(self) -> None:
-        if not self.readings:
-            return
-        oldest = min(self.readings, key=lambda limit: self.readings[limit])
-        patience = max(PATIENCE / (len(self._waiting) or 1), SHORTEST_PATIENCE)
-        if time.monotonic() - self.readings[oldest] >= patience:
-            del self.readings[oldest]
-            _end_now(oldest)

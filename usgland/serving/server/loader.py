@@ -18,6 +18,7 @@ from usgland.serving.interface.signing import read_public_key, verified
 from usgland.serving.interface.status import RequestError, from_tensorflow, invalid
 from usgland.serving.server.catalog import Catalog, Version
 from usgland.serving.server.logs import log
+from usgland.serving.server.page_routes import page_sheet
 from usgland.serving.server.servable import Servable
 from usgland.serving.server.server_options import ServerOptions
 
@@ -213,12 +214,13 @@ class Loader:
             raise invalid(f"Expected files and folders alone. Received: {irregular}")
         with verified(path, self.key) as source:
             servable = Servable(source, name, number)
+            # Of what was checked: anyone may have changed the folder meanwhile.
+            servable.sheet = page_sheet(source)
             try:
                 warmed = servable.warm_up(self.options.timeout_seconds)
             except LOAD_ERRORS:
                 servable.close()
                 raise
-        servable.path = path
         return servable, warmed
 
     def _drop(self, name: str, number: int) -> None:

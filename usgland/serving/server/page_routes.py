@@ -4,9 +4,8 @@ The page asks the model over REST like any other client. Here are only the files
 the model sheets, which TensorFlow Serving's REST cannot show.
 """
 
-import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -32,7 +31,8 @@ class Served(NamedTuple):
 
     name: str
     version: int
-    path: Path
+    sheet: dict[str, Any] | None
+    problem: str  # why it has no sheet
 
 
 class _Part(pydantic.BaseModel, frozen=True):
@@ -112,7 +112,7 @@ def page_sheet(folder: Path) -> tuple[dict[str, Any] | None, str]:
 
 
 def page_routes(
-    served: Callable[[], Iterable[Served]],
+    served: Callable[[], Awaitable[list[Served]]],
     check_token: Callable[[str], None],
     options: ServerOptions,
 ) -> list[Route]:
@@ -127,7 +127,7 @@ def page_routes(
             check_token(request.headers.get("authorization", ""))
         except RequestError as error:
             return JSONResponse({"error": error.message}, error.http_status, HEADERS)
-        listed = await asyncio.to_thread(_listed, list(served()))
+        listed = [version._asdict() for version in await served()]
         return JSONResponse(
             {"max_body_bytes": options.max_body_bytes, "models": listed},
             headers=HEADERS,
@@ -138,13 +138,3 @@ def page_routes(
         Route("/page/models.json", models),
         *file_routes("/page/", FILES),
     ]
-
-
-def _listed(served: list[Served]) -> list[dict[str, Any]]:
-    listed = []
-    for name, version, path in served:
-        sheet, problem = page_sheet(path)
-        listed.append(
-            {"name": name, "version": version, "sheet": sheet, "problem": problem}
-        )
-    return listed

@@ -26,8 +26,14 @@ from usgland.serving.interface.inputs import Arrays
 from usgland.serving.interface.status import RequestError, invalid
 from usgland.serving.interface.versions import LARGEST_VERSION
 from usgland.serving.server.browser_guard import REQUEST_ID, BrowserGuard
-from usgland.serving.server.core import SIGNATURES, Core, Sender, Target
-from usgland.serving.server.limits import admitted_body, declared_size
+from usgland.serving.server.core import SIGNATURES, Core, Target
+from usgland.serving.server.limits import (
+    WholeAnswers,
+    admitted_body,
+    declared_size,
+    error_response,
+    sender,
+)
 from usgland.serving.server.page_routes import Served, page_routes
 from usgland.serving.server.servable import UNKNOWN_SIGNATURE
 from usgland.serving.server.telemetry import CONTENT_TYPE, PATH
@@ -67,9 +73,16 @@ def build_app(core: Core) -> Starlette:
 
     page = []
     if core.options.page:
-        page = page_routes(lambda: _served(core), core.check_token, core.options)
+
+        async def served() -> list[Served]:
+            return _served(core)
+
+        page = page_routes(served, core.check_token, core.options)
     return Starlette(
-        middleware=[Middleware(BrowserGuard, options=core.options)],
+        middleware=[
+            Middleware(BrowserGuard, options=core.options),
+            Middleware(WholeAnswers, options=core.options),
+        ],
         routes=[
             *page,
             # A probe has no token, and learns nothing.
@@ -82,15 +95,9 @@ def build_app(core: Core) -> Starlette:
     )
 
 
-def error_response(error: RequestError) -> JSONResponse:
-    """The body of an error: `{"error": "..."}`."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else None
-    return JSONResponse({"error": error.message}, error.http_status, headers)
-
-
 def _served(core: Core) -> list[Served]:
     return [
-        Served(name, number, servable.path)
+        Served(name, number, *servable.sheet)
         for name in sorted(core.catalog.versions)
         for number, servable in sorted(
             core.catalog.available(name).items(), reverse=True
@@ -153,46 +160,36 @@ async def _predict(core: Core, request: Request, target: Target) -> Response:
     deadline = time.monotonic() + core.options.timeout_seconds
     number = request.scope.get(REQUEST_ID, "")
     size = declared_size(request) or 0
-    with core.observed(target, "REST", size, number) as more:
-        async with admitted_body(request, core.admission, core.options) as body:
-            count = rest_json.structure_of
-            work = len(body), await core.apart(len(body), 0, count, body)
-            document = await core.apart(*work, rest_json.parse_json, body)
-            target = target._replace(signature=rest_json.signature_of(document))
-            as_rows = False
+    with core.observed(target, "REST", size, number, request.headers) as more:
+        body = await admitted_body(request, core.admission, core.options)
+        count = rest_json.structure_of
+        work = len(body), await core.apart(len(body), 0, count, body)
+        arguments = body, core.most_values
+        document = await core.apart(*work, rest_json.parse_json, *arguments)
+        target = target._replace(signature=rest_json.signature_of(document))
+        as_rows = False
 
-            async def read(signature: object) -> Arrays:
-                nonlocal as_rows
-                arguments = document, signature, core.options.max_rows
-                inputs, as_rows = await core.apart(
-                    *work, rest_json.read_inputs, *arguments
-                )
-                return inputs
+        async def read(signature: object) -> Arrays:
+            nonlocal as_rows
+            arguments = document, signature, core.options.max_rows
+            inputs, as_rows = await core.apart(*work, rest_json.read_inputs, *arguments)
+            return inputs
 
-            try:
-                reply = await core.predict(target, read, deadline, _sender(request))
-            except RequestError as error:
-                if error.message.startswith(UNKNOWN_SIGNATURE):
-                    # TensorFlow Serving has other words for it in REST.
-                    raise invalid(
-                        f'Serving signature name: "{target.signature[:100]}" not found '
-                        f"in signature def. {error.message}"
-                    ) from error
-                raise
-            more["queued_milliseconds"] = round(1000 * reply.queued, 1)
-            values = sum(array.size for array in reply.outputs.values())
-            write = functools.partial(
-                rest_json.answer_text, reply.outputs, rows=as_rows
-            )
-            content = await core.apart(0, values, write)
+        try:
+            reply = await core.predict(target, read, deadline, sender(request))
+        except RequestError as error:
+            if error.message.startswith(UNKNOWN_SIGNATURE):
+                # TensorFlow Serving has other words for it in REST.
+                raise invalid(
+                    f'Serving signature name: "{target.signature[:100]}" not found '
+                    f"in signature def. {error.message}"
+                ) from error
+            raise
+        more["queued_milliseconds"] = round(1000 * reply.queued, 1)
+        values = sum(array.size for array in reply.outputs.values())
+        write = functools.partial(rest_json.answer_text, reply.outputs, rows=as_rows)
+        content = await core.apart(0, values, write)
     return Response(content, media_type="application/json")
-
-
-def _sender(request: Request) -> Sender:
-    client = request.client
-    if client is None:
-        return Sender()
-    return Sender(client.host, f"{client.host}:{client.port}")
 
 
 def _metadata(message: Any) -> Response:

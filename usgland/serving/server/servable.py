@@ -42,6 +42,8 @@ class Servable:
     def __init__(self, path: Path, name: str, version: int):
         self.path, self.name, self.version = path, name, version
         self.users = 0  # requests that hold it
+        # What the reading page shows of it, or why it shows nothing.
+        self.sheet: tuple[dict[str, Any] | None, str] = None, ""
         self._callables: dict[str, Callable] = {}
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=_two_pools())
@@ -54,6 +56,9 @@ class Servable:
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
+        self.row_values = max(
+            map(tensors.values_of_row, self.signatures.values()), default=0
+        )
         self._copied_from = _copied_from(path, name, version)
         with self._graph.as_default():
             for signature in self.signature_names():
@@ -168,7 +173,8 @@ def _copied_from(path: Path, name: str, version: int) -> bytes:
 
 def warmup_inputs(request: Any, signature: Any) -> Arrays:
     """The inputs of a request that was exported with a version."""
-    message = read_request(request.SerializeToString())
+    most = tensors.most_values(tensors.values_of_row(signature), tensors.MAX_ROWS)
+    message = read_request(request.SerializeToString(), most)
     return tensors.arrays_of(message.inputs, signature)
 
 

@@ -33,6 +33,7 @@ class ServerOptions:
     token_file: Path | None = None  # of tokens, a line each; read again as it changes
     max_rows: int = 1024  # cases of one request
     allow_hosts: tuple[str, ...] = ()  # further names that requests may ask for
+    traces: bool = False  # whether requests have spans of OpenTelemetry
     signed_by: Path | None = None  # public key without whose signature nothing loads
 
     @property

@@ -37,6 +37,8 @@ def choose_server(options: ServerOptions) -> Choice:
         return _builtin("TensorFlow Serving knows no --token-file")
     if options.signed_by is not None:
         return _builtin("TensorFlow Serving knows no --require-signature")
+    if options.traces:
+        return _builtin("TensorFlow Serving knows no --traces")
     if options.tls_certificate is not None:
         return _builtin("TensorFlow Serving has no TLS for REST")
     if 0 in (options.rest_port, options.grpc_port):
@@ -101,6 +103,7 @@ def command_of(
     flags = [f"--model_config_file={config.resolve()}"]
     # Labels in a file name versions that are not loaded yet when it starts.
     flags += ["--allow_version_labels_for_unavailable_models=true"]
+    flags += [f"--rest_api_timeout_in_ms={round(1000 * options.timeout_seconds)}"]
     rest_port = behind or options.rest_port
     if choice.server == "binary":
         ports = [f"--port={options.grpc_port}", f"--rest_api_port={rest_port}"]
