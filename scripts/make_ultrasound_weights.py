@@ -6,8 +6,8 @@ Trains SqueezeNet 1.1 from ImageNet by the default recipe on the de-duplicated i
 BUSI and all of BrEaST, those without a lesion for its map alone, and keeps the backbone
 in half precision, under 2 MB, in the package, with a card. Nothing is left to test on:
 what the weights are worth is measured with BUSI's alone, see `learning_curve` in
-scripts/benchmark_real. About 850 images; half an hour on two cores. The run lands in
-runs/ultrasound, and goes on where it was if it is there.
+scripts/benchmark_real. About 850 images; half an hour on two cores, or less. The run
+lands in runs/ultrasound, and goes on where it was if it is there.
 """
 
 import argparse
@@ -18,7 +18,9 @@ import pandas as pd
 from rich.console import Console
 
 from usgland import __version__
-from usgland.config import Config, load_config
+from usgland.config import load_config
+from usgland.data.sources import manifest_rows
+from usgland.data.splits import make_splits, splits_table
 from usgland.files import write_text
 from usgland.models.backbones import backbone_layers, model_arrays
 from usgland.models.ultrasound_weights import (
@@ -27,9 +29,8 @@ from usgland.models.ultrasound_weights import (
     VERSION,
     write_ultrasound_weights,
 )
-from usgland.runs import MODEL
 from usgland.steps.models import load_model
-from usgland.steps.training import fit
+from usgland.training.fit import fit_run, prepare_run
 
 SOURCES = ("busi", "breast_usg")
 COLUMNS = ("image", "mask", "patient_id", "group_id", "label")
@@ -73,9 +74,10 @@ def main(data: Path, run: Path, epochs: int, output: Path, more: list[str]) -> N
             *more,
         ]
     )
-    if not (run / MODEL).exists():
-        resumed: Config | None = None if run.exists() else config
-        fit(run, resumed, Console(), brief=True)
+    checked = make_splits(manifest_rows(config, None), config.split)
+    if not run.exists():
+        prepare_run(run, config, splits_table(checked))
+    fit_run(run, checked, Console())  # Nobody needs a threshold of it.
     layers = set(backbone_layers(NETWORK, 1.0))
     arrays = {
         name: array

@@ -90,7 +90,10 @@ def test_images_are_known_by_the_first_bits_of_their_digests(file):
         UserError, match=r"Received 1 that they have: b.png; start from"
     ):
         check_unlearned(ULTRASOUND, rows)
+    with pytest.raises(UserError, match=r"theirs.csv: expected images that the ultra"):
+        check_unlearned(ULTRASOUND, rows, "theirs.csv")
     check_unlearned(load_config(), rows)
+    check_unlearned(ULTRASOUND, rows[["image"]])  # of a form alone
 
 
 @pytest.mark.parametrize("step", ["fit", "cv"])

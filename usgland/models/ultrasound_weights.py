@@ -20,6 +20,11 @@ NETWORK: BackboneName = "squeezenet1_1"
 # What the preprocessing is that they were trained behind, and how the file is made up.
 VERSION = 1
 FILE = Path(__file__).parent / "ultrasound_squeezenet1_1.npz"
+CAUTION = (
+    "model.weights=ultrasound has learned from BUSI and BrEaST. Their files are known "
+    "and refused; other copies of their images, as in BreastMNIST, are not known, and "
+    "figures on them would be false"
+)
 MADE_BY = "python scripts/make_ultrasound_weights.py"
 ABOUT, DIGESTS = "about/version", "about/image_digests"
 
@@ -40,23 +45,28 @@ def ultrasound_arrays(name: BackboneName) -> dict[str, np.ndarray]:
     return {key: arrays[key].astype("float32") for key in layers}
 
 
-def check_unlearned(config: Config, rows: pd.DataFrame) -> None:
+def check_unlearned(
+    config: Config,
+    rows: pd.DataFrame,
+    purpose: str = "model.weights: validation and test images",
+) -> None:
     """Refuses to score a run that starts from these weights on images they know.
 
     Args:
-        config: Of the new run.
-        rows: Manifest rows that it is to be scored on, with `sha256`.
+        config: Of the run.
+        rows: Manifest rows that it is to be scored on, with `sha256` if images are
+            looked at.
+        purpose: What the rows are for, as the subject of the error.
     """
-    if config.model.weights != ULTRASOUND or config.model.inputs == "clinical":
+    if config.model.weights != ULTRASOUND or "sha256" not in rows:
         return
     known = np.isin(short_digests(rows["sha256"]), _read()[DIGESTS])
     seen = rows.loc[known, "image"]
     if len(seen):
         raise UserError(
-            "model.weights: validation and test images: expected images that the "
-            "ultrasound weights have not learned from (BUSI and BrEaST). Received "
-            f"{len(seen)} that they have: {show_some(seen.to_list())}; start from "
-            "imagenet"
+            f"{purpose}: expected images that the ultrasound weights have not learned "
+            f"from (BUSI and BrEaST). Received {len(seen)} that they have: "
+            f"{show_some(seen.to_list())}; start from imagenet"
         )
 
 

@@ -95,7 +95,10 @@ def evaluate(
     if predicts or judges:
         show_device(functools.partial(console.print, highlight=False, soft_wrap=True))
     if manifest is not None:
+        from usgland.models.ultrasound_weights import check_unlearned  # Not of a table.
+
         checked = other_rows(run, manifest, config, labelled=True)
+        check_unlearned(config, checked, str(manifest))
     elif predicts or judges or cuts:
         checked = manifest_rows(config, console, pixels=predicts or judges)
     columns = _manifest_columns(checked, list(cuts))  # before it predicts

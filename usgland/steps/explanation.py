@@ -19,6 +19,7 @@ from usgland.explanation.pictures import case_plot
 from usgland.explanation.sheets import ORDERS, sheet_plot, sort_cases
 from usgland.explanation.subject import Subject
 from usgland.files import check_unwritten
+from usgland.models.ultrasound_weights import check_unlearned
 from usgland.runs import CALIBRATION, HEATMAPS, TABLES, predictions_path
 from usgland.steps.models import config_of_model, load_model
 from usgland.steps.saliency import (
@@ -117,6 +118,7 @@ def _rows_of(
         name = predictions_path(run, choices.manifest).stem.removeprefix("predictions-")
         target = run / f"explain-{name}"
         rows = other_rows(run, choices.manifest, config, labelled=True)
+        check_unlearned(config, rows, str(choices.manifest))
     source = choices.manifest or run
     return target, subjects.choose_cases(rows, choices.cases, choices.role, source)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from usgland import runs
-from usgland.config import Config, forced_leaks, load_config
+from usgland.config import ULTRASOUND, Config, forced_leaks, load_config
 from usgland.data.lesion_marks import count_marked
 from usgland.data.sources import (
     check_pretraining,
@@ -45,7 +45,7 @@ from usgland.evaluation.performance.measures import metrics_of
 from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
 from usgland.files import read_json, write_json
-from usgland.models.ultrasound_weights import check_unlearned
+from usgland.models.ultrasound_weights import CAUTION, check_unlearned
 from usgland.steps.companions import (
     compare_sides,
     has_companions,
@@ -105,8 +105,7 @@ def fit(
         rows = make_splits(checked, config.split)
         as_it_is = answers_of(config) is not None  # also where others would learn
         scored = as_it_is | rows["role"].isin(["val", "test"])
-        check_pretraining(config, rows[scored])
-        check_unlearned(config, rows[scored])
+        _check_start(config, rows[scored], details)
         if not as_it_is:
             config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
         prepare_run(run, config, splits_table(rows))
@@ -129,6 +128,14 @@ def fit(
     document.write(run / runs.TABLES / VALIDATION)
     whole = f"{runs.TABLES}/{VALIDATION}.md"
     show(document if full else headline(metrics, whole), console)
+
+
+def _check_start(config: Config, scored: pd.DataFrame, console: Console) -> None:
+    """The weights that a run starts from must not know whom it is scored on."""
+    check_pretraining(config, scored)
+    check_unlearned(config, scored)
+    if config.model.weights == ULTRASOUND:
+        console.print(CAUTION, highlight=False, soft_wrap=True)
 
 
 def _choose_on_validation(
@@ -171,8 +178,7 @@ def cross_validate(
         if checked is None:
             checked = manifest_rows(config, console, ("fold",))
         rows = make_folds(checked, config.split)
-        check_pretraining(config, with_lesion(rows))
-        check_unlearned(config, with_lesion(rows))
+        _check_start(config, with_lesion(rows), console)
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
     # Every fold is split before the first is trained: a mistake ends the command here.
