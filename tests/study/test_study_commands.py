@@ -247,3 +247,43 @@ def test_a_change_after_the_beginning_is_shown(manifest, tmp_path, studies):
     assert "CHANGED: protocol.md" in call("study", "export", folder)
     stard = (private_folder(folder) / "export" / "stard.md").read_text()
     assert "protocol.md is not the one with which reading began" in stard
+
+
+@pytest.fixture
+def served(manifest, tmp_path, monkeypatch):
+    """A study, and a server that ends before it begins."""
+
+    async def run(sittings, options, started, stop):
+        started(8600)
+
+    monkeypatch.setattr("usgland.study.study_app.run_study", run)
+    monkeypatch.setattr("usgland.serving.server.logs.start_logging", lambda: None)
+    folder = tmp_path / "study"
+    call("study", "new", manifest, "--design", "unaided", "--output", folder)
+    return folder
+
+
+def test_what_the_network_could_read_is_told_before_it_is_served(served):
+    beyond = ("--host", "0.0.0.0", "--port", 0)
+    said = call("study", "serve", served, *beyond).splitlines()
+    assert said[0].startswith("Warning: --host 0.0.0.0 without --tls-cert: others")
+    assert said[1] == "Page  http://0.0.0.0:8600/"
+    assert "Warning" not in call("study", "serve", served)
+    line = refusal("study", "serve", served, "--tls-cert", "cert.pem")
+    assert "--tls-cert and --tls-key: expected both. Received: one" in line
+
+
+def test_a_study_that_lost_an_image_is_not_served(served):
+    next((served / "images").iterdir()).unlink()
+    line = refusal("study", "serve", served)
+    assert re.search(r"Received: none or others for c00\d. Take the folder from", line)
+    assert "CHANGED: Images are lost or others: c00" in call("study", "status", served)
+
+
+def test_a_study_that_was_changed_is_served_with_a_warning(served, studies):
+    read_all(served, studies.Hand(), truth_of(served))
+    design = served / "design.json"
+    design.write_text(design.read_text().replace('"way_back": false', '"way_back": 1'))
+    said = call("study", "serve", served)
+    assert "Warning: design.json is not the one with which reading began" in said
+    assert "; the export will say so" in said

@@ -166,6 +166,7 @@ async function openCase(position, text = "") {
   }
   byId("said").inert = false;
   byId("scrolled").classList.remove("early");
+  byId("scrolled").focus({ preventScroll: true }); // Tab leads to the answer from here.
   startSeconds(next.view);
 }
 
@@ -182,8 +183,9 @@ function tellCase(next) {
     const { call, probability } = next.answer;
     byId("model-text").replaceChildren(call, element("span", {}, `P(malignant) ${percent(probability)}`));
   }
-  byId("back").hidden = !next.way_back || next.position === 1;
-  byId("forward").hidden = !next.way_back || !next.earlier;
+  byId("ways").hidden = !next.way_back;
+  byId("back").classList.toggle("absent", next.position === 1); // Its place stays.
+  byId("forward").classList.toggle("absent", !next.earlier);
   byId("scrolled").scrollTop = 0;
 }
 
