@@ -127,6 +127,15 @@ def _as_numbers(column: pd.Series) -> NDArray[np.float64]:
     return pd.Categorical(known).codes.astype(np.float64)
 
 
+def warning_of(confounder: Confounder) -> str:
+    """One sentence on a property that a network may learn instead of the lesion."""
+    return (
+        f"Warning: {confounder.name} alone predicts the label, AUC "
+        f"{confounder.roc_auc:.2f} ({confounder.low:.2f} to {confounder.high:.2f}): a "
+        "network may learn it instead of the lesion"
+    )
+
+
 def properties_of(rows: pd.DataFrame, clinical: list[str]) -> dict[str, pd.DataFrame]:
     """The properties of a table that should not tell the label.
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from usgland.data.columns import BOX
+from usgland.quality.confounding import CIRCUMSTANCES
 from usgland.quality.image_findings import (
     INCOMPLETE_RECORD,
     INFLAMMATORY,
@@ -13,7 +15,7 @@ from usgland.quality.image_findings import (
     TREATED,
     Finding,
 )
-from usgland.table_files import is_missing, normalize_name, normalize_word
+from usgland.table_files import ROW, is_missing, normalize_name, normalize_word
 
 DIAGNOSES = ("histology", "diagnosis", "pathology")
 INFLAMED = re.compile(
@@ -21,6 +23,12 @@ INFLAMED = re.compile(
 )
 TREATMENTS = ("treated", "prior_treatment", "previous_treatment", "treatment_before")
 NO = {"0", "no", "n", "false", "none", "-"}
+# Columns that describe files, parts and patients, not what is known of a patient.
+NOT_CLINICAL = {
+    *(*BOX, ROW, "image", "mask", "patient_id", "group_id", "label", "split", "fold"),
+    *("exclusion", "synthetic", "image_path", *CIRCUMSTANCES),
+    *("frame_width", "frame_height", "dataset", "frame", "study_id", "marks"),
+}
 LESION_EDGE = 1.0  # pixels from the border, where a lesion is cut
 
 
@@ -50,6 +58,11 @@ def read_records(rows: pd.DataFrame, form: Sequence[str]) -> list[Finding]:
             text = f"no {', '.join(lacking)}"
             findings.append(Finding(row, "record", text, NOTE, INCOMPLETE_RECORD))
     return findings
+
+
+def clinical_columns(rows: pd.DataFrame) -> list[str]:
+    """Columns of what is known of a patient, some of it missing for some."""
+    return [str(n) for n in rows.columns if str(n).lower() not in NOT_CLINICAL]
 
 
 def cut_lesions(

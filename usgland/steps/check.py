@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import Config
-from usgland.data.columns import BOX, LESION, choose_columns
+from usgland.data.columns import LESION, choose_columns
 from usgland.data.images import ImageCheck, UnusableError, check_images
 from usgland.data.lesion_marks import read_marks
 from usgland.data.phantom import is_synthetic
@@ -22,7 +22,6 @@ from usgland.data.waiting import watched
 from usgland.files import check_unwritten, write_text
 from usgland.machine import usable_cores
 from usgland.quality.confounding import (
-    CIRCUMSTANCES,
     FEWEST_PATIENTS,
     Confounder,
     find_confounders,
@@ -40,18 +39,12 @@ from usgland.quality.image_findings import (
     copies,
     joined_groups,
 )
-from usgland.quality.patient_records import cut_lesions, read_records
+from usgland.quality.patient_records import clinical_columns, cut_lesions, read_records
 from usgland.quality.picture_measures import Measures, judge, measure
 from usgland.steps.check_page import check_page
 from usgland.table_files import ROW, names_nobody, normalize_word, read_table
 
 TABLE, PAGE = "check.csv", "check.html"
-# Columns that describe files, parts and patients, not what is known of a patient.
-NOT_CLINICAL = {
-    *(*BOX, ROW, "image", "mask", "patient_id", "group_id", "label", "split", "fold"),
-    *("exclusion", "synthetic", "image_path", *CIRCUMSTANCES),
-    *("frame_width", "frame_height", "dataset", "frame", "study_id"),
-}
 AT_ONCE = 256  # pictures that wait for a thread
 MADE = ("exclusion_candidate", "findings", "copy_of", "manifest_row")
 
@@ -212,11 +205,6 @@ def _marked_lesions(
     known = marked.loc[marked[LESION[0]].notna(), list(LESION)]
     boxes = {int(row): tuple(box) for row, *box in known.itertuples()}
     return findings + cut_lesions(boxes, rows)
-
-
-def clinical_columns(rows: pd.DataFrame) -> list[str]:
-    """Columns of what is known of a patient, some of it missing for some."""
-    return [str(n) for n in rows.columns if str(n).lower() not in NOT_CLINICAL]
 
 
 def _ask_for_labels(

@@ -13,7 +13,7 @@ from PIL import Image
 from usgland.data.images import UnusableError
 from usgland.evaluation.report.page_parts import page, table
 from usgland.evaluation.shown.table import Document, Paragraph, Table, rows
-from usgland.quality.confounding import SUSPICIOUS, Confounder
+from usgland.quality.confounding import SUSPICIOUS, Confounder, warning_of
 from usgland.quality.frames import read_frame
 from usgland.quality.image_findings import KINDS, LEVELS, SERIOUS, Finding
 
@@ -45,15 +45,6 @@ def check_document(checked: "Checked") -> Document:
     if checked.unasked:
         blocks.append(Paragraph(checked.unasked))
     return Document(tuple(blocks), checked.synthetic)
-
-
-def warning_of(confounder: Confounder) -> str:
-    """One sentence on a property that a network may learn instead of the lesion."""
-    return (
-        f"Warning: {confounder.name} alone predicts the label, AUC "
-        f"{confounder.roc_auc:.2f} ({confounder.low:.2f} to {confounder.high:.2f}): a "
-        "network may learn it instead of the lesion"
-    )
 
 
 def _counts(checked: "Checked") -> list[tuple[str, str, str]]:

@@ -46,6 +46,7 @@ from usgland.evaluation.shown.terminal import show
 from usgland.evaluation.shown.text import format_measure
 from usgland.files import read_json, write_json
 from usgland.models.ultrasound_weights import CAUTION, check_unlearned
+from usgland.steps.before_training import warn_of_images
 from usgland.steps.companions import (
     compare_sides,
     has_companions,
@@ -110,6 +111,8 @@ def fit(
             config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
         prepare_run(run, config, splits_table(rows))
         config = load_config(run / runs.CONFIG)  # settled, as a resume finds it
+        if not brief:
+            warn_of_images(rows, config, console)
     _describe(rows, config, details)
     with runs.removed_if_empty(run, is_new):
         if has_companions(config):
@@ -175,10 +178,13 @@ def cross_validate(
         checked = manifest_rows(config, console) if checked is None else checked
         rows = make_folds(checked, stored)
     else:
+        is_first = checked is None  # not a companion, of which the same would be said
         if checked is None:
             checked = manifest_rows(config, console, ("fold",))
         rows = make_folds(checked, config.split)
         _check_start(config, with_lesion(rows), console)
+        if is_first:
+            warn_of_images(rows, config, console)
         if "split" in rows and any(rows["split"]):
             console.print("The column `split` has no part in cross-validation")
     # Every fold is split before the first is trained: a mistake ends the command here.
