@@ -21,7 +21,7 @@ def in_this_process(monkeypatch):
     So does the detector of text, which tests/ingest/test_burned_text.py has.
     """
 
-    def run(work, setup, tasks, jobs):
+    def run(work, setup, tasks, jobs, log):
         for task in tasks:
             try:
                 yield task, work(setup, task, lambda: None)
@@ -256,8 +256,8 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(
     (tmp_path / "out").rename(tmp_path / "earlier")
     run = ingestion.run_tasks
 
-    def interrupted(work, setup, tasks, jobs):
-        for number, result in enumerate(run(work, setup, tasks, jobs)):
+    def interrupted(work, setup, tasks, jobs, log):
+        for number, result in enumerate(run(work, setup, tasks, jobs, log)):
             if number == 2:  # as after a kill: written, and not noted
                 raise KeyboardInterrupt
             yield result
@@ -273,8 +273,8 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(
     assert "expected the options of the run that was interrupted" in line
     worked_on = []
 
-    def going_on(work, setup, tasks, jobs):
-        for task, result in run(work, setup, tasks, jobs):
+    def going_on(work, setup, tasks, jobs, log):
+        for task, result in run(work, setup, tasks, jobs, log):
             worked_on.append(task.relative)
             yield task, result
 
@@ -284,3 +284,24 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(
     images = (tmp_path / "out/images").iterdir()
     assert {path.name: path.read_bytes() for path in images} == expected
     assert (tmp_path / "out/manifest.csv").read_bytes() == manifest
+
+
+def test_a_public_set_becomes_pictures_with_labels(source, tmp_path):
+    for name in ("benign (1)", "benign (1)_mask", "malignant (1)"):
+        path = source / name.split()[0] / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(seed=len(name))).save(path)
+    said = call("ingest", source, tmp_path / "out", "--dataset", "busi")
+    assert "2 pictures of 2 patients, 1 with a lesion outline" in said
+    rows = read_csv(tmp_path / "out/manifest.csv")
+    assert sorted(row["label"] for row in rows) == ["benign", "malignant"]
+    assert files_in(tmp_path) == ["out", "source"]
+
+
+def test_a_public_set_that_is_none_leaves_nothing(source, tmp_path):
+    source.mkdir()
+    line = refusal("ingest", source, tmp_path / "out", "--dataset", "busi")
+    assert "expected the pictures of busi. Received: none" in line
+    assert files_in(tmp_path) == ["source"]
+    line = refusal("ingest", tmp_path / "no.zip", tmp_path / "out", "--dataset", "busi")
+    assert "SOURCE: expected a folder or ZIP file" in line

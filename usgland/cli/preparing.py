@@ -48,6 +48,11 @@ def _check_frames(_: click.Context, __: click.Parameter, frames: str) -> str:
     help="CSV or .xlsx of patient_id or accession_number, and label.",
 )
 @click.option(
+    "--dataset",
+    type=click.Choice(("busi", "breast_usg", "bus_bra", "breastmnist")),
+    help="SOURCE is the archive or folder of a public set, as its authors have it.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Files that are worked on at a time; by default one a core.",
@@ -61,6 +66,7 @@ def ingest(
     frames: str,
     text: str,
     labels: Path | None,
+    dataset: str | None,
     jobs: int | None,
     resume: bool,
 ) -> None:
@@ -72,9 +78,14 @@ def ingest(
     from usgland.errors import check_installed
 
     check_installed("`usgland ingest`", "pydicom", "gdcm", "dicomanonymizer", "cv2")
-    from usgland.steps.ingestion import ingest as run
+    from usgland.steps import ingestion
 
-    summary = run(
+    if dataset:
+        for line in ingestion.ingest_dataset(dataset, source, out):
+            click.echo(line)
+        options.show_written([out / "manifest.csv"])
+        return
+    summary = ingestion.ingest(
         source,
         out,
         key=key,

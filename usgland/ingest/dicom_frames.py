@@ -80,8 +80,8 @@ def _check_items(path: Path, frames: int, native: int | None) -> None:
     lengths = item_lengths(path)
     if len(lengths) < frames:
         raise UnreadableFileError(CUT_OFF)
-    # The worst that run lengths make of pixels: a byte more for every 128.
-    if native and max(lengths) > native * 129 / 128 + RLE_HEAD:
+    # The worst that run lengths make of pixels is a byte more for each row and 128.
+    if native and max(lengths) > 2 * native + RLE_HEAD:
         raise UnreadableFileError("too large: its run lengths exceed its pixels")
 
 
@@ -117,10 +117,15 @@ def _decoded(
 ) -> Iterator[np.ndarray]:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax == uid.DeflatedExplicitVRLittleEndian:
-        return iter_pixels(read_inflated(path), indices=indices)
+        dataset = read_inflated(path)
+        return iter_pixels(dataset, indices=indices, correct_unused_bits=False)
     if syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8:
         return _twelve_bits(path, dataset, indices)
-    options: dict[str, Any] = {"transfer_syntax_uid": syntax}  # not every file has it
+    options: dict[str, Any] = {
+        "transfer_syntax_uid": syntax,  # not every file names it
+        # pydicom takes those that are stored for the lowest; see `_stored_bits`.
+        "correct_unused_bits": False,
+    }
     if syntax in uid.JPEG2000TransferSyntaxes and dataset.PixelRepresentation:
         # Where the sign of the code stream is not that of the header, pydicom 3.0.2
         # writes into the memory of the other decoders, which does not let it.

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from usgland.errors import UserError
@@ -36,6 +37,7 @@ def run_tasks(
     tasks: Iterable[Any],
     jobs: int,
     *,
+    log: Path | None = None,
     memory: int = MEMORY,
     silence_seconds: float = SILENCE_SECONDS,
 ) -> Generator[tuple[Any, Any], None, None]:
@@ -51,6 +53,7 @@ def run_tasks(
         setup: What all tasks share.
         tasks: What can be pickled; read no faster than it is worked on.
         jobs: How many processes.
+        log: Where what decoders and errors say is added; by default on stderr.
         memory: Bytes of addresses that a process may add to those it starts with.
         silence_seconds: Longest time between two signs of life.
     """
@@ -60,7 +63,7 @@ def run_tasks(
     def start() -> _Worker:
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_serve, args=(theirs, work, setup, memory), daemon=True
+            target=_serve, args=(theirs, work, setup, memory, log), daemon=True
         )
         process.start()
         theirs.close()
@@ -141,8 +144,13 @@ def _end(worker: _Worker) -> None:
     worker.process.join()
 
 
-def _serve(connection: Connection, work: Work, setup: Any, memory: int) -> None:
+def _serve(
+    connection: Connection, work: Work, setup: Any, memory: int, log: Path | None
+) -> None:
     """What a process does: its tasks, until its pipe is closed."""
+    if log is not None:
+        handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(handle, 2)
     limit_memory(memory)
     warnings.simplefilter("ignore")
     told = 0.0

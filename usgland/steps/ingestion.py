@@ -20,6 +20,7 @@ from usgland.ingest.journal import Journal, stamp
 from usgland.ingest.labels import Labels, compare, read_labels
 from usgland.ingest.leaks import Needles
 from usgland.ingest.manifest_rows import Row, make_rows, own_words, part_leaks
+from usgland.ingest.official_datasets import convert_dataset
 from usgland.ingest.private_files import (
     KEY,
     check_key,
@@ -35,7 +36,7 @@ from usgland.ingest.workers import run_tasks
 
 MANIFEST, REMOVED = "manifest.csv", "removed.json"
 JOURNAL, PATHS, SKIPPED, REVIEW = "journal", "paths.csv", "skipped.csv", "review"
-QUARANTINE, UNMATCHED = "quarantine", "labels.csv"
+QUARANTINE, UNMATCHED, LOG = "quarantine", "labels.csv", "readers.log"
 
 
 class Summary(NamedTuple):
@@ -91,7 +92,7 @@ def ingest(
     pseudonyms = Key.load_or_make(key_path)
     check_key(private, pseudonyms, key_path)
     folder = private / out.resolve().name
-    staging = out.resolve().parent / f".{out.resolve().name}.partial"
+    staging = _staging_of(out)
     settings = {
         "SOURCE": str(source.resolve()),
         "OUT": str(out.resolve()),
@@ -104,6 +105,34 @@ def ingest(
         setup = Setup(staging, pseudonyms, frames, text)
         skipped = _extract_all(source, setup, journal, jobs, console)
         return _finish(journal, skipped, joined, staging, out, folder)
+
+
+def ingest_dataset(name: str, source: Path, out: Path) -> list[str]:
+    """Writes the pictures, masks and manifest of a public set.
+
+    Nothing of it is private, so there are no pseudonyms.
+
+    Args:
+        name: Of `DATASETS`.
+        source: Its archive, or the folder that it was unpacked to.
+        out: Folder that must not be there yet; it appears whole or not at all.
+
+    Returns:
+        What was met, a line each.
+    """
+    _check_new(out)
+    if not source.exists():
+        raise UserError(f"SOURCE: expected a folder or ZIP file. Received: {source}")
+    staging = _staging_of(out)
+    if staging.exists():  # of a run that was interrupted; this one takes a minute
+        shutil.rmtree(staging)
+    _open_staging(staging, resume=False)
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, staging)
+        lines = convert_dataset(name, source, staging)
+        _give_name(staging, out)
+        undo.pop_all()
+    return lines
 
 
 def check_places(source: Path, out: Path, private: Path, key: Path) -> None:
@@ -123,11 +152,20 @@ def check_places(source: Path, out: Path, private: Path, key: Path) -> None:
             )
     if source.is_relative_to(out):
         raise UserError(f"OUT: expected a folder without SOURCE in it. Received: {out}")
+    _check_new(out)
+
+
+def _check_new(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(
             f"OUT: expected a folder that is not there yet. Received: {out}. It was "
             "written whole; choose another name, or delete it"
         )
+
+
+def _staging_of(out: Path) -> Path:
+    """Where OUT is made: beside it, so that one renaming makes it whole."""
+    return out.resolve().parent / f".{out.resolve().name}.partial"
 
 
 def _open_staging(staging: Path, *, resume: bool) -> None:
@@ -164,7 +202,9 @@ def _extract_all(
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("files", total=len(files))
         progress.advance(task, len(files) - len(waiting))
-        results = run_tasks(extract, setup, waiting, min(jobs, max(1, len(waiting))))
+        workers = min(jobs, max(1, len(waiting)))
+        log = journal.path.parent / LOG
+        results = run_tasks(extract, setup, waiting, workers, log=log)
         with contextlib.closing(results):
             for file, result in results:
                 if isinstance(result, UnreadableFileError):
