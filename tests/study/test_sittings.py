@@ -1,6 +1,7 @@
 """Where a reader stands, what is shown there, and what an answer becomes."""
 
 import math
+import random
 
 import pytest
 
@@ -275,3 +276,50 @@ def test_the_design_is_sealed_when_the_first_reader_begins(opened):
     assert study.store.fact("design_sha256") == study.study.sha256
     study.sittings.begin("R1", 1)
     assert len(study.store.fact("protocol_sha256")) == 64
+
+
+@pytest.mark.parametrize("way_back", [False, True])
+def test_whatever_readers_and_servers_do_each_told_answer_is_there_once(
+    opened, way_back
+):
+    """Two readers, stale windows, repeated sends, killed servers, in drawn order."""
+    study = opened(way_back=way_back, washout_days=0)
+    rng = random.Random(0)
+    views = {"R1": [], "R2": []}
+    told = {}  # view -> what the page was told is stored
+    for _ in range(250):
+        reader = rng.choice(list(views))
+        act = rng.choice(["show", "show", "answer", "answer", "begin", "end", "kill"])
+        study.hand.on(rng.random() * 9)
+        try:
+            if act == "kill":
+                study.store.close()
+                study.open()
+            elif act == "begin":
+                study.sittings.begin(reader, rng.choice([1, 2]))
+            elif act == "end":
+                study.sittings.end(reader)
+            elif act == "show":
+                back = rng.choice([None, None, 1, 2, 3])
+                shown = study.sittings.show(reader, back)
+                views[reader] += [shown["view"]] if "view" in shown else []
+            elif views[reader]:
+                view = rng.choice(views[reader][-4:])
+                said = {"call": rng.choice(["benign", "malignant"]), "confidence": 7}
+                study.sittings.answer(reader, view, **said, descriptors={}, seconds=1)
+                told.setdefault(view, (reader, said["call"]))
+        except RequestError as error:
+            assert error.http_status == 409
+    answers = study.store.answers()
+    kept = {
+        a["view"]: (a["reader"], ["benign", "malignant"][a["call"]]) for a in answers
+    }
+    assert kept == told
+    assert len(answers) >= 12
+    places = [(a["reader"], a["session"], a["position"]) for a in answers]
+    assert way_back or len(set(places)) == len(places)
+    for reader in views:
+        for session in (1, 2):
+            first = [p for p in dict.fromkeys(places) if p[:2] == (reader, session)]
+            assert [p[2] for p in first] == list(range(1, len(first) + 1))
+    assert study.store.broken_link() is None

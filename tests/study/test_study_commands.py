@@ -287,3 +287,30 @@ def test_a_study_that_was_changed_is_served_with_a_warning(served, studies):
     said = call("study", "serve", served)
     assert "Warning: design.json is not the one with which reading began" in said
     assert "; the export will say so" in said
+
+
+def test_a_design_that_no_longer_fits_the_answers_is_refused(served, studies):
+    read_all(served, studies.Hand(), truth_of(served))
+    design = served / "design.json"
+    content = json.loads(design.read_text())
+    content["sessions"]["R2"][0]["cases"].reverse()
+    design.write_text(json.dumps(content))
+    expected = "expected the design that the answers were given in. Received: another"
+    for command in ("serve", "export"):
+        assert expected in refusal("study", command, served)
+    content["sessions"]["R9"] = content["sessions"].pop("R2")
+    design.write_text(json.dumps(content))
+    assert "of R2 tells; take the file from a backup" in refusal(
+        "study", "export", served
+    )
+    assert "CHANGED: design.json" in call("study", "status", served)
+
+
+def test_a_table_of_cases_that_lost_a_case_is_refused(served, studies):
+    read_all(served, studies.Hand(), truth_of(served))
+    table = private_folder(served) / TRUTH
+    text = table.read_text()
+    for changed in (text.replace("case,", "name,"), text.replace("c002", "\xe9")):
+        table.write_bytes(changed.encode("latin-1"))
+        line = refusal("study", "export", served)
+        assert re.search("expected the columns case, .*none of c00.*backup", line)

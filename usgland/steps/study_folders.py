@@ -12,7 +12,9 @@ from usgland.errors import UserError
 from usgland.files import check_unwritten, write_text
 from usgland.study import readings_file, study_folder
 from usgland.study.answer_store import AnswerStore
+from usgland.study.design import Design
 from usgland.study.sittings import DESIGN_SEAL, PROTOCOL_SEAL
+from usgland.table_files import show_some
 
 TRUTH_COLUMNS = ("image", "patient_id", "label")
 STARD = "stard.md"
@@ -91,16 +93,14 @@ def export_study(
             f"Expected {study_folder.TRUTH} in {secret}, which says whose the cases "
             "are. Received: no such file; put the two folders of the study together"
         )
-    truth = {
-        row["case"]: {name: row[name] for name in TRUTH_COLUMNS}
-        for row in csv.DictReader(io.StringIO(private["truth"].decode()))
-    }
+    truth = _truth(secret / study_folder.TRUTH, private["truth"], design)
     stems = [contrast.stem for contrast in readings_file.contrasts(design.arms)]
     planned = [output / f"{stem}.csv" for stem in stems]
     check_unwritten("export", planned, overwrite=overwrite)
     store = AnswerStore(folder / study_folder.ANSWERS, design.study)
     try:
         answers = store.answers()
+        readings_file.check_answers(study, answers)
         ended = len(store.rows("SELECT 1 FROM sessions WHERE ended IS NOT NULL"))
         missing = len(design.sessions) * len(design.arms) - ended
         if missing and not unfinished:
@@ -130,6 +130,22 @@ def export_study(
     lines += [f"| {number} | {text} |" for number, text in items]
     write_text(output / STARD, "\n".join(["# STARD 2015", "", *lines, ""]))
     return [*paths, output / STARD], changed
+
+
+def _truth(path: Path, content: bytes, design: Design) -> dict[str, dict[str, str]]:
+    """Name of a case -> whose it is, and its label."""
+    text = content.decode("utf-8", "replace")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    whole = [row for row in rows if {"case", *TRUTH_COLUMNS} <= set(row)]
+    known = {row["case"]: {name: row[name] for name in TRUTH_COLUMNS} for row in whole}
+    missing = [case.name for case in design.cases if case.name not in known]
+    if missing:
+        raise UserError(
+            f"{path}: expected the columns case, {', '.join(TRUTH_COLUMNS)} and a row "
+            f"of each case. Received: none of {show_some(missing)}; take the file from "
+            "a backup"
+        )
+    return known
 
 
 def _csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -173,6 +189,7 @@ def serve_study(
     study_folder.check_images(study)
     store = AnswerStore(folder / study_folder.ANSWERS, study.design.study)
     try:
+        readings_file.check_answers(study, store.answers())
         for line in readings_file.changes(study, store, _private(folder)):
             echo(f"Warning: {line}; the export will say so")
         start_logging()

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from usgland.errors import UserError
 from usgland.study.answer_store import AnswerStore
 from usgland.study.design import (
     CALLS,
@@ -18,7 +19,7 @@ from usgland.study.design import (
     parts_of,
 )
 from usgland.study.sittings import DAY, DESIGN_SEAL, PROTOCOL_SEAL
-from usgland.study.study_folder import Study, changed_images
+from usgland.study.study_folder import DESIGN, Study, changed_images
 
 ALL = "readings"  # the table of all arms
 READERS = "readers"  # that of the first contrast
@@ -197,6 +198,24 @@ def changes(
     return found
 
 
+def check_answers(study: Study, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that answers are of the cases that the design has at their places.
+
+    Raises:
+        UserError: If one is not: the design was changed beyond use.
+    """
+    for answer in answers:
+        sessions = study.design.sessions.get(answer["reader"], ())
+        places = [session.cases for session in sessions[: answer["session"]]]
+        read = places[-1] if len(places) == answer["session"] else ()
+        if read[answer["position"] - 1 :][:1] != (answer["name"],):
+            raise UserError(
+                f"{study.folder / DESIGN}: expected the design that the answers were "
+                f"given in. Received: another, as answer {answer['number']} of "
+                f"{answer['reader']} tells; take the file from a backup"
+            )
+
+
 def happenings(store: AnswerStore) -> list[str]:
     """What was noted beside the answers, with how often."""
     counted = store.rows(
@@ -243,7 +262,7 @@ def stard_items(
         + (f" Asked for beside the call: {asked}." if asked else "")
         + (f" Model's operating point: {design.threshold}." if design.threshold else "")
     )
-    known = "no label, file name, earlier answer of their own or answer of another"
+    known = "no label, no file name, no answer of another session or another reader"
     days = [float(row["days"]) for row in rows if row["days"] != ""]
     washout = f"Washout between sessions: {design.washout_days:g} days by design"
     if days:
