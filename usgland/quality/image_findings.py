@@ -65,34 +65,46 @@ KINDS = {
 }
 
 
-def copies(
-    rows: pd.DataFrame, pairs: Sequence[Pair], part: str | None
-) -> list[Finding]:
-    """What follows of copies: a leak between parts, two labels, or a row too many.
+class JudgedPair(NamedTuple):
+    """Copies, how much they matter, and why, as the end of a sentence."""
 
-    Args:
-        rows: With `image`, `patient_id`, `group_id` and `label`, as texts.
-        pairs: Numbers of rows.
-        part: The column that says who trains and who tests; None: there is none.
-    """
+    pair: Pair
+    level: int
+    why: str
+
+
+def copies(rows: pd.DataFrame, judged: Sequence[JudgedPair]) -> list[Finding]:
+    """What follows of copies: a leak between parts, two labels, or a row too many."""
     findings = []
-    images = rows["image"].to_list()
-    for pair in pairs:
-        first, second = rows.iloc[pair.first], rows.iloc[pair.second]
-        level, what, reason = NOTE, "", COPY
-        if not _tied(first, second):
-            level, what = WARNING, ", of another patient"
-        if part is not None and first[part] != second[part]:
-            level, what = SERIOUS, f"{what}, in another part ({part})"
-        if first["label"] != second["label"]:
-            level, reason = SERIOUS, TWO_LABELS
-            what = f"{what}, with another label ({first['label']}, {second['label']})"
+    images, labels = rows["image"].to_list(), rows["label"].to_list()
+    for pair, level, what in judged:
+        differ = labels[pair.first] != labels[pair.second]
         for row, other in ((pair.first, pair.second), (pair.second, pair.first)):
             text = f"{pair.kind} copy of {images[other]}{what}"
             # The first of the copies stays, unless nobody knows which label is right.
-            stays = row == pair.first and reason == COPY
-            findings.append(Finding(row, "copy", text, level, "" if stays else reason))
+            reason = TWO_LABELS if differ else COPY if row == pair.second else ""
+            findings.append(Finding(row, "copy", text, level, reason))
     return findings
+
+
+def judge_pair(rows: pd.DataFrame, pair: Pair, part: str | None) -> JudgedPair:
+    """Judges a copy.
+
+    Args:
+        rows: With `image`, `patient_id`, `group_id` and `label`, as texts.
+        pair: Numbers of rows.
+        part: The column that says who trains and who tests; None: there is none.
+    """
+    first, second = rows.iloc[pair.first], rows.iloc[pair.second]
+    level, what = NOTE, ""
+    if not _tied(first, second):
+        level, what = WARNING, ", of another patient"
+    if part is not None and first[part] != second[part]:
+        level, what = SERIOUS, f"{what}, in another part ({part})"
+    if first["label"] != second["label"]:
+        level = SERIOUS
+        what += f", with another label ({first['label']}, {second['label']})"
+    return JudgedPair(pair, level, what)
 
 
 def _tied(first: pd.Series, second: pd.Series) -> bool:

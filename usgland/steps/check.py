@@ -36,8 +36,10 @@ from usgland.quality.image_findings import (
     UNREADABLE,
     WARNING,
     Finding,
+    JudgedPair,
     copies,
     joined_groups,
+    judge_pair,
 )
 from usgland.quality.patient_records import clinical_columns, cut_lesions, read_records
 from usgland.quality.picture_measures import Measures, judge, measure
@@ -55,7 +57,7 @@ class Checked(NamedTuple):
     Attributes:
         rows: Of the table, each with `group_id`, `frame_width` and `frame_height`.
         findings: Of images.
-        pairs: Copies.
+        copies: Pairs of images that show one acquisition.
         confounders: The strongest first.
         unasked: Why nothing was asked for the label; "" where it was.
         synthetic: Whether the images are phantoms.
@@ -64,7 +66,7 @@ class Checked(NamedTuple):
 
     rows: pd.DataFrame
     findings: list[Finding]
-    pairs: list[Pair]
+    copies: list[JudgedPair]
     confounders: list[Confounder]
     unasked: str
     synthetic: bool
@@ -106,7 +108,8 @@ def check_table(manifest: Path, config: Config, *, words: bool = True) -> Checke
     )
     pairs = _find_pairs(seen, paths)
     part = next((name for name in ("split", "fold") if name in rows), None)
-    findings += copies(rows, pairs, part)
+    judged = [judge_pair(rows, pair, part) for pair in pairs]
+    findings += copies(rows, judged)
     rows["group_id"] = joined_groups(rows, pairs)
     shorter = {row: min(files[row].width, files[row].height) for row in seen}
     findings += judge({row: looked.measures for row, looked in seen.items()}, shorter)
@@ -123,7 +126,7 @@ def check_table(manifest: Path, config: Config, *, words: bool = True) -> Checke
     )
     confounders, unasked = _ask_for_labels(rows.loc[list(seen)], marks, config)
     synthetic = is_synthetic(manifest, rows)
-    return Checked(rows, findings, pairs, confounders, unasked, synthetic, excluded)
+    return Checked(rows, findings, judged, confounders, unasked, synthetic, excluded)
 
 
 def _paths_of(texts: pd.Series, manifest: Path) -> list[str]:
@@ -248,7 +251,7 @@ def checked_table(
         by_row.setdefault(finding.row, []).append(finding)
     copy_of: dict[int, list[str]] = {}
     images = checked.rows["image"].to_list()
-    for pair in checked.pairs:
+    for pair, _, _ in checked.copies:
         copy_of.setdefault(pair.second, []).append(images[pair.first])
     numbers = range(len(images))
     rows = checked.rows.assign(

@@ -36,7 +36,7 @@ def check_document(checked: "Checked") -> Document:
     blocks += [Paragraph(text) for text in pair_sentences(checked)]
     if checked.confounders:
         title = "What alone predicts the label, though it is no finding of a lesion"
-        heads = ("property", "AUC (95% interval)", "")
+        heads = ("property", "AUC (95% interval)", "images")
         cells = (rows(_confounder_cells(checked.confounders)),)
         blocks.append(Table(heads, cells, title=title, align="lll"))
     for confounder in checked.confounders:
@@ -63,16 +63,17 @@ def _counts(checked: "Checked") -> list[tuple[str, str, str]]:
 
 def pair_sentences(checked: "Checked") -> list[str]:
     """How many copies there are, of which kinds, and between whom."""
-    if not checked.pairs:
+    pairs = [copy.pair for copy in checked.copies]
+    if not pairs:
         return []
     labels = checked.rows["label"].to_list()
     patients = checked.rows["patient_id"].to_list()
-    kinds = Counter(pair.kind for pair in checked.pairs)
-    other = sum(patients[p.first] != patients[p.second] for p in checked.pairs)
-    conflicts = sum(labels[p.first] != labels[p.second] for p in checked.pairs)
+    kinds = Counter(pair.kind for pair in pairs)
+    other = sum(patients[pair.first] != patients[pair.second] for pair in pairs)
+    conflicts = sum(labels[pair.first] != labels[pair.second] for pair in pairs)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return [
-        f"{len(checked.pairs)} pairs of copies ({listed}): {other} between patients, "
+        f"{len(pairs)} pairs of copies ({listed}): {other} between patients, "
         f"{conflicts} with different labels"
     ]
 
@@ -113,36 +114,27 @@ def _asked(checked: "Checked") -> str:
         for confounder in checked.confounders
         if confounder.is_suspicious
     )
-    heads = ("property", "AUC (95% interval)", "")
+    heads = ("property", "AUC (95% interval)", "images")
     text += table(_confounder_cells(checked.confounders), heads)
     return text + (
         f"<p>Each property alone, asked for the label: above {SUSPICIOUS} with an "
-        "interval that leaves .5 out it is a warning. 0.5 is chance.</p>"
+        "interval that leaves 0.5 out it is a warning. 0.5 is chance.</p>"
     )
 
 
 def _copies(checked: "Checked") -> str:
-    levels: dict[tuple[int, int], int] = {}
-    by_row: dict[int, list[Finding]] = {}
-    for finding in checked.findings:
-        if finding.kind == "copy":
-            by_row.setdefault(finding.row, []).append(finding)
-    images = checked.rows["image"].to_list()
-    for pair in checked.pairs:
-        named = [
-            each.level
-            for each in by_row.get(pair.first, [])
-            if f"copy of {images[pair.second]}" in each.text
-        ]
-        levels[pair.first, pair.second] = max(named, default=0)
-    ordered = sorted(checked.pairs, key=lambda pair: -levels[pair.first, pair.second])
     parts = []
-    for pair in ordered[:MOST_PAIRS]:
-        level = LEVELS[levels[pair.first, pair.second]]
-        title = f"{level}: {pair.kind}, correlation {pair.correlation:.2f}"
+    for pair, level, why in sorted(checked.copies, key=lambda copy: -copy.level)[
+        :MOST_PAIRS
+    ]:
+        title = f"{LEVELS[level]}: {pair.kind}{why}; correlation {pair.correlation:.2f}"
         both = _figure(checked, pair.first) + _figure(checked, pair.second)
-        parts.append(f'<h3>{escape(title)}</h3><div class="row">{both}</div>')
-    return "".join(parts) + _more(len(ordered), MOST_PAIRS)
+        parts.append(
+            f'<figure><div class="row">{both}</div>'
+            f"<figcaption>{escape(title)}</figcaption></figure>"
+        )
+    more = _more(len(checked.copies), MOST_PAIRS)
+    return f'<div class="row">{"".join(parts)}</div>{more}' if parts else ""
 
 
 def _files(checked: "Checked", findings: Sequence[Finding]) -> str:
