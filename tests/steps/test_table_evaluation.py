@@ -131,7 +131,12 @@ def test_calls_are_one_operating_point_without_calibration(rows, tmp_path):
     )
     assert metrics["calibration"] == {} and metrics["decision_curve"] == []
     assert not (out / "calibration.md").exists()
-    assert "The table holds calls" in call("evaluate", path, "--full")
+    text = call("evaluate", path, "--full")
+    assert "The table holds calls" in text
+    # Not true of patients: of a mean of several calls there are several thresholds.
+    assert "A patient's probability is made of several calls" in text
+    rows.drop_duplicates("patient_id").to_csv(path, index=False)
+    assert "several calls" not in call("evaluate", path)
     # A patient is called as most of its images are; at a tie malignant.
     majority = rows.groupby("patient_id")["probability"].mean() >= 0.5
     labels = rows.groupby("patient_id")["label"].max()
@@ -194,6 +199,41 @@ def test_tables_are_compared_by_their_rows(rows, tmp_path):
     call("compare", *paths, "--threshold", "0.5", "--output", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "comparison.csv")
     expected = delong_test(rows["label"], rows["probability"], other["probability"])
-    area = table[(table["figure"] == "roc_auc") & (table["unit"] == "image")].iloc[0]
+    assert set(table["unit"]) == {"patient"}  # the two tables would be one
+    area = table[table["figure"] == "roc_auc"].iloc[0]
     assert area["p_value"] == pytest.approx(expected.p_value)
     assert "sensitivity" in set(table["figure"])
+
+
+def test_what_a_comparison_assumed_and_left_out_is_said(rows, tmp_path):
+    rows["patient_id"] = rows["patient_id"].astype(str)
+    calls = rows.assign(probability=(rows["probability"] >= 0.5).astype(int))
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path, table in zip(paths, (rows, calls), strict=True):
+        table[["patient_id", "label", "probability"]].to_csv(path, index=False)
+    text = call("compare", *paths)
+    assert "b: calls, no probabilities. The AUC of one operating point" in text
+    assert "accuracy need --threshold" in text
+    assert "the first row of each table is taken for the same case" in text
+    assert "Every row counts" not in text
+    for path, table in zip(paths, (rows, calls), strict=True):
+        images = [f"{number}.png" for number in range(80)]
+        table.drop(columns="patient_id").assign(image=images).to_csv(path, index=False)
+    text = call("compare", *paths, "--threshold", "0.5")
+    assert "Every row counts as a patient" in text and "the first row" not in text
+    assert "need --threshold" not in text and "Per image" not in text
+
+
+def test_a_column_of_patients_that_is_not_read_is_refused(rows, tmp_path):
+    # As if each row were a patient: intervals far too narrow, said in the last line.
+    path = tmp_path / "any.csv"
+    rows.rename(columns={"patient_id": "Patient ID"}).to_csv(path, index=False)
+    match = "expected the column patient_id so written. Received: 'Patient ID'"
+    assert match in call("evaluate", path, code=1)
+    other = tmp_path / "other.csv"
+    rows.to_csv(other, index=False)
+    assert match in call("compare", other, path, code=1)
+    readers = rows.assign(reader="A", call=rows["label"], image=rows.index)
+    readers = readers.rename(columns={"patient_id": "PatientId"})
+    readers.to_csv(path, index=False)
+    assert "Received: 'PatientId'; rename it" in call("readers", path, code=1)

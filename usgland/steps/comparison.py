@@ -1,6 +1,6 @@
 """The step `compare`: from runs and prediction files to tables of their differences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from usgland.evaluation.cases.predictions import only_calls, read_role
 from usgland.evaluation.cases.thresholds import Thresholds, read_thresholds
 from usgland.evaluation.comparison.pair_tables import comparison_document
 from usgland.evaluation.comparison.pairs import Choices, compare_tables
+from usgland.evaluation.shown.names import UNITS
 from usgland.evaluation.shown.terminal import show
 from usgland.files import check_unwritten, write_json
 from usgland.runs import CONFIG, PREDICTIONS, THRESHOLD
@@ -54,14 +55,56 @@ def compare_files(
     for name, model in zip(_names(models), models, strict=True):
         tables[name], thresholds[name] = _read(model, threshold)
     level = _common_level(models) if level is None else level
+    # Where every row is a patient, the two tables would be one.
+    alone = all(table["patient_id"].equals(table["image"]) for table in tables.values())
+    if alone and len(choices.units) > 1:
+        choices = choices._replace(units=UNITS[1:])
     comparison = compare_tables(tables, thresholds, choices._replace(level=level))
     document = comparison_document(comparison)
     show(document, console)
+    for note in _notes(tables, thresholds, choices, alone=alone):
+        console.print(note, highlight=False, markup=False)
     if target is None:
         return []
     written = document.write(target.with_suffix(""), docx=docx)
     write_json(target, comparison)
     return [*written, target]
+
+
+def _notes(
+    tables: Mapping[str, pd.DataFrame],
+    thresholds: Mapping[str, Thresholds | None],
+    choices: Choices,
+    *,
+    alone: bool,
+) -> Iterator[str]:
+    """What was assumed of the tables, and what they lack."""
+    calls = [name for name, table in tables.items() if only_calls(table)]
+    if calls and len(calls) < len(tables):
+        yield (
+            f"{', '.join(calls)}: calls, no probabilities. The AUC of one operating "
+            "point lies below that of the same model's whole curve."
+        )
+    if None in thresholds.values():
+        yield (
+            "Only AUCs are compared: sensitivity, specificity and accuracy need "
+            "--threshold."
+        )
+    numbered = [
+        str(number) for number in range(1, len(next(iter(tables.values()))) + 1)
+    ]
+    if choices.paired and all(
+        table["image"].tolist() == numbered for table in tables.values()
+    ):
+        yield (
+            "There is no column image: the first row of each table is taken for the "
+            "same case, and so on."
+        )
+    if alone:
+        yield (
+            "Every row counts as a patient. Where patients have several, name them in "
+            "a column patient_id: intervals would be too narrow without it."
+        )
 
 
 def _common_level(models: Sequence[Path]) -> float:

@@ -147,6 +147,12 @@ def _notes(rows: pd.DataFrame, calls: bool, threshold: float | None) -> Iterator
             "The table holds calls, no probabilities: one operating point, whose AUC "
             "is the balanced accuracy, and no calibration."
         )
+        if rows["patient_id"].duplicated().any():
+            yield (
+                "A patient's probability is made of several calls: above 0.5 where "
+                "most say malignant, 0.5 where as many say benign. Their AUC is of "
+                "that order."
+            )
     else:
         if threshold is None:
             yield "No --threshold was given: 0.5, not one chosen on other cases."

@@ -401,8 +401,10 @@ def test_a_template_is_not_an_audit(tmp_path):
 
 
 def test_other_papers_are_told_as_the_documentation_tells_them(tmp_path):
-    text = (ROOT / "docs" / "audit.md").read_text().split("## Two other papers")[1]
-    breast, test_set = (part.split("```")[0] for part in text.split("```yaml")[1:])
+    text = (ROOT / "docs" / "audit.md").read_text().split("## Three other papers")[1]
+    breast, test_set, parotid = (
+        part.split("```")[0] for part in text.split("```yaml")[1:]
+    )
     path = tmp_path / "paper.yaml"
     path.write_text(breast)
     listed = find_all(read_audit_file(path))["findings"]
@@ -416,3 +418,8 @@ def test_other_papers_are_told_as_the_documentation_tells_them(tmp_path):
     (means,) = (finding for finding in others if finding["kind"] == "means")
     assert means["fits"]
     assert means["text"].endswith("but chance would give 3.7 such rows")
+    path.write_text(parotid)
+    listed = find_all(read_audit_file(path))["findings"]
+    assert [finding["fits"] for finding in listed] == [False, False]
+    for finding, number in zip(listed, (78, 98), strict=True):
+        assert f"number that gives the row is {number}," in finding["text"]

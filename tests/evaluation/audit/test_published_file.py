@@ -71,6 +71,10 @@ def test_a_file_of_another_paper_is_read(tmp_path):
         ({"cases": {}}, r"a name among cases \(none\), not all"),
         ({"rows": {"A": {"cases": "all"}}}, "sensitivity.*Field required"),
         ({"cases": {"all": {"malignant": 3}}}, "malignant and benign, or neither"),
+        (
+            {"cases": {"all": {"malignant": 3, "benign": 4, "total": 7}}},
+            "total only without malignant and benign",
+        ),
         ({"cases": {"all": {"unit": "lobe"}}}, "'patient', 'image' or 'lesion'"),
         ({"comparisons": [FIGURE | {"a": "C"}]}, "names among rows, not 'C'"),
         ({"comparisons": [FIGURE | {"figure": "f1"}]}, "'sensitivity', 'specificity'"),

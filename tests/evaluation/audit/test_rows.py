@@ -80,6 +80,38 @@ def test_a_row_of_unknown_cases_gives_the_fewest():
     assert (tp + fn, tn + fp) == (3, 4)
 
 
+def test_of_a_stated_total_every_share_of_malignant_cases_is_tried():
+    # BMC Cancer 2024;24:510: 89 tumours of the internal test set, 88 of the external.
+    internal = {"sensitivity": "78.2%", "specificity": "92.7%", "accuracy": "88.5%"}
+    checked, fits = findings({"A": internal}, {"unit": "lesion", "total": 89})
+    assert [finding.fits for finding in checked] == [False]
+    assert checked[0].text == (
+        "cannot be obtained from the stated 89 lesions, however many of them are "
+        "malignant. The nearest number that gives the row is 78, 23 malignant + 55 "
+        "benign"
+    )
+    assert fits["A"][0] == (18, 5, 51, 4)
+    tried = [
+        (m, tp, tn)
+        for m in range(1, 89)
+        for tp in range(m + 1)
+        for tn in range(89 - m + 1)
+        if 0.782 <= tp / m < 0.783 or 0.7815 <= tp / m <= 0.7825
+        if 0.927 <= tn / (89 - m) < 0.928 or 0.9265 <= tn / (89 - m) <= 0.9275
+        if 0.885 <= (tp + tn) / 89 < 0.886 or 0.8845 <= (tp + tn) / 89 <= 0.8855
+    ]
+    assert tried == []
+    rows = {"A": internal, "B": internal}
+    checked, _ = findings(rows, {"unit": "lesion", "total": 78})
+    assert checked[0].fits and checked[0].where == "study, all rows"
+    assert checked[0].text == "can be obtained from the stated 78 lesions: 23 + 55 fit"
+    nothing = {"sensitivity": "0.5", "specificity": "0.5", "accuracy": "0.9"}
+    checked, _ = findings({"A": nothing}, {"total": 20})
+    assert checked[0].text == (
+        "cannot be obtained together from the stated 20 patients, nor from others"
+    )
+
+
 def test_a_row_that_fits_no_prevalence_says_what_it_would_fit_without():
     # Of equal numbers: accuracy 0.80 and kappa 0.60 belong together; 0.70 does not.
     row = {

@@ -389,7 +389,7 @@ def test_a_variable_has_a_line_with_its_unit_and_its_test_and_categories_below()
     assert first["Sex"].cells == ("Sex", "", "", "1.000ᵃ", "0.00")
     assert first["f"].cells == ("f", "4 (50.0%)", "4 (50.0%)", "", "")
     age = first["Age, years"].cells
-    assert age[1] == "49 ± 6.06" and age[3].endswith("ᵇ")
+    assert age[1] == "49.00 ± 6.06" and age[3].endswith("ᵇ")
     assert table.footnote == "ᵃ Fisher, exact; ᵇ Welch; ᶜ chi-square"
     missing = [row.cells[1:3] for row in table.rows() if row.cells[0] == "missing"]
     assert missing == [("2", "2"), ("0", "1")]

@@ -227,3 +227,11 @@ def test_a_pilot_that_tells_nothing_is_named(pilot, tmp_path):
     path.write_text("{}")
     with pytest.raises(UserError, match="--pilot: expected readers.json of"):
         read_pilot(pilot)
+
+
+def test_an_area_that_few_cases_would_show_is_warned_of():
+    # 2 malignant and 2 benign: no interval of so few has the width.
+    few = Assumptions(auc=0.99, width=0.3)
+    notes = sample_size_document(few).markdown()
+    assert "do not hold for fewer than 10 cases of a label" in notes
+    assert "fewer than 10" not in sample_size_document(Assumptions()).markdown()

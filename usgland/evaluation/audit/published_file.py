@@ -67,11 +67,14 @@ class CasesStated(Settings):
     unit: Literal["patient", "image", "lesion"] = "patient"
     malignant: Cases | None = None  # None: not stated
     benign: Cases | None = None
+    total: Annotated[int, pydantic.Field(ge=2, le=2_000)] | None = None  # of both
 
     @pydantic.model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.malignant is None) != (self.benign is None):
             raise ValueError("expected malignant and benign, or neither")
+        if self.total is not None and self.malignant is not None:
+            raise ValueError("expected total only without malignant and benign")
         return self
 
 

@@ -56,7 +56,9 @@ def audit_rows(file: AuditFile) -> tuple[list[Finding], dict[str, Fit]]:
     fits: dict[str, Fit] = {}
     for name, stated in file.cases.items():
         rows = {key: row for key, row in file.rows.items() if row.cases == name}
-        if stated.malignant is None:
+        if stated.total is not None:
+            checked, fitted = _of_total(name, rows, stated.total, stated.unit, file)
+        elif stated.malignant is None:
             checked, fitted = _alone(rows, file)
         else:
             checked, fitted = _together(name, rows, stated, file)
@@ -113,6 +115,38 @@ def _together(
         )
     for key in rows:
         tried += _matrix_texts(fits[key], f"{key}: ")
+    return [Finding("cases", who, False, text, tuple(tried))], fits
+
+
+def _of_total(
+    name: str, rows: Mapping[str, MeasureRow], total: int, unit: str, file: AuditFile
+) -> tuple[list[Finding], dict[str, Fit]]:
+    """Rows on the same cases, of which it is stated only how many they are."""
+    bounds = {key: bounds_of(row, file) for key, row in rows.items()}
+    largest = max(file.largest, total)
+    sizes = sorted(
+        fitting_sizes(list(bounds.values()), largest),
+        key=lambda size: (abs(sum(size) - total), size),
+    )
+    whole = [size for size in sizes if sum(size) == total]
+    who = f"{name}, all rows" if len(rows) > 1 else next(iter(rows), name)
+    stated = f"the stated {total} {unit}s"
+    if not sizes:
+        alone, fitted = _alone(rows, file)
+        text = f"cannot be obtained together from {stated}, nor from others"
+        return ([Finding("cases", who, False, text)] if rows else []) + alone, fitted
+    fits = _at(bounds, *sizes[0])
+    tried = [text for key in rows for text in _matrix_texts(fits[key], f"{key}: ")]
+    if whole:
+        text = f"can be obtained from {stated}: {_sizes(whole)}"
+        return [Finding("cases", who, True, text, tuple(tried))], fits
+    malignant, benign = sizes[0]
+    text = (
+        f"cannot be obtained from {stated}, however many of them are malignant. The "
+        f"nearest number that gives {'every row' if len(rows) > 1 else 'the row'} is "
+        f"{malignant + benign}, {malignant} malignant + {benign} benign"
+    )
+    tried.insert(0, f"all numbers up to {largest} + {largest}: {_sizes(sizes)}")
     return [Finding("cases", who, False, text, tuple(tried))], fits
 
 

@@ -295,7 +295,9 @@ def _quartiles(known: NDArray) -> str:
 
 def _mean(known: NDArray) -> str:
     moments = _moments(known)
-    return f"{moments.mean:.4g} ± {moments.sd:.3g}" if moments.n > 1 else "none"
+    # The zeros of 20.00 stay: it has as many digits as 25.17.
+    mean, sd = f"{moments.mean:#.4g}".rstrip("."), f"{moments.sd:#.3g}".rstrip(".")
+    return f"{mean} ± {sd}" if moments.n > 1 else "none"
 
 
 def _moments(values: NDArray) -> Moments:

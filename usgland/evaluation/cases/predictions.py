@@ -12,6 +12,7 @@ from usgland.evaluation.statistics.scores import checked_labels
 from usgland.table_files import (
     ROW,
     check_columns,
+    check_patient_column,
     missing_cells,
     read_table,
     show_rows,
@@ -100,6 +101,7 @@ def read_scored(path: Path) -> pd.DataFrame:
     names = [name for name in rows.columns if name != ROW]
     hint = "Beside them patient_id, where patients have several cases"
     check_columns(path, ("label", "probability"), names, hint)
+    check_patient_column(path, names)
     if rows.empty:
         raise UserError(f"{path}: expected one row a case. Received: no rows")
     numbers = pd.Series(range(1, len(rows) + 1), index=rows.index).astype(str)

@@ -11,6 +11,7 @@ from usgland.evaluation.shown.table import Document, Table, rows
 from usgland.evaluation.shown.text import format_percent
 from usgland.evaluation.statistics.intervals import PROPORTION_METHODS
 
+FEWEST = 10  # of a label, of which a normal approximation is taken
 COMPARED = ("sensitivity", "specificity", "auc")
 
 
@@ -115,8 +116,15 @@ def sample_size_rows(study: Assumptions) -> list[dict[str, Any]]:
 
 def sample_size_document(study: Assumptions) -> Document:
     """The table of `sample_size_rows`, and what it assumes."""
-    lines = []
-    for row in sample_size_rows(study):
+    lines, notes = [], assumption_lines(study)
+    answers = sample_size_rows(study)
+    areas = [row for row in answers if row["method"] in ("Hanley-McNeil", "Obuchowski")]
+    if any(min(row["malignant"], row["benign"]) < FEWEST for row in areas):
+        notes.append(
+            f"Of an AUC: the formulas do not hold for fewer than {FEWEST} cases of a "
+            "label; take as many of each at least."
+        )
+    for row in answers:
         counts = (row["malignant"], row["benign"], row["patients"])
         shown = ("any" if count is None else f"{count:,}" for count in counts)
         lines.append((row["question"], row["method"], *shown))
@@ -124,7 +132,7 @@ def sample_size_document(study: Assumptions) -> Document:
         heads=("", "by", "malignant", "benign", "patients"),
         sections=(rows(lines),),
         title="Sample size",
-        notes=tuple(assumption_lines(study)),
+        notes=tuple(notes),
         align="llrrr",
     )
     return Document((table,), synthetic=False)

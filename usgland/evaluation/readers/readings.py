@@ -115,6 +115,7 @@ def read_readers(
     if skipped not in SKIPPED:
         raise ValueError(f"`skipped` must be one of {SKIPPED}. Received: {skipped!r}")
     rows = read_table(path, HINT)
+    table_files.check_patient_column(path, rows.columns)
     name = _check_columns(path, rows, cases, malignant_from)
     problems = _value_problems(rows, name)
     rows = _parsed(rows, name, malignant_from)
