@@ -132,17 +132,6 @@ def check_columns(
         )
 
 
-def check_patient_column(path: Path, columns: Iterable[str]) -> None:
-    """Refuses `Patient ID` for `patient_id`: unread, each row would be a patient."""
-    for name in columns:
-        letters = "".join(filter(str.isalnum, name.casefold()))
-        if letters == "patientid" and name != "patient_id":
-            raise UserError(
-                f"{path}: expected the column patient_id so written. Received: "
-                f"{name!r}; rename it"
-            )
-
-
 def raise_problems(source: str, problems: Sequence[Problem]) -> None:
     """Raises one error of `source`, e.g. a path, with all problems by their rows."""
     lines = [f"row {row}: {text}" if row else text for row, text in sorted(problems)]

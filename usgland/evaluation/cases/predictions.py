@@ -1,5 +1,6 @@
 """The table of predictions: checked when read, and gathered by patient."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from usgland.evaluation.statistics.scores import checked_labels
 from usgland.table_files import (
     ROW,
     check_columns,
-    check_patient_column,
     missing_cells,
     read_table,
     show_rows,
@@ -115,6 +115,17 @@ def read_scored(path: Path) -> pd.DataFrame:
     size = -logit(np.clip(np.minimum(known, 1 - known), NEAREST, None))
     rows["logit"] = pd.Series(np.where(known >= 0.5, size, -size)).astype(str)
     return _checked_rows(path, rows)
+
+
+def check_patient_column(path: Path, columns: Iterable[str]) -> None:
+    """Refuses `Patient ID` for `patient_id`: unread, each row would be a patient."""
+    for name in columns:
+        letters = "".join(filter(str.isalnum, name.casefold()))
+        if letters == "patientid" and name != "patient_id":
+            raise UserError(
+                f"{path}: expected the column patient_id so written. Received: "
+                f"{name!r}; rename it"
+            )
 
 
 def only_calls(rows: pd.DataFrame) -> bool:

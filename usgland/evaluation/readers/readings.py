@@ -9,7 +9,7 @@ import pandas as pd
 
 from usgland import table_files
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import have_phantoms
+from usgland.evaluation.cases.predictions import check_patient_column, have_phantoms
 from usgland.table_files import ROW, Problem, raise_problems, read_table
 
 # Without clinical data comes first: it is what clinical data are compared with.
@@ -115,7 +115,7 @@ def read_readers(
     if skipped not in SKIPPED:
         raise ValueError(f"`skipped` must be one of {SKIPPED}. Received: {skipped!r}")
     rows = read_table(path, HINT)
-    table_files.check_patient_column(path, rows.columns)
+    check_patient_column(path, rows.columns)
     name = _check_columns(path, rows, cases, malignant_from)
     problems = _value_problems(rows, name)
     rows = _parsed(rows, name, malignant_from)
