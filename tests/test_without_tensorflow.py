@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 import usgland
 from usgland.cli.main import Group
@@ -70,6 +71,8 @@ COMMANDS = (
     "compare a.csv b.csv --output comparison",
     "readers readers.csv --output readers",
     "audit small.yaml --output audit",
+    "study new images.csv --design unaided --output study",
+    "study status study",
 )
 LEARNING = ("fit", "cv", "predict .", "evaluate .", "export .", "serve", "report .")
 
@@ -82,6 +85,10 @@ def printed(tmp_path_factory):
     (folder / "a.csv").write_text(PREDICTIONS)
     (folder / "b.csv").write_text(PREDICTIONS)
     (folder / "readers.csv").write_text(READERS)
+    (folder / "images.csv").write_text("\n".join(PATIENTS.splitlines()[:5]))
+    for number in range(4):
+        grey = Image.linear_gradient("L").rotate(90 * number)
+        grey.save(folder / f"{number}.png")
     (folder / "small.yaml").write_text("title: A paper\n")
     (folder / "config.yaml").write_text("{}")  # of a run
     (folder / "commands").write_text("\n".join((*COMMANDS, *LEARNING)))
@@ -104,7 +111,7 @@ def test_the_statistics_run_without_it(printed):
         assert f"done: {command}\n" in before
     assert before.count("\nerror:") == 1, before  # that of `fit`
     assert f"usgland {usgland.__version__}\n" in before
-    for name in ("table", "evaluation", "comparison", "readers", "audit"):
+    for name in ("table", "evaluation", "comparison", "readers", "audit", "study"):
         assert any((folder / name).iterdir())
 
 
@@ -124,6 +131,16 @@ def test_another_package_is_named_where_tensorflow_is_installed():
     expected = r"^serve needs none_such, other_one, which are not .*'usgland=="
     with pytest.raises(UserError, match=expected):
         check_installed("serve", "numpy", "none_such", "other_one")
+
+
+def test_the_page_of_a_study_is_served_without_it():
+    program = """
+import sys
+for name in ("tensorflow", "keras", "grpc", "google.protobuf", "tensorflow_serving"):
+    sys.modules[name] = None
+import usgland.steps.study_folders, usgland.study.study_app
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
 
 
 @pytest.mark.parametrize("module", ["usgland.x", "_lzma"])
