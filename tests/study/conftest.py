@@ -77,8 +77,6 @@ def make_study(folder, arms=("unaided", "clinical"), readers=2, cases=3, **chang
                 name=f"c{number}",
                 file=name,
                 sha256=digest(images[name]),
-                width=48,
-                height=40,
                 form=(("Age, years", f"{40 + number}"),),
                 model=ModelAnswer(probability=0.25 * number, malignant=number > 1),
             )

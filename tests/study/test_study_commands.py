@@ -68,7 +68,7 @@ def test_a_study_goes_from_a_manifest_to_the_readers_table(manifest, tmp_path, s
     for hidden in ("doe", "P1", "malignant_", "PatientName", *keys):
         assert hidden not in text
     assert set(json.loads(text)["cases"][0]) == {
-        *("name", "file", "sha256", "width", "height", "form", "model")
+        *("name", "file", "sha256", "form", "model")
     }
     assert "0 of 4 cases, may begin" in call("study", "status", folder)
     truth = truth_of(folder)

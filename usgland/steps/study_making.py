@@ -89,13 +89,11 @@ def make_study(
     writer.writeheader()
     records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
     for number, row in enumerate(records, start=1):
-        content, (width, height) = study_folder.plain_image(row["image_path"])
+        content = study_folder.plain_image(row["image_path"])
         case = Case(
             name=f"c{number:03d}",
             file=study_folder.new_name(),
             sha256=digest(content),
-            width=width,
-            height=height,
             form=tuple(_shown(row, form)),
             model=answers.get(row["image"]),
         )

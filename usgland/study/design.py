@@ -38,8 +38,6 @@ class Case(Settings):
     name: str  # as the owner's table calls it
     file: str  # of the image, relative to the study's folder
     sha256: str  # of its bytes
-    width: int  # pixels
-    height: int
     form: tuple[tuple[str, str], ...] = ()  # shown name and value
     model: ModelAnswer | None = None
 
@@ -122,7 +120,7 @@ def parts_of(arm: str) -> frozenset[str]:
 
 def shown_beside(case: Case, arm: str) -> dict[str, Any]:
     """What an arm shows beside the image, and nothing else of the case."""
-    shown: dict[str, Any] = {"width": case.width, "height": case.height}
+    shown: dict[str, Any] = {}
     parts = parts_of(arm)
     if FORM in parts:
         shown["values"] = case.form

@@ -162,8 +162,8 @@ def read_image(study: Study, name: str, file: str, sha256: str) -> bytes | None:
     return content if digest(content) == sha256 else None
 
 
-def plain_image(path: str | Path) -> tuple[bytes, tuple[int, int]]:
-    """The pixels of an image alone, as PNG of 8 bits, and its width and height.
+def plain_image(path: str | Path) -> bytes:
+    """The pixels of an image alone, as PNG of 8 bits.
 
     Metadata, comments, profiles and thumbnails stay behind; what is written into the
     picture does not.
@@ -180,7 +180,7 @@ def plain_image(path: str | Path) -> tuple[bytes, tuple[int, int]]:
     bare = Image.frombytes(image.mode, image.size, image.tobytes())
     buffer = io.BytesIO()
     bare.save(buffer, "PNG")
-    return buffer.getvalue(), bare.size
+    return buffer.getvalue()
 
 
 def new_name() -> str:
