@@ -108,7 +108,9 @@ class SplitSettings(Settings):
     # fractions: a stratified draw; balanced: the paper's draw of patients per class.
     protocol: Literal["fractions", "balanced"] = "fractions"
     test_fraction: Fraction = 0.2
-    val_fraction: Fraction = 0.15  # of all patients; of the rest for balanced and cv
+    # Of all patients; of the rest for balanced and cv. 0: whoever is not test trains,
+    # the last epoch is kept, and threshold and calibration are chosen out of fold.
+    val_fraction: Fraction = 0.15
     balanced_train_per_class: pydantic.PositiveInt = 66
     balanced_test_benign: pydantic.PositiveInt = 21
     balanced_test_malignant: pydantic.PositiveInt = 20
@@ -224,8 +226,17 @@ class Config(Settings):
         """Whether the network draws where the lesion is."""
         return self.model.lesion_head and self.model.inputs != "clinical"
 
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last epoch is kept: also where nobody is held back to judge."""
+        return self.train.keep == "last" or self.split.val_fraction == 0
+
     @pydantic.model_validator(mode="after")
     def _groups_fit(self) -> "Config":
+        if self.train.early_stopping_epochs is not None and self.keeps_last:
+            raise ValueError(
+                "train.early_stopping_epochs needs a split.val_fraction above 0"
+            )
         if self.model.inputs == "image":
             if self.augmentation.mixup and self.model.lesion_head:
                 raise ValueError("augmentation.mixup needs model.lesion_head=false")

@@ -20,8 +20,10 @@ from usgland.errors import UserError
 from usgland.table_files import Problem, normalize_word, raise_problems
 
 TABLE = ("image", "patient_id", "group_id", "label", "role", "fold", "sha256")
+# Of a network that is taught by others: the logit that they gave an image.
+TEACHER = "teacher_logit"
 # First numbers of the seeds, so that no two draws share their random numbers.
-ROLE_DRAW, FOLD_DRAW, VAL_DRAW = 0, 1, 2
+ROLE_DRAW, FOLD_DRAW, VAL_DRAW, ROUND_DRAW = 0, 1, 2, 3
 NO_FOLD = -1  # of an image without a lesion whose patient is in no fold
 
 
@@ -33,6 +35,7 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     first fold tests; a draw by `settings.protocol`. The draw does not depend on the
     order of the rows. All of this is about images of lesions: those without one train,
     unless their patient does not or they were not meant to; then they are unused.
+    With a `val_fraction` of 0 nothing is held back: whoever was to choose trains, too.
 
     Returns:
         The rows in their order with `role`: train, val, test, or unused for
@@ -60,7 +63,15 @@ def make_splits(rows: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
         return fold_roles(make_folds(rows, settings), 0, settings)
     else:
         roles = _draw_roles(lesions, settings)
-    check_splits(lesions.assign(role=roles), test_needed=settings.test_fraction > 0)
+    if settings.val_fraction == 0:
+        # A conflict may not hide behind the joining of the two parts.
+        raise_problems("Split", find_conflicts(lesions, roles))
+        roles = np.where(roles == "val", "train", roles)
+    check_splits(
+        lesions.assign(role=roles),
+        val_needed=settings.val_fraction > 0,
+        test_needed=settings.test_fraction > 0,
+    )
     return rows.assign(role=_roles_of_all(rows, shown, roles, barred))
 
 
@@ -155,7 +166,7 @@ def site_names(rows: pd.DataFrame, column: str) -> dict[int, str]:
 def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.DataFrame:
     """Gives the roles of one round of cross-validation, whose test part is `fold`.
 
-    `val_fraction` of the other patients choose.
+    `val_fraction` of the other patients choose; of 0, all of them train.
 
     Raises:
         ValueError: If there is no such fold.
@@ -169,29 +180,75 @@ def fold_roles(rows: pd.DataFrame, fold: int, settings: SplitSettings) -> pd.Dat
         )
     roles = np.where(lesions["fold"] == fold, "test", "train")
     roles = _take_val(lesions, roles, settings, fold)
-    check_splits(lesions.assign(role=roles))
+    check_splits(lesions.assign(role=roles), val_needed=settings.val_fraction > 0)
     barred = (rows["fold"] == fold).to_numpy()
     return rows.assign(role=_roles_of_all(rows, shown, roles, barred))
 
 
+def draw_rounds(
+    rows: pd.DataFrame, settings: SplitSettings, count: int
+) -> list[pd.DataFrame]:
+    """Parts who trains into so many rounds, each of which tests on some of them.
+
+    What the networks of all rounds say of their tests, they say of whom they have not
+    learned from, and together it is about everybody who trains. Nobody else has a part
+    in it.
+
+    Args:
+        rows: Manifest rows with `role`.
+        settings: Gives the seed.
+        count: How many rounds.
+
+    Returns:
+        For each round the rows in their order, with `role`: train, test or unused.
+
+    Raises:
+        UserError: If a part of a round lacks a class.
+    """
+    shown = _check_rows(rows)
+    learning = (rows["role"] == "train").to_numpy()
+    parts, counts = find_components(rows[learning & shown])
+    rng = np.random.default_rng((settings.seed, ROUND_DRAW))
+    rounds = np.full(len(rows), -1)
+    rounds[learning & shown] = draw_parts(counts, np.full(count, 1 / count), rng)[parts]
+    tables, problems = [], []
+    for number in range(count):
+        roles = np.where(rounds == number, "test", "train").astype("U6")
+        roles[~learning] = UNUSED
+        names = [f"round {number + 1}, {role}" for role in roles[shown]]
+        needed = [f"round {number + 1}, {role}" for role in ("train", "test")]
+        hint = "add patients, or hold some back with split.val_fraction"
+        problems += _find_empty_classes(rows[shown], names, needed, hint)
+        roles = _roles_of_all(rows, shown, roles[shown], ~learning)
+        tables.append(rows.assign(role=roles))
+    raise_problems("Nothing is held back", problems)
+    return tables
+
+
 def splits_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What `splits.csv` holds: the columns of `TABLE`.
+    """What `splits.csv` holds: the columns of `TABLE`, and `TEACHER` if it is there.
 
     A role or fold that was not set is empty. The digest of the file's bytes tells an
     image again under another name, or another image under the same.
     """
     missing = {name: "" for name in ("role", "fold", "sha256") if name not in rows}
-    return rows.assign(**missing)[list(TABLE)]
+    names = [*TABLE, TEACHER] if TEACHER in rows else [*TABLE]
+    return rows.assign(**missing)[names]
 
 
-def check_splits(rows: pd.DataFrame, *, test_needed: bool = True) -> None:
+def check_splits(
+    rows: pd.DataFrame, *, val_needed: bool = True, test_needed: bool = True
+) -> None:
     """Checks that the roles share nobody and hold both classes.
 
-    The unused may belong to anybody. Without `test_needed` there may be no test images.
+    The unused may belong to anybody. Of what is not needed there may be no images.
     """
     roles = rows["role"].to_list()
-    needed = ROLES if test_needed or "test" in roles else ROLES[:2]
+    lacking = {"val": not val_needed, "test": not test_needed}
+    needed = [role for role in ROLES if role in roles or not lacking.get(role)]
     hint = "add patients or change the settings of `split`"
+    if "val" not in roles:
+        hint += " (split.val_fraction=0 does without a validation part)"
     if "test" not in roles:
         hint += " (split.test_fraction=0 does without a test part)"
     empty = _find_empty_classes(rows, roles, needed, hint)
