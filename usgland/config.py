@@ -229,11 +229,16 @@ class Config(Settings):
     @property
     def keeps_last(self) -> bool:
         """Whether the last epoch is kept: also where nobody is held back to judge."""
-        return self.train.keep == "last" or self.split.val_fraction == 0
+        return self.train.keep == "last" or not self.holds_back
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether patients are held back from training to choose and calibrate by."""
+        return self.split.val_fraction > 0
 
     @pydantic.model_validator(mode="after")
     def _groups_fit(self) -> "Config":
-        if self.train.early_stopping_epochs is not None and self.keeps_last:
+        if self.train.early_stopping_epochs is not None and not self.holds_back:
             raise ValueError(
                 "train.early_stopping_epochs needs a split.val_fraction above 0"
             )

@@ -25,6 +25,7 @@ CHECKPOINT = "checkpoint"
 HEATMAPS = "heatmaps"
 READERS = "readers"  # of a reader study
 FOLDS = "folds"  # of cross-validation: a run directory each
+ROUNDS = "rounds"  # of a run that holds nobody back: a run directory each
 TOGETHER = "together"  # of cross-validation: a run directory of all its folds
 ALONE = "alone"  # of a run with image and form: models of either, same split
 TENSORBOARD = "tensorboard"

@@ -9,6 +9,7 @@ from usgland.data.draws import find_components
 from usgland.data.manifest import load_manifest
 from usgland.data.splits import (
     check_splits,
+    draw_rounds,
     fold_names,
     fold_roles,
     make_folds,
@@ -295,9 +296,73 @@ def test_one_class_alone_is_an_error_of_every_part():
         make_splits(patients(20, 0), SplitSettings())
 
 
-def test_no_validation_patients_are_an_error():
-    with pytest.raises(UserError, match=r"val: .* Received: 0 benign and 0 malignant"):
-        make_splits(patients(20, 20), SplitSettings(val_fraction=0))
+def test_no_validation_patients_are_an_error_that_tells_how_to_do_without(tmp_path):
+    rows = by_patient(patients(20, 20), "split", ["train", "test"])
+    roles = make_splits(rows, SplitSettings())["role"]
+    path = tmp_path / "splits.csv"
+    splits_table(rows.assign(role=roles.replace("val", "train"))).to_csv(path)
+    message = r"val: .* Received: 0 benign and 0 malignant.*split.val_fraction=0 does"
+    with pytest.raises(UserError, match=message):
+        make_splits(rows, SplitSettings(file=path))
+
+
+@pytest.mark.parametrize("protocol", ["fractions", "balanced"])
+def test_where_nobody_is_held_back_all_that_do_not_test_train(protocol):
+    quotas = {"balanced_train_per_class": 9, "balanced_test_benign": 4}
+    settings = SplitSettings(
+        val_fraction=0, protocol=protocol, balanced_test_malignant=4, **quotas
+    )
+    rows = make_splits(patients(20, 20), settings)
+    assert "val" not in set(rows["role"]) and {"train", "test"} <= set(rows["role"])
+    folds = make_folds(patients(20, 20), SplitSettings())
+    roles = fold_roles(folds, 2, settings)["role"]
+    assert set(roles[folds["fold"] == 2]) == {"test"}
+    assert set(roles[folds["fold"] != 2]) == {"train"}
+
+
+def test_who_is_given_as_val_trains_where_nobody_is_held_back():
+    rows = by_patient(patients(20, 20), "split", ["train", "val", "test"])
+    roles = make_splits(rows, SplitSettings(val_fraction=0))["role"]
+    assert roles.equals(rows["split"].replace("val", "train").rename("role"))
+    rows.loc[rows["split"] == "val", "group_id"] = "same"
+    rows.loc[rows["split"] == "test", "group_id"] = "same"
+    with pytest.raises(UserError, match="same"):
+        make_splits(rows, SplitSettings(val_fraction=0))
+
+
+def test_rounds_ask_once_about_everybody_who_trains_and_nobody_else():
+    rows = make_splits(patients(20, 20), SplitSettings(val_fraction=0))
+    rounds = draw_rounds(rows, SplitSettings(val_fraction=0), 3)
+    asked = []
+    for table in rounds:
+        learning, held_out = set(), set()
+        for patient, before, role in zip(
+            rows["patient_id"], rows["role"], table["role"], strict=True
+        ):
+            assert (before == "test") == (role == "unused")
+            (learning if role == "train" else held_out).add(patient)
+        held_out -= set(rows.loc[rows["role"] == "test", "patient_id"])
+        assert not learning & held_out
+        asked += held_out
+    assert sorted(asked) == sorted(set(rows.loc[rows["role"] == "train", "patient_id"]))
+
+
+def test_rounds_of_too_few_patients_are_an_error():
+    rows = make_splits(patients(20, 2), SplitSettings(val_fraction=0))
+    with pytest.raises(UserError, match="round 1, .*; add patients, or hold some back"):
+        draw_rounds(rows, SplitSettings(val_fraction=0), 3)
+
+
+def test_rounds_leave_out_an_image_without_a_lesion_of_whom_they_ask_about():
+    rows = make_splits(patients(20, 20), SplitSettings(val_fraction=0))
+    healthy = rows[rows["role"] == "train"].iloc[:3].assign(label=-1)
+    healthy = healthy.assign(image=[f"healthy{n}.png" for n in range(3)], sha256="")
+    both = pd.concat([rows, healthy], ignore_index=True)
+    for table in draw_rounds(both, SplitSettings(val_fraction=0), 3):
+        role = table.drop_duplicates("patient_id").set_index("patient_id")["role"]
+        for _, image in table.iloc[len(rows) :].iterrows():
+            expected = "train" if role[image["patient_id"]] == "train" else "unused"
+            assert image["role"] == expected
 
 
 def test_a_test_part_can_be_done_without():

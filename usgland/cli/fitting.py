@@ -1,4 +1,4 @@
-"""`usgland fit` and `usgland cv`: the commands that train."""
+"""`usgland fit`, `cv` and `distill`: the commands that train."""
 
 import contextlib
 import functools
@@ -132,6 +132,55 @@ def cv(verbose: bool, wanted: Wanted, *, by: str | None, full: bool) -> None:
         "predictions.csv, threshold.json, splits.csv",
         ("evaluate RUN", "scores every patient, by a fold that never saw it"),
         ("report RUN", "then: everything in one file"),
+    )
+
+
+@click.command()
+@click.argument("source", metavar="CV_RUN", type=PATH)
+@click.option(
+    "--runs-dir", type=PATH, help="Where it is made; by default beside CV_RUN."
+)
+@click.option("--name", help="Name of the run directory; by default CV_RUN-distilled.")
+@click.option("--resume", is_flag=True, help="Finish an interrupted run.")
+@full_option
+@click.pass_obj
+def distill(
+    verbose: bool,
+    source: Path,
+    runs_dir: Path | None,
+    name: str | None,
+    resume: bool,
+    full: bool,
+) -> None:
+    """Train one network that the folds of a cross-validation teach.
+
+    It learns from all their patients, and from what each fold said of those whom it
+    never saw: small and quick as one, with a part of what the folds have together.
+    """
+    from usgland.runs import find_resumable, new_run
+
+    home = source.absolute().parent if runs_dir is None else runs_dir
+    chosen = f"{source.absolute().name}-distilled" if name is None else name
+    if resume:
+        run = find_resumable(home, chosen, "threshold.json", cross_validated=False)
+    else:
+        run = new_run(home, chosen, numbered=False)
+    with _resumable("fit", run):
+        teaching, training = (
+            load_steps(x, verbose) for x in ("distillation", "training")
+        )
+        config = None if resume else teaching.config_of_folds(source)
+        with computing(training.precision_of(run, config)):
+            if resume:
+                training.fit(run, None, make_console(), full=full)
+            else:
+                teaching.distill(source, run, make_console(), full=full)
+    _show_end(
+        run,
+        "model.keras, threshold.json, history.csv, splits.csv",
+        ("predict RUN --manifest NEW.csv", "other images"),
+        ("evaluate RUN --manifest NEW.csv", "scores images that it has not seen"),
+        ("export RUN", "a SavedModel for TF Serving"),
     )
 
 

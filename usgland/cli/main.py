@@ -8,7 +8,7 @@ import click
 from usgland import __version__
 from usgland.cli.checking import check
 from usgland.cli.doctor import doctor
-from usgland.cli.fitting import cv, fit
+from usgland.cli.fitting import cv, distill, fit
 from usgland.cli.planning import config, samplesize, table1
 from usgland.cli.preparing import ingest
 from usgland.cli.reporting import audit, compare, explain, readers, report
@@ -22,7 +22,7 @@ LONGEST = 64  # characters of a command's purpose, for 80 columns
 SECTIONS = {
     "Prepare images": (ingest, check),
     "Plan and describe": (samplesize, table1, config),
-    "Train, predict and score": (fit, cv, predict, evaluate),
+    "Train, predict and score": (fit, cv, distill, predict, evaluate),
     "Compare, explain and report": (compare, study, readers, explain, report, audit),
     "Hand a model on": (export, serve),
     "When something is wrong": (doctor,),

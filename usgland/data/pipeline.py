@@ -46,7 +46,8 @@ def make_batches(
         pictures: Maps indices `(batch,)` to uint8 pixels `(batch, size, size, 1)`: the
             `gather` of `Pictures`, wherever these are kept. None where there is a form
             alone.
-        labels: 0 benign, 1 malignant, `(images,)`.
+        labels: 0 benign, 1 malignant, `(images,)` or `(images, 1)`; a second column is
+            whatever else the loss compares a logit with.
         weights: Weight of each image in the loss, `(images,)`.
         augment: Maps (uint8 pixels `(batch, size, size, 1)`, labels `(batch, 1)`,
             a seed of two integers and, if there are any, lesions) to changed float32
@@ -61,17 +62,18 @@ def make_batches(
 
     Returns:
         Batches (pixels, labels, weights): float32 `(batch, size, size, 1)` in
-        [0, 255], `(batch, 1)` and `(batch,)`. With a form, the first is what `form`
-        gives, behind the pixels if there are any. Then come the maps that `augment`
-        makes, if any. Without `augment` the pixels are uint8, a fourth part is the seed
-        of the batch, int32 `(2,)`, and a fifth the lesions, if there are any.
+        [0, 255], `(batch, 1)` or 2, and `(batch,)`. With a form, the first is what
+        `form` gives, behind the pixels if there are any. Then come the maps that
+        `augment` makes, if any. Without `augment` the pixels are uint8, a fourth part
+        is the seed of the batch, int32 `(2,)`, and a fifth the lesions, if there are
+        any.
     """
     batch_size = min(batch_size, len(labels))
     steps = len(labels) // batch_size
     order = np.random.default_rng([seed, epoch]).permutation(len(labels))
     order = order[: steps * batch_size].reshape(steps, batch_size)
     seeds = np.random.default_rng([seed, epoch, 1]).integers(2**31, size=(steps, 2))
-    labels = labels.astype("float32")[:, None][order]
+    labels = labels.astype("float32").reshape(len(labels), -1)[order]
     weights = weights.astype("float32")[order]
 
     parts: tuple = (order.astype("int32"), labels, weights, seeds.astype("int32"))

@@ -30,7 +30,7 @@ from usgland.serving.portable.portable_folder import (
     preprocessing_settings,
     write_folder,
 )
-from usgland.steps.export import Source, read_source
+from usgland.steps.export import Source, compared_rows, read_source
 from usgland.training.parts import Part, read_part
 from usgland.training.predict import answer_inputs
 
@@ -46,7 +46,7 @@ PIXELS_COMPARED = 100  # validation images on which preprocess.py is tried
 def convert(
     run: Path, home: Path, kind: str, console: Console, *, force: bool = False
 ) -> Path:
-    """Writes a run's network as LiteRT or ONNX, checked on its validation images.
+    """Writes a run's network as LiteRT or ONNX, checked on images of `compared_rows`.
 
     Args:
         run: A run directory with a model.
@@ -62,10 +62,10 @@ def convert(
     CHECKS[kind]()
     source = read_source(run)
     model, rows = source.model, source.rows
-    validation = rows[rows["role"] == "val"]
+    validation = compared_rows(rows)
     check_validation(validation, kind)
 
-    _say(console, f"Reading {len(validation)} validation cases")
+    _say(console, f"Reading {len(validation)} cases to compare it on")
     part = read_part(model, validation)
     pixels = None if part.pixels is None else part.pixels[:]
     part = part._replace(pixels=pixels)
@@ -92,6 +92,7 @@ def convert(
             "images": len(validation),
             "malignant": int((validation["label"] == 1).sum()),
             "patients": int(validation["patient_id"].nunique()),
+            "role": str(validation["role"].iloc[0]),
         },
         **check_files(
             RUNNERS[kind],

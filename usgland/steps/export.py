@@ -52,6 +52,15 @@ def read_source(run: Path) -> Source:
     )
 
 
+def compared_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Images on which a file is compared with the run's model, to tell them apart.
+
+    Those of validation or, where nobody is held back, of training: it is no test.
+    """
+    chosen = rows[rows["role"] == "val"]
+    return chosen if len(chosen) else rows[rows["role"] == "train"]
+
+
 def export(run: Path, models_dir: Path, name: str, sign: Path | None = None) -> Path:
     """Writes the run's model under `models_dir/name` and returns the new version.
 
@@ -60,7 +69,7 @@ def export(run: Path, models_dir: Path, name: str, sign: Path | None = None) -> 
     key = None if sign is None else read_private_key(sign)
     model, rows, calibration, threshold, sheet = read_source(run)
     decision = Decision(calibration["slope"], calibration["intercept"], threshold)
-    rows = rows[rows["role"] == "val"].head(PARITY_IMAGES)
+    rows = compared_rows(rows).head(PARITY_IMAGES)
     names = layer_names(model)
     cases: dict[str, Any] = {}
     if PREPROCESSING in names:

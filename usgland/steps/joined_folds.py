@@ -20,7 +20,8 @@ from usgland.evaluation.cases.calibration import (
     fit_calibration,
     write_calibration,
 )
-from usgland.evaluation.cases.predictions import read_role
+from usgland.evaluation.cases.out_of_fold import Said, gather_out_of_fold
+from usgland.evaluation.cases.predictions import read_predictions
 from usgland.evaluation.cases.thresholds import choose_points, write_thresholds
 from usgland.files import read_json, write_json, write_whole
 from usgland.models.classifier import PREPROCESSING, VIEW, has_head, layer_names
@@ -54,13 +55,10 @@ def join_folds(run: Path, console: Console) -> Path:
             f"together. Received: {run}, whose folds each encode the form by their own "
             f"patients; use one of them, e.g. {run / runs.FOLDS / '0'}"
         )
-    models = _load_members(run)
-    # Nobody is left to test on, and whose fold is the last stands for validation where
-    # an export is compared with the model.
+    models = load_members(run)
     config = _of_all(config)
     splits = read_table(run / runs.SPLITS).drop(columns="csv_row")
-    last = splits["fold"] == str(splits["fold"].astype(int).max())
-    splits["role"] = last.map({True: "val", False: "train"})
+    splits["role"] = "train"  # Nobody is left to choose by, or to test on.
     if not target.exists():
         prepare_run(target, config, splits)
     said = _out_of_fold(run)
@@ -90,9 +88,9 @@ def join_folds(run: Path, console: Console) -> Path:
     return target
 
 
-def _load_members(run: Path) -> list[keras.Model]:
+def load_members(run: Path) -> list[keras.Model]:
     """The model of each fold; all must see an image alike, and look again alike."""
-    folds = sorted((run / runs.FOLDS).iterdir(), key=lambda path: int(path.name))
+    folds = _folds_of(run)
     models = list(map(load_model, folds))
     first = _preprocessing(models[0])
     for path, model in zip(folds, models, strict=True):
@@ -108,6 +106,10 @@ def _load_members(run: Path) -> list[keras.Model]:
     return models
 
 
+def _folds_of(run: Path) -> list[Path]:
+    return sorted((run / runs.FOLDS).iterdir(), key=lambda path: int(path.name))
+
+
 def _preprocessing(model: keras.Model) -> dict[str, Any]:
     """The settings of what comes before the network, and whether it has a head."""
     settings: dict[str, Any] = {"lesion_head": has_head(model)}
@@ -119,13 +121,23 @@ def _preprocessing(model: keras.Model) -> dict[str, Any]:
 
 
 def _of_all(config: Config) -> Config:
-    split = config.split.model_copy(update={"test_fraction": 0.0})
-    return config.model_copy(update={"split": split})
+    split = {"test_fraction": 0.0, "val_fraction": 0.0}
+    return config.model_copy(
+        update={
+            "split": config.split.model_copy(update=split),
+            "train": config.train.model_copy(update={"early_stopping_epochs": None}),
+        }
+    )
 
 
 def _out_of_fold(run: Path) -> pd.DataFrame:
-    """What each fold's network said of whom it never saw, as if on validation."""
-    said = read_role(run / runs.PREDICTIONS, "test")
-    logits = said["model_logit"].astype("float64")
-    said = said.drop(columns="model_logit")
-    return said.assign(logit=logits, probability=expit(logits), role="val", fold="")
+    """What each fold's network said of whom it never saw."""
+    networks = {}
+    for part in _folds_of(run):
+        said = read_predictions(part / runs.PREDICTIONS)
+        logits = said["model_logit"].astype("float64")
+        said = said.drop(columns="model_logit")
+        said = said.assign(logit=logits, probability=expit(logits))
+        networks[part.name] = Said(said, read_table(part / runs.SPLITS))
+    nobody = pd.DataFrame({"image": []})
+    return gather_out_of_fold(networks, nobody).assign(fold="")

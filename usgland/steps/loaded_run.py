@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from rich.console import Console
 
 from usgland.config import Config
 from usgland.data.columns import MADE
@@ -21,27 +22,29 @@ from usgland.explanation.maps import make_maps
 from usgland.explanation.subject import read_subject
 from usgland.files import read_json
 from usgland.runs import CALIBRATION, ENVIRONMENT, THRESHOLD, find_run
+from usgland.steps.joined_folds import one_model
 from usgland.steps.models import config_of_model, load_model
 from usgland.table_files import ROW
-from usgland.training.predict import predict_rows
+from usgland.training.predict import LESION_BOX, LESION_FOUND, predict_rows
 
 # What an error calls a table in memory; paths in it are relative to here.
 IN_MEMORY = Path("images")
 SHOWN = ["image", "patient_id", "role", "label", "probability", "logit", "prediction"]
+LESION = [*LESION_BOX, LESION_FOUND]
 ImagePath = str | os.PathLike[str]
 Images = ImagePath | Sequence[ImagePath] | pd.DataFrame
 
 
 @dataclass(frozen=True, repr=False)
 class LoadedRun:
-    """A run directory of `usgland fit`, read once.
+    """A run directory, read once.
 
     Attributes:
-        path: The run directory.
+        path: The run directory; of a cross-validation, that of all its folds together.
         config: The settings it was trained with.
         threshold: P(malignant), calibrated, from which an image is called malignant;
-            chosen on validation.
-        calibration: What validation made of a logit: method, slope, intercept.
+            chosen on validation or out of fold.
+        calibration: What the same images made of a logit: method, slope, intercept.
         synthetic: Whether it was trained on phantoms.
         model: The Keras model.
     """
@@ -91,7 +94,9 @@ class LoadedRun:
             patient_id (the image where none is given), role (that in the run of
             images that it knows; else `test`), label (-1 where none is given),
             probability in [0, 1], logit, both calibrated, and prediction: 1 where the
-            probability reaches the run's threshold.
+            probability reaches the run's threshold. Of a model with a lesion head also
+            lesion_box_x, lesion_box_y, lesion_box_width and lesion_box_height, pixels
+            of the image, NaN where no lesion is found, and lesion_found, how sure.
 
         Raises:
             UserError: If an image or a form cannot be used; it names each problem
@@ -104,7 +109,8 @@ class LoadedRun:
         )
         at = thresholds.Thresholds.at(self.threshold)
         table = thresholds.apply_threshold(table, at)
-        return table[SHOWN].set_axis(rows.index)
+        names = [*SHOWN, *(name for name in LESION if name in table)]
+        return table[names].set_axis(rows.index)
 
     def explain(
         self,
@@ -175,20 +181,21 @@ class LoadedRun:
 
 
 def load_run(path: ImagePath) -> LoadedRun:
-    """Reads a run directory of `usgland fit`.
+    """Reads a run directory.
 
     Args:
-        path: The run directory; of a cross-validation, one of those in `folds`.
+        path: The run directory. All folds of a cross-validation are used together, as
+            `usgland predict` does: the mean of their logits, of images alone.
 
     Raises:
-        UserError: If it is none, or has no model, or one a fold.
+        UserError: If it is none, or has no model, or folds that cannot be joined.
 
     Example:
         >>> import usgland
         >>> run = usgland.load_run("runs/squeeze-1")  # doctest: +SKIP
         >>> run.predict("lesion.png")  # doctest: +SKIP
     """
-    run = Path(path)
+    run = one_model(Path(path), Console(quiet=True))
     config = config_of_model(run)
     chosen = thresholds.read_thresholds(find_run(run, THRESHOLD) / THRESHOLD)
     environment = run / ENVIRONMENT

@@ -19,6 +19,7 @@ from usgland.data.sources import (
     with_lesion,
 )
 from usgland.data.splits import (
+    draw_rounds,
     fold_names,
     fold_roles,
     make_folds,
@@ -26,6 +27,7 @@ from usgland.data.splits import (
     site_names,
     splits_table,
 )
+from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import (
     apply_calibration,
     describe_calibration,
@@ -33,7 +35,7 @@ from usgland.evaluation.cases.calibration import (
     read_calibration,
     write_calibration,
 )
-from usgland.evaluation.cases.predictions import read_predictions
+from usgland.evaluation.cases.predictions import CHOOSING, read_predictions
 from usgland.evaluation.cases.thresholds import (
     Thresholds,
     choose_points,
@@ -54,16 +56,24 @@ from usgland.steps.companions import (
     train_companions,
     write_logistic,
 )
+from usgland.steps.cross_fitting import (
+    ROUNDS,
+    choose_across_folds,
+    describe_rounds,
+    rounds_out_of_fold,
+    taught_rows,
+    train_network,
+    train_rounds,
+)
 from usgland.steps.models import load_model
-from usgland.steps.offset_fusion import answers_of, fit_offset, joins_by_offset
+from usgland.steps.offset_fusion import answers_of
 from usgland.steps.prediction import predict, write_predictions
 from usgland.steps.sites import SITE, compare_sites
 from usgland.training.automatic import settle_batch, settle_lesions, usable_gpus
 from usgland.training.device import taken_precision
-from usgland.training.fit import fit_run, prepare_run
+from usgland.training.fit import prepare_run
 from usgland.training.predict import predict_rows
 
-VALIDATION = "metrics_val"  # of the tables, as `evaluate` names them
 OF_ONE_FOLD = ("epochs", "kept_epoch")  # of environment.json
 
 
@@ -83,7 +93,8 @@ def fit(
 ) -> None:
     """Trains, calibrates, chooses the operating point, prints validation measures.
 
-    The test part is not read, only checked with the rest of the manifest.
+    The test part is not read, only checked with the rest of the manifest. Where nobody
+    is held back, rounds of other networks stand for validation; see `train_rounds`.
 
     Args:
         run: The run directory to make, or to finish.
@@ -100,36 +111,50 @@ def fit(
         config = load_config(runs.find_run(run, runs.SPLITS) / runs.CONFIG)
         checked = manifest_rows(config, details) if checked is None else checked
         rows = run_rows(run, config, details, checked, no_lesion=True)
+        rows = taught_rows(rows, run)
+        _check_rounds(run, config)
     else:
         if checked is None:
             checked = manifest_rows(config, details, ("split", "fold"))
         rows = make_splits(checked, config.split)
+        rounds = []
+        if not config.holds_back:
+            rounds = draw_rounds(rows, config.split, ROUNDS)
         as_it_is = answers_of(config) is not None  # also where others would learn
-        scored = as_it_is | rows["role"].isin(["val", "test"])
-        _check_start(config, rows[scored], details)
+        scored = with_lesion(rows[as_it_is | _is_scored(rows, config)])
+        _check_start(config, scored, details)
         if not as_it_is:
             config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
-        prepare_run(run, config, splits_table(rows))
+        prepare_run(
+            run, config, splits_table(rows), rounds=list(map(splits_table, rounds))
+        )
         config = load_config(run / runs.CONFIG)  # settled, as a resume finds it
         if not brief:
             warn_of_images(rows, config, console)
     _describe(rows, config, details)
+    if not config.holds_back:
+        describe_rounds(run, console)
     with runs.removed_if_empty(run, is_new):
         if has_companions(config):
             beside = functools.partial(fit, brief=True, checked=checked)
             train_companions(run, config, console, beside, runs.THRESHOLD)
-        if joins_by_offset(config):
-            fit_offset(run, rows, config, console)
-        else:
-            fit_run(run, rows, console)
-    metrics = _choose_on_validation(run, rows, config, console)
+        if not config.holds_back:
+            train_rounds(run, checked, console)
+        train_network(run, rows, config, console)
+    if config.holds_back:
+        said = predict_rows(load_model(run), rows[rows["role"] == "val"])
+    else:
+        said = rounds_out_of_fold(run)
+    metrics = _choose(run, said, config, console)
+    role = metrics["role"]
     if brief:
         auc = format_measure(metrics["patient"]["figures"]["roc_auc"])
-        console.print(f"Validation AUC per patient: {auc}", highlight=False)
+        word = CHOOSING[role].capitalize()
+        console.print(f"{word} AUC per patient: {auc}", highlight=False)
         return
-    document = metrics_document(metrics)
-    document.write(run / runs.TABLES / VALIDATION)
-    whole = f"{runs.TABLES}/{VALIDATION}.md"
+    document, name = metrics_document(metrics), f"metrics_{role}"  # as `evaluate` does
+    document.write(run / runs.TABLES / name)
+    whole = f"{runs.TABLES}/{name}.md"
     show(document if full else headline(metrics, whole), console)
 
 
@@ -141,19 +166,33 @@ def _check_start(config: Config, scored: pd.DataFrame, console: Console) -> None
         console.print(CAUTION, highlight=False, soft_wrap=True)
 
 
-def _choose_on_validation(
-    run: Path, rows: pd.DataFrame, config: Config, console: Console
+def _is_scored(rows: pd.DataFrame, config: Config) -> pd.Series:
+    """Which rows a network speaks of that must not have learned from them before."""
+    others = [] if config.holds_back else ["train"]
+    return rows["role"].isin([*others, "val", "test"])
+
+
+def _check_rounds(run: Path, config: Config) -> None:
+    """Refuses a fold of a cross-validation, whose rounds are the other folds."""
+    if not config.holds_back and not (run / runs.ROUNDS).exists():
+        raise UserError(
+            f"--resume: expected a run with the folder {runs.ROUNDS}, as nobody is "
+            f"held back. Received: {run}; finish what it is a part of"
+        )
+
+
+def _choose(
+    run: Path, said: pd.DataFrame, config: Config, console: Console
 ) -> dict[str, Any]:
-    """Calibrates the model and chooses its threshold; gives validation's measures."""
-    val = predict_rows(load_model(run), rows[rows["role"] == "val"])
-    calibration = fit_calibration(val, config.evaluation.calibration)
+    """Calibrates the model and chooses its threshold; gives the measures there."""
+    calibration = fit_calibration(said, config.evaluation.calibration)
     write_calibration(run / runs.CALIBRATION, calibration)
     console.print(describe_calibration(calibration), highlight=False, soft_wrap=True)
-    val = apply_calibration(val, calibration)
-    thresholds = choose_points(val, config.evaluation)
+    said = apply_calibration(said, calibration)
+    thresholds = choose_points(said, config.evaluation)
     write_thresholds(run / runs.THRESHOLD, thresholds)
     metrics = metrics_of(
-        val, thresholds, config.evaluation, synthetic=runs.is_of_phantoms(run)
+        said, thresholds, config.evaluation, synthetic=runs.is_of_phantoms(run)
     )
     return metrics | {"forced_leaks": forced_leaks(config)}
 
@@ -197,6 +236,13 @@ def cross_validate(
     if is_new and answers_of(config) is None:
         config = settle_lesions(config, marked)
     _describe_marks(rows, "images", config, console, taught=marked)
+    if not config.holds_back:
+        console.print(
+            "Nobody is held back: what the other folds say of whom they have not "
+            "learned from places each fold's threshold and calibration",
+            highlight=False,
+            soft_wrap=True,
+        )
     names = fold_names(rows, config.split) if config.split.by is not None else {}
     called = {int(part.name): "" for part in rounds}
     called |= {fold: f": tests {name}" for fold, name in names.items()}
@@ -212,15 +258,21 @@ def cross_validate(
             train_companions(run, config, console, beside, runs.PREDICTIONS)
         for number, (part, roles) in enumerate(rounds.items(), start=1):
             console.rule(f"Fold {number} of {len(rounds)}{called[int(part.name)]}")
-            if (part / runs.PREDICTIONS).exists():
+            done = runs.PREDICTIONS if config.holds_back else runs.MODEL
+            if (part / done).exists():
                 console.print("Done before")
                 continue
             if not part.exists():
                 prepare_run(part, _of_one_fold(config), splits_table(roles))
-            if not (part / runs.THRESHOLD).exists():
+            if not config.holds_back:
+                train_network(part, roles, config, console)
+            elif not (part / runs.THRESHOLD).exists():
                 fit(part, None, console, brief=True, checked=checked)
-            predict(part, console, checked=checked)
+            if config.holds_back:
+                predict(part, console, checked=checked)
             keras.backend.clear_session()
+    if not config.holds_back:
+        choose_across_folds(rounds, config)
     pooled = _pool_folds(run, list(rounds))
     if config.split.by is not None:
         site_of = site_names(rows, config.split.by)

@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
     Args:
         run: A run directory with config.yaml and splits.csv.
         rows: Checked manifest rows with `role`, of which only `train` and `val` are
-            read, and `synthetic`, "1" for phantoms.
+            read, and `synthetic`, "1" for phantoms; no row of `val` where nothing is
+            held back; with `TEACHER` where others teach.
         console: Where progress is shown.
 
     Raises:
@@ -118,7 +120,7 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
         "kept_epoch": kept_epoch(state),
         "parameters": model.count_params(),
         "model_bytes": model_bytes,
-        "seconds_per_image": _seconds_per_image(model, parts[1]),
+        "seconds_per_image": _seconds_per_image(model, parts[1] or parts[0]),
     }
     write_json(run / runs.ENVIRONMENT, environment)
     finished.rename(run / runs.MODEL)
@@ -127,23 +129,25 @@ def fit_run(run: Path, rows: pd.DataFrame, console: Console) -> None:
 
 def _read_parts(
     model: keras.Model, rows: pd.DataFrame, config: Config, console: Console
-) -> tuple[Part, Part]:
-    """What the network learns from, and what chooses the epoch that is kept."""
+) -> tuple[Part, Part | None]:
+    """What the network learns from, and what chooses the epoch that is kept, if any."""
     say = functools.partial(console.print, highlight=False, soft_wrap=True)
     start = time.monotonic()
     tables = [rows[rows["role"] == role] for role in ("train", "val")]
-    (train_part, val_part), where = keep_parts(model, tables, config.data.cache, say)
+    tables = [table for table in tables if len(table)]
+    (train_part, *others), where = keep_parts(model, tables, config.data.cache, say)
+    val_part = others[0] if others else None
+    judging = "" if val_part is None else f" and {len(val_part.labels)} validation"
     say(
-        f"Read {len(train_part.labels)} training and {len(val_part.labels)} "
-        f"validation images in {time.monotonic() - start:.0f} s"
-        + (f", {where}" if where else "")
+        f"Read {len(train_part.labels)} training{judging} images in "
+        f"{time.monotonic() - start:.0f} s" + (f", {where}" if where else "")
     )
     return train_part, val_part
 
 
 def _train(
     learned: keras.Model,
-    parts: tuple[Part, Part],
+    parts: tuple[Part, Part | None],
     config: Config,
     run: Path,
     layers: list[str],
@@ -183,7 +187,7 @@ def _train(
         )
     write_history(state.history, run / runs.HISTORY)
     best = f"the best by {settings.monitor} (*)"
-    reason = best if settings.keep == "best" else "the last"
+    reason = "the last" if config.keeps_last else best
     console.print(f"Kept epoch {kept_epoch(state) + 1}, {reason}", highlight=False)
     return state
 
@@ -200,7 +204,12 @@ def _can_diverge(config: Config) -> bool:
 
 
 def prepare_run(
-    run: Path, config: Config, splits: pd.DataFrame, *, folds: bool = False
+    run: Path,
+    config: Config,
+    splits: pd.DataFrame,
+    *,
+    folds: bool = False,
+    rounds: Sequence[pd.DataFrame] = (),
 ) -> None:
     """Makes a run directory with its settings and split, whole or not at all.
 
@@ -209,6 +218,8 @@ def prepare_run(
         config: The resolved settings.
         splits: What splits.csv holds.
         folds: Whether it is to hold one run a fold.
+        rounds: What splits.csv holds of each round by which nobody need be held back:
+            a run directory each, in the run.
 
     Raises:
         UserError: If it exists or cannot be written.
@@ -221,9 +232,13 @@ def prepare_run(
     temporary = run.with_name(f".{run.name}-{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        write_text(temporary / runs.CONFIG, dump_config(_settled(config, splits)))
-        with write_whole(temporary / runs.SPLITS) as path:
-            splits.to_csv(path, index=False)
+        settled = _settled(config, splits)
+        parts = {temporary / runs.ROUNDS / str(n): own for n, own in enumerate(rounds)}
+        for part, table in {temporary: splits, **parts}.items():
+            part.mkdir(parents=True, exist_ok=True)
+            write_text(part / runs.CONFIG, dump_config(settled))
+            with write_whole(part / runs.SPLITS) as path:
+                table.to_csv(path, index=False)
         if folds:
             (temporary / runs.FOLDS).mkdir()
         temporary.rename(run)

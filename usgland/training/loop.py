@@ -18,12 +18,12 @@ from usgland.errors import UserError
 from usgland.models.augmentation import make_augment, make_rand_augment
 from usgland.models.metrics import training_metrics
 from usgland.models.views import whole_view
-from usgland.recipe import TrainSettings
 from usgland.training.automatic import batch_size_of, predicted_at_once, usable_gpus
 from usgland.training.averaging import WeightAverage, arrays_of, assign_arrays
 from usgland.training.checkpoint import State, load_state, save_state
 from usgland.training.device import in_smaller_batches
 from usgland.training.gradient_step import Outcome, make_step, make_steps
+from usgland.training.losses import make_loss
 from usgland.training.optimizers import make_optimizer
 from usgland.training.parts import Part, make_form_batches
 
@@ -38,7 +38,7 @@ SCORED_AT_ONCE = 4096  # cases, compared with every threshold of the ROC curve
 def train(
     model: keras.Model,
     train_part: Part,
-    val_part: Part,
+    val_part: Part | None,
     config: Config,
     folder: Path,
     *,
@@ -53,7 +53,7 @@ def train(
     Args:
         model: Maps views, encoded forms or both to a logit; see `view_network`.
         train_part: What it learns from.
-        val_part: What chooses the epoch that is kept.
+        val_part: What chooses the epoch that is kept; None: the last one is.
         config: Gives `train` and `augmentation`.
         folder: Where the state after each epoch is kept.
         image_layers: Layers with weights that belong to the image branch.
@@ -77,8 +77,8 @@ def train(
     total = settings.frozen_epochs + settings.epochs
     average = WeightAverage(model, settings.ema_momentum)
     metrics = training_metrics(from_logits=True)
-    loss = _make_loss(settings)
-    judge = _make_judge(model, val_part, loss)
+    loss = make_loss(settings, taught=train_part.teacher is not None)
+    judge = None if val_part is None else _make_judge(model, val_part, loss)
     compiled_frozen = None
     restored = state.epoch == 0
     while state.epoch < total and not _is_out_of_patience(state, config):
@@ -110,9 +110,10 @@ def train(
         if config.augmentation.mixup:  # An image has no single label to be scored by.
             row |= {metric.name: math.nan for metric in metrics}
         with average.in_place():
-            validated, size = judge()
-            judged = _row(validated, metrics, size)
-            row |= {f"val_{name}": value for name, value in judged.items()}
+            if judge is not None:
+                validated, size = judge()
+                judged = _row(validated, metrics, size)
+                row |= {f"val_{name}": value for name, value in judged.items()}
             _note_epoch(state, row, model, config, time.monotonic() - start)
         state.weights["model"] = arrays_of(model.variables)
         state.weights["optimizer"] = arrays_of(model.optimizer.variables)
@@ -146,7 +147,7 @@ class _Batches:
         self, model: keras.Model, part: Part, config: Config, *, augment_in_step: bool
     ):
         self._config = config
-        self._labels = part.labels
+        self._targets = part.targets()
         self._weights = _image_weights(part.labels, config.train.class_weights)
         has_images, size = part.pixels is not None, model.inputs[0].shape[1]
         grid = model.outputs[1].shape[1] if len(model.outputs) > 1 else None
@@ -182,7 +183,7 @@ class _Batches:
         settings = self._config.train
         dataset = make_batches(
             self._pixels,
-            self._labels,
+            self._targets,
             self._weights,
             self._augment,
             form=self._form,
@@ -285,7 +286,11 @@ def _row(
     outcome: Outcome, metrics: Sequence[keras.metrics.Metric], batch_size: int
 ) -> dict[str, float]:
     """Loss and metrics of the cases of one epoch, in the order of their names."""
-    labels, logits = (part.reshape(-1, 1) for part in (outcome.labels, outcome.logits))
+    # Of a network that is taught, the teacher's share stands behind the label.
+    labels, logits = (
+        part.reshape(-1, part.shape[-1])[:, :1]
+        for part in (outcome.labels, outcome.logits)
+    )
     losses = outcome.losses.reshape(len(outcome.losses), -1)
     starts = np.arange(len(outcome.losses)) * batch_size
     sizes = np.minimum(batch_size, len(labels) - starts).astype("float32")
@@ -303,16 +308,6 @@ def _row(
             metric.update_state(labels[cases], logits[cases])
         row[metric.name] = float(metric.result())
     return dict(sorted(row.items()))
-
-
-def _make_loss(settings: TrainSettings) -> keras.losses.Loss:
-    """The sum of the losses of the cases of a batch."""
-    options = {"from_logits": True, "label_smoothing": settings.label_smoothing}
-    if settings.loss == "focal":
-        return keras.losses.BinaryFocalCrossentropy(
-            apply_class_balancing=False, reduction="sum", **options
-        )
-    return keras.losses.BinaryCrossentropy(reduction="sum", **options)
 
 
 def _compile(
@@ -352,7 +347,7 @@ def _note_epoch(
 ) -> None:
     """Adds an epoch to the state and keeps its weights if they are the best."""
     for name in ("loss", "val_loss"):
-        if not math.isfinite(row[name]):
+        if name in row and not math.isfinite(row[name]):
             raise UserError(
                 f"Training diverged: expected a finite {name}. Received: {row[name]} "
                 f"in epoch {state.epoch + 1}. Start a new run with a lower "
@@ -362,12 +357,12 @@ def _note_epoch(
     settings = config.train
     state.history.append({"epoch": state.epoch, **row})
     state.seconds += seconds
-    score = row[settings.monitor]
+    score = row.get(settings.monitor, math.nan)
     if settings.monitor == "val_loss":
         score = -score
     best = state.best_score
     better = best is None or math.isnan(best) or score > best
-    if better or settings.keep == "last":
+    if better or config.keeps_last:
         state.best_epoch, state.best_score = state.epoch, score
         state.weights["best"] = arrays_of(model.variables)
     state.epoch += 1

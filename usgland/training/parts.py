@@ -13,8 +13,10 @@ from usgland.data.kept_pictures import Pictures, pictures_of, read_on_demand
 from usgland.data.lesion_marks import lesion_ellipses
 from usgland.data.manifest import NO_LESION
 from usgland.data.picture_cache import PictureKey, keep_pictures
+from usgland.data.splits import TEACHER
 from usgland.models.classifier import ENCODING, PREPROCESSING, layer_names
 from usgland.models.clinical import form_values, unseen_words
+from usgland.training.losses import soften
 
 # Draws of augmentation count the second number of a seed up; these, the first.
 VALUE_DRAW, SIDE_DRAW = (1, 0), (2, 0)
@@ -46,12 +48,23 @@ class Part(NamedTuple):
         form: None where it takes the image alone.
         lesions: The ellipse of each lesion, float32 `(images, 4)`, see
             `lesion_ellipses`; None where no image has a mark, or none is asked for.
+        teacher: The logit of those who teach, `(images,)`, NaN where they say nothing;
+            None where labels alone teach.
     """
 
     pixels: Pictures | np.ndarray | None
     labels: np.ndarray
     form: Form | None = None
     lesions: np.ndarray | None = None
+    teacher: np.ndarray | None = None
+
+    def targets(self) -> np.ndarray:
+        """What training compares logits with, see `make_loss`: `(images, 1)` or 2."""
+        labels = self.labels.astype("float64")
+        if self.teacher is None:
+            return labels[:, None]
+        said = np.where(np.isnan(self.teacher), 0.0, self.teacher)
+        return np.stack([labels, soften(said)], axis=1)
 
     def inputs(self, without: str | None = None) -> Any:
         """What `pixels_to_logit` takes.
@@ -107,6 +120,11 @@ def keep_parts(
         The parts, and in words where their pictures are; "" where there are none.
     """
     parts = [Part(None, rows["label"].to_numpy()) for rows in tables]
+    if any(TEACHER in rows for rows in tables):
+        parts = [
+            part._replace(teacher=rows[TEACHER].to_numpy("float64"))
+            for part, rows in zip(parts, tables, strict=True)
+        ]
     where = ""
     if ENCODING in layer_names(model):
         forms = [read_form(model, rows) for rows in tables]

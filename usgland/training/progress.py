@@ -60,7 +60,8 @@ class ProgressBar:
     def show_epoch(self, state: State) -> None:
         """Prints the measures of the last epoch, its time and the time left."""
         row = state.history[-1]
-        measures = "  ".join(f"{name} {row[name]:.3f}" for name in SHOWN)
+        shown = [name for name in SHOWN if name in row]
+        measures = "  ".join(f"{name} {row[name]:.3f}" for name in shown)
         pace = state.seconds / state.epoch
         left = pace * (self._epochs - state.epoch)
         best = "  *" if state.best_epoch == state.epoch - 1 else ""  # kept so far
@@ -86,7 +87,8 @@ def write_tensorboard(history: Sequence[dict[str, float]], folder: Path) -> None
     row = dict(history[-1])
     epoch = int(row.pop("epoch"))
     try:
-        for part in ("train", "validation"):
+        validated = any(name.startswith("val_") for name in row)
+        for part in ("train", "validation") if validated else ("train",):
             writer = tf.summary.create_file_writer(str(folder / part))
             with writer.as_default():
                 for name, value in row.items():

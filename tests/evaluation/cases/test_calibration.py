@@ -224,7 +224,9 @@ def test_applying_keeps_what_the_network_said():
 
 def test_calibration_is_never_fitted_on_the_test_part():
     rows = val_rows([0, 1], [0.0, 1.0]).assign(role=["val", "test"])
-    with pytest.raises(ValueError, match=r"role val. Received: \['test', 'val'\]"):
+    with pytest.raises(
+        ValueError, match=r"role val or out_of_fold. Received: \['test', 'val'\]"
+    ):
         fit_calibration(rows, "none")
 
 

@@ -222,7 +222,9 @@ def test_points_of_folds_are_those_that_every_fold_has():
 
 def test_the_operating_point_is_never_chosen_on_the_test_part():
     rows = val_rows().assign(role=["val"] * 4 + ["test"])
-    with pytest.raises(ValueError, match=r"role val. Received: \['test', 'val'\]"):
+    with pytest.raises(
+        ValueError, match=r"role val or out_of_fold. Received: \['test', 'val'\]"
+    ):
         choose_operating_point(rows, "half", EvaluationSettings())
 
 

@@ -14,7 +14,11 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import describe_validation, parts_of_folds
+from usgland.evaluation.cases.predictions import (
+    CHOOSING,
+    describe_validation,
+    parts_of_folds,
+)
 from usgland.files import read_json, write_json
 
 METHODS = ("none", "temperature", "platt")
@@ -34,7 +38,7 @@ TOO_STEEP = (
 
 
 def fit_calibration(rows: pd.DataFrame, method: str) -> dict[str, Any]:
-    """Fits what a logit is worth on validation images, and says on which.
+    """Fits what a logit is worth on validation images, or out of fold; says on which.
 
     By maximum likelihood, with Platt's targets for both methods: (n1 + 1) / (n1 + 2)
     for each of n1 malignant images and 1 / (n0 + 2) for each of n0 benign ones. With
@@ -54,7 +58,7 @@ def fit_calibration(rows: pd.DataFrame, method: str) -> dict[str, Any]:
 
     Raises:
         UserError: If there is no image, or only one class to fit on.
-        ValueError: If rows of another role than val are among them, a logit is not
+        ValueError: If rows are not of val or `OUT_OF_FOLD` alone, a logit is not
             finite, or `method` is not one of `METHODS`.
 
     Reference:
@@ -129,7 +133,8 @@ def describe_calibration(calibration: dict[str, Any]) -> str:
     if calibration["log_loss_after"] - calibration["log_loss_before"] >= 0.0005:
         limit += "; higher on purpose, as so few images cannot promise more"
     return (
-        f"Calibrated by {what}, on {calibration['n_images']} validation images: "
+        f"Calibrated by {what}, on {calibration['n_images']} "
+        f"{CHOOSING[calibration['role']]} images: "
         f"log loss {calibration['log_loss_before']:.3f} before, "
         f"{calibration['log_loss_after']:.3f} after{limit}"
     )

@@ -21,6 +21,10 @@ from usgland.table_files import (
 
 COLUMNS = ("image", "patient_id", "role", "label", "probability", "logit")
 ROLES = ("train", "val", "test")
+# Of what networks say of whom they have not learned from; see `gather_out_of_fold`.
+OUT_OF_FOLD = "out_of_fold"
+# Roles that may calibrate and place a threshold, in words before "images".
+CHOOSING = {"val": "validation", OUT_OF_FOLD: "out-of-fold"}
 # A logit may be so far from its probability; half precision rounds to about 0.004.
 LOGIT_TOLERANCE = 0.01
 NEAREST = 1e-6  # to 0 and 1, of a probability whose logit is needed
@@ -257,14 +261,14 @@ def label_counts(rows: pd.DataFrame) -> tuple[int, int]:
 def describe_validation(
     rows: pd.DataFrame, purpose: str, way_out: str, *, both: bool
 ) -> dict[str, Any]:
-    """Checks that rows are images of validation, and says how many there are.
+    """Checks that rows are of validation or out of fold, and says how many there are.
 
     `purpose` is what they are to do, e.g. `calibrate`; `both`, whether that needs
     images of both labels; `way_out`, the setting that does without.
 
     Raises:
         UserError: If there is no image, or only one label where both are needed.
-        ValueError: If rows of another role than val are among them.
+        ValueError: If rows of another role, or of both, are among them.
     """
     if rows.empty:
         raise UserError(
@@ -272,18 +276,21 @@ def describe_validation(
             "Raise split.val_fraction"
         )
     roles = sorted(rows["role"].unique())
-    if roles != ["val"]:
-        raise ValueError(f"To {purpose}, expected the role val. Received: {roles}")
+    if len(roles) > 1 or roles[0] not in CHOOSING:
+        raise ValueError(
+            f"To {purpose}, expected the role {' or '.join(CHOOSING)}. "
+            f"Received: {roles}"
+        )
     benign, malignant = label_counts(rows)
     if both and not (benign and malignant):
         raise UserError(
-            f"Expected benign and malignant validation images to {purpose}. Received: "
-            f"{benign} benign and {malignant} malignant. Change the split, or use "
-            f"--set {way_out}"
+            f"Expected benign and malignant {CHOOSING[roles[0]]} images to {purpose}. "
+            f"Received: {benign} benign and {malignant} malignant. Change the split, "
+            f"or use --set {way_out}"
         )
     patients = int(rows["patient_id"].nunique())
     counts = {"n_images": len(rows), "n_patients": patients}
-    return {"unit": "image", "role": "val", **counts}
+    return {"unit": "image", "role": roles[0], **counts}
 
 
 def parts_of_folds(content: Any) -> list[Any]:

@@ -18,7 +18,11 @@ from numpy.typing import ArrayLike
 
 from usgland.config import EvaluationSettings
 from usgland.errors import UserError
-from usgland.evaluation.cases.predictions import describe_validation, parts_of_folds
+from usgland.evaluation.cases.predictions import (
+    CHOOSING,
+    describe_validation,
+    parts_of_folds,
+)
 from usgland.evaluation.statistics.scores import checked_cases, score
 from usgland.files import read_json, write_json
 
@@ -95,6 +99,13 @@ class Thresholds:
         first = next(iter(self.points.values()))
         known = {name: first[name] for name in ("method", *AIMS) if name in first}
         return known if "method" in known else None
+
+    @property
+    def chosen_on(self) -> str:
+        """What it was chosen on, in words: validation, or out-of-fold images."""
+        first = next(iter(self.points.values()))
+        word = CHOOSING.get(str(first.get("role")), CHOOSING["val"])
+        return word if word == CHOOSING["val"] else f"{word} images"
 
     @property
     def further(self) -> list[Thresholds]:
@@ -208,7 +219,7 @@ def choose_points(rows: pd.DataFrame, settings: EvaluationSettings) -> Threshold
 def choose_operating_point(
     rows: pd.DataFrame, method: str, settings: EvaluationSettings
 ) -> dict[str, Any]:
-    """Chooses the threshold on validation images, and says what it was chosen on.
+    """Chooses the threshold on validation images or out of fold; says on which.
 
     Returns:
         A point of `Thresholds`: threshold, method, unit, role, n_images, n_patients,
@@ -217,7 +228,7 @@ def choose_operating_point(
 
     Raises:
         UserError: If there is no image, or only one class for Youden's index.
-        ValueError: If rows of another role than val are among them.
+        ValueError: If rows are not of val or `OUT_OF_FOLD` alone.
     """
     way_out, both = "evaluation.operating_point=half", method != "half"
     described = describe_validation(rows, "place the threshold", way_out, both=both)

@@ -24,7 +24,8 @@ from usgland.evaluation.statistics.roc_curves import roc_band, roc_points
 from usgland.table_files import ROW, is_missing, raise_problems, read_table
 
 BAND_RESAMPLES = 1000
-HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy")
+VALIDATED = ("val_loss", "val_accuracy")  # of a run that holds a part back
 
 
 def roc_plot(rows: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
@@ -71,7 +72,7 @@ def confusion_plot(metrics: dict[str, Any]) -> Figure:
 def history_plot(
     history: pd.DataFrame, *, synthetic: bool, kept_epoch: int | None = None
 ) -> Figure:
-    """Loss and accuracy of training and validation, epoch by epoch.
+    """Loss and accuracy of training and, if there is any, validation, by epoch.
 
     Epochs count from 0 in `history`, and in `kept_epoch`, whose weights were kept.
 
@@ -87,6 +88,8 @@ def history_plot(
             (name, "training", "image"),
             (f"val_{name}", "validation", "patient"),
         ):
+            if column not in history:
+                continue
             look: dict[str, Any] = {"color": COLOURS[unit], "linestyle": STYLES[unit]}
             axes.plot(epochs, history[column], label=label, marker=marker, **look)
         if kept_epoch is not None:
@@ -104,11 +107,13 @@ def history_plot(
 def read_history(path: Path) -> pd.DataFrame:
     """Reads history.csv: one row an epoch; errors if rows, columns or numbers lack."""
     rows = read_table(path)
-    missing = [name for name in HISTORY_COLUMNS if name not in rows]
+    validated = VALIDATED if set(VALIDATED) & set(rows) else ()
+    names = (*HISTORY_COLUMNS, *validated)
+    missing = [name for name in names if name not in rows]
     if missing or rows.empty:
         received = f"a file without {', '.join(missing)}" if missing else "no epochs"
         raise UserError(
-            f"{path}: expected one row an epoch with {', '.join(HISTORY_COLUMNS)}. "
+            f"{path}: expected one row an epoch with {', '.join(names)}. "
             f"Received: {received}"
         )
     history = rows.drop(columns=ROW).apply(pd.to_numeric, errors="coerce")
@@ -116,7 +121,7 @@ def read_history(path: Path) -> pd.DataFrame:
         str(path),
         [
             (row, f"`{name}`: expected a number. Received: {cell!r}")
-            for name in HISTORY_COLUMNS
+            for name in names
             for row, cell, number in zip(
                 rows[ROW], rows[name], history[name], strict=True
             )

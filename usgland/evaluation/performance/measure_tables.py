@@ -15,7 +15,12 @@ CSV_COLUMNS = (
     *("low", "high", "confidence_level", "method", "reason", "undefined_resamples"),
     *("n", "n_benign", "n_malignant", "n_patients", "threshold"),
 )
-ROLES = {"train": "Training part", "val": "Validation part", "test": "Test part"}
+ROLES = {
+    "train": "Training part",
+    "val": "Validation part",
+    "test": "Test part",
+    "out_of_fold": "Training part, out of fold",
+}
 
 
 def headline(metrics: dict[str, Any], whole: str) -> Document:

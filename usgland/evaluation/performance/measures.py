@@ -60,10 +60,10 @@ def metrics_of(
 
     Returns:
         synthetic, role, threshold (a number, or fold -> number), operating_point (its
-        method and aim; None where the file does not say), confidence_level, and for
-        each of `image` and `patient` what `unit_metrics` gives. points: one dict a
-        further operating point, see `point_metrics`; points_missing: those of the
-        settings that the run's validation did not choose.
+        method and aim; None where the file does not say), chosen_on, confidence_level,
+        and for each of `image` and `patient` what `unit_metrics` gives. points: one
+        dict a further operating point, see `point_metrics`; points_missing: those of
+        the settings that the run did not choose.
 
     Raises:
         ValueError: If there are no rows, or rows of several roles.
@@ -78,6 +78,7 @@ def metrics_of(
         "role": role,
         "threshold": thresholds.value,
         "operating_point": chosen,
+        "chosen_on": thresholds.chosen_on,
         "confidence_level": settings.confidence_level,
         **{
             name: unit_metrics(unit, thresholds, settings)

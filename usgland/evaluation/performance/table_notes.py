@@ -43,7 +43,8 @@ def metrics_notes(metrics: dict[str, Any], units: Sequence[str] = UNITS) -> list
     points = metrics.get("points", [])
     if points:
         notes.append(
-            "Each point was placed on validation; here it reaches what the table shows."
+            f"Each point was placed on {metrics.get('chosen_on', 'validation')}; here "
+            "it reaches what the table shows."
         )
     # Many points share few reasons: said once.
     shown = [
@@ -56,8 +57,9 @@ def metrics_notes(metrics: dict[str, Any], units: Sequence[str] = UNITS) -> list
     missing = metrics.get("points_missing", [])
     if missing:
         notes.append(
-            "Operating points that were not chosen on validation, and so are not "
-            f"shown: {', '.join(missing)}."
+            f"Operating points that were not chosen on "
+            f"{metrics.get('chosen_on', 'validation')}, and so are not shown: "
+            f"{', '.join(missing)}."
         )
     cost = metrics.get("cost", {})
     known = [text.format(cost[key]) for key, text in COST_NAMES.items() if key in cost]
@@ -94,7 +96,8 @@ def _leaks(metrics: dict[str, Any]) -> list[str]:
 
 def _threshold(metrics: dict[str, Any], units: Sequence[str]) -> str:
     threshold, chosen = metrics["threshold"], metrics.get("operating_point")
-    how = f" ({point_name(chosen)}, on validation)" if chosen else ""
+    where = metrics.get("chosen_on", "validation")
+    how = f" ({point_name(chosen)}, on {where})" if chosen else ""
     if isinstance(threshold, dict):
         points = ", ".join(f"{fold}: {cut:.4f}" for fold, cut in threshold.items())
         return f"Thresholds on P(malignant), by fold{how}: {points}."

@@ -74,7 +74,7 @@ def run_facts(run: RunContents, sections: Collection[str]) -> dict[str, str]:
         "weights": f"Starting weights: {config.model.weights or 'random'}.",
         "training": _training(config),
         "choice": _choice(config),
-        "ensemble": "No ensemble: one model (a fold).",
+        "ensemble": _ensemble(config, run.splits),
         "imbalance": f"Class weights: {config.train.class_weights or 'none'} "
         "(train.class_weights).",
         "predictors": _predictors(config),
@@ -129,10 +129,20 @@ def _model(config: Config, environment: dict[str, Any]) -> str:
 
 
 def _threshold(metrics: dict[str, Any]) -> str:
-    threshold = metrics["threshold"]
+    threshold, where = metrics["threshold"], metrics.get("chosen_on", "validation")
     if isinstance(threshold, dict):
-        return "One threshold a fold, each chosen on validation patients of its fold."
-    return f"P(malignant) >= {threshold:.4f}, chosen on validation, then frozen."
+        whose = "validation patients of its fold"
+        if where != "validation":
+            whose = f"{where} of the other folds"
+        return f"One threshold a fold, each chosen on {whose}."
+    return f"P(malignant) >= {threshold:.4f}, chosen on {where}, then frozen."
+
+
+def _ensemble(config: Config, splits: pd.DataFrame) -> str:
+    if "teacher_logit" in splits and config.split.file is not None:
+        teachers = config.split.file.parent.name
+        return f"One model, taught by the folds of {teachers} (`usgland distill`)."
+    return "No ensemble: one model (a fold)."
 
 
 def _statistics(metrics: dict[str, Any]) -> str:
@@ -189,7 +199,7 @@ def _training(config: Config) -> str:
 
 
 def _choice(config: Config) -> str:
-    if config.train.keep == "last":
+    if config.keeps_last:
         return "the last epoch"
     return f"the best epoch by {config.train.monitor} on validation patients"
 

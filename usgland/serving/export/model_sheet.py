@@ -97,8 +97,10 @@ def _rule(threshold: Mapping[str, Any]) -> str:
     rule = rules.get(str(method), "unknown")
     if method == "half":
         return rule
+    # The word for images that networks had not learned from.
+    word = "out-of-fold" if threshold.get("role") == "out_of_fold" else "validation"
     return (
-        f"{rule}, on {threshold.get('n_images')} validation images of "
+        f"{rule}, on {threshold.get('n_images')} {word} images of "
         f"{threshold.get('n_patients')} patients"
     )
 

@@ -26,7 +26,7 @@ def checks_document(sheet: Mapping[str, Any]) -> Document:
     table = Table(
         heads=(*heads, f"ms\n{sheet['threads']} threads"),
         sections=(rows(lines),),
-        title=f"Against the run, on {counts['images']} validation images "
+        title=f"Against the run, on {counts['images']} {_word(sheet)} images "
         f"({counts['malignant']} malignant, {counts['patients']} patients)",
         notes=tuple(_notes(sheet)),
     )
@@ -42,8 +42,8 @@ def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
     step = 1 / (counts["malignant"] * (counts["images"] - counts["malignant"]))
     if step > MOST_AUC_LOSS:
         lines.append(
-            f"Few validation images: one pair that swaps moves the AUC by {step:.3f}, "
-            f"and {MOST_AUC_LOSS} is the most that it may lose"
+            f"Few {_word(sheet)} images: one pair that swaps moves the AUC by "
+            f"{step:.3f}, and {MOST_AUC_LOSS} is the most that it may lose"
         )
     shares = [
         f"{name} " + ", ".join(f"{file[key] / run[ALL]:.2f}" for key in (ONE, ALL))
@@ -71,6 +71,10 @@ def _notes(sheet: Mapping[str, Any]) -> Sequence[str]:
             "otherwise than the model does"
         )
     return lines
+
+
+def _word(sheet: Mapping[str, Any]) -> str:
+    return "training" if sheet["validation"].get("role") == "train" else "validation"
 
 
 def _number(value: float, form: str) -> str:
