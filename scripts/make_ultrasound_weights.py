@@ -122,5 +122,5 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--output", type=Path, default=FILE)
     parser.add_argument("--set", action="append", default=[], dest="more")
-    given = parser.parse_args()
-    main(given.data, given.run, given.epochs, given.output, given.more)
+    args = parser.parse_args()
+    main(args.data, args.run, args.epochs, args.output, args.more)

@@ -312,9 +312,9 @@ def test_a_picture_keeps_the_pixels_of_its_image_and_has_a_legend(synthetic, tmp
 
 
 def test_the_lesion_that_was_found_is_drawn_where_it_is_and_named():
-    found = {"lesion": [20.0, 10.0, 16.0, 8.0], "lesion_found": 0.93}
+    lesion = {"lesion": [20.0, 10.0, 16.0, 8.0], "lesion_found": 0.93}
     shown = {"method": "gradcam", "label": "malignant", "colours": "paper"}
-    plot = case_plot(a_case(**found), **shown)
+    plot = case_plot(a_case(**lesion), **shown)
     for axes in plot.axes[:2]:
         (ellipse,) = axes.patches
         # Pixels 20 to 35 and 10 to 17, whose edges are half a pixel off.
@@ -325,7 +325,7 @@ def test_the_lesion_that_was_found_is_drawn_where_it_is_and_named():
     assert texts == ["map at 0.5", "lesion mask", "lesion the model found"]
     title = "\n".join(text.get_text() for text in plot.texts)
     assert "; a lesion found, 93% sure of one" in title
-    sheet = sheet_plot([a_case(**found)], order="error", **shown)
+    sheet = sheet_plot([a_case(**lesion)], order="error", **shown)
     (ellipse,) = sheet.axes[0].patches
     scale = 420 / 60
     assert ellipse.get_width() == pytest.approx(16 * scale)

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.commands import call, read_csv, refusal, write_csv
@@ -160,6 +161,35 @@ def test_what_an_earlier_run_says_is_weighed_and_nothing_is_trained(
     rows = manifest_rows(load_config(run / "config.yaml"), None).assign(role="test")
     expected = real(load_model(earlier), rows)["logit"]
     np.testing.assert_allclose(image, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_saved_model_adds_as_the_run_does(home, earlier, tmp_path):
+    call("fit", "--multimodal", *options(home, "served"), *as_it_is(earlier))
+    run = home / "runs" / "served"
+    model = load_model(run)
+    model.get_layer(LOGIT).set_weights([np.array(v) for v in (0.4, 0.1, 1.5)])
+    model.save(run / "model.keras")
+    plain = {"method": "none", "slope": 1.0, "intercept": 0.0}
+    (run / "calibration.json").write_text(json.dumps(plain))
+    call("export", run, "--models-dir", tmp_path, "--name", "served")
+    signatures = tf.saved_model.load(str(tmp_path / "served" / "1")).signatures
+    rows = read_csv(home / "data" / "manifest.csv")
+    files = [(home / "data" / row["image"]).read_bytes() for row in rows]
+    ages = [float(row["age"]) for row in rows]
+    halos = [row["halo"] for row in rows]
+
+    def ask(images, ages, halos):
+        inputs = {"image_bytes": images, "age": ages, "halo": halos}
+        inputs = {name: tf.constant(values) for name, values in inputs.items()}
+        return signatures["serving_default"](**inputs)["logit"].numpy()
+
+    none = len(rows)
+    image = ask(files, [np.nan] * none, [""] * none)
+    form = ask([b""] * none, ages, halos)
+    np.testing.assert_allclose(form, logistic(run), atol=1e-4)
+    both = form + 0.4 * (image - 0.1) / 1.5
+    np.testing.assert_allclose(ask(files, ages, halos), both, atol=1e-4)
 
 
 def test_a_run_that_has_learned_from_an_image_gives_no_logit_of_it(home, earlier):

@@ -155,8 +155,8 @@ def describe(case: Case) -> str:
     word = WORDS[case.label] if case.label in (0, 1) else "label unknown"
     text = f"{case.image}: {word}, P(malignant) = {case.probability:.3f}"
     if case.lesion_found is not None:
-        found = "a" if case.lesion is not None else "no"
-        text += f"; {found} lesion found, {case.lesion_found:.0%} sure of one"
+        article = "a" if case.lesion is not None else "no"
+        text += f"; {article} lesion found, {case.lesion_found:.0%} sure of one"
     return text
 
 
@@ -217,11 +217,11 @@ def scale_text(method: str, label: str, picture: str) -> str:
     return f"{meaning(method, label)}, 1 = the strongest pixel of {picture}"
 
 
-def legend_keys(mask: str, found: str, width: float | None = None) -> list[Line2D]:
+def legend_keys(mask: str, lesion: str, width: float | None = None) -> list[Line2D]:
     """The line around a map and, where they have a name, those of mask and lesion."""
     outline = Line2D([], [], linewidth=width, linestyle="--", color=MAP_LINE)
     outline.set_label(f"map at {OUTLINE_LEVEL:g}")
-    others = ((mask, MASK_LINE), (found, FOUND_LINE))
+    others = ((mask, MASK_LINE), (lesion, FOUND_LINE))
     return [outline] + [
         Line2D([], [], linewidth=width, color=colour, label=name)
         for name, colour in others

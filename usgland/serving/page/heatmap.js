@@ -25,7 +25,7 @@ export function lesionFigure(picture, lesion) {
 }
 
 function lesionPart(stack, picture, lesion) {
-  if (!lesion.found) return lesionLine(lesion, null);
+  if (!lesion.isFound) return lesionLine(lesion, null);
   const box = lesionBox(lesion, picture);
   stack.append(box);
   return lesionLine(lesion, box);
@@ -47,12 +47,12 @@ export async function heatmapFigure(picture, base64, lesion) {
     image,
     map,
   );
-  const found = lesion ? [lesionPart(stack, picture, lesion)] : [];
+  const parts = lesion ? [lesionPart(stack, picture, lesion)] : [];
   if (!strongest) {
     const empty = "Nothing in this image speaks for malignant to this model: the map is empty.";
-    return element("figure", {}, stack, found, element("figcaption", {}, empty));
+    return element("figure", {}, stack, parts, element("figcaption", {}, empty));
   }
-  return element("figure", {}, stack, slider(map), found, legend());
+  return element("figure", {}, stack, slider(map), parts, legend());
 }
 
 /** Replaces greys by colours; whether there was anything but black. */

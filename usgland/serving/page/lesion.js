@@ -8,7 +8,7 @@ const FOUND = 0.5; // from here on a lesion is found
 export function lesionOf({ lesion_box: box, lesion_found: sure }) {
   if (!Array.isArray(box) || box.length !== 4 || typeof sure !== "number") return null;
   const [x, y, width, height] = box;
-  return { x, y, width, height, sure, found: sure >= FOUND && width > 0 && height > 0 };
+  return { x, y, width, height, sure, isFound: sure >= FOUND && width > 0 && height > 0 };
 }
 
 /** The box, to lie over a canvas of the whole picture. */
@@ -24,7 +24,7 @@ export function lesionBox(lesion, picture) {
 
 /** One line in words, with a box to tick for who wants the image bare. */
 export function lesionLine(lesion, box) {
-  if (!lesion.found) {
+  if (!lesion.isFound) {
     return element("p", { class: "lesion-line" },
       `The model found no lesion in this image (${percent(lesion.sure)} sure of one; from ${percent(FOUND)} on one is found).`);
   }
