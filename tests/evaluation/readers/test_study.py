@@ -516,3 +516,14 @@ def test_the_command_shows_reading_time_and_learning(paper_calls):
     assert result.exit_code == 0, result.output
     for words in ("Reading time", "with less without", "Learning and time", "twice"):
         assert words in result.output
+
+
+def test_readers_who_were_aided_otherwise_are_not_said_to_have_had_the_form(
+    paper_calls,
+):
+    before = study_markdown(make_reader_study(paper_calls, predictions=None)[0])
+    assert "`aided`" not in before
+    text = paper_calls.read_text().replace("clinical", "aided", 1)
+    paper_calls.write_text(text)
+    after = study_markdown(make_reader_study(paper_calls, predictions=None)[0])
+    assert "The file says `aided`: read `clinical data` as the aid" in after

@@ -38,14 +38,14 @@ class Readings(NamedTuple):
         cases: One row a case: `case`, `label` (0 or 1), `patient_id`.
         readers: Their names, sorted.
         conditions: Those of `CONDITIONS` in which all readers have read.
-        calls: Condition -> `(readers, cases)`, 0 benign or 1 malignant; NaN where a
-            reader did not read a case and `skipped` was `"own-cases"`.
+        calls: Condition -> `(readers, cases)`, 0 benign, 1 malignant, NaN if unread.
         scores: Condition -> `(readers, cases)`, higher is more suspicious; None
             where the readers gave calls only.
         dropped: Cases left out because a reader skipped them.
         synthetic: Whether a column `synthetic` says so.
         spent: `seconds` and `order`, those of them that the file has -> condition ->
             `(readers, cases)`; NaN where not known.
+        aided: Whether the file says `aided` in place of `clinical`.
     """
 
     unit: str
@@ -57,6 +57,7 @@ class Readings(NamedTuple):
     dropped: list[str]
     synthetic: bool
     spent: dict[str, dict[str, np.ndarray]]
+    aided: bool = False
 
     @property
     def complete(self) -> bool:
@@ -168,6 +169,7 @@ def read_readers(
             for name in SPENT
             if name in rows and rows[name].any()
         },
+        "aided" in rows,
     )
 
 

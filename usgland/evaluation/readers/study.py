@@ -64,7 +64,7 @@ def study_readers(
 
     Returns:
         synthetic, confidence_level, unit, n, n_benign, n_malignant, n_patients,
-        readers, conditions, dropped, complete; model (None, or unit, n, role,
+        readers, conditions, aided, dropped, complete; model (None, or unit, n, role,
         threshold, source); `tables`: condition -> one row a reader, then the model;
         `tests`; `agreement`: condition -> pairs and all; `graded`: one dict a condition
         and coefficient, of AC1 and of grades weighted kappa, AC2 and ICC;
@@ -89,6 +89,7 @@ def study_readers(
         **count_cases(cases),
         "readers": readings.readers,
         "conditions": readings.conditions,
+        "aided": readings.aided,
         "dropped": readings.dropped,
         "complete": readings.complete,
         "model": about,

@@ -64,6 +64,11 @@ def study_title(study: dict[str, Any]) -> str:
 def study_notes(study: dict[str, Any]) -> list[str]:
     """What holds for the whole study."""
     notes = []
+    if study.get("aided"):  # An earlier version's file does not say.
+        notes.append(
+            "The file says `aided`: read `clinical data` as the aid that readers had, "
+            "such as a model's answer."
+        )
     model = study["model"]
     if model is not None:
         notes.append(
