@@ -269,6 +269,7 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(
     assert "Expected no interrupted run" in refusal(*command(tmp_path))
     with (tmp_path / "private/out/journal").open("ab") as file:
         file.write(b'["half a line')
+    (tmp_path / ".out.partial/.manifest-abcdefgh.csv").write_text("half a manifest")
     line = refusal(*command(tmp_path, "--resume", "--frames", "first"))
     assert "expected the options of the run that was interrupted" in line
     worked_on = []
@@ -284,6 +285,7 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(
     images = (tmp_path / "out/images").iterdir()
     assert {path.name: path.read_bytes() for path in images} == expected
     assert (tmp_path / "out/manifest.csv").read_bytes() == manifest
+    assert files_in(tmp_path / "out") == ["images", "manifest.csv", "removed.json"]
 
 
 def test_a_public_set_becomes_pictures_with_labels(source, tmp_path):

@@ -1,8 +1,10 @@
 """Processes that each work on a file at a time and may die of it."""
 
+import ctypes
 import multiprocessing
 import os
 import resource
+import signal
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,6 +18,7 @@ from usgland.ingest.unreadable import UnreadableFileError
 
 MEMORY = 2_000_000_000  # bytes of addresses that work on a file may add
 SILENCE_SECONDS = 120.0  # without a sign of life a worker is ended
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 SIGN_SECONDS = 1.0  # between signs
 ALIVE, DONE, SKIPPED, STOPPED = "alive", "done", "skipped", "stopped"
 
@@ -148,6 +151,8 @@ def _serve(
     connection: Connection, work: Work, setup: Any, memory: int, log: Path | None
 ) -> None:
     """What a process does: its tasks, until its pipe is closed."""
+    # A worker whose run was killed would write on beside the run that goes on.
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
     if log is not None:
         handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(handle, 2)

@@ -288,8 +288,9 @@ def _finish(
 
 def _remove_strangers(staging: Path, images: set[str]) -> None:
     """Deletes what an interrupted run has written and not noted."""
-    for path in (staging / IMAGES).iterdir():
-        if path.relative_to(staging).as_posix() not in images:
+    for path in [*staging.iterdir(), *(staging / IMAGES).iterdir()]:
+        name = path.relative_to(staging).as_posix()
+        if name != IMAGES and name not in images:
             path.unlink()
 
 
