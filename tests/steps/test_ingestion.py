@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tests.commands import call, files_in, read_csv, refusal
+from tests.commands import call, files_in, full_disk, read_csv, refusal
 from tests.dicom_files import picture, region, write_dicom
+from usgland.config import Config
+from usgland.data.columns import check_header
 from usgland.ingest import extraction
 from usgland.ingest.burned_text import Box
 from usgland.ingest.unreadable import UnreadableFileError
@@ -169,6 +171,8 @@ def test_labels_join_by_the_patient_and_the_rest_is_excluded(source, tmp_path):
     assert "1 patient without a label, 1 label without images" in said
     found = sorted((row["label"], row["exclusion"]) for row in rows)
     assert found == [("", "no label"), ("benign", ""), ("malignant", "")]
+    # `fit` takes the columns as they are.
+    check_header(Config(data={"manifest": tmp_path / "out/manifest.csv"}))
 
 
 def test_what_is_no_ultrasound_is_written_and_excluded(source, tmp_path):
@@ -307,3 +311,16 @@ def test_a_public_set_that_is_none_leaves_nothing(source, tmp_path):
     assert files_in(tmp_path) == ["source"]
     line = refusal("ingest", tmp_path / "no.zip", tmp_path / "out", "--dataset", "busi")
     assert "SOURCE: expected a folder or ZIP file" in line
+
+
+@pytest.mark.parametrize("size", [100, 2500, 3500])
+def test_a_disk_that_is_full_is_told_and_the_run_goes_on_later(source, tmp_path, size):
+    for number in range(3):
+        write_dicom(source / f"{number}.dcm", picture(seed=number))
+    with full_disk(size):
+        line = refusal(*command(tmp_path))
+    assert "Cannot write" in line
+    assert "Make room" in line
+    assert not (tmp_path / "out").exists()
+    _, rows = ingest(tmp_path, "--resume")
+    assert len(rows) == 3

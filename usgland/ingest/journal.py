@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from usgland.errors import UserError
 from usgland.ingest.extraction import Picture, Record
@@ -39,7 +39,7 @@ class Journal:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        self._file: IO[bytes] = os.fdopen(handle, "r+b")
+        self._file = os.fdopen(handle, "r+b", buffering=0)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -51,13 +51,16 @@ class Journal:
         self.entries: dict[str, Entry] = {}
         if not resume:
             self._file.truncate(0)
-        self._read(settings)
+        try:
+            self._read(settings)
+        except UserError:
+            self._file.close()
+            raise
 
     def _read(self, settings: dict[str, Any]) -> None:
         end = 0
         for number, line in enumerate(self._lines()):
             if number == 0 and json.loads(line) != settings:
-                self._file.close()
                 raise UserError(
                     "--resume: expected the options of the run that was interrupted: "
                     f"{_shown(json.loads(line))}. Received: {_shown(settings)}"
@@ -73,11 +76,11 @@ class Journal:
 
     def _lines(self) -> Iterator[bytes]:
         """The lines that are whole."""
-        self._file.seek(0)
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                return
-            yield line
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                yield line
 
     def add(self, file: SourceFile, reason: str, record: Record | None) -> None:
         """Notes what became of a file."""
@@ -98,7 +101,6 @@ class Journal:
             entry = number and _entry(json.loads(line), with_identifiers=True)
             if entry and entry.record:
                 values |= entry.record.identifiers
-        self._file.seek(0, os.SEEK_END)
         return values
 
     def close(self) -> None:
@@ -106,8 +108,19 @@ class Journal:
 
     def _append(self, value: Any) -> None:
         # One line is one write: the kernel has it even if this process is killed.
-        self._file.write(json.dumps(value).encode("ascii") + b"\n")
-        self._file.flush()
+        line = json.dumps(value).encode("ascii") + b"\n"
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {self.path}: {error.strerror}. Make room, then repeat "
+                "the command with --resume"
+            ) from error
+        if written != len(line):
+            raise UserError(
+                f"Cannot write {self.path}: no space left. Make room, then repeat the "
+                "command with --resume"
+            )
 
 
 def stamp(path: Path) -> tuple[int, int]:
