@@ -10,9 +10,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from tests.commands import call, fail, files_in, full_disk, read_csv, write_csv
+from usgland.cli.main import cli
 from usgland.training.device import describe_device
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -315,6 +317,27 @@ def test_export_numbers_its_models(run, tmp_path):
     assert files_in(models) == ["fitted", "other"]
     [line] = fail("export", run, "--models-dir", models, "--name", "../x")
     assert line == "Error: --name: expected the name of a folder. Received: '../x'"
+
+
+@pytest.mark.parametrize("command", ["fit", "cv"])
+def test_training_begins_with_what_is_odd_of_the_images(
+    home, data, tmp_path, monkeypatch, command
+):
+    from usgland.steps import training
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with Image.open(data.parent / "patient00_0.png") as image:
+        image.putpixel((0, 0), 0)
+        image.save(data.parent / "patient01_0.png")
+    monkeypatch.setattr(training, "fit_run", interrupted)
+    arguments = [command, *options(home, data, tmp_path / "runs")]
+    done = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert done.exit_code == 130, done.output
+    told = "1 pairs of images that look alike stand with two labels: patient00_0.png"
+    assert done.stdout.count(told) == 1
+    assert f"usgland check {data} --out DIR" in done.stdout
 
 
 @pytest.mark.slow

@@ -222,7 +222,7 @@ def _ask_for_labels(
     if fewest < FEWEST_PATIENTS:
         return [], (
             f"Expected {FEWEST_PATIENTS} patients of each label to ask what predicts "
-            f"it. Received: {fewest}"
+            f"it. Received: {fewest} (data.label_words says which words are labels)"
         )
     properties = properties_of(rows, clinical_columns(rows))
     properties |= {str(name): marks.loc[rows.index, [name]] for name in marks}
