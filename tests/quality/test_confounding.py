@@ -3,7 +3,13 @@ import pandas as pd
 import pytest
 
 from usgland.evaluation.statistics.intervals import auc_interval
+from usgland.quality import confounding
 from usgland.quality.confounding import find_confounders, properties_of
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    monkeypatch.setattr(confounding, "TREES", 20)
 
 
 def cases(patients=60, images=2, seed=0):

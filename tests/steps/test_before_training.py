@@ -8,7 +8,7 @@ from tests.drawn_frames import draw_frame, write_table
 from usgland.config import Config, DataSettings
 from usgland.data import images
 from usgland.data.manifest import load_manifest
-from usgland.quality import first_look
+from usgland.quality import confounding, first_look
 from usgland.quality.first_look import hashes_of, near_pairs
 from usgland.steps.before_training import warn_of_images
 
@@ -39,7 +39,8 @@ def test_copies_in_two_parts_and_with_two_labels_are_told(tmp_path):
     assert "in two parts" not in warnings_of(manifest, role=["train", "val", "unused"])
 
 
-def test_a_frame_size_and_a_device_that_know_the_label_are_told(tmp_path):
+def test_a_frame_size_and_a_device_that_know_the_label_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(confounding, "TREES", 10)
     labels = ["benign", "malignant"] * 12
     pictures = [
         draw_frame(number, 64 + 8 * (label == "malignant"), 96)
