@@ -70,6 +70,7 @@ def main(data: Path, run: Path, epochs: int, output: Path, more: list[str]) -> N
             f"data.manifest={manifest}",
             "data.no_lesion_labels=normal",
             "split.test_fraction=0",
+            "split.val_fraction=0",  # The last epoch is kept.
             f"train.epochs={epochs}",
             *more,
         ]
