@@ -476,6 +476,8 @@ def run(folder: Path, files: int, seed: int) -> tuple[list[Token], list[Token], 
         key=None,
         private=folder / "private",
         frames="all",
+        text="off",  # a second a picture; what it adds is in benchmark_text.py
+        labels=None,
         jobs=1,
         resume=False,
         console=Console(quiet=True),
