@@ -32,7 +32,12 @@ def test_labels_are_joined_by_patient_and_by_study(table):
     assert labels.label_of(fields("mrn 1"), shared=True) == ""
     assert labels.label_of(fields("00471")) == "benign"  # as a spreadsheet has it
     assert labels.label_of(fields("9")) == labels.label_of(fields()) == ""
-    assert labels.words() == {"benign"}
+    assert labels.words() == {"benign", "malignant"}
+
+
+def test_words_that_are_no_known_labels_are_searched(table):
+    labels = read_labels(table("mrn,label\n1,Dr Novak\n2,Dr Novak\n3,Benign\n"))
+    assert labels.words() == {"Benign"}
 
 
 def test_a_workbook_will_do(tmp_path):

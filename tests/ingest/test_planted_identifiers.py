@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from usgland.steps.ingestion import _remove_strangers
+
 SCRIPT = Path(__file__).parents[2] / "scripts/plant_identifiers.py"
 
 
@@ -30,6 +32,18 @@ def test_none_of_many_identifiers_survives(planting, tmp_path):
     assert len({token.kind for token in tokens}) > 40
     assert pictures == 16  # none was skipped for what was planted in it
     assert alive == []
+    # Nor the order in which files were read, which is that of their names.
+    files = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert len({path.stat().st_mtime for path in files}) == 1
+
+
+def test_what_a_killed_run_has_left_is_not_given_away(planting, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in (".manifest-abcdefgh.csv", "manifest.csv", "images/a.png", "images/b"):
+        (tmp_path / name).touch()
+    _remove_strangers(tmp_path, {"images/a.png"})
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == ["a.png"]
 
 
 def png(pixels, **options):

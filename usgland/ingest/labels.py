@@ -1,11 +1,10 @@
 """Labels of patients or studies, joined while their ids are still known.
 
-The words of the column go into what is given away. So they are few and plain, and
-only those of two patients or more pass the search for leaks without a look.
+The words of the column go into what is given away. So they are few and plain, and only
+those that are known as labels pass the search for leaks without a look.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +30,7 @@ PATIENT = ("patientid", "patient", "mrn")
 ACCESSION = ("accessionnumber", "accession", "accessionno")
 LABEL = ("label", "diagnosis")
 MOST_LABELS = 10
+KNOWN = frozenset(("benign", "malignant", "normal", "0", "1", "2"))
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _+-]{0,29}")
 WHAT_TO_DO = "A row a patient or study: patient_id or accession_number, and label"
 
@@ -51,14 +51,13 @@ class Labels(NamedTuple):
         return label or ("" if shared else _look_up(self.by_patient, fields.patient))
 
     def words(self) -> set[str]:
-        """The labels that two ids or more have, which so tell of nobody."""
-        ids = (self.by_patient, self.by_accession)
-        return {
-            label
-            for labels in ids
-            for label, count in Counter(labels.values()).items()
-            if count > 1
-        }
+        """The labels that tell of nobody, whatever a header has.
+
+        Any other word is sought among the names of the source: a column of doctors
+        has few words, too.
+        """
+        labels = {*self.by_patient.values(), *self.by_accession.values()}
+        return {label for label in labels if normalize_word(label) in KNOWN}
 
 
 class LabelReport(NamedTuple):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -270,6 +271,7 @@ def _finish(
     review = [row for row in kept if row.picture.flags]
     _write_private(folder, out, rows, quarantined, review)
     unmatched = _compare_labels(folder, labels, rows) if labels else ""
+    _level_times(staging)
     _give_name(staging, out)
     return Summary(
         files=len({row.relative for row in rows}),
@@ -292,6 +294,16 @@ def _remove_strangers(staging: Path, images: set[str]) -> None:
         name = path.relative_to(staging).as_posix()
         if name != IMAGES and name not in images:
             path.unlink()
+
+
+def _level_times(staging: Path) -> None:
+    """Gives all files one time: their order is that of the source's names.
+
+    Who is given the folder could else tell whose name comes first in the alphabet.
+    """
+    now = time.time()
+    for path in (*(staging / IMAGES).iterdir(), *staging.iterdir(), staging):
+        os.utime(path, (now, now))
 
 
 def _write_private(
