@@ -83,18 +83,23 @@ def test_the_properties_of_a_table():
             "Device": ["x", "x", "y"],
             "age": ["50", "", "n/a"],
             "sex": ["f", "m", ""],
+            "bmi": ["20", "30", "?"],
         }
     )
-    properties = properties_of(rows, ["age", "sex"])
+    properties = properties_of(rows, ["age", "sex", "bmi"])
     assert list(properties) == [
         "frame size",
         "frame size before export",
         "Device",
-        "images of a patient",
-        "`age` missing",
-        "`sex` missing",
-        "all missing values",
+        "the number of images of a patient",
+        "missing `age`",
+        "missing `sex` and 1 more",
+        "the pattern of missing values",
     ]
-    assert properties["`age` missing"]["age"].to_list() == [0, 1, 1]
-    assert properties["images of a patient"]["images"].to_list() == [2, 2, 1]
+    assert properties["missing `age`"]["age"].to_list() == [0, 1, 1]
+    assert properties["the number of images of a patient"]["images"].to_list() == [
+        2,
+        2,
+        1,
+    ]
     assert properties["frame size"]["ratio"].to_list() == [1, 2, 3]

@@ -3,8 +3,9 @@ import numpy as np
 import pandas as pd
 
 from tests.drawn_frames import draw_frame
+from usgland.config import Config
 from usgland.quality.frames import Frame
-from usgland.quality.patient_records import cut_lesions, read_records
+from usgland.quality.patient_records import clinical_columns, cut_lesions, read_records
 from usgland.quality.picture_measures import judge, measure
 
 
@@ -81,3 +82,11 @@ def test_a_lesion_at_the_border_is_cut():
     rows = pd.DataFrame({"frame_width": [100] * 3, "frame_height": [80] * 3})
     boxes = {0: (10, 10, 20, 20), 1: (0, 10, 20, 20), 2: (60, 20, 40, 20)}
     assert [each.row for each in cut_lesions(boxes, rows)] == [1, 2]
+
+
+def test_the_columns_whose_gaps_matter_are_the_forms_or_all_that_may_be_known():
+    free = ["image", "label", "Site", "frame_width", "histology", "BI-RADS", "margin"]
+    assert clinical_columns(pd.DataFrame(columns=free), Config()) == ["margin"]
+    of_form = list(Config().clinical.used())[:2]
+    table = pd.DataFrame(columns=[*free, *of_form])
+    assert clinical_columns(table, Config()) == of_form

@@ -17,6 +17,8 @@ from usgland.evaluation.statistics.scores import roc_auc
 from usgland.table_files import is_missing, to_numbers
 
 SUSPICIOUS = 0.6  # AUC above which a property is told, if its interval leaves .5 out
+ALL_MISSING = "the pattern of missing values"
+IMAGES = "the number of images of a patient"
 FOLDS = 5
 TREES, LEAST_LEAF = 100, 5  # of the forest, and images of one of its leaves
 FEWEST_PATIENTS = 10  # of the rarer label
@@ -146,22 +148,28 @@ def properties_of(rows: pd.DataFrame, clinical: list[str]) -> dict[str, pd.DataF
     size = rows[["frame_width", "frame_height"]].astype(float)
     ratio = size["frame_width"] / size["frame_height"]
     properties = {"frame size": size.assign(ratio=ratio)}
-    names = {str(name): str(name).strip().lower() for name in rows.columns}
-    earlier = [name for name, word in names.items() if EARLIER_SIZE.fullmatch(word)]
+    words = {str(name): str(name).strip().lower() for name in rows.columns}
+    earlier = [name for name, word in words.items() if EARLIER_SIZE.fullmatch(word)]
     if earlier:
         numbers = rows[earlier].apply(to_numbers)
         if len(earlier) == 2:
             numbers["ratio"] = numbers[earlier[0]] / numbers[earlier[1]]
         properties["frame size before export"] = numbers
-    for name, word in names.items():
+    for name, word in words.items():
         if word in CIRCUMSTANCES:
             properties[name] = rows[[name]]
     counts = rows.groupby("patient_id")["patient_id"].transform("size")
-    properties["images of a patient"] = counts.to_frame("images").astype(float)
+    properties[IMAGES] = counts.to_frame("images").astype(float)
     lacking = rows[clinical].map(is_missing)
     lacking = lacking.loc[:, lacking.any()]
+    # Columns that one question filled, or none, are missing together: told as one.
+    together: dict[bytes, list[str]] = {}
     for name in map(str, lacking):
-        properties[f"`{name}` missing"] = lacking[[name]].astype(float)
-    if lacking.shape[1] > 1:
-        properties["all missing values"] = lacking.astype(float)
+        together.setdefault(lacking[name].to_numpy().tobytes(), []).append(name)
+    for names in together.values():
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        missing = lacking[[names[0]]].astype(float)
+        properties[f"missing `{names[0]}`{more}"] = missing
+    if len(together) > 1:
+        properties[ALL_MISSING] = lacking.astype(float)
     return properties

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from usgland.config import Config
 from usgland.data.columns import BOX
 from usgland.quality.confounding import CIRCUMSTANCES
 from usgland.quality.image_findings import (
@@ -15,6 +16,7 @@ from usgland.quality.image_findings import (
     TREATED,
     Finding,
 )
+from usgland.schema import LEAKS
 from usgland.table_files import ROW, is_missing, normalize_name, normalize_word
 
 DIAGNOSES = ("histology", "diagnosis", "pathology")
@@ -29,6 +31,7 @@ NOT_CLINICAL = {
     *("exclusion", "synthetic", "image_path", *CIRCUMSTANCES),
     *("frame_width", "frame_height", "dataset", "frame", "study_id", "marks"),
 }
+FEWEST_COLUMNS = 2  # of the form in a table, for it to be that of the table
 LESION_EDGE = 1.0  # pixels from the border, where a lesion is cut
 
 
@@ -60,9 +63,21 @@ def read_records(rows: pd.DataFrame, form: Sequence[str]) -> list[Finding]:
     return findings
 
 
-def clinical_columns(rows: pd.DataFrame) -> list[str]:
-    """Columns of what is known of a patient, some of it missing for some."""
-    return [str(n) for n in rows.columns if str(n).lower() not in NOT_CLINICAL]
+def clinical_columns(rows: pd.DataFrame, config: Config) -> list[str]:
+    """Columns of what was known of a patient: those of the form, where it has some.
+
+    Else all that do not describe files and parts, but for those that know the label.
+    """
+    names = [str(name) for name in rows.columns]
+    of_form = [name for name in config.clinical.used() if name in names]
+    if len(of_form) >= FEWEST_COLUMNS:
+        return of_form
+    return [
+        name
+        for name in names
+        if normalize_name(name) not in NOT_CLINICAL
+        and not LEAKS.search(re.sub(r"\W", "_", name.lower()))
+    ]
 
 
 def cut_lesions(

@@ -9,7 +9,9 @@ from usgland.config import Config
 from usgland.data.columns import MADE, SIZE
 from usgland.data.given_splits import UNUSED
 from usgland.quality.confounding import (
+    ALL_MISSING,
     FEWEST_PATIENTS,
+    IMAGES,
     Confounder,
     find_confounders,
     properties_of,
@@ -18,7 +20,7 @@ from usgland.quality.confounding import (
 from usgland.quality.first_look import hashes_of, near_pairs
 from usgland.quality.patient_records import clinical_columns
 
-SLOW = ("images of a patient", "all missing values")  # left to `usgland check`
+SLOW = (IMAGES, ALL_MISSING)  # left to `usgland check`
 TRUSTED = 2  # names of files in a line
 
 
@@ -32,7 +34,7 @@ def warn_of_images(rows: pd.DataFrame, config: Config, console: Console) -> None
     """
     if config.data.manifest is None:  # phantoms, whose devices are drawn
         return
-    lines = [*_copies(rows, config), *map(warning_of, _confounders(rows))]
+    lines = [*_copies(rows, config), *map(warning_of, _confounders(rows, config))]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if lines:
@@ -59,7 +61,7 @@ def _copies(rows: pd.DataFrame, config: Config) -> Iterator[str]:
             )
 
 
-def _confounders(rows: pd.DataFrame) -> list[Confounder]:
+def _confounders(rows: pd.DataFrame, config: Config) -> list[Confounder]:
     """What alone predicts the label, of what takes no second."""
     rows = rows[rows["label"].isin((0, 1))]
     if not set(SIZE) <= set(rows.columns):
@@ -70,7 +72,7 @@ def _confounders(rows: pd.DataFrame) -> list[Confounder]:
         return []
     known = rows.drop(columns=[name for name in (*MADE, "role") if name in rows])
     known["frame_width"], known["frame_height"] = (rows[name] for name in SIZE)
-    properties = properties_of(known, clinical_columns(known))
+    properties = properties_of(known, clinical_columns(known, config))
     quick = {name: each for name, each in properties.items() if name not in SLOW}
     answers = find_confounders(quick, labels, groups.to_numpy(str))
     return [answer for answer in answers if answer.is_suspicious]

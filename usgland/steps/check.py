@@ -224,7 +224,7 @@ def _ask_for_labels(
             f"Expected {FEWEST_PATIENTS} patients of each label to ask what predicts "
             f"it. Received: {fewest} (data.label_words says which words are labels)"
         )
-    properties = properties_of(rows, clinical_columns(rows))
+    properties = properties_of(rows, clinical_columns(rows, config))
     properties |= {str(name): marks.loc[rows.index, [name]] for name in marks}
     return find_confounders(properties, known, groups.to_numpy(str)), ""
 
