@@ -1,13 +1,18 @@
 """Where in a frame the scan is."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from tests.dicom_files import region
+from usgland.ingest.safe_pictures import read_picture
 from usgland.ingest.scan_regions import detect_scan_area, regions_of
 
 SHAPE = (48, 64)
+DATA = Path(__file__).parents[3] / "shared/data"
 
 
 def regions(*items):
@@ -90,10 +95,20 @@ def frame(rows=200, columns=300):
     return picture
 
 
-def test_the_scan_is_found_among_text():
-    part = detect_scan_area([frame()])
+@pytest.mark.parametrize("bar", [0, 90])
+def test_the_scan_is_found_among_text_and_bars(bar):
+    picture = frame()
+    picture[:28, 100:] = bar
+    part = detect_scan_area([picture])
     assert np.abs(np.subtract(corners(part), (60, 40, 240, 170))).max() <= 3
     assert (part.source, part.flags) == ("detected", ("region_detected",))
+
+
+def test_a_cyst_that_parts_the_scan_does_not_hide_half_of_it():
+    picture = frame()
+    picture[80:150, 60:240] = 0
+    part = detect_scan_area([picture])
+    assert np.abs(np.subtract(corners(part), (60, 40, 240, 170))).max() <= 3
 
 
 def test_dark_frames_of_a_cine_do_not_hide_the_scan():
@@ -102,9 +117,23 @@ def test_dark_frames_of_a_cine_do_not_hide_the_scan():
 
 
 def test_a_picture_that_is_all_scan_or_none_is_taken_whole():
-    full = np.full((60, 80), 90, np.uint8)
+    full = np.random.default_rng(0).integers(60, 90, (60, 80), dtype=np.uint8)
     part = detect_scan_area([full])
     assert (part.source, part.flags) == ("whole", ("region_detected",))
     part = detect_scan_area([np.stack([full * 0] * 3, axis=-1)])
     assert (part.source, part.flags) == ("whole", ("region_not_detected",))
     assert corners(part) == (0, 0, 80, 60)
+
+
+@pytest.mark.parametrize("name", ["busi", "breast_usg"])
+def test_no_lesion_of_real_pictures_is_cut_off(name):
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip("needs the pictures of the public sets")
+    masks = sorted((folder / "masks").iterdir())[::12]
+    for path in masks:
+        (image,) = (folder / "images").glob(f"{path.stem}.*")
+        part = detect_scan_area([read_picture(image)])
+        rows, columns = np.nonzero(np.asarray(Image.open(path).convert("L")) > 127)
+        assert part.x0 <= columns.min() <= columns.max() < part.x1
+        assert part.y0 <= rows.min() <= rows.max() < part.y1

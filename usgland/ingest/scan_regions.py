@@ -17,7 +17,8 @@ ELASTOGRAPHY = 18
 CENTIMETRES = 3  # physical units of a direction, C.8.5.5.1.15
 WIDEST_SPACING = 5.0  # mm between pixels; a scan of 64 pixels is 32 cm wide
 DARK = 10  # grey levels; what is brighter is scan, text or frame
-SMALLEST_SHARE = 0.05  # of the frame; a smaller bright area is no scan
+SMALLEST_SHARE = 0.05  # of the frame; less that is bright is no scan
+PART_SHARE = 0.02  # of the frame; a smaller part is an icon or a logo
 WHOLE_SHARE = 0.9  # of either side; a larger area is the whole picture
 
 DETECTED, NOT_DETECTED = "region_detected", "region_not_detected"
@@ -147,9 +148,10 @@ def whole_region(shape: Sequence[int], *flags: str) -> Region:
 
 
 def detect_scan_area(frames: Iterable[np.ndarray]) -> Region:
-    """Looks for the scan in pictures that have no tags: the largest bright area.
+    """Looks for the scan in pictures that have no tags: what is bright and large.
 
     Letters, which are thin, are worn away first; gaps, as speckle has them, are closed.
+    A large cyst may part a scan in two, so all large parts count.
     What is returned says by its flags that it was detected or, where nothing was,
     that the whole picture is taken.
 
@@ -159,18 +161,23 @@ def detect_scan_area(frames: Iterable[np.ndarray]) -> Region:
     brightest = np.maximum.reduce([grey_of(frame) for frame in frames])
     rows, columns = brightest.shape
     size = max(3, min(rows, columns) // 40)
-    bright = cv2.medianBlur((brightest > DARK).astype(np.uint8), 5)
+    # A bar or a button of one colour is no scan: speckle is nowhere flat.
+    around = np.ones((3, 3), np.uint8)
+    rough = cv2.dilate(brightest, around) > cv2.erode(brightest, around)
+    bright = cv2.medianBlur(((brightest > DARK) & rough).astype(np.uint8), 5)
     square = np.ones((size, size), np.uint8)
     closed = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, square)
     opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((2 * size, 2 * size)))
     count, _, boxes, _ = cv2.connectedComponentsWithStats(opened)
-    areas = boxes[1:count, cv2.CC_STAT_AREA]
-    if not len(areas) or areas.max() < SMALLEST_SHARE * rows * columns:
+    areas = boxes[:, cv2.CC_STAT_AREA]
+    large = [n for n in range(1, count) if areas[n] >= PART_SHARE * rows * columns]
+    if sum(areas[large]) < SMALLEST_SHARE * rows * columns:
         return whole_region(brightest.shape, NOT_DETECTED)
-    x, y, width, height, _ = (int(n) for n in boxes[1 + int(areas.argmax())])
-    if width >= WHOLE_SHARE * columns and height >= WHOLE_SHARE * rows:
+    x0, y0 = boxes[large, :2].min(axis=0).tolist()
+    x1, y1 = (boxes[large, :2] + boxes[large, 2:4]).max(axis=0).tolist()
+    if x1 - x0 >= WHOLE_SHARE * columns and y1 - y0 >= WHOLE_SHARE * rows:
         return whole_region(brightest.shape, DETECTED)
-    return Region(x, y, x + width, y + height, "tissue", "detected", None, (DETECTED,))
+    return Region(x0, y0, x1, y1, "tissue", "detected", None, (DETECTED,))
 
 
 def grey_of(picture: np.ndarray) -> np.ndarray:
