@@ -139,10 +139,15 @@ def cover_region(
         sensitivity_at: norm.cdf(apart + norm.ppf(1 - SPECIFICITY)),
     }
     inside = dict.fromkeys(truths, 0)
+    drawn = {sensitivity_at: {"resamples": 1000}, partial_auc: {}}
     for scores in noise + labels * apart:
         for measure, known in truths.items():
             made = measure(
-                labels, scores, specificity=SPECIFICITY, patient_ids=ids, resamples=1000
+                labels,
+                scores,
+                specificity=SPECIFICITY,
+                patient_ids=ids,
+                **drawn[measure],
             )
             inside[measure] += made.low <= known <= made.high
     return inside[partial_auc] / studies, inside[sensitivity_at] / studies

@@ -79,10 +79,7 @@ SIGNATURES = {
         "(labels, scores, *, specificity, patient_ids=None, level=0.95, "
         "resamples=2000, seed=0)"
     ),
-    "partial_auc": (
-        "(labels, scores, *, specificity, patient_ids=None, level=0.95, "
-        "resamples=2000, seed=0)"
-    ),
+    "partial_auc": ("(labels, scores, *, specificity, patient_ids=None, level=0.95)"),
     "auc_interval": "(labels, scores, *, patient_ids=None, level=0.95)",
     "proportion_interval": "(successes, cases, *, level=0.95, method='wilson')",
     "bootstrap_interval": (
@@ -298,7 +295,7 @@ CALLS = {
         labels, SCORES, specificity=0.5, resamples=9, **o
     ),
     "partial_auc": lambda labels, **o: ev.partial_auc(
-        labels, SCORES, specificity=0.5, resamples=9, **o
+        labels, SCORES, specificity=0.5, **o
     ),
     "smooth_calibration": lambda labels, **o: ev.smooth_calibration(
         labels, SCORES, **o

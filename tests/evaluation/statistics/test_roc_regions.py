@@ -26,8 +26,9 @@ def by_sklearn(labels, scores, specificity):
 def test_values_are_those_of_scikit_learn(seed, specificity):
     labels, scores = draw(seed)
     best, area = by_sklearn(labels, scores, specificity)
-    options = {"specificity": specificity, "resamples": 5}
-    assert sensitivity_at(labels, scores, **options).value == pytest.approx(best)
+    options = {"specificity": specificity}
+    made = sensitivity_at(labels, scores, resamples=5, **options)
+    assert made.value == pytest.approx(best)
     assert partial_auc(labels, scores, **options).value == pytest.approx(area)
 
 
@@ -64,7 +65,7 @@ def test_the_interval_of_a_partial_area_is_the_jackknife_of_a_loop_over_patients
     assert measure.method == f"jackknife over patients, logit, t({freedom})"
 
 
-def test_without_a_patient_who_makes_a_partial_area_resamples_make_its_interval():
+def test_a_partial_area_of_one_patient_of_a_label_has_no_interval():
     labels = np.r_[np.zeros(20, int), 1, 1, 1]
     ids = np.r_[np.arange(20), 0, 20, 21]  # of 22 patients one has both labels
     _, scores = draw(3, 23)

@@ -30,6 +30,7 @@ def regions_document(
     """What high specificities leave, a column a unit."""
     records: list[dict[str, Any]] = []
     lines = []
+    drawn = {"resamples": settings.bootstrap_resamples, "seed": settings.seed}
     for name, (measure, words) in REGIONS.items():
         for specificity in SPECIFICITIES:
             made = [
@@ -39,8 +40,7 @@ def regions_document(
                     specificity=specificity,
                     patient_ids=unit.rows["patient_id"].astype(str),
                     level=settings.confidence_level,
-                    resamples=settings.bootstrap_resamples,
-                    seed=settings.seed,
+                    **(drawn if measure is sensitivity_at else {}),
                 ).record()
                 for unit in units.values()
             ]

@@ -13,7 +13,6 @@ from scipy.stats import t as student
 from usgland.evaluation.statistics.bootstrap import (
     LOGIT,
     Interval,
-    PatientDraws,
     draw_patients,
     jackknife_interval,
     no_interval,
@@ -74,16 +73,10 @@ def sensitivity_at(
         0.8333
     """
     check_between_0_and_1(specificity=specificity)
-    return _measured(
-        labels,
-        scores,
-        partial(_sensitivity, highest=1 - specificity),
-        _resampled,
-        patient_ids,
-        level,
-        resamples,
-        seed,
-    )
+    highest = 1 - specificity
+    interval = partial(_resampled, resamples=resamples, seed=seed, level=level)
+    measure = partial(_sensitivity, highest=highest)
+    return _measured(labels, scores, measure, interval, patient_ids, level)
 
 
 def partial_auc(
@@ -93,15 +86,11 @@ def partial_auc(
     specificity: float,
     patient_ids: ArrayLike | None = None,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Measure:
     """The area under the ROC curve where the specificity is high, with its interval.
 
     Standardized: 1 is the best there can be, 0.5 that of chance. The interval is that
-    of the jackknife over patients, on the logit scale with Student's t: percentiles of
-    resamples hold the truth too rarely. Where a set of the others lacks a label, it is
-    that of resamples.
+    of the jackknife over patients, on the logit scale with Student's t.
 
     Args:
         labels: As in `sensitivity_at`.
@@ -109,8 +98,6 @@ def partial_auc(
         specificity: The lowest that counts, in (0, 1).
         patient_ids: As in `sensitivity_at`.
         level: As in `sensitivity_at`.
-        resamples: As in `sensitivity_at`.
-        seed: As in `sensitivity_at`.
 
     Raises:
         ValueError: As `sensitivity_at`.
@@ -127,16 +114,9 @@ def partial_auc(
         0.7338
     """
     check_between_0_and_1(specificity=specificity)
-    return _measured(
-        labels,
-        scores,
-        partial(_partial_area, highest=1 - specificity),
-        _left_out,
-        patient_ids,
-        level,
-        resamples,
-        seed,
-    )
+    measure = partial(_partial_area, highest=1 - specificity)
+    interval = partial(_left_out, level=level)
+    return _measured(labels, scores, measure, interval, patient_ids, level)
 
 
 def _measured(
@@ -146,8 +126,6 @@ def _measured(
     interval: Callable[..., Interval],
     patient_ids: ArrayLike | None,
     level: float,
-    resamples: int,
-    seed: int,
 ) -> Measure:
     check_between_0_and_1(level=level)
     labels, scores = checked_scores(labels, scores)
@@ -158,30 +136,33 @@ def _measured(
     _, place = np.unique(-scores, return_inverse=True)  # the most suspicious first
     sums = partial(_by_score, labels, place)
     (value,) = measure(*sums(np.ones((1, len(labels)))))
-    draws = draw_patients(ids, resamples=resamples, seed=seed)
 
-    def of(sets: Iterator[NDArray]) -> NDArray:
-        parts = [measure(*sums(drawn[:, draws.group])) for drawn in sets]
-        return np.concatenate(parts) if parts else np.empty(0)
+    def of(sets: Iterator[NDArray], group: NDArray) -> NDArray:
+        return np.concatenate([measure(*sums(drawn[:, group])) for drawn in sets])
 
-    return Measure.of(float(value), interval(float(value), of, labels, draws, level))
+    return Measure.of(float(value), interval(float(value), of, labels, ids))
 
 
 def _resampled(
     value: float,
-    of: Callable[[Iterator[NDArray]], NDArray],
+    of: Callable[[Iterator[NDArray], NDArray], NDArray],
     labels: NDArray,
-    draws: PatientDraws,
+    ids: NDArray,
+    *,
+    resamples: int,
+    seed: int,
     level: float,
 ) -> Interval:
+    """Expanded percentiles; `value` is that of all cases, which they do not need."""
+    draws = draw_patients(ids, resamples=resamples, seed=seed)
     freedom = draws.freedom(labels)
     if freedom < 1:
         return no_interval("a label has one patient only")
     farther = student.isf((1 - level) / 2, freedom) * ((freedom + 1) / freedom) ** 0.5
     made = percentile_interval(
-        of(draws.chunks(ARRAYS)),
+        of(draws.chunks(ARRAYS), draws.group) if resamples else np.empty(0),
         level=float(1 - 2 * norm.sf(farther)),
-        seed=draws.seed,
+        seed=seed,
         over=draws.unit,
     )
     return made._replace(method=made.method and f"expanded {made.method}, t({freedom})")
@@ -189,15 +170,18 @@ def _resampled(
 
 def _left_out(
     value: float,
-    of: Callable[[Iterator[NDArray]], NDArray],
+    of: Callable[[Iterator[NDArray], NDArray], NDArray],
     labels: NDArray,
-    draws: PatientDraws,
+    ids: NDArray,
+    *,
     level: float,
 ) -> Interval:
+    """The jackknife: of two patients or more a label, so that no set lacks one."""
+    draws = draw_patients(ids)
     freedom = draws.freedom(labels)
-    values = of(draws.all_but_one(ARRAYS)) if freedom > 0 else np.empty(0)
-    if not np.isfinite(values).all():
-        return _resampled(value, of, labels, draws, level)
+    if freedom < 1:
+        return no_interval("a label has one patient only")
+    values = of(draws.all_but_one(ARRAYS), draws.group)
     return jackknife_interval(
         value, values, LOGIT, freedom=freedom, level=level, over=draws.unit
     )
