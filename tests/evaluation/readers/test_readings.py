@@ -145,6 +145,10 @@ def test_each_reader_may_count_on_the_cases_they_read(rows, write):
     assert np.argwhere(np.isnan(kept.calls["without"])).tolist() == [[0, 1]]
     whole = read_readers(write(rows), MODEL, skipped="own-cases")
     assert whole.complete and whole.calls["with"].dtype == "int64"
+    empty = rows.assign(call=rows["call"].where(~rows.index.isin([0, 13]), ""))
+    same = read_readers(write(empty), known, skipped="own-cases")
+    assert np.array_equal(same.calls["with"], kept.calls["with"], equal_nan=True)
+    refused(write(empty), "row 2: `call`: expected benign or malignant")
     only = rows.drop(index=[2, 3])  # r2 has no malignant case with clinical data
     match = "cases of r2, with clinical data. Received: none that is malignant"
     refused(write(only), match, skipped="own-cases")

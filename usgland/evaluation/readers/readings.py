@@ -118,6 +118,9 @@ def read_readers(
     rows = read_table(path, HINT)
     check_patient_column(path, rows.columns)
     name = _check_columns(path, rows, cases, malignant_from)
+    if skipped != "error":  # a row without a call is a case that was left out, too
+        said = rows["call" if "call" in rows else "score"]
+        rows = rows[~table_files.missing_cells(said)]
     problems = _value_problems(rows, name)
     rows = _parsed(rows, name, malignant_from)
     problems += _call_problems(rows, cases)
