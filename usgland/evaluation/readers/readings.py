@@ -1,6 +1,7 @@
 """The table of readers' calls: checked when read, and laid beside the model's cases."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,8 +129,7 @@ def read_readers(
     if malignant_from is not None:
         _check_cut(path, rows["score"], malignant_from)
     known = _own_cases(rows) if cases is None else cases
-    read = set(rows["condition"])
-    conditions = [condition for condition in CONDITIONS if condition in read]
+    conditions = [key for key in CONDITIONS if key in set(rows["condition"])]
     missing = _skipped_cases(rows, known)
     if skipped == "error":
         raise_problems(str(path), _skipped_problems(missing, len(known)))
@@ -358,14 +358,11 @@ def _skipped_cases(
 ) -> dict[tuple[str, str], list[str]]:
     """Reader and condition -> cases without a call."""
     read = rows.groupby(["reader", "condition"])["case"].agg(set)
-    missing = {}
-    for reader in sorted(set(rows["reader"])):
-        for condition in set(rows["condition"]):
-            seen = read.get((reader, condition), ())
-            left = [case for case in cases["case"] if case not in seen]
-            if left:
-                missing[reader, condition] = left
-    return missing
+    left = {
+        pair: [case for case in cases["case"] if case not in read.get(pair, ())]
+        for pair in product(sorted(set(rows["reader"])), set(rows["condition"]))
+    }
+    return {pair: cases for pair, cases in left.items() if cases}
 
 
 def _skipped_problems(
