@@ -85,8 +85,8 @@ def test_a_lesion_at_the_border_is_cut():
 
 
 def test_the_columns_whose_gaps_matter_are_the_forms_or_all_that_may_be_known():
-    free = ["image", "label", "Site", "frame_width", "histology", "BI-RADS", "margin"]
-    assert clinical_columns(pd.DataFrame(columns=free), Config()) == ["margin"]
+    free = ["image", "label", "Site", "frame_width", "histology", "BI-RADS", "smoker"]
+    assert clinical_columns(pd.DataFrame(columns=free), Config()) == ["smoker"]
     of_form = list(Config().clinical.used())[:2]
     table = pd.DataFrame(columns=[*free, *of_form])
     assert clinical_columns(table, Config()) == of_form
