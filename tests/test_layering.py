@@ -68,6 +68,7 @@ TENSORFLOW_PLACES = (
     "usgland.models.augmentation.",  # runs inside tf.data
     "usgland.models.clinical.",  # words are strings
     "usgland.models.decoding.",  # a part of preprocessing
+    "usgland.models.file_guards.",  # of decoding
     "usgland.models.preprocessing.",
     "usgland.models.speckle.",  # a part of preprocessing
     "usgland.training.",  # devices, precision, determinism

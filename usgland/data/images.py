@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 import PIL
 from PIL import Image
 
-from usgland.data.picture_headers import MOST_SCANS, jpeg_cost
+from usgland.data.picture_headers import MOST_SCANS, jpeg_cost, png_bomb
 from usgland.data.remembered_checks import RememberedChecks, Stamp, stamp_of
 from usgland.data.waiting import watched
 from usgland.machine import usable_cores
@@ -259,6 +259,11 @@ def _check_header(image: Image.Image) -> None:
 
 def _check_decoder_limits(image: Image.Image, data: bytes) -> None:
     """Finds damage that Pillow forgives and TensorFlow's decoders do not."""
+    if image.format == "PNG" and (bomb := png_bomb(data)):
+        raise UnusableError(
+            f"expected a PNG of its picture and a few texts. Received: {bomb}; save it "
+            "again"
+        )
     if image.format == "PNG" and not _png_is_whole(data):
         raise UnusableError(
             "expected a whole image. Received: a truncated or damaged PNG"

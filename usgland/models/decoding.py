@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from usgland.data.images import LARGEST_AREA
-from usgland.data.picture_headers import END, MOST_SCANS, MOST_SEGMENTS, PLAIN, SCAN
+from usgland.models.file_guards import assert_no_bomb, assert_scans
 
 # Weights of R, G and B: ITU-R BT.601 luma, by which OpenCV and Pillow convert to grey.
 LUMA = (0.299, 0.587, 0.114)
@@ -60,7 +59,11 @@ def use_grey(image_bytes: tf.Tensor, use: Callable[[tf.Tensor], Any]) -> Any:
         default=lambda: tf.ones([3], tf.int64),  # Not an image: said below.
         exclusive=False,
     )
-    checks = [_assert_size(shape[:2]), _assert_scans(image_bytes, is_jpeg)]
+    checks = [
+        _assert_size(shape[:2]),
+        assert_scans(image_bytes, is_jpeg),
+        assert_no_bomb(image_bytes, header, is_png),
+    ]
     with tf.control_dependencies(checks):
         content = tf.identity(image_bytes)
     is_grey = tf.equal(shape[2], 1)
@@ -117,62 +120,6 @@ def _assert_size(sides: tf.Tensor) -> tf.Operation:
     usable = (tf.reduce_min(sides) > 0) & (area <= LARGEST_AREA)
     message = f"Expected an image of 1 to {LARGEST_AREA} pixels. Received height, width"
     return tf.debugging.Assert(usable, [message, sides])
-
-
-def _assert_scans(image_bytes: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Operation:
-    """Refuses a JPEG of more scans than a picture needs: each decodes all of it again.
-
-    Only one in which the bytes of a scan's mark stand as often is followed from mark to
-    mark, as `jpeg_cost` does: they may also stand in a segment, or behind the end.
-    """
-
-    def count() -> tf.Tensor:
-        mark = bytes([0xFF, SCAN])
-        pieces = tf.strings.split(image_bytes[None], mark, maxsplit=MOST_SCANS + 1)
-        return tf.size(pieces.values) - 1
-
-    most = tf.cond(is_jpeg, count, lambda: tf.constant(0))
-    scans = tf.cond(most > MOST_SCANS, lambda: _count_scans(image_bytes), lambda: most)
-    message = f"Expected a JPEG of at most {MOST_SCANS} scans. Received more"
-    return tf.debugging.Assert(scans <= MOST_SCANS, [message])
-
-
-def _count_scans(image_bytes: tf.Tensor) -> tf.Tensor:
-    """The scans of a JPEG as `jpeg_cost` counts them."""
-    size, window = tf.strings.length(image_bytes), 2**16
-    has_length = np.isin(np.arange(256), PLAIN, invert=True)
-
-    def step(place: tf.Tensor, scans: tf.Tensor, segments: tf.Tensor) -> list:
-        piece = tf.strings.substr(image_bytes, place, window)
-        codes = tf.cast(tf.io.decode_raw(piece, tf.uint8), tf.int32)
-        length = tf.size(codes)
-        codes = tf.concat([codes, [0, 0, 0]], 0)
-        marked = (codes[:-1] == 0xFF) & tf.gather(has_length, codes[1:])
-        at = tf.argmax(marked, output_type=tf.int32)
-
-        def follow() -> list:
-            code, high, low = codes[at + 1], codes[at + 2], codes[at + 3]
-            behind = place + at + 2 + tf.maximum(256 * high + low, 2)
-            behind = tf.where(code == END, size, behind)
-            return [behind, scans + tf.cast(code == SCAN, tf.int32), segments + 1]
-
-        def look_on() -> (
-            list
-        ):  # From the mark, or from the last byte, which may be of one.
-            here = tf.where(marked[at], at, tf.maximum(length - 1, 1))
-            return [place + here, scans, segments]
-
-        is_whole = marked[at] & ((at == 0) | (at + 4 <= length) | (length < window))
-        return tf.cond(is_whole, follow, look_on)
-
-    place, scans, _ = tf.while_loop(
-        lambda place, scans, segments: (
-            (place < size) & (scans <= MOST_SCANS) & (segments < MOST_SEGMENTS)
-        ),
-        step,
-        [tf.constant(2), tf.constant(0), tf.constant(0)],
-    )
-    return tf.where(place >= size, scans, MOST_SCANS + 1)
 
 
 def _png_shape(header: tf.Tensor) -> tf.Tensor:
@@ -257,12 +204,14 @@ def _png16_grey(image_bytes: tf.Tensor) -> tf.Tensor:
 
     The first has every byte twice, so that 257 divides all its values.
     """
+    # As whole numbers, until one channel is left: of 16 megapixels each copy of four in
+    # float32 would be a quarter of a gigabyte.
     image = tf.io.decode_png(image_bytes, channels=4, dtype=tf.uint16)
-    image = tf.cast(image, tf.float32)
-    shallow = tf.round(image / 257.0)
+    high = tf.cast(tf.bitwise.right_shift(image, tf.constant(8, tf.uint16)), tf.uint8)
+    low = tf.cast(tf.bitwise.bitwise_and(image, tf.constant(255, tf.uint16)), tf.uint8)
     return tf.cond(
-        tf.reduce_all(tf.equal(shallow * 257.0, image)),
-        lambda: tf.round(_flatten_on_black(shallow, 255.0)),
+        tf.reduce_all(tf.equal(high, low)),
+        lambda: tf.round(_flatten_on_black(high, 255.0)),
         lambda: _scale_deep(_flatten_on_black(image, 65535.0)),
     )
 

@@ -1,6 +1,7 @@
 """REST: the answers and the errors of TensorFlow Serving, from a server that runs."""
 
 import base64
+import gzip
 import json
 import socket
 
@@ -240,6 +241,14 @@ def test_the_body_of_a_request_may_come_in_chunks(client, serving):
     body = json.dumps(image_only(serving.b64(serving.png(3)))).encode()
     chunks = iter([body[:10], body[10:]])
     assert client.call("POST", f"{TINY}:predict", chunks)[0] == 200
+
+
+def test_a_packed_body_is_refused(server, serving):
+    body = gzip.compress(json.dumps(image_only("x")).encode())
+    header = {"Content-Encoding": "gzip"}
+    status, answer = server.client.call("POST", f"{TINY}:predict", body, header)
+    assert status == 415
+    assert "without Content-Encoding" in answer["error"]
 
 
 def test_a_client_that_leaves_early_does_no_harm(client, address, serving):

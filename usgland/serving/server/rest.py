@@ -161,6 +161,10 @@ async def _predict(core: Core, request: Request, target: Target) -> Response:
     number = request.scope.get(REQUEST_ID, "")
     size = declared_size(request) or 0
     with core.observed(target, "REST", size, number, request.headers) as more:
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise RequestError(
+                "INVALID_ARGUMENT", "Expected a body without Content-Encoding", 415
+            )
         body = await admitted_body(request, core.admission, core.options)
         count = rest_json.structure_of
         work = len(body), await core.apart(len(body), 0, count, body)
