@@ -72,6 +72,17 @@ REFUSED = [
     '{"instances": [[1,2],["a","b"]]}',
     '{"instances": [[1,2],[1.5,2]]}',
 ]
+# What docs/serving.md lists as different: what we read, or None where it is an error.
+UNLIKE = [
+    ({"x": tf.int32}, '{"instances": [1], "instances": [2]}', {"x": [2]}),
+    ({"x": tf.float32}, '{"instances": [1e400]}', {"x": [INF]}),
+    ({"x": tf.float32}, '{"instances": [Inf]}', None),
+    ({"x": tf.string}, '{"instances": ["\\ud800"]}', {"x": [b"\xed\xa0\x80"]}),
+    ({"x": tf.uint8}, '{"instances": [300]}', None),
+    ({"x": tf.uint16}, '{"instances": [300]}', {"x": [300]}),
+    ({"x": tf.float16}, '{"instances": [0.5]}', {"x": [0.5]}),
+    ({"x": tf.int32}, '{"inputs": {"x": [1], "y": [2]}}', None),
+]
 
 
 def signature(types):
@@ -79,6 +90,15 @@ def signature(types):
     for name, dtype in types.items():
         definition.inputs[name].dtype = dtype.as_datatype_enum
     return definition
+
+
+@pytest.mark.parametrize(("types", "text", "expected"), UNLIKE)
+def test_what_is_different_is_what_the_page_says(types, text, expected):
+    if expected is None:
+        with pytest.raises(RequestError):
+            rest_json.read_inputs(rest_json.parse_json(text.encode()), signature(types))
+    else:
+        test_what_it_reads_is_read_alike(types, text, expected)
 
 
 @pytest.mark.parametrize(("types", "text", "expected"), READ)

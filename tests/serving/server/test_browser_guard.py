@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from usgland.serving.server import limits
+from usgland.serving.server.places import Sender
+
 PREDICT = "/v1/models/tiny:predict"
 
 
@@ -85,6 +88,20 @@ def test_a_form_of_a_page_is_no_json(server, kind, browser, expected):
     assert status == expected
     if expected == 415:
         assert "Content-Type: application/json" in json.loads(content)["error"]
+
+
+def test_a_proxy_on_this_machine_names_the_client(server, monkeypatch):
+    seen = []
+
+    def note(host, port):
+        seen.append(host)
+        return Sender(host, "")
+
+    monkeypatch.setattr(limits, "sender_of", note)
+    status_of(server, "POST", PREDICT, b"{}")
+    status_of(server, "POST", PREDICT, b"{}", X_Forwarded_For="10.1.2.3")
+    assert set(seen[:1]) == {"127.0.0.1"}
+    assert set(seen[1:]) == {"10.1.2.3"}
 
 
 def test_options_is_answered_and_allows_no_other_page(server):

@@ -15,7 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from usgland.serving.interface import signing
-from usgland.serving.server import loader
+from usgland.serving.server import batching, loader
 from usgland.serving.server.catalog import Catalog
 from usgland.serving.server.servable import Servable
 from usgland.serving.server.server_options import ServerOptions
@@ -223,14 +223,19 @@ def test_a_disk_that_is_full_is_the_reason_why_a_version_is_not_served(
 
 
 def test_a_run_that_hangs_does_not_hold_up_the_end(
-    models_dir, serving, monkeypatch, caplog
+    models_dir, serving, monkeypatch, caplog, until
 ):
+    """Before it, probes are told that only another process helps."""
     hangs = threading.Event()
     monkeypatch.setattr(Servable, "run", lambda *_: hangs.wait(60))
+    monkeypatch.setattr(batching, "HANG_SECONDS", 0.0)
     options = ServerOptions(models_dir, timeout_seconds=0.2)
     start = time.monotonic()
     with serving.RunningServer(options) as server:
         assert server.client.predict(image_only(serving))[0] == 504
+        assert server.client.get("/livez")[0] == 200  # A thread is left.
+        assert server.client.predict(image_only(serving))[0] == 504
+        until(lambda: server.client.get("/livez")[0] == 503)
     assert time.monotonic() - start < 30
     assert "run_hangs" in [record.message for record in caplog.records]
     hangs.set()

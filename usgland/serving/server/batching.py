@@ -23,6 +23,7 @@ from usgland.serving.server.server_options import ServerOptions
 SMALL_COST = 2**22
 LARGEST_COST = 2**24  # of one run: the largest image, alone
 CLIENTS = 1000  # whose last turn is remembered
+HANG_SECONDS = 30.0  # beyond its time, after which a run is thought to have no end
 
 
 @dataclass(eq=False)
@@ -121,6 +122,13 @@ class Batcher:
         self._served: OrderedDict[str, float] = OrderedDict()  # client -> its last turn
         self._pool = DaemonThreads(options.threads, "model")
         self._tasks: set[asyncio.Task] = set()
+        self._longest = options.timeout_seconds + HANG_SECONDS
+        self._began: dict[int, float] = {}  # runs -> since when, of `time.monotonic`
+
+    def hangs(self) -> bool:
+        """Whether every thread has a run without end: only a new process helps."""
+        late = time.monotonic() - self._longest
+        return sum(began < late for began in self._began.values()) >= self.threads
 
     async def run(self, job: Job) -> Arrays:
         """Waits for the outputs of a job.
@@ -226,10 +234,12 @@ class Batcher:
         self.running_large += is_large
         failed = RequestError("INTERNAL", "The run ended in an unforeseen error")
         results: Sequence[Arrays | RequestError | None] = [failed] * len(batch)
+        self._began[id(batch)] = time.monotonic()
         try:
             loop = asyncio.get_running_loop()
             results = await loop.run_in_executor(self._pool, self._answers, batch)
         finally:
+            del self._began[id(batch)]
             servable.users -= 1
             self.running_large -= is_large
             for job, result in zip(batch, results, strict=True):

@@ -64,6 +64,8 @@ def build_app(core: Core) -> Starlette:
         return guarded
 
     async def alive(request: Request) -> Response:
+        if core.batcher.hangs():
+            return Response("hangs\n", 503, media_type="text/plain")
         return Response("ok\n", media_type="text/plain")
 
     async def ready(request: Request) -> Response:
