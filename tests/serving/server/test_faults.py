@@ -4,7 +4,6 @@ import contextlib
 import errno
 import json
 import logging
-import os
 import shutil
 import socket
 import struct
@@ -17,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from usgland.serving.interface import signing
 from usgland.serving.server import batching, loader
 from usgland.serving.server.catalog import Catalog
+from usgland.serving.server.connections import HttpProtocol
 from usgland.serving.server.servable import Servable
 from usgland.serving.server.server_options import ServerOptions
 
@@ -116,15 +116,24 @@ def test_a_run_that_raises_is_an_error_without_its_words(running, serving, monke
     assert running.client.predict(image_only(serving))[0] == 200
 
 
-def test_a_client_that_takes_no_answer_loses_its_connection(hasty, serving, until):
-    tail = bytes(12 * 2**20)
-    body = {**image_only(serving, tail=tail), "signature_name": "explain"}
-    before = len(os.listdir("/proc/self/fd"))
-    with sent(hasty, body, receive=4096):
-        until(lambda: requests_of(hasty) == 1)  # It is held while it is sent ...
-        until(lambda: requests_of(hasty) == 0)  # ... and no longer than it may.
-        assert hasty.client.predict(image_only(serving))[0] == 200
-        until(lambda: len(os.listdir("/proc/self/fd")) <= before + 1)
+def test_a_client_that_takes_no_answer_loses_its_connection(
+    models_dir, serving, until, monkeypatch
+):
+    ended, end = [], HttpProtocol.connection_lost
+
+    def note(self, error):
+        ended.append(self.client)
+        end(self, error)
+
+    monkeypatch.setattr(HttpProtocol, "connection_lost", note)
+    body = {**image_only(serving, tail=bytes(6 * 2**20)), "signature_name": "explain"}
+    options = ServerOptions(models_dir, timeout_seconds=4)
+    with serving.RunningServer(options) as server:
+        with sent(server, body, receive=4096) as connection:
+            until(lambda: requests_of(server) == 1)  # It is held while it is sent ...
+            until(lambda: requests_of(server) == 0)  # ... and no longer than it may.
+            until(lambda: connection.getsockname() in ended)
+        assert server.client.predict(image_only(serving))[0] == 200
 
 
 def test_a_client_that_has_gone_holds_no_place(
