@@ -84,7 +84,8 @@ def compare_modalities(
 ) -> tuple[Components, list[Estimate]]:
     """Mean difference, first modality less second, in each scope.
 
-    Fully crossed: every reader has read every case in both.
+    Where readers lack cases, as in split plots, the covariance is of those that two
+    share; its mean, zeros included, is what the analysis takes from the mean squares.
 
     Args:
         estimates: `(2, readers)`: a measure of each reader in each modality.
