@@ -34,7 +34,7 @@ def main(source: Path, folder: Path) -> None:
         order = patients_in_order(rows[~test], seed=int(fold))
         for size in SIZES:
             chosen = rows["patient_id"].isin(order[:size]) & ~test
-            part = rows[test | chosen].assign(split=np.where(test, "test", "train"))
+            part = rows.assign(split=np.where(test, "test", "train"))[test | chosen]
             part = part[["image_path", "mask_path", "patient_id", "label", "split"]]
             part = part.rename(columns={"image_path": "image", "mask_path": "mask"})
             for name in ("image", "mask"):
