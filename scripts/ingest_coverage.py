@@ -6,6 +6,7 @@ Needs the package pydicom-data, whose files lie on the disk.
 """
 
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def test_files() -> Iterator[Path]:
 def has_pixels(path: Path) -> bool:
     """Whether pydicom itself reads the file and finds pixels in it."""
     try:
-        dataset = pydicom.dcmread(path, defer_size=1000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(path, defer_size=1000)
     except (pydicom.errors.InvalidDicomError, ValueError, OSError, LookupError):
         return False
     return any(name in dataset for name in PIXELS)

@@ -12,6 +12,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.utils import get_nr_frames
 
+from usgland.ingest.headers import quietly
 from usgland.ingest.safe_dicom import (
     CUT_OFF,
     check_whole,
@@ -38,10 +39,11 @@ def count_frames(path: Path, dataset: Dataset) -> int:
         UnreadableFileError: If it cannot be as large as it says, or is too large.
     """
     try:
-        rows, columns = int(dataset.Rows), int(dataset.Columns)
-        samples, bits = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
-        frames = int(get_nr_frames(dataset, warn=False))
-        shown = dataset.PhotometricInterpretation
+        with quietly():
+            rows, columns = int(dataset.Rows), int(dataset.Columns)
+            samples, bits = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
+            frames = int(get_nr_frames(dataset, warn=False))
+            shown = dataset.PhotometricInterpretation
     except AttributeError as error:
         raise UnreadableFileError("no pixels: a report or other object") from error
     except BROKEN as error:
@@ -68,10 +70,13 @@ def count_frames(path: Path, dataset: Dataset) -> int:
         raise UnreadableFileError("a transfer syntax that is not known")
     share = 2 if shown == "YBR_FULL_422" and not syntax.is_compressed else samples
     native = rows * columns * share * bits // 8
-    if syntax.is_compressed:
-        _check_items(path, frames, native if syntax == uid.RLELossless else None)
-    else:
-        check_whole(path, frames * native)
+    try:
+        if syntax.is_compressed:
+            _check_items(path, frames, native if syntax == uid.RLELossless else None)
+        else:
+            check_whole(path, frames * native)
+    except BROKEN as error:
+        raise UnreadableFileError(f"a broken header: {reason_of(error)}") from error
     return frames
 
 

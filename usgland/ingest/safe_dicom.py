@@ -20,6 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from usgland.ingest.headers import quietly
 from usgland.ingest.unreadable import BROKEN, UnreadableFileError, reason_of
 
 LARGEST_INFLATED = 256_000_000  # bytes of a deflated file
@@ -110,7 +111,8 @@ def _read(file: BinaryIO, stop: Callable[[BaseTag, str | None, int], bool]) -> A
     # Values of a deflated file have no place of their own in it to be read from later.
     deferred = None if file_syntax(file) == DeflatedExplicitVRLittleEndian else DEFERRED
     file.seek(0)
-    dataset = read_partial(file, stop_when=stop, defer_size=deferred, force=True)
+    with quietly():
+        dataset = read_partial(file, stop_when=stop, defer_size=deferred, force=True)
     if not dataset:
         raise InvalidDicomError
     if "TransferSyntaxUID" not in dataset.file_meta:
