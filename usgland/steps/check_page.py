@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # It imports this module.
     from usgland.steps.check import Checked
 
 PIXELS = 260  # of a picture's longer side
+WITHOUT_PICTURES = ("file", "record")
 MOST_PAIRS, MOST_PICTURES = 150, 48  # that are shown of copies, and of another kind
 
 
@@ -97,8 +98,8 @@ def check_page(checked: "Checked", manifest: Path) -> str:
     sections.append(("Copies", _copies(checked)))
     for kind, meaning in KINDS.items():
         of_kind = [each for each in checked.findings if each.kind == kind]
-        if kind == "file":
-            sections.append((meaning, _files(checked, of_kind)))
+        if kind in WITHOUT_PICTURES:
+            sections.append((meaning, _lines(checked, of_kind)))
         elif kind != "copy":
             sections.append((meaning, _pictures(checked, of_kind)))
     return page("Images checked", sections, synthetic=checked.synthetic)
@@ -137,12 +138,12 @@ def _copies(checked: "Checked") -> str:
     return f'<div class="row">{"".join(parts)}</div>{more}' if parts else ""
 
 
-def _files(checked: "Checked", findings: Sequence[Finding]) -> str:
+def _lines(checked: "Checked", findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
     images = checked.rows["image"].to_list()
     cells = [(images[finding.row], finding.text) for finding in findings]
-    return table(cells[:1000], ("image", "problem")) + _more(len(cells), 1000)
+    return table(cells[:1000], ("image", "what")) + _more(len(cells), 1000)
 
 
 def _pictures(checked: "Checked", findings: Sequence[Finding]) -> str:
@@ -171,6 +172,7 @@ def _figure(checked: "Checked", row: int, text: str = "") -> str:
     picture.save(file, "JPEG", quality=80)
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/jpeg;base64,{data}">'
+        f'<figure style="max-width: {PIXELS}px">'
+        f'<img alt="{escape(caption)}" src="data:image/jpeg;base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
