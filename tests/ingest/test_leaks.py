@@ -208,6 +208,14 @@ def test_a_picture_is_searched_by_the_pixels_at_hand(tmp_path, needles):
     assert (leak.where, leak.value) == ("in its pixels", "Muster^Anna")
 
 
+def test_a_table_of_greys_is_no_text_that_a_ramp_spells(tmp_path):
+    dataset = header()
+    dataset.add_new(0x00283006, "OW", bytes(range(256)))
+    needles = Needles(identifiers_of(dataset))
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
+    assert search_picture(tmp_path / "a.png", png(ramp), ramp, needles) == []
+
+
 def test_chunks_are_those_that_pillow_wrote():
     data = png(np.zeros((4, 4), np.uint8))
     assert [kind for kind, _ in png_chunks(data)] == [b"IHDR", b"IDAT", b"IEND"]

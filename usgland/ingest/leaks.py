@@ -5,6 +5,7 @@ reads files as they lie on the disk, and knows pictures: a PNG may hold no chunk
 those of its pixels, and neither its bytes nor its rows of pixels may spell a value.
 """
 
+import itertools
 import re
 import struct
 from collections import defaultdict
@@ -112,7 +113,9 @@ class _ByteSearch:
         self.pairs = np.zeros((4, 65536), bool)
         for value in values:
             only_digits = all(c in b"0123456789. :-/\0" for c in value)
-            varied = len(set(value)) > 3  # "--------" stands in every picture
+            # "--------" and ascending tables of greys stand in many pictures.
+            steps = [b - a for a, b in itertools.pairwise(value.replace(b"\0", b""))]
+            varied = len(set(value)) > 3 and min(steps) < 0 < max(steps)
             if len(value) >= (digits if only_digits else shortest) and varied:
                 self.by_start[value[:8]].append(value)
                 words = np.frombuffer(value[:8], ">u2")
