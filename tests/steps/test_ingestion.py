@@ -313,6 +313,19 @@ def test_a_public_set_that_is_none_leaves_nothing(source, tmp_path):
     assert "SOURCE: expected a folder or ZIP file" in line
 
 
+def test_outs_of_one_name_keep_their_private_files_apart(source, tmp_path):
+    write_dicom(source / "a.dcm")
+    ingest(tmp_path)
+    other = ("ingest", source, tmp_path / "b/out", "--private", tmp_path / "private")
+    call(*other)
+    private = tmp_path / "private"
+    assert files_in(private) == ["key", "key_fingerprint", "out", "out-2"]
+    for folder, out in (("out", "out"), ("out-2", "b/out")):
+        (row,) = read_csv(tmp_path / out / "manifest.csv")
+        (known,) = read_csv(private / folder / "paths.csv")
+        assert known["image"] == row["image"]
+
+
 @pytest.mark.parametrize("size", [100, 2500, 3500])
 def test_a_disk_that_is_full_is_told_and_the_run_goes_on_later(source, tmp_path, size):
     for number in range(3):

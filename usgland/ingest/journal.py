@@ -1,6 +1,7 @@
 """What a run has done so far, so that it can go on after any end; private."""
 
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from usgland.ingest.extraction import Picture, Record
 from usgland.ingest.headers import HeaderFields, PrivateFields
 from usgland.ingest.identifiers import Identifier
 from usgland.ingest.source_files import SourceFile
+
+JOURNAL = "journal"  # file of the private folder
 
 
 class Entry(NamedTuple):
@@ -121,6 +124,27 @@ class Journal:
                 f"Cannot write {self.path}: no space left. Make room, then repeat the "
                 "command with --resume"
             )
+
+
+def run_folder(private: Path, out: Path) -> Path:
+    """Where a run keeps what is private: by the name of its OUT.
+
+    OUTs of one name in several places get numbers, so that none loses its files.
+    """
+    for number in itertools.count(1):
+        folder = private / (out.name if number == 1 else f"{out.name}-{number}")
+        if _out_of(folder / JOURNAL) in ("", str(out)):
+            break
+    return folder
+
+
+def _out_of(journal: Path) -> str:
+    """The OUT of a journal, "" where there is none."""
+    try:
+        with journal.open("rb") as file:
+            return str(json.loads(file.readline())["OUT"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def stamp(path: Path) -> tuple[int, int]:

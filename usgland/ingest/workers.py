@@ -153,6 +153,8 @@ def _serve(
     """What a process does: its tasks, until its pipe is closed."""
     # A worker whose run was killed would write on beside the run that goes on.
     ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
+    # Ctrl-C is the run's to answer: a worker that it ended would have its file skipped.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if log is not None:
         handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(handle, 2)
@@ -169,7 +171,7 @@ def _serve(
     while True:
         try:
             task = connection.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         try:
             answer = (DONE, work(setup, task, alive))
@@ -179,8 +181,6 @@ def _serve(
             answer = (STOPPED, str(error))
         except MemoryError:
             answer = (SKIPPED, "takes more memory than a file may")
-        except KeyboardInterrupt:
-            return
         connection.send(answer)
 
 

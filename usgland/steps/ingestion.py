@@ -17,7 +17,7 @@ from usgland.files import write_json
 from usgland.ingest.extraction import IMAGES, Setup, extract
 from usgland.ingest.headers import TWO_PATIENTS
 from usgland.ingest.identifiers import output_words
-from usgland.ingest.journal import Journal, stamp
+from usgland.ingest.journal import JOURNAL, Journal, run_folder, stamp
 from usgland.ingest.labels import Labels, compare, read_labels
 from usgland.ingest.leaks import Needles
 from usgland.ingest.manifest_rows import Row, make_rows, own_words, part_leaks
@@ -36,7 +36,7 @@ from usgland.ingest.unreadable import UnreadableFileError
 from usgland.ingest.workers import run_tasks
 
 MANIFEST, REMOVED = "manifest.csv", "removed.json"
-JOURNAL, PATHS, SKIPPED, REVIEW = "journal", "paths.csv", "skipped.csv", "review"
+PATHS, SKIPPED, REVIEW = "paths.csv", "skipped.csv", "review"
 QUARANTINE, UNMATCHED, LOG = "quarantine", "labels.csv", "readers.log"
 
 
@@ -92,7 +92,7 @@ def ingest(
     open_private(private)
     pseudonyms = Key.load_or_make(key_path)
     check_key(private, pseudonyms, key_path)
-    folder = private / out.resolve().name
+    folder = run_folder(private, out.resolve())
     staging = _staging_of(out)
     settings = {
         "SOURCE": str(source.resolve()),
