@@ -21,7 +21,7 @@ from usgland.evaluation.shown.text import format_p
 from usgland.explanation.faithfulness import MEASURES
 from usgland.explanation.shortcuts import NAMES
 from usgland.files import read_json
-from usgland.runs import CONFIG, ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD
+from usgland.runs import CONFIG, ENVIRONMENT, FOLDS, PREDICTIONS, THRESHOLD, TOGETHER
 
 SEEDS = range(3)
 FOLD_FILES = f"{FOLDS}/*/{PREDICTIONS}"
@@ -46,6 +46,9 @@ def main(runs: Path, parts: Iterable[str]) -> None:
         "offset": show_offset,
         "learning_curve": show_learning_curve,
         "appearance": show_appearance,
+        "together": show_together,
+        "distill": show_distill,
+        "nothing_held_back": show_nothing_held_back,
     }
     for part in parts or tables:
         print(f"\n### {part}\n")
@@ -154,6 +157,39 @@ def show_across(runs: Path) -> None:
         print(f"| seed {seed}, 95% interval | {_interval(run, rows, 'roc_auc')} |")
     aucs = [roc_auc_score(rows["label"], rows["probability"]) for rows in tables]
     print(f"| mean (range) | {_spread(aucs)} |")
+
+
+def show_together(runs: Path) -> None:
+    """All folds of BUSI as one model, tested on BrEaST."""
+    _show_on_breast(runs / "busi" / TOGETHER, "five folds together")
+
+
+def show_distill(runs: Path) -> None:
+    """One network that the folds of BUSI taught, tested on BrEaST."""
+    _show_on_breast(runs / "busi-distilled", "one network that they taught")
+
+
+def _show_on_breast(run: Path, name: str) -> None:
+    rows = read_predictions(run / "predictions-breast_usg.csv")
+    print("| trained on BUSI, tested on BrEaST | AUC per image |\n|---|---|")
+    print(f"| {name}, 95% interval | {_interval(run, rows, 'roc_auc')} |")
+
+
+def show_nothing_held_back(runs: Path) -> None:
+    """The folds of BUSI with a validation part, without one, and with a mirror."""
+    print("| | AUC per image, fold by fold | mean | pooled, 95% interval |")
+    print("|---|---|---|---|")
+    names = {
+        "busi": "15% held back",
+        "unheld": "nobody held back",
+        "unheld-mirror": "the same, model.mirror=true",
+    }
+    for name, words in names.items():
+        rows = _test_rows(runs / name)
+        aucs = _fold_aucs(rows)
+        each = " ".join(f"{auc:.3f}" for auc in aucs)
+        pooled = _interval(runs / name, rows, "roc_auc")
+        print(f"| {words} | {each} | {np.mean(aucs):.3f} | {pooled} |")
 
 
 def show_breast(runs: Path) -> None:

@@ -108,6 +108,22 @@ def test_early_stopping_is_refused_where_the_last_epoch_is_kept_anyway():
     with pytest.raises(UserError, match="early_stopping_epochs needs keep: best"):
         load_config(None, settings)
     assert load_config(None, settings[:1]).train.early_stopping_epochs == 3
+    unheld = (*settings[:1], "split.val_fraction=0")
+    with pytest.raises(UserError, match="needs a split.val_fraction above 0"):
+        load_config(None, unheld)
+
+
+def test_without_a_validation_part_the_last_epoch_is_kept():
+    assert not load_config(None).keeps_last
+    assert load_config(None, ["split.val_fraction=0"]).keeps_last
+    assert load_config(None, ["train.keep=last"]).keeps_last
+
+
+def test_later_views_are_those_of_the_head_and_of_the_mirror():
+    assert load_config(None).has_later_views
+    first = ["model.second_view=false"]
+    assert not load_config(None, first).has_later_views
+    assert load_config(None, [*first, "model.mirror=true"]).has_later_views
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,12 @@ class Config(Settings):
         return self.model.lesion_head and self.model.inputs != "clinical"
 
     @property
+    def has_later_views(self) -> bool:
+        """Whether a prediction is of more than one view of an image."""
+        second = self.has_lesion_head and self.model.second_view
+        return second or (self.model.mirror and self.model.inputs != "clinical")
+
+    @property
     def keeps_last(self) -> bool:
         """Whether the last epoch is kept: also where nobody is held back to judge."""
         return self.train.keep == "last" or not self.holds_back

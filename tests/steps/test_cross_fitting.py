@@ -9,15 +9,19 @@ import pytest
 from rich.console import Console
 from scipy.special import expit
 
-from usgland.config import load_config
+import usgland
+from usgland.config import dump_config, load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import fit_calibration, read_calibration
 from usgland.evaluation.cases.predictions import OUT_OF_FOLD, read_predictions
 from usgland.evaluation.cases.thresholds import choose_points, read_thresholds
 from usgland.files import read_json
+from usgland.models.classifier import build_classifier
 from usgland.steps import training
+from usgland.steps.cross_fitting import taught_rows
 from usgland.steps.distillation import distill
 from usgland.steps.evaluation import evaluate
+from usgland.steps.export import compared_rows
 from usgland.steps.prediction import predict
 from usgland.table_files import read_table
 
@@ -253,3 +257,64 @@ def test_a_fold_cannot_be_finished_alone(validated, tmp_path):
     shutil.copytree(validated / "folds" / "0", tmp_path / "0")
     with pytest.raises(UserError, match="a run with the folder rounds.* a part of"):
         training.fit(tmp_path / "0", None, Console(quiet=True))
+
+
+def test_folds_whose_network_no_student_can_be_teach_nobody(validated, tmp_path):
+    shutil.copytree(validated, tmp_path / "cv")
+    settings = load_config(
+        validated / "config.yaml", ["model.inputs=both", "model.fusion=offset"]
+    )
+    (tmp_path / "cv" / "config.yaml").write_text(dump_config(settings))
+    with pytest.raises(UserError, match="a logistic regression and a weight: nothing"):
+        distill(tmp_path / "cv", tmp_path / "student", Console(quiet=True))
+
+
+def test_an_image_on_which_no_teacher_speaks_is_named(distilled, tmp_path):
+    table = read_table(distilled[0] / "splits.csv").drop(columns="csv_row")
+    table.loc[3, "teacher_logit"] = ""
+    table.to_csv(tmp_path / "splits.csv", index=False)
+    rows = table.assign(label=table["label"].astype(int))
+    with pytest.raises(ValueError, match=f"every image .* on {table['image'][3]}"):
+        taught_rows(rows, tmp_path)
+
+
+def test_a_cross_validation_is_loaded_as_all_its_folds(validated, tiny_manifest):
+    run = usgland.load_run(validated)
+    assert run.path == validated / "together"
+    table = pd.read_csv(tiny_manifest)
+    paths = [tiny_manifest.parent / name for name in table["image"]]
+    said = run.predict(paths)
+    logits = [
+        usgland.load_run(validated / "folds" / fold)
+        .predict(paths)["logit"]
+        .div(read_calibration(validated / "folds" / fold / "calibration.json")["slope"])
+        for fold in "01"
+    ]
+    expected = read_calibration(run.path / "calibration.json")["slope"]
+    expected *= np.mean(logits, axis=0)
+    np.testing.assert_allclose(said["logit"], expected, rtol=1e-4, atol=1e-5)
+    assert set(said["role"]) == {"train"}
+
+
+def test_a_loaded_run_says_where_it_found_the_lesion(
+    validated, tiny_manifest, tmp_path
+):
+    part = shutil.copytree(validated / "folds" / "0", tmp_path / "run")
+    settings = load_config(part / "config.yaml", ["model.lesion_head=true"])
+    (part / "config.yaml").write_text(dump_config(settings))
+    build_classifier(settings).save(part / "model.keras")
+    path = tiny_manifest.parent / "patient00_0.png"
+    said = usgland.load_run(part).predict([path])
+    names = ["x", "y", "width", "height"]
+    assert list(said)[-5:] == [f"lesion_box_{n}" for n in names] + ["lesion_found"]
+    written = predict(
+        part, Console(quiet=True), manifest=tiny_manifest, output=tmp_path / "p.csv"
+    )
+    told = read_predictions(written[0]).set_index("image").loc["patient00_0.png"]
+    assert said["lesion_found"][0] == pytest.approx(float(told["lesion_found"]))
+
+
+def test_a_file_is_compared_with_its_run_on_training_images_if_there_are_no_others():
+    rows = pd.DataFrame({"role": ["train", "test", "train"]})
+    assert list(compared_rows(rows).index) == [0, 2]
+    assert list(compared_rows(rows.replace("test", "val")).index) == [1]

@@ -221,7 +221,7 @@ def test_what_is_no_run_with_one_model_is_named(home, tmp_path):
     with pytest.raises(UserError, match=r"run directory with model.keras. Received"):
         usgland.load_run(tmp_path)
     (tmp_path / "folds").mkdir()
-    with pytest.raises(UserError, match=r"with one model. Received the cross-valid"):
+    with pytest.raises(UserError, match=r"directory with predictions.csv. Received"):
         usgland.load_run(tmp_path)
 
 

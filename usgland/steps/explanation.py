@@ -56,6 +56,13 @@ def explain(run: Path, console: Console, choices: ExplanationChoices) -> list[Pa
     pictures = _picture_paths(target, rows, drawn, choices)
     check_unwritten("pictures and tables", pictures.values(), overwrite=overwrite)
 
+    if config.has_later_views:
+        console.print(
+            "Maps and contributions are of the first view, the whole image; the "
+            "probability is the mean of all views",
+            highlight=False,
+            soft_wrap=True,
+        )
     added, table = _contributions(subject, drawn, config, console)
     written = list(pictures.values())
     written += [write_table(table, target / CONTRIBUTIONS)] if has_table else []

@@ -152,6 +152,15 @@ def test_a_single_epoch_is_seen(history):
     assert {line.get_marker() for line in figure.axes[0].lines} == {"o"}
 
 
+def test_a_run_that_holds_nobody_back_has_one_curve(history, tmp_path):
+    alone = history.drop(columns=["val_loss", "val_accuracy"])
+    alone.to_csv(tmp_path / "history.csv", index=False)
+    assert read_history(tmp_path / "history.csv").equals(alone)
+    figure = history_plot(alone, synthetic=False)
+    assert [len(axes.lines) for axes in figure.axes] == [1, 1]
+    assert "validation" not in words(figure)
+
+
 def test_history_is_read_back(history, tmp_path):
     history.to_csv(tmp_path / "history.csv", index=False)
     assert read_history(tmp_path / "history.csv").equals(history)

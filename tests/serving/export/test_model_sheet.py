@@ -107,6 +107,11 @@ def test_the_form_is_that_of_the_schema(rows):
             "largest sensitivity + specificity - 1 (Youden), on 3 validation images of "
             "2 patients",
         ),
+        (
+            {**YOUDEN, "role": "out_of_fold"},
+            "largest sensitivity + specificity - 1 (Youden), on 3 out-of-fold images "
+            "of 2 patients",
+        ),
         ({**YOUDEN, "method": "half"}, "fixed at one half"),
         (
             {**YOUDEN, "method": "sensitivity", "target": 0.95},

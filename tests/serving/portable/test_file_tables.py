@@ -90,12 +90,12 @@ def test_differing_and_unread_images_are_told():
 
 
 def test_a_form_alone_and_few_synthetic_cases_are_told():
-    few = {"images": 6, "malignant": 2, "patients": 6}
+    few = {"images": 6, "malignant": 2, "patients": 6, "role": "train"}
     lines = printed(
         **{"preprocess.py": None, "validation": few, "trained_on": {"synthetic": True}}
     )
     assert "SYNTHETIC DATA" in lines[1]
-    assert "Few validation images: one pair that swaps moves the AUC by 0.125" in (
+    assert "Few training images: one pair that swaps moves the AUC by 0.125" in (
         notes(lines)
     )
     assert "preprocess" not in "".join(lines)
