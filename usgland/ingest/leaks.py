@@ -5,6 +5,7 @@ reads files as they lie on the disk, and knows pictures: a PNG may hold no chunk
 those of its pixels, and neither its bytes nor its rows of pixels may spell a value.
 """
 
+import functools
 import itertools
 import re
 import struct
@@ -67,10 +68,21 @@ class Needles:
                 packed = folded.replace(" ", "")
                 if packed != folded and packed.isdigit() and packed not in words:
                     self._add_text(packed)
-        encoded = {raw for value in values for raw in _encoded(value)}
-        self.bytes = {raw for raw in encoded if len(raw) >= INSIDE}
-        self.compressed = _ByteSearch(encoded, IN_COMPRESSED, IN_COMPRESSED)
-        self.pixels = _ByteSearch(encoded, IN_PIXELS, DIGITS_IN_PIXELS)
+        self.values = values
+
+    # Made when bytes are searched: of all files together only text is.
+    @functools.cached_property
+    def encoded(self) -> set[bytes]:
+        forms = {raw for value in self.values for raw in _encoded(value)}
+        return {raw for raw in forms if len(raw) >= INSIDE}
+
+    @functools.cached_property
+    def compressed(self) -> "_ByteSearch":
+        return _ByteSearch(self.encoded, IN_COMPRESSED, IN_COMPRESSED)
+
+    @functools.cached_property
+    def pixels(self) -> "_ByteSearch":
+        return _ByteSearch(self.encoded, IN_PIXELS, DIGITS_IN_PIXELS)
 
     def in_text(self, text: str) -> set[str]:
         """The identifiers in a text."""
@@ -93,7 +105,7 @@ class Needles:
 
     def in_bytes(self, data: bytes) -> set[bytes]:
         """The identifiers in a few bytes, of six bytes or more."""
-        return {raw for raw in self.bytes if raw in data}
+        return {raw for raw in self.encoded if raw in data}
 
     def _add_text(self, folded: str) -> None:
         if len(folded) >= INSIDE:
