@@ -341,3 +341,13 @@ def test_pydicoms_own_files_are_decoded(capsys):
     said = capsys.readouterr().out
     assert "decoded 167 of 173 files, 21 of them ultrasound" in said
     assert "decoded 167 of 173 files" in (root / "docs/ingest.md").read_text()
+
+
+def test_a_value_of_half_a_number_is_told(tmp_path):
+    elements = struct.pack("<HH2sHH", 0x0028, 0x0010, b"US", 3, 48) + b"\0"
+    path = tmp_path / "a.dcm"
+    whole = write_dicom(path).read_bytes()
+    rows = struct.pack("<HH2sHH", 0x0028, 0x0010, b"US", 2, 48)
+    assert rows in whole
+    path.write_bytes(whole.replace(rows, elements))
+    assert refusal(path).startswith("broken pixel attributes: Expected total bytes")

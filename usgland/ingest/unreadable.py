@@ -4,13 +4,14 @@ import struct
 import zlib
 
 from PIL import Image
+from pydicom.errors import BytesLengthException
 
 # What pydicom, Pillow and the decoders raise on files that are broken; a worker that
 # raises anything else, or ends, has its file skipped likewise.
 BROKEN = (
     *(OSError, EOFError, zlib.error, struct.error, ArithmeticError, AttributeError),
     *(AssertionError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError),
-    MemoryError,
+    *(MemoryError, BytesLengthException),
 )
 
 
