@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from usgland.config import EvaluationSettings, load_config
@@ -276,7 +277,11 @@ def show_offset(runs: Path) -> None:
                 rows = run_rows(fold, config, Console(quiet=True))
                 said = logistic_predictions(rows, config.clinical)
                 alone.append(said[said["role"] == "test"].assign(**where))
-                joined.append(_test_rows(fold).assign(**where))
+                rows = _test_rows(fold)
+                # As the regression is: calibration would rank folds otherwise.
+                logit = rows["model_logit"].astype("float64")
+                rows = rows.assign(logit=logit, probability=expit(logit), **where)
+                joined.append(rows)
                 weights.append(read_json(fold / "offset.json")["weight"])
         tables = {"with": joined, "alone": alone}
         pooled = {key: pd.concat(parts) for key, parts in tables.items()}
