@@ -8,6 +8,18 @@ from click.testing import CliRunner
 
 from usgland.cli.main import cli
 
+# Settings of a run whose images are not what is tested: to trace changes of them is
+# half of what a tiny training costs.
+UNCHANGED = tuple(
+    f"augmentation.{name}=0"
+    for name in (
+        *("rotation_degrees", "zoom", "translation", "brightness", "contrast"),
+        "blur_pixels",
+    )
+)
+_PAIRS = (setting.partition(".")[2].replace("=", ": ") for setting in UNCHANGED)
+UNCHANGED_YAML = f"augmentation: {{{', '.join(_PAIRS)}}}"
+
 
 def call(*arguments):
     """Runs a command that shall succeed in silence on stderr; returns its stdout."""

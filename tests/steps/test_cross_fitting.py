@@ -10,6 +10,7 @@ from rich.console import Console
 from scipy.special import expit
 
 import usgland
+from tests.commands import UNCHANGED
 from usgland.config import dump_config, load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.calibration import fit_calibration, read_calibration
@@ -33,10 +34,7 @@ SETTINGS = (
     "train.batch_size=4",
     "train.epochs=1",
     "train.warmup_epochs=0",
-    # What is not tested here is not traced.
-    *("augmentation.rotation_degrees=0", "augmentation.zoom=0"),
-    *("augmentation.translation=0", "augmentation.contrast=0"),
-    *("augmentation.brightness=0", "augmentation.blur_pixels=0"),
+    *UNCHANGED,
     "split.val_fraction=0",
     "split.test_fraction=0.25",
     "split.folds=2",

@@ -11,22 +11,24 @@ from click.testing import CliRunner
 from PIL import Image
 
 import usgland
+from tests.commands import UNCHANGED_YAML
 from usgland.cli.main import cli
 from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.evaluation.cases.predictions import patient_predictions
 
 pytestmark = [pytest.mark.usefixtures("tiny_network"), pytest.mark.slow]
-SETTINGS = """
-preprocessing: {image_size: 64}
-model: {weights: null, clinical_units: 4}
-train: {epochs: 1, batch_size: 8, warmup_epochs: 0, ema_momentum: null}
-evaluation: {bootstrap_resamples: 20}
+SETTINGS = f"""
+{UNCHANGED_YAML}
+preprocessing: {{image_size: 64}}
+model: {{weights: null, clinical_units: 4}}
+train: {{epochs: 1, batch_size: 8, warmup_epochs: 0, ema_momentum: null}}
+evaluation: {{bootstrap_resamples: 20}}
 clinical:
   companions: false
   columns:
-    age: {kind: number, role: demographic, unit: years, low: 18, high: 99}
-    halo: {kind: yes_no, role: image_read}
+    age: {{kind: number, role: demographic, unit: years, low: 18, high: 99}}
+    halo: {{kind: yes_no, role: image_read}}
 """
 
 

@@ -6,19 +6,20 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.commands import call, read_csv, refusal, write_csv
+from tests.commands import UNCHANGED_YAML, call, read_csv, refusal, write_csv
 from usgland.cli.main import cli
 from usgland.config import load_config
 from usgland.errors import UserError
 from usgland.serving.interface.versions import MODEL_SHEET
 
 pytestmark = [pytest.mark.usefixtures("tiny_network"), pytest.mark.slow]
-SETTINGS = """
-preprocessing: {image_size: 64}
-data: {no_lesion_labels: [normal]}
-model: {weights: null, second_view: false}  # Its place is that of all folds.
-train: {epochs: 1, batch_size: 8, warmup_epochs: 0, ema_momentum: null}
-evaluation: {bootstrap_resamples: 20}
+SETTINGS = f"""
+{UNCHANGED_YAML}
+preprocessing: {{image_size: 64}}
+data: {{no_lesion_labels: [normal]}}
+model: {{weights: null, second_view: false}}  # Its place is that of all folds.
+train: {{epochs: 1, batch_size: 8, warmup_epochs: 0, ema_momentum: null}}
+evaluation: {{bootstrap_resamples: 20}}
 """
 SITES = ("North", "South", "East")
 PATIENTS = 8  # of each site, half of them benign
@@ -206,4 +207,4 @@ def test_all_folds_together_are_exported_as_one_model(run, tmp_path):
     version = tmp_path / "sites" / "1"
     assert (version / "saved_model.pb").exists()
     sheet = pd.read_json(version / MODEL_SHEET, typ="series")
-    assert sheet["trained_on"]["images"] == {"train": 16, "val": 8, "test": 0}
+    assert sheet["trained_on"]["images"] == {"train": 24, "val": 0, "test": 0}

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from tests.commands import full_disk
+from tests.commands import UNCHANGED, full_disk
 from usgland import machine
 from usgland.config import load_config
 from usgland.data.manifest import load_manifest
@@ -35,6 +35,7 @@ SETTINGS = (
     "train.frozen_epochs=1",
     "train.ema_momentum=0.9",
     "train.precision=mixed_bfloat16",
+    *UNCHANGED[:-1],  # Images are blurred.
 )
 
 

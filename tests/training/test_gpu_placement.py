@@ -98,8 +98,15 @@ def test_a_step_of_the_default_network_runs_whole_on_a_gpu_and_repeats(policy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "vgg16", "resnet101"])
+@pytest.mark.parametrize(
+    ("backbone", "policy"),
+    [
+        # What normalizes in half precision is MobileNetV2's; ResNet's is the same.
+        ("mobilenet_v2", "mixed_bfloat16"),
+        ("vgg16", "mixed_bfloat16"),
+        ("resnet101", "float32"),
+    ],
+)
 def test_a_step_of_the_other_networks_runs_on_a_gpu_and_repeats(backbone, policy):
     graph = step_graph(backbone, policy)
     assert raising_on_a_gpu(graph) == set()
