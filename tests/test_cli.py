@@ -331,7 +331,7 @@ def test_training_begins_with_what_is_odd_of_the_images(
     with Image.open(data.parent / "patient00_0.png") as image:
         image.putpixel((0, 0), 0)
         image.save(data.parent / "patient01_0.png")
-    monkeypatch.setattr(training, "fit_run", interrupted)
+    monkeypatch.setattr(training, "train_network", interrupted)
     arguments = [command, *options(home, data, tmp_path / "runs")]
     done = CliRunner().invoke(cli, list(map(str, arguments)))
     assert done.exit_code == 130, done.output
@@ -347,15 +347,15 @@ def test_cross_validation_goes_on_where_it_was_interrupted(
     from usgland.steps import training
 
     runs = tmp_path / "my runs"
-    train, trained = training.fit_run, []
+    train, trained = training.train_network, []
 
-    def interrupted(run, rows, console):
+    def interrupted(run, *others):
         if trained:
             raise KeyboardInterrupt
         trained.append(run)
-        train(run, rows, console)
+        train(run, *others)
 
-    monkeypatch.setattr(training, "fit_run", interrupted)
+    monkeypatch.setattr(training, "train_network", interrupted)
     settings = options(home, tiny_manifest, runs)
     [line] = fail("cv", *settings, "--set", "split.folds=2", code=130)
     resume = f"usgland cv --resume --runs-dir '{runs}' --name settings-cv-1"

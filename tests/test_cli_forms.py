@@ -259,19 +259,19 @@ def test_cross_validation_compares_on_the_same_folds_and_resumes(
 ):
     from usgland.steps import training
 
-    train, trained = training.fit_run, []
+    train, trained = training.train_network, []
 
-    def interrupted(run, rows, console):
+    def interrupted(run, *others):
         if len(trained) == 3:  # both folds of the image alone, one of the form alone
             raise KeyboardInterrupt
         trained.append(run)
-        train(run, rows, console)
+        train(run, *others)
 
-    monkeypatch.setattr(training, "fit_run", interrupted)
+    monkeypatch.setattr(training, "train_network", interrupted)
     arguments = (*options(home, "cv"), "--set", "split.folds=2")
     done = CliRunner().invoke(cli, ["cv", "--multimodal", *map(str, arguments)])
     assert done.exit_code == 130
-    monkeypatch.setattr(training, "fit_run", train)
+    monkeypatch.setattr(training, "train_network", train)
     checked.clear()
     stdout = call("cv", "--resume", "--runs-dir", home / "runs", "--name", "cv")
     assert (len(checked), set(checked.values())) == (24, {1})
