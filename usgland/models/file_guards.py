@@ -70,6 +70,7 @@ def count_scans(image_bytes: tf.Tensor) -> tf.Tensor:
         ),
         step,
         [tf.constant(2), tf.constant(0), tf.constant(0)],
+        parallel_iterations=1,
     )
     return tf.where(place >= size, scans, MOST_SCANS + 1)
 
@@ -130,6 +131,7 @@ def _is_bomb(image_bytes: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
         lambda place, chunks, sums: (place + 8 <= size) & (chunks < MOST_CHUNKS),
         step,
         [tf.constant(8), tf.constant(0), tf.zeros(3, tf.int64)],
+        parallel_iterations=1,
     )
     is_packed = (sums[1] > MOST_PACKED) & (sums[2] > MOST_PACKED_BYTES)
     return (place + 8 <= size) | (sums[0] > most) | is_packed
