@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.commands import call, full_disk, read_csv, refusal
+from tests.commands import call, fail, full_disk, read_csv, refusal
 from tests.drawn_frames import draw_frame, write_table
 from usgland.cli.main import cli
 from usgland.quality import confounding
@@ -34,7 +34,7 @@ def test_copies_become_groups_and_candidates(tmp_path):
     out = tmp_path / "out"
     code, text = exit_code(manifest, "--out", out)
     assert code == 4
-    assert "3 pairs of copies (1 exact, 1 mirrored, 1 part)" in text
+    assert "Pairs of copies: 3 (1 exact, 1 mirrored, 1 part)" in text
     assert manifest.read_bytes() == before
     rows = read_csv(out / "check.csv")
     assert [row["group_id"] for row in rows] == ["p0", "p1", "g", "", "p0", "p1", "g"]
@@ -49,6 +49,8 @@ def test_copies_become_groups_and_candidates(tmp_path):
     ]
     assert [row["manifest_row"] for row in rows] == [str(n) for n in range(2, 9)]
     assert all((out / row["image"]).is_file() for row in rows)
+    # A copy is named as the table itself names its image.
+    assert [row["copy_of"] for row in rows[4:]] == [row["image"] for row in rows[:3]]
     # What was written is a manifest; its candidates are reasons once that is asked for.
     again = call(
         "config", "show", "--set", "data.columns.exclusion=exclusion_candidate"
@@ -104,7 +106,50 @@ def test_files_that_cannot_be_read_are_told_and_the_others_checked(tmp_path):
 def test_images_that_are_all_the_same_are_copies_of_the_first(tmp_path):
     code, text = exit_code(write_table(tmp_path, [draw_frame(0)] * 8))
     assert code == 3
-    assert "7 pairs of copies (7 exact)" in text
+    assert "Pairs of copies: 7 (7 exact)" in text
+
+
+@pytest.mark.parametrize("column", ["some", "none"])
+def test_a_missing_patient_is_told_and_no_name_is_made_up(tmp_path, column):
+    frames = [draw_frame(seed) for seed in range(3)]
+    manifest = write_table(tmp_path, frames, label=["benign"] * 3)
+    table = pd.read_csv(manifest, dtype=str)
+    if column == "none":
+        table = table.drop(columns="patient_id")
+    else:
+        table.loc[1:, "patient_id"] = ["", "unknown"]
+    table.to_csv(manifest, index=False)
+    code, text = exit_code(manifest, "--out", tmp_path / "out")
+    assert code == 3
+    missing = {"some": 2, "none": 3}[column]
+    assert f"Images without a patient_id: {missing}" in " ".join(text.split())
+    rows = read_csv(tmp_path / "out/check.csv")
+    assert [row["patient_id"] for row in rows][-missing:] == [""] * missing
+    assert [row["findings"] for row in rows].count("record: no patient_id") == missing
+    refused = fail(
+        *("fit", "--manifest", tmp_path / "out/check.csv", "--runs-dir", tmp_path / "r")
+    )
+    assert sum("expected a patient_id" in line for line in refused) == missing
+
+
+def test_a_table_of_which_nothing_is_looked_at_is_no_clean_one(tmp_path):
+    manifest = write_table(tmp_path, [draw_frame(0)], exclusion=["treated before"])
+    assert "Received: no rows but those with an `exclusion`" in refusal(
+        "check", "--no-words", manifest
+    )
+    manifest.write_text("image,patient_id,label\n")
+    assert "expected images to look at, one a row. Received: no rows" in refusal(
+        "check", "--no-words", manifest
+    )
+
+
+def test_the_page_says_that_words_were_not_looked_for(tmp_path):
+    manifest = write_table(tmp_path, [draw_frame(0)])
+    _, text = exit_code(manifest, "--out", tmp_path / "out")
+    said = "Words in the pictures were not looked for"
+    assert said in text
+    assert "Images looked at: 1" in text
+    assert said in (tmp_path / "out/check.html").read_text()
 
 
 def test_nothing_to_notice_ends_with_zero_and_writes_nothing(tmp_path):

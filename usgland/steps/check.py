@@ -19,6 +19,7 @@ from usgland.data.images import ImageCheck, UnusableError, check_images
 from usgland.data.lesion_marks import read_marks
 from usgland.data.phantom import is_synthetic
 from usgland.data.waiting import watched
+from usgland.errors import UserError
 from usgland.files import check_unwritten, write_text
 from usgland.machine import usable_cores
 from usgland.quality.confounding import (
@@ -62,6 +63,8 @@ class Checked(NamedTuple):
         unasked: Why nothing was asked for the label; "" where it was.
         synthetic: Whether the images are phantoms.
         excluded: Rows that the table itself leaves out; they are not looked at.
+        words: Whether words in the pictures were looked for.
+        unnamed: Rows without a patient, each of which stands for one of its own.
     """
 
     rows: pd.DataFrame
@@ -71,6 +74,8 @@ class Checked(NamedTuple):
     unasked: str
     synthetic: bool
     excluded: pd.DataFrame
+    words: bool
+    unnamed: frozenset[int]
 
     @property
     def level(self) -> int:
@@ -84,14 +89,25 @@ def check_table(manifest: Path, config: Config, *, words: bool = True) -> Checke
     """Looks at every image of a table, and at what the table says of them.
 
     Rows with an `exclusion` are looked at no more. Without `words` none are looked for.
+
+    Raises:
+        UserError: If no row is left to look at.
     """
     table = read_table(manifest)
     table = table.drop(columns=[name for name in MADE if name in table])
     rows = choose_columns(table, config.data, manifest, labelled=False)
+    if config.data.columns.get("patient_id", "patient_id") not in table:
+        rows["patient_id"] = ""
     reasons = rows.get("exclusion", pd.Series("", index=rows.index))
     used = reasons.map(names_nobody).astype(bool)
     excluded, rows = rows[~used], rows[used].reset_index(drop=True)
+    if rows.empty:
+        raise UserError(
+            f"{manifest}: expected images to look at, one a row. Received: no rows"
+            + (" but those with an `exclusion`" if len(excluded) else "")
+        )
     nobody = rows["patient_id"].map(names_nobody).astype(bool)
+    unnamed = frozenset(np.flatnonzero(nobody).tolist())
     rows["patient_id"] = rows["patient_id"].mask(nobody, rows["image"])
     paths = _paths_of(rows["image"], manifest)
     rows = rows.assign(image_path=paths)
@@ -114,6 +130,9 @@ def check_table(manifest: Path, config: Config, *, words: bool = True) -> Checke
     shorter = {row: min(files[row].width, files[row].height) for row in seen}
     findings += judge({row: looked.measures for row, looked in seen.items()}, shorter)
     findings += read_records(rows, [n for n in config.clinical.used() if n in rows])
+    findings += [
+        Finding(row, "record", "no patient_id", WARNING) for row in sorted(unnamed)
+    ]
     findings += _marked_lesions(rows, files, manifest)
     shown = [
         name
@@ -126,7 +145,11 @@ def check_table(manifest: Path, config: Config, *, words: bool = True) -> Checke
     )
     confounders, unasked = _ask_for_labels(rows.loc[list(seen)], marks, config)
     synthetic = is_synthetic(manifest, rows)
-    return Checked(rows, findings, judged, confounders, unasked, synthetic, excluded)
+    return Checked(
+        *(rows, findings, judged, confounders, unasked, synthetic, excluded),
+        words=words,
+        unnamed=unnamed,
+    )
 
 
 def _paths_of(texts: pd.Series, manifest: Path) -> list[str]:
@@ -250,7 +273,8 @@ def checked_table(
     for finding in checked.findings:
         by_row.setdefault(finding.row, []).append(finding)
     copy_of: dict[int, list[str]] = {}
-    images = checked.rows["image"].to_list()
+    folder = manifest.absolute().parent
+    images = [_moved(folder, text, out) for text in checked.rows["image"]]
     for pair, _, _ in checked.copies:
         copy_of.setdefault(pair.second, []).append(images[pair.first])
     numbers = range(len(images))
@@ -261,12 +285,16 @@ def checked_table(
             for row in numbers
         ],
         copy_of=["; ".join(copy_of.get(row, [])) for row in numbers],
+        # Whom nobody named, `fit` shall ask for: a made name would hide a leak.
+        patient_id=[
+            "" if row in checked.unnamed else name
+            for row, name in enumerate(checked.rows["patient_id"])
+        ],
     )
     if len(checked.excluded):
         own = checked.excluded["exclusion"]
         rows = pd.concat([rows, checked.excluded.assign(exclusion_candidate=own)])
     rows = rows.sort_values(ROW).rename(columns={ROW: "manifest_row"})
-    folder = manifest.absolute().parent
     for name in set(paths):
         if name in rows:
             rows[name] = [_moved(folder, text, out) for text in rows[name]]

@@ -34,7 +34,8 @@ def check_document(checked: "Checked") -> Document:
         blocks.append(Table(heads, (rows(counted),), align="llr"))
     else:
         blocks.append(Paragraph("Nothing was noticed of the images."))
-    blocks += [Paragraph(text) for text in pair_sentences(checked)]
+    blocks.append(Paragraph(f"Images looked at: {len(checked.rows)}"))
+    blocks += [Paragraph(text) for text in sentences(checked)]
     if checked.confounders:
         title = "What alone predicts the label, though it is no finding of a lesion"
         heads = ("property", "AUC (95% interval)", "images")
@@ -62,8 +63,20 @@ def _counts(checked: "Checked") -> list[tuple[str, str, str]]:
     ]
 
 
-def pair_sentences(checked: "Checked") -> list[str]:
-    """How many copies there are, of which kinds, and between whom."""
+def sentences(checked: "Checked") -> list[str]:
+    """What the counts leave open: copies of whom, what was not known or looked for."""
+    texts = _pair_sentences(checked)
+    if checked.unnamed:
+        texts.append(
+            f"Images without a patient_id: {len(checked.unnamed)}. Each was taken for "
+            "a patient of its own; fill it in before `usgland fit`"
+        )
+    if not checked.words:
+        texts.append("Words in the pictures were not looked for (--words)")
+    return texts
+
+
+def _pair_sentences(checked: "Checked") -> list[str]:
     pairs = [copy.pair for copy in checked.copies]
     if not pairs:
         return []
@@ -74,7 +87,7 @@ def pair_sentences(checked: "Checked") -> list[str]:
     conflicts = sum(labels[pair.first] != labels[pair.second] for pair in pairs)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return [
-        f"{len(pairs)} pairs of copies ({listed}): {other} between patients, "
+        f"Pairs of copies: {len(pairs)} ({listed}); {other} between patients, "
         f"{conflicts} with different labels"
     ]
 
@@ -93,7 +106,7 @@ def check_page(checked: "Checked", manifest: Path) -> str:
     summary += "Nothing was deleted or changed: look, then decide.</p>"
     if counted:
         summary += table(counted, ("finding", "level", "images"))
-    summary += "".join(f"<p>{escape(text)}</p>" for text in pair_sentences(checked))
+    summary += "".join(f"<p>{escape(text)}</p>" for text in sentences(checked))
     sections = [("Summary", summary), ("What predicts the label", _asked(checked))]
     sections.append(("Copies", _copies(checked)))
     for kind, meaning in KINDS.items():
