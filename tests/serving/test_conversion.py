@@ -91,7 +91,8 @@ def test_the_sheet_says_what_goes_in_and_how_well_it_did(exported, run):
             "takes": "grey levels 0 to 255 as preprocess.py makes them of an image",
         }
     }
-    assert sheet["validation"] == {"images": 4, "malignant": 2, "patients": 4}
+    patients = {"images": 4, "malignant": 2, "patients": 4}
+    assert sheet["validation"] == {"role": "val", **patients}
     assert sheet["run"]["roc_auc"] == 1.0 and sheet["trained_on"]["synthetic"] is False
     assert sheet["trained_on"]["patients"] == {"train": 4, "val": 4, "test": 4}
     assert sheet["operating_point"]["probability"] == 0.4
