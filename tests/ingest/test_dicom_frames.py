@@ -133,9 +133,15 @@ def test_twelve_bits_are_scaled_and_bits_above_are_dropped(tmp_path):
     np.testing.assert_array_equal(frames_of(path), [[[0, 255, 128, 1]]])
 
 
-def test_bits_below_those_that_are_stored_are_dropped(tmp_path):
+@pytest.mark.parametrize("coded_in_runs", [False, True])
+def test_bits_below_those_that_are_stored_are_dropped(tmp_path, coded_in_runs):
     values = np.array([[0, 255, 128, 16]], np.uint16)
-    path = write_dicom(tmp_path / "a.dcm", values << 4 | 0xF, BitsStored=8, HighBit=11)
+    path = write_dicom(tmp_path / "a.dcm", values << 4 | 0xF)
+    dataset = pydicom.dcmread(path)
+    if coded_in_runs:
+        dataset.compress(uid.RLELossless)
+    dataset.BitsStored, dataset.HighBit = 8, 11
+    dataset.save_as(path)
     np.testing.assert_array_equal(frames_of(path), [values])
 
 

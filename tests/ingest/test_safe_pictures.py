@@ -51,6 +51,15 @@ def test_what_is_transparent_is_black():
     assert (found[2:] > 150).all()
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_shades_of_transparency_spell_nothing(mode):
+    white, alpha = np.full((4, 20), 255, np.uint8), np.full((4, 20), 255, np.uint8)
+    alpha[1] = np.frombuffer(b"A PATIENT'S NAME 123", np.uint8)
+    bands = [*[white] * (len(mode) - 1), alpha]
+    file = written(Image.merge(mode, [Image.fromarray(band) for band in bands]))
+    assert set(np.unique(read_picture(file))) == {0, 255}
+
+
 def test_sixteen_bits_lose_their_lower_eight():
     values = np.array([[0, 0x1234, 0xFFFF]], np.uint16)
     found = read_picture(written(Image.fromarray(values)))

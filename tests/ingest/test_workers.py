@@ -9,7 +9,7 @@ from usgland.ingest.workers import run_tasks
 
 # A module that a new process can import, which it cannot of a test.
 WORK = """
-import os, time
+import ctypes, os, resource, time
 from usgland.errors import UserError
 from usgland.ingest.unreadable import UnreadableFileError
 
@@ -26,6 +26,10 @@ def work(setup, task, alive):
         raise UnreadableFileError("broken")
     if task == "full":
         raise UserError("no space left")
+    if task == "cores":
+        os.write(1, b"a decoder's message")
+        dumpable = ctypes.CDLL(None).prctl(3)  # PR_GET_DUMPABLE
+        return resource.getrlimit(resource.RLIMIT_CORE), dumpable
     return setup, task
 """
 
@@ -63,6 +67,13 @@ def test_each_task_has_its_result_and_none_takes_the_others_with_it(work, tmp_pa
         "hangs": "no end within 5 seconds without a frame",
     }
     assert "KeyError: 'not ours'" in (tmp_path / "log").read_text()
+
+
+def test_a_crash_leaves_no_memory_and_no_message_behind(work, tmp_path, capfd):
+    log = tmp_path / "log"
+    assert dict(run_tasks(work, None, ["cores"], 1, log=log)) == {"cores": ((0, 0), 0)}
+    assert capfd.readouterr() == ("", "")
+    assert log.read_text() == "a decoder's message"
 
 
 def test_a_disk_that_is_full_ends_all(work):

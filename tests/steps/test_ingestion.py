@@ -203,6 +203,27 @@ def test_a_bad_file_is_skipped_and_the_rest_goes_on(source, tmp_path):
     }
 
 
+def test_a_file_that_changes_under_the_run_is_skipped(source, tmp_path, monkeypatch):
+    for name in "abc":
+        write_dicom(source / f"{name}.dcm")
+    read = extraction.read_header
+
+    def change(path):
+        if path.name == "a.dcm":
+            path.write_bytes(path.read_bytes() + b"x")
+            (source / "b.dcm").unlink()
+            (source / "b.dcm").symlink_to(source / "c.dcm")
+        return read(path)
+
+    monkeypatch.setattr(extraction, "read_header", change)
+    _, rows = ingest(tmp_path)
+    assert len(rows) == len(list((tmp_path / "out/images").iterdir())) == 1
+    assert reasons(tmp_path) == {
+        "./a.dcm": "changed while it was read",
+        "./b.dcm": "gone, or a link or a pipe since it was listed",
+    }
+
+
 def test_a_source_without_a_picture_makes_no_out(source, tmp_path):
     source.mkdir()
     (source / "notes.txt").write_text("x")
@@ -221,6 +242,7 @@ def test_a_source_without_a_picture_makes_no_out(source, tmp_path):
             ("source/inner", "source", "--private", "../p"),
             "OUT: expected a folder without SOURCE in it",
         ),
+        (("source", "key"), "OUT: expected another name than that of a file of"),
         (("source/a.dcm", "out"), "SOURCE: expected a folder. Received:"),
         (("source", "filled"), "OUT: expected a folder that is not there yet"),
     ],

@@ -204,7 +204,9 @@ def _stored_bits(frame: np.ndarray, dataset: Dataset) -> np.ndarray:
     if not 1 <= stored <= bits:
         raise ValueError(f"{stored} bits stored of {bits}")
     above = int(dataset.get("HighBit", stored - 1)) + 1 - stored
-    if above and not dataset.file_meta.TransferSyntaxUID.is_compressed:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    # Run lengths code whole words; the other codes have a precision of their own.
+    if above and (syntax == uid.RLELossless or not syntax.is_compressed):
         if not 0 <= above <= bits - stored:
             raise ValueError(f"{stored} bits stored below bit {stored - 1 + above}")
         values = values >> above

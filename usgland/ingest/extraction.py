@@ -37,7 +37,7 @@ from usgland.ingest.scan_regions import (
     grey_of,
     regions_of,
 )
-from usgland.ingest.source_files import SourceFile
+from usgland.ingest.source_files import SourceFile, stamp
 from usgland.ingest.unreadable import UnreadableFileError
 from usgland.ingest.workers import Alive
 
@@ -97,6 +97,9 @@ def extract(setup: Setup, file: SourceFile, alive: Alive) -> Record:
         UnreadableFileError: If it cannot be used; then none of its pictures is left.
         UserError: If there is no room to write.
     """
+    before = stamp(file.path)
+    if before == (0, 0):
+        raise UnreadableFileError("gone, or a link or a pipe since it was listed")
     writer = _Writer(setup, file)
     with contextlib.ExitStack() as undo:
         undo.callback(writer.remove)
@@ -104,6 +107,8 @@ def extract(setup: Setup, file: SourceFile, alive: Alive) -> Record:
         record = extracted(setup, file, writer, alive)
         if not record.pictures:
             raise UnreadableFileError("no frame of it could be read")
+        if stamp(file.path) != before:  # Its pixels may be another's than its header.
+            raise UnreadableFileError("changed while it was read")
         undo.pop_all()
     return record
 

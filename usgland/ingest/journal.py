@@ -12,7 +12,7 @@ from usgland.errors import UserError
 from usgland.ingest.extraction import Picture, Record
 from usgland.ingest.headers import HeaderFields, PrivateFields
 from usgland.ingest.identifiers import Identifier
-from usgland.ingest.source_files import SourceFile
+from usgland.ingest.source_files import SourceFile, stamp
 
 JOURNAL = "journal"  # file of the private folder
 
@@ -145,15 +145,6 @@ def _out_of(journal: Path) -> str:
             return str(json.loads(file.readline())["OUT"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def stamp(path: Path) -> tuple[int, int]:
-    """Size and time of a file; zeros where it is gone."""
-    try:
-        state = path.stat()
-    except OSError:
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
 
 
 def _shown(settings: dict[str, Any]) -> str:

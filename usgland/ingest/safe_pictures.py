@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from usgland.ingest.dicom_frames import MOST_PIXELS
 from usgland.ingest.unreadable import BROKEN, UnreadableFileError, reason_of
 
+OPAQUE = 128  # of 255, from which a pixel is seen
 COMPRESSION = 4  # of PNG, from 0 to 9; beyond it files shrink by a few percent
 
 
@@ -40,12 +41,13 @@ def _as_seen(image: Image.Image) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits; Pillow would cut them off at 255
         return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+    if image.has_transparency_data:
+        # What is transparent is not seen, and could hold anything; so could shades of
+        # transparency, which is why all that is no less than half opaque is wholly so.
+        rgba = np.asarray(image.convert("RGBA"))
+        return np.where(rgba[..., 3:] >= OPAQUE, rgba[..., :3], np.uint8(0))
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))
-    if image.has_transparency_data:
-        # What is transparent is not seen, and could hold anything.
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))
 
 

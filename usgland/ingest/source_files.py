@@ -104,6 +104,15 @@ def _source_file(path: Path, relative: str) -> SourceFile | Skipped:
     return SourceFile(path, relative, kind)
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and time of a file; zeros where it is gone, or a link or pipe instead."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return 0, 0
+    return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else (0, 0)
+
+
 def _open_file(path: str, flags: int) -> int:
     # A file that becomes a link or a pipe after it was looked at is not followed.
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -19,6 +19,7 @@ from usgland.ingest.unreadable import UnreadableFileError
 MEMORY = 2_000_000_000  # bytes of addresses that work on a file may add
 SILENCE_SECONDS = 120.0  # without a sign of life a worker is ended
 END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+DUMPABLE = 4  # PR_SET_DUMPABLE
 SIGN_SECONDS = 1.0  # between signs
 ALIVE, DONE, SKIPPED, STOPPED = "alive", "done", "skipped", "stopped"
 
@@ -56,7 +57,7 @@ def run_tasks(
         setup: What all tasks share.
         tasks: What can be pickled; read no faster than it is worked on.
         jobs: How many processes.
-        log: Where what decoders and errors say is added; by default on stderr.
+        log: Where what decoders and errors say is added; by default on the screen.
         memory: Bytes of addresses that a process may add to those it starts with.
         silence_seconds: Longest time between two signs of life.
     """
@@ -157,8 +158,13 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if log is not None:
         handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(handle, 1)
         os.dup2(handle, 2)
     limit_memory(memory)
+    # A decoder that crashes would leave its memory, the key and a patient in it, as a
+    # file in the working folder, or give it to the system's collector of crashes.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(DUMPABLE, 0)
     warnings.simplefilter("ignore")
     told = 0.0
 

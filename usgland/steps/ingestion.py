@@ -17,12 +17,13 @@ from usgland.files import write_json
 from usgland.ingest.extraction import IMAGES, Setup, extract
 from usgland.ingest.headers import TWO_PATIENTS
 from usgland.ingest.identifiers import output_words
-from usgland.ingest.journal import JOURNAL, Journal, run_folder, stamp
+from usgland.ingest.journal import JOURNAL, Journal, run_folder
 from usgland.ingest.labels import Labels, compare, read_labels
 from usgland.ingest.leaks import Needles
 from usgland.ingest.manifest_rows import Row, make_rows, own_words, part_leaks
 from usgland.ingest.official_datasets import convert_dataset
 from usgland.ingest.private_files import (
+    FINGERPRINT,
     KEY,
     check_key,
     open_private,
@@ -31,7 +32,7 @@ from usgland.ingest.private_files import (
 )
 from usgland.ingest.pseudonyms import Key
 from usgland.ingest.removals import removed_table
-from usgland.ingest.source_files import Skipped, SourceFile, walk
+from usgland.ingest.source_files import Skipped, SourceFile, stamp, walk
 from usgland.ingest.unreadable import UnreadableFileError
 from usgland.ingest.workers import run_tasks
 
@@ -151,6 +152,11 @@ def check_places(source: Path, out: Path, private: Path, key: Path) -> None:
             raise UserError(
                 f"{name}: expected a folder outside of SOURCE. Received: {folder}"
             )
+    if out.name in (KEY, FINGERPRINT):
+        raise UserError(
+            f"OUT: expected another name than that of a file of --private. "
+            f"Received: {out.name}"
+        )
     if source.is_relative_to(out):
         raise UserError(f"OUT: expected a folder without SOURCE in it. Received: {out}")
     _check_new(out)
