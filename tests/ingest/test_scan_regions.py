@@ -45,6 +45,12 @@ def test_a_region_outside_of_the_picture_is_refused(place):
     assert regions(region(*place)) == ([], ["region_outside"])
 
 
+def test_a_corner_that_is_no_number_is_refused():
+    item = region(1, 2, 30, 20)
+    item.add_new(0x00186018, "FD", float("inf"))  # RegionLocationMinX0
+    assert regions(item) == ([], ["region_outside"])
+
+
 @pytest.mark.parametrize(
     ("space", "kind"),
     [(2, 1), (3, 3), (3, 4), (4, 10), (5, 1), (1, 18), (1, 2), (0, 0)],

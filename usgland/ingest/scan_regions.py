@@ -124,9 +124,10 @@ def _spacing(item: Dataset) -> tuple[float, float] | None:
 def _number(item: Dataset, name: str) -> float | None:
     try:
         value: Any = item.get(name)
-        return None if value is None else float(value)
+        number = np.nan if value is None else float(value)
     except BROKEN:
         return None
+    return number if np.isfinite(number) else None
 
 
 def _same_place(region: Region, other: Region) -> bool:
