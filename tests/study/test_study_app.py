@@ -214,8 +214,13 @@ def test_of_many_who_send_one_answer_each_counts_once(running):
         thread.start()
     for thread in threads:
         thread.join()
-    assert statuses == [200] * 12
+    # Who said something else hears that it was not stored.
+    assert sorted(statuses) == [200] * 6 + [409] * 6
     assert len(server.study.store.answers()) == 1
+    other = {**SAID, "view": shown["view"], "confidence": 1}
+    status, refused = server.ask("answer", **other)
+    assert status == 409
+    assert "answered otherwise; that answer stands" in refused["error"]
     assert server.ask("place")[1]["position"] == 2
 
 

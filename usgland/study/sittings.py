@@ -223,11 +223,7 @@ class Sittings:
         row = self._last_answer(reader, session, position)
         if row is None:
             return None
-        return {
-            "call": CALLS[row["call"]],
-            "confidence": row["confidence"],
-            "descriptors": json.loads(row["descriptors"]),
-        }
+        return dict(zip(("call", "confidence", "descriptors"), _said(row), strict=True))
 
     def _last_answer(
         self, reader: str, session: int, position: int
@@ -296,15 +292,17 @@ class Sittings:
         """Stores an answer, once; to send the same one again changes nothing.
 
         Raises:
-            RequestError: If the case was answered from another window, or the answer
-                is not whole.
+            RequestError: If the case was answered otherwise or from another window, or
+                the answer is not whole.
         """
         self._check_descriptors(descriptors)
         with self.store.writing():
             row = self._view(reader, view)
-            again = self.store.row("SELECT 1 FROM answers WHERE view = ?", view)
+            again = self.store.row("SELECT * FROM answers WHERE view = ?", view)
             if again is None:
                 self._add(row, call, confidence, descriptors, seconds)
+            elif _said(again) != (call, confidence, descriptors):
+                raise _conflict("This case was answered otherwise; that answer stands")
         self._opened.pop(view, None)
         return self.place(reader)
 
@@ -382,6 +380,11 @@ class Sittings:
                     "INVALID_ARGUMENT",
                     f"{asked[column].title}: expected a value that the page offers",
                 )
+
+
+def _said(row: dict[str, Any]) -> tuple[str, int, dict[str, str]]:
+    """Call, confidence and descriptors of a stored answer."""
+    return CALLS[row["call"]], row["confidence"], json.loads(row["descriptors"])
 
 
 def _conflict(message: str) -> RequestError:
