@@ -39,6 +39,16 @@ def test_copies_in_two_parts_and_with_two_labels_are_told(tmp_path):
     assert "in two parts" not in warnings_of(manifest, role=["train", "val", "unused"])
 
 
+def test_the_command_that_is_named_can_be_copied_whatever_the_folder_is_called(
+    tmp_path,
+):
+    folder = tmp_path / "my [old] images"
+    folder.mkdir()
+    manifest = write_table(folder, [draw_frame(0)] * 2, label=["benign"] * 2)
+    text = warnings_of(manifest, role=["train", "test"])
+    assert f"To look at it: usgland check '{manifest}' --out DIR" in text
+
+
 def test_a_frame_size_and_a_device_that_know_the_label_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(confounding, "TREES", 10)
     labels = ["benign", "malignant"] * 12

@@ -1,5 +1,6 @@
 """What `fit` and `cv` say of their images before they train: warnings, in seconds."""
 
+import shlex
 from collections.abc import Iterator
 
 import pandas as pd
@@ -35,11 +36,11 @@ def warn_of_images(rows: pd.DataFrame, config: Config, console: Console) -> None
     if config.data.manifest is None:  # phantoms, whose devices are drawn
         return
     lines = [*_copies(rows, config), *map(warning_of, _confounders(rows, config))]
+    if lines:
+        manifest = shlex.quote(str(config.data.manifest))
+        lines.append(f"To look at it: usgland check {manifest} --out DIR")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    if lines:
-        command = f"usgland check {config.data.manifest} --out DIR"
-        console.print(f"To look at it: {command}", highlight=False, soft_wrap=True)
 
 
 def _copies(rows: pd.DataFrame, config: Config) -> Iterator[str]:

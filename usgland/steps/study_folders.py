@@ -16,7 +16,6 @@ from usgland.study.design import Design
 from usgland.study.sittings import DESIGN_SEAL, PROTOCOL_SEAL
 from usgland.table_files import show_some
 
-TRUTH_COLUMNS = ("image", "patient_id", "label")
 STARD = "stard.md"
 
 
@@ -136,12 +135,13 @@ def _truth(path: Path, content: bytes, design: Design) -> dict[str, dict[str, st
     """Name of a case -> whose it is, and its label."""
     text = content.decode("utf-8", "replace")
     rows = list(csv.DictReader(io.StringIO(text)))
-    whole = [row for row in rows if {"case", *TRUTH_COLUMNS} <= set(row)]
-    known = {row["case"]: {name: row[name] for name in TRUTH_COLUMNS} for row in whole}
+    case, *told = study_folder.TRUTH_COLUMNS
+    whole = [row for row in rows if {case, *told} <= set(row)]
+    known = {row[case]: {name: row[name] for name in told} for row in whole}
     missing = [case.name for case in design.cases if case.name not in known]
     if missing:
         raise UserError(
-            f"{path}: expected the columns case, {', '.join(TRUTH_COLUMNS)} and a row "
+            f"{path}: expected the columns {', '.join([case, *told])} and a row "
             f"of each case. Received: none of {show_some(missing)}; take the file from "
             "a backup"
         )

@@ -40,7 +40,6 @@ from usgland.table_files import (
 )
 
 WHICH_IMAGE = ("first", "random")
-TRUTH_COLUMNS = ("case", "image", "patient_id", "label")
 
 
 class Choices(NamedTuple):
@@ -85,7 +84,7 @@ def make_study(
     rows = _choose_cases(rows, manifest, choices)
     answers, threshold = _model_answers(rows, choices)
     images, cases, truth = {}, [], io.StringIO()
-    writer = csv.DictWriter(truth, TRUTH_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(truth, study_folder.TRUTH_COLUMNS, lineterminator="\n")
     writer.writeheader()
     records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
     for number, row in enumerate(records, start=1):

@@ -26,6 +26,7 @@ from usgland.table_files import show_some
 
 DESIGN, IMAGES, ANSWERS = "design.json", "images", "answers.sqlite"
 TRUTH, KEYS, PROTOCOL = "cases.csv", "keys.txt", "protocol.md"
+TRUTH_COLUMNS = ("case", "image", "patient_id", "label")
 PRIVATE = "-private"
 SIGNS = "23456789abcdefghijkmnpqrstuvwxyz"  # none that is mistaken for another; 5 bits
 GROUP = 4  # signs of a key that stand together; the first group is the study's
