@@ -156,6 +156,7 @@ def test_a_list_that_does_not_fit_is_refused(manifest, tmp_path, rows, problem):
         (("--predictions", "p.csv"), "--predictions: expected with an arm that shows"),
         (("--design", "blind"), "--design: expected some of unaided, clinical, model"),
         (("--ask", "colour"), "--ask: expected image_read, or a column of the form"),
+        (("--set", "clinical.columns={}"), "expected a form for readers to see"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(manifest, tmp_path, options, problem):

@@ -80,6 +80,12 @@ def make_study(
             for name, column in config.clinical.used().items()
             if name not in {part.column for part in asked}
         }
+        if not form:
+            raise UserError(
+                f"--design: expected a form for readers to see in the arm {FORM}. "
+                "Received: one without columns; see clinical.columns of the settings, "
+                "clinical.leave_out and --ask"
+            )
     rows = load_manifest(manifest, config.data, form=form)
     rows = _choose_cases(rows, manifest, choices)
     answers, threshold = _model_answers(rows, choices)
