@@ -166,9 +166,8 @@ def distill(
     else:
         run = new_run(home, chosen, numbered=False)
     with _resumable("fit", run):
-        teaching, training = (
-            load_steps(x, verbose) for x in ("distillation", "training")
-        )
+        teaching = load_steps("distillation", verbose)
+        training = load_steps("training", verbose)
         config = None if resume else teaching.config_of_folds(source)
         with computing(training.precision_of(run, config)):
             if resume:
