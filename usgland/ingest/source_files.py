@@ -1,5 +1,6 @@
 """The files of a folder: which are read, and why the others are not."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -73,10 +74,10 @@ def _relative(path: Path, source: Path) -> str:
 def _link_reason(path: Path, source: Path) -> str:
     try:
         target = path.resolve(strict=True)
-    except OSError:
-        return "a link that leads nowhere"
-    except RuntimeError:  # Python before 3.13, of links in a circle
-        return "a link that loops"
+    except (OSError, RuntimeError) as error:
+        # Of links in a circle, Python raises RuntimeError before 3.13.
+        circle = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
+        return "a link that loops" if circle else "a link that leads nowhere"
     if not target.is_relative_to(source.resolve()):
         return "a link that leaves the source"
     if path.parent.resolve().is_relative_to(target):

@@ -17,7 +17,7 @@ from usgland.models.speckle import median_filter
 # Parts of one percent that a percentile is rounded to, so that ranks are integers.
 PERCENT_PARTS = 1000
 # The files of code that decide what a picture is.
-CODE = ("decoding.py", "preprocessing.py", "speckle.py")
+CODE = ("decoding.py", "file_guards.py", "preprocessing.py", "speckle.py")
 SPECKLE_FILTERS = {"none": 0, "median3": 3, "median5": 5}
 
 

@@ -291,7 +291,7 @@ def test_intervals_cover_what_the_page_of_decisions_says():
     assert 0.91 <= coverage["cover_share"](20, 5, 0.9, 2000) <= 0.98
     rest = coverage["cover_rest"](41, 0.5, 5, 0.90, 200)["jackknife"]
     assert {name for name, (share, _) in rest.items() if share < 0.91} == set()
-    assert coverage["cover_region"](41, 0.5, 1, 0.95, 2000) > 0.93
+    assert min(coverage["cover_region"](41, 0.5, 1, 0.95, 2000)) > 0.93
 
 
 def test_memory_does_not_grow_with_patients_times_resamples():
