@@ -107,8 +107,9 @@ def test_an_answer_that_is_sent_again_changes_nothing(opened):
     view = study.sittings.show("R1")["view"]
     answer = {"confidence": 60, "descriptors": {}, "seconds": 0.0}
     first = study.sittings.answer("R1", view, call="benign", **answer)
-    again = study.sittings.answer("R1", view, call="malignant", **answer)
-    assert first == again
+    assert study.sittings.answer("R1", view, call="benign", **answer) == first
+    with pytest.raises(RequestError, match="answered otherwise; that answer stands"):
+        study.sittings.answer("R1", view, call="malignant", **answer)
     [stored] = study.store.answers()
     assert stored["call"] == 0
     assert study.sittings.where("R1").position == 2

@@ -70,6 +70,7 @@ class AnswerStore:
             UserError: If it cannot be used, or is of another study.
         """
         self.path = path
+        failed = contextlib.ExitStack()
         try:
             self.database = sqlite3.connect(
                 path,
@@ -77,6 +78,7 @@ class AnswerStore:
                 isolation_level=None,
                 check_same_thread=False,
             )
+            failed.callback(self.database.close)
             self.database.row_factory = sqlite3.Row
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 self.database.execute(f"PRAGMA {pragma}")
@@ -87,6 +89,7 @@ class AnswerStore:
                 with self.writing():
                     self.note("study", study)
         except (sqlite3.Error, OSError) as error:
+            failed.close()
             raise UserError(
                 f"{path}: expected the answers of a study. Received: {error}. Take the "
                 "file from a backup, with its -wal, on a disk of this machine"
