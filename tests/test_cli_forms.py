@@ -83,6 +83,7 @@ def run(home):
     return home / "runs" / "both"
 
 
+@pytest.mark.slow
 def test_fit_multimodal_is_the_setting_and_trains_each_side_beside_it(run, home):
     config = (run / "config.yaml").read_text()
     assert "inputs: both" in config
@@ -98,6 +99,7 @@ def test_fit_multimodal_is_the_setting_and_trains_each_side_beside_it(run, home)
     assert "Beside it: form alone" in (home / "stdout.txt").read_text()
 
 
+@pytest.mark.slow
 def test_evaluate_says_what_each_side_adds_and_what_the_model_leans_on(run, checked):
     stdout = call("evaluate", run, "--subgroup", "density", "--full")
     assert (len(checked), set(checked.values())) == (24, {1})
@@ -116,6 +118,7 @@ def test_evaluate_says_what_each_side_adds_and_what_the_model_leans_on(run, chec
     assert (run / "alone" / "image" / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_one_saved_model_answers_with_both_with_either_and_counts_what_is_missing(
     run, home
 ):
@@ -141,6 +144,7 @@ def test_one_saved_model_answers_with_both_with_either_and_counts_what_is_missin
     assert len({tuple(values) for values in answers.values()}) == 3
 
 
+@pytest.mark.slow
 def test_without_the_image_none_is_needed(run, home):
     rows = read_csv(home / "new" / "manifest.csv")
     alone = home / "forms_only.csv"
@@ -156,11 +160,13 @@ def test_without_the_image_none_is_needed(run, home):
     assert ours[0]["image"] == ours[0]["patient_id"]
 
 
+@pytest.mark.slow
 def test_without_needs_a_model_of_both(run):
     line = refusal("predict", run / "alone" / "image", "--without", "form")
     assert "expected a run with image and form" in line
 
 
+@pytest.mark.slow
 def test_a_model_of_both_is_exported_with_its_form(run, home):
     call("export", run, "--models-dir", home / "models")
     served = tf.saved_model.load(str(home / "models" / "both" / "1"))

@@ -107,6 +107,7 @@ def run(tmp_path_factory, tiny_network):
     return make_run(tmp_path_factory.mktemp("explain"))
 
 
+@pytest.mark.slow
 def test_everything_at_once_and_never_twice(run):
     output = call(
         *("explain", run, "--faithfulness", "--shortcuts", "--limit", 1),

@@ -26,7 +26,7 @@ from usgland.steps.export import compared_rows
 from usgland.steps.prediction import predict
 from usgland.table_files import read_table
 
-pytestmark = pytest.mark.usefixtures("tiny_network")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 SETTINGS = (
     "preprocessing.image_size=64",
     "preprocessing.picture_size=64",

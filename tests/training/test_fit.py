@@ -226,6 +226,7 @@ def test_a_run_killed_before_it_could_clean_up_is_not_trained_again(
     assert (run / "model.keras").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_leaves_a_run_that_can_be_resumed(
     finished, rows, tmp_path, monkeypatch, capfd
 ):
@@ -298,6 +299,7 @@ def test_a_run_goes_on_in_the_precision_that_it_began_with(rows, tmp_path, monke
     assert environment["precision"] == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_a_full_memory_keeps_the_epochs_before_and_names_a_batch_size(
     finished, rows, tmp_path, monkeypatch
 ):

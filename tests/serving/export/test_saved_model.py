@@ -137,6 +137,7 @@ def test_the_export_repeats_what_predict_writes_for_a_ragged_batch(
     np.testing.assert_allclose(served["probability"], predicted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_very_sure_is_exported_with_its_calibration(
     model, rows, contents, tmp_path
 ):
@@ -293,6 +294,7 @@ def test_weights_of_a_small_network_are_constants_that_are_stored_once(model, ex
     assert largest == model.get_layer("logit").kernel.shape[0]
 
 
+@pytest.mark.slow
 def test_weights_of_a_large_network_stay_variables_that_signatures_share(
     model, contents, predicted, tmp_path, monkeypatch
 ):
