@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from tests.commands import read_csv, refusal, write_csv
-from usgland.config import load_config
+from usgland.config import dump_config, load_config
+from usgland.data.sources import check_pretraining
 from usgland.errors import UserError
 from usgland.models import ultrasound_weights
 from usgland.models.backbones import BACKBONES, load_weights, model_arrays
@@ -94,6 +95,25 @@ def test_images_are_known_by_the_first_bits_of_their_digests(file):
         check_unlearned(ULTRASOUND, rows, "theirs.csv")
     check_unlearned(load_config(), rows)
     check_unlearned(ULTRASOUND, rows[["image"]])  # of a form alone
+
+
+def test_what_a_run_began_with_is_known_of_those_that_begin_with_it(file, tmp_path):
+    tables = {"first": "a" * 64, "second": "b" * 64}
+    start = "ultrasound"
+    for name, digest in tables.items():
+        (tmp_path / name).mkdir()
+        config = load_config(overrides=[f"model.weights={start}"])
+        (tmp_path / name / "config.yaml").write_text(dump_config(config))
+        table = [{"image": f"{name}.png", "role": "train", "sha256": digest}]
+        write_csv(tmp_path / name / "splits.csv", table)
+        start = tmp_path / name
+    third = load_config(overrides=[f"model.weights={start}"])
+    rows = pd.DataFrame({"image": ["x.png"], "sha256": [tables["first"]]})
+    with pytest.raises(UserError, match="t.csv: expected images that .*first has not"):
+        check_pretraining(third, rows, "t.csv")
+    with pytest.raises(UserError, match="ultrasound weights have not learned from"):
+        check_unlearned(third, rows.assign(sha256=DIGESTS[:1]))
+    check_pretraining(third, rows.assign(sha256="c" * 64))
 
 
 @pytest.mark.parametrize("step", ["fit", "cv"])

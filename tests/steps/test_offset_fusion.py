@@ -133,6 +133,11 @@ def as_it_is(earlier, *more):
     return [word for setting in settings for word in ("--set", setting)]
 
 
+def split_of(run):
+    """Its own split, by which nobody is scored whom it has learned from."""
+    return str(run / "splits.csv")
+
+
 def test_what_an_earlier_run_says_is_weighed_and_nothing_is_trained(
     home, earlier, monkeypatch
 ):
@@ -198,6 +203,18 @@ def test_a_run_that_has_learned_from_an_image_gives_no_logit_of_it(home, earlier
         "--multimodal",
         *options(home, "seen", "other"),
         *as_it_is(earlier, "split.test_fraction=0"),
+    )
+    assert "expected images that" in line and "has not learned from" in line
+
+
+def test_networks_that_begin_with_what_knows_an_image_give_no_logit_of_it(
+    home, earlier
+):
+    line = refusal(
+        *("fit", "--multimodal", *options(home, "begun", "other")),
+        *as_it_is(
+            earlier, "train.freeze_image=false", "split.file=" + split_of(earlier)
+        ),
     )
     assert "expected images that" in line and "has not learned from" in line
 

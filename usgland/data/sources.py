@@ -1,7 +1,7 @@
 """The checked rows that a step works on: of a manifest, a run, or other images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,7 @@ def other_rows(
         return rows
     if labelled:
         check_unseen(rows, run / SPLITS, str(manifest))
+        check_pretraining(config, rows, str(manifest))
     roles = stored_roles(rows, run / SPLITS).replace("", "test")
     rows = rows.drop(columns=["fold"], errors="ignore")
     return rows.assign(role=roles, synthetic=str(int(is_synthetic(manifest, rows))))
@@ -110,11 +111,38 @@ def check_unseen(rows: pd.DataFrame, splits: Path, purpose: str) -> None:
         )
 
 
-def check_pretraining(config: Config, rows: pd.DataFrame) -> None:
-    """Weights of an earlier run must not know whom this one is scored on."""
-    splits = Path(config.model.weights or "") / SPLITS
-    if config.model.weights and splits.is_file():
-        check_unseen(rows, splits, "model.weights: validation and test images")
+def check_pretraining(
+    config: Config,
+    rows: pd.DataFrame,
+    purpose: str = "model.weights: validation and test images",
+) -> None:
+    """Refuses to score a run on images that the runs it began from have learned from.
+
+    Args:
+        config: Of the run.
+        rows: Manifest rows with `sha256` that it is to be scored on.
+        purpose: What the rows are for, as the subject of the error.
+    """
+    for settings in ancestry(config):
+        splits = Path(settings.model.weights or "") / SPLITS
+        if settings.model.weights and splits.is_file():
+            check_unseen(rows, splits, purpose)
+
+
+def ancestry(config: Config) -> Iterator[Config]:
+    """The settings of a run, of the run whose weights it began with, and so on.
+
+    What a network has learned stays in the weights that it hands on. Only runs that
+    are still where they were are known.
+    """
+    known: set[str] = set()
+    while True:
+        yield config
+        start = config.model.weights
+        if start is None or start in known or not (Path(start) / CONFIG).is_file():
+            return
+        known.add(start)
+        config = load_config(Path(start) / CONFIG)
 
 
 def manifest_rows(

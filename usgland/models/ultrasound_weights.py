@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from usgland.config import ULTRASOUND, BackboneName, Config
+from usgland.data.sources import ancestry
 from usgland.errors import UserError
 from usgland.files import write_whole
 from usgland.models.weights import read_arrays
@@ -50,7 +51,9 @@ def check_unlearned(
     rows: pd.DataFrame,
     purpose: str = "model.weights: validation and test images",
 ) -> None:
-    """Refuses to score a run that starts from these weights on images they know.
+    """Refuses to score a run that began with these weights on images they know.
+
+    So does a run that began with the weights of such a run.
 
     Args:
         config: Of the run.
@@ -58,7 +61,8 @@ def check_unlearned(
             looked at.
         purpose: What the rows are for, as the subject of the error.
     """
-    if config.model.weights != ULTRASOUND or "sha256" not in rows:
+    began = any(each.model.weights == ULTRASOUND for each in ancestry(config))
+    if not began or "sha256" not in rows:
         return
     known = np.isin(short_digests(rows["sha256"]), _read()[DIGESTS])
     seen = rows.loc[known, "image"]

@@ -66,7 +66,7 @@ from usgland.steps.cross_fitting import (
     train_rounds,
 )
 from usgland.steps.models import load_model
-from usgland.steps.offset_fusion import answers_of
+from usgland.steps.offset_fusion import answers_of, joins_by_offset
 from usgland.steps.prediction import predict, write_predictions
 from usgland.steps.sites import SITE, compare_sites
 from usgland.training.automatic import settle_batch, settle_lesions, usable_gpus
@@ -120,10 +120,8 @@ def fit(
         rounds = []
         if not config.holds_back:
             rounds = draw_rounds(rows, config.split, ROUNDS)
-        as_it_is = answers_of(config) is not None  # also where others would learn
-        scored = with_lesion(rows[as_it_is | _is_scored(rows, config)])
-        _check_start(config, scored, details)
-        if not as_it_is:
+        _check_start(config, with_lesion(rows[_is_scored(rows, config)]), details)
+        if answers_of(config) is None:
             config = settle_lesions(config, count_marked(rows[rows["role"] == "train"]))
         prepare_run(
             run, config, splits_table(rows), rounds=list(map(splits_table, rounds))
@@ -168,8 +166,8 @@ def _check_start(config: Config, scored: pd.DataFrame, console: Console) -> None
 
 def _is_scored(rows: pd.DataFrame, config: Config) -> pd.Series:
     """Which rows a network speaks of that must not have learned from them before."""
-    others = [] if config.holds_back else ["train"]
-    return rows["role"].isin([*others, "val", "test"])
+    crossed = not config.holds_back or joins_by_offset(config)  # training rows, too
+    return rows["role"].isin([*(["train"] if crossed else []), "val", "test"])
 
 
 def _check_rounds(run: Path, config: Config) -> None:
