@@ -133,11 +133,6 @@ def as_it_is(earlier, *more):
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def split_of(run):
-    """Its own split, by which nobody is scored whom it has learned from."""
-    return str(run / "splits.csv")
-
-
 def test_what_an_earlier_run_says_is_weighed_and_nothing_is_trained(
     home, earlier, monkeypatch
 ):
@@ -208,15 +203,23 @@ def test_a_run_that_has_learned_from_an_image_gives_no_logit_of_it(home, earlier
 
 
 def test_networks_that_begin_with_what_knows_an_image_give_no_logit_of_it(
-    home, earlier
+    home, earlier, tmp_path
 ):
+    role = {row["image"]: row["role"] for row in read_csv(earlier / "splits.csv")}
+    known = [r for r in read_csv(other_manifest(home)) if role[r["image"]] == "train"]
+    rows = [row | {"split": "train", "of": "other"} for row in known]
+    for number, row in enumerate(read_csv(home / "data" / "manifest.csv")[:8]):
+        rows.append(row | {"split": ("val", "test")[number // 4], "of": "data"})
+    for row in rows:
+        row["image"] = str(home / row.pop("of") / row["image"])
+    manifest = write_csv(tmp_path / "manifest.csv", rows)
     line = refusal(
-        *("fit", "--multimodal", *options(home, "begun", "other")),
-        *as_it_is(
-            earlier, "train.freeze_image=false", "split.file=" + split_of(earlier)
-        ),
+        *("fit", "--multimodal", "--config", home / "settings.yaml"),
+        *("--runs-dir", tmp_path, "--name", "begun", "--manifest", manifest),
+        *("--set", f"model.weights={earlier}"),
     )
-    assert "expected images that" in line and "has not learned from" in line
+    assert f"Received {len(known)} that are in its train or val part" in line
+    assert not (tmp_path / "begun").exists()
 
 
 def test_a_run_that_looks_otherwise_is_refused(home, earlier):
