@@ -244,3 +244,24 @@ def test_too_few_patients_for_inner_folds_are_refused(home, tmp_path):
         *("--set", "split.test_fraction=0", "--set", "split.val_fraction=0.34"),
     )
     assert "benign and malignant training patients for each of 3 inner folds" in line
+
+
+@pytest.mark.parametrize("filled", [1, 3])
+def test_few_forms_are_refused_in_one_line_or_weighed(home, tmp_path, earlier, filled):
+    rows = read_csv(home / "data" / "manifest.csv")
+    for number, row in enumerate(rows):
+        row["image"] = str(home / "data" / row["image"])
+        row["split"] = ("train", "train", "val", "test")[number // 2 % 4]
+        if number >= filled:
+            row["age"] = row["halo"] = ""
+    arguments = (
+        *("fit", "--multimodal", "--config", home / "settings.yaml"),
+        *("--runs-dir", tmp_path, "--name", "few"),
+        *("--manifest", write_csv(tmp_path / "manifest.csv", rows)),
+        *as_it_is(earlier),
+    )
+    if filled == 3:
+        assert "weight" in call(*arguments)
+        return
+    line = refusal(*arguments)
+    assert "expected training patients with a form in two of 3 inner folds" in line

@@ -91,15 +91,21 @@ def fit_offset(run: Path, rows: pd.DataFrame, config: Config, console: Console) 
     rows = rows.assign(fold=_inner_folds(rows, config))
     train = with_lesion(rows)
     train = train[train["role"] == "train"]
+    regression = fit_form_regression(train, config.clinical)
+    has_form = regression.has_form(train)  # Without one the image answers alone.
+    if train.loc[has_form, "fold"].nunique() < 2:
+        raise UserError(
+            "model.fusion=offset: expected training patients with a form in two of "
+            f"{INNER_FOLDS} inner folds, to learn from some what an image adds to the "
+            "others'. Received: fewer; fill in more forms, or use model.inputs=image"
+        )
     source, said, seconds = _image_logits(run, rows, train, config, console)
     offsets = np.zeros(len(train))
     for fold in range(INNER_FOLDS):
         held_out = (train["fold"] == fold).to_numpy()
-        regression = fit_form_regression(train[~held_out], config.clinical)
-        offsets[held_out] = regression.logits(train[held_out])
-    regression = fit_form_regression(train, config.clinical)
+        others = fit_form_regression(train[~held_out], config.clinical)
+        offsets[held_out] = others.logits(train[held_out])
     columns = (offsets, said, train["label"], train["patient_id"], train["fold"])
-    has_form = regression.has_form(train)  # Without one the image answers alone.
     fit = fit_offset_weight(*(np.asarray(column)[has_form] for column in columns))
     console.print(_describe(fit), highlight=False, soft_wrap=True)
     model = _joined(load_model(source), regression, fit, config)
