@@ -21,7 +21,7 @@ from usgland.steps.conversion import CALIBRATION_IMAGES, calibration_rows
 from usgland.steps.models import load_model
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra `litert`")
-pytestmark = pytest.mark.usefixtures("tiny_network")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 # What a user without TensorFlow does with the folder.
 CLIENT = """
 import sys
@@ -166,7 +166,6 @@ def with_a_bad_int8(monkeypatch):
 
 
 @pytest.mark.usefixtures("with_a_bad_int8")
-@pytest.mark.slow
 def test_a_file_that_loses_auc_is_left_out_and_named(run, tmp_path):
     done = export(run, tmp_path, "--format", "litert")
     folder = tmp_path / "mine" / "litert-1"
@@ -181,7 +180,6 @@ def test_a_file_that_loses_auc_is_left_out_and_named(run, tmp_path):
     assert list(sheet["example"]["probability"]) == list(sheet["files"])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("with_a_bad_int8")
 def test_force_writes_it_all_the_same_and_the_sheet_says_so(run, tmp_path):
     done = export(run, tmp_path, "--format", "litert", "--force")
@@ -194,7 +192,6 @@ def test_force_writes_it_all_the_same_and_the_sheet_says_so(run, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_nothing_is_written_where_every_file_is_refused(run, tmp_path, monkeypatch):
     pytest.importorskip("tf2onnx", reason="needs the extra `onnx`")
     convert = conversion.convert_onnx
@@ -208,7 +205,6 @@ def test_nothing_is_written_where_every_file_is_refused(run, tmp_path, monkeypat
     assert names_in(tmp_path) == []
 
 
-@pytest.mark.slow
 def test_one_onnx_file_is_written(run, tmp_path):
     pytest.importorskip("tf2onnx", reason="needs the extra `onnx`")
     done = export(run, tmp_path, "--format", "onnx")

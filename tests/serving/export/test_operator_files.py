@@ -38,7 +38,7 @@ from usgland.serving.interface.versions import (
 )
 from usgland.serving.server.server_options import ServerOptions
 
-pytestmark = pytest.mark.usefixtures("tiny_network")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 SHARED = [

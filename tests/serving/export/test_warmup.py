@@ -15,7 +15,7 @@ from usgland.serving.export.saved_model import export_model
 from usgland.serving.export.warmup import example_case, speckle
 from usgland.serving.server.servable import Servable
 
-pytestmark = pytest.mark.usefixtures("tiny_network")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 
 @pytest.fixture(scope="module", params=["image", "both", "clinical"])
